@@ -1,0 +1,245 @@
+"""Every option, defined once.
+
+The command line, job files, the table in the README and a run's stored `config.yaml` are all read
+off these models. Unknown keys are refused, instances are frozen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Preset = Literal["paper", "diffusers"]
+Pairing = Literal["cross", "zip", "random", "table"]
+Fit = Literal["keep", "crop"]
+DType = Literal["auto", "float32", "float16", "bfloat16"]
+Device = Literal["auto", "cpu", "cuda"]
+OutputFormat = Literal["parquet", "files"]
+PictureFormat = Literal["png", "jpeg", "webp"]
+
+PAPER_MODEL = "CompVis/stable-diffusion-v1-4"
+DEMO_MODEL = "demo"
+
+_PRESETS: dict[Preset, dict[str, Any]] = {
+    "paper": {"steps": 50, "gamma": 0.75, "temperature": 1.5, "layers": (6, 7, 8, 9, 10, 11)},
+    "diffusers": {"steps": 20, "gamma": 0.75, "temperature": 1.5, "layers": (7, 8, 9, 10, 11)},
+}
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class StyleParams(_Options):
+    """The parameters of StyleID. What is None takes the preset's own value."""
+
+    preset: Preset = "paper"
+    """Step schedule and defaults: the paper's (50 steps, layers 6-11) or those of the authors'
+    diffusers port (20 steps, layers 7-11)."""
+    steps: Annotated[int, Field(ge=2, le=500)] | None = None
+    """DDIM steps of inversion and of sampling, 2 to 500."""
+    gamma: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Query preservation: 1 keeps the content's queries (layout), 0 the stylised ones (style)."""
+    temperature: Annotated[float, Field(gt=0, le=10)] | None = None
+    """Attention temperature: factor on the attention logits, above 1 sharpens."""
+    layers: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    """Decoder self-attention layers that get the style's keys and values (3-11 in SD)."""
+    adain: bool = True
+    """Give the initial latents the style's channel statistics (AdaIN)."""
+    inject: bool = True
+    """Inject the style's keys and values into self-attention."""
+
+    @field_validator("layers")
+    @classmethod
+    def _layers_sorted_once(cls, layers: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if layers is None:
+            return None
+        if not layers:
+            raise ValueError("name at least one layer, or switch injection off with inject=false")
+        if len(set(layers)) != len(layers):
+            raise ValueError(f"a layer is named twice: {list(layers)}")
+        return tuple(sorted(layers))
+
+    def resolved(self) -> ResolvedParams:
+        """The same parameters with the preset's values in place of None."""
+        chosen = {k: v for k, v in self.model_dump().items() if v is not None}
+        return ResolvedParams(**{**_PRESETS[self.preset], **chosen})
+
+
+class ResolvedParams(StyleParams):
+    """`StyleParams` in which every value is set."""
+
+    steps: Annotated[int, Field(ge=2, le=500)]  # pyright: ignore[reportIncompatibleVariableOverride]
+    """DDIM steps of inversion and of sampling."""
+    gamma: Annotated[float, Field(ge=0, le=1)]  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Query preservation."""
+    temperature: Annotated[float, Field(gt=0, le=10)]  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Attention temperature."""
+    layers: tuple[Annotated[int, Field(ge=0)], ...]  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Decoder self-attention layers."""
+
+    @property
+    def inversion_evaluations(self) -> int:
+        """UNet evaluations that invert one picture."""
+        return self.steps
+
+    @property
+    def sampling_evaluations(self) -> int:
+        """UNet evaluations that sample one pair: the paper's schedule skips its first step."""
+        return self.steps - 1 if self.preset == "paper" else self.steps
+
+    @property
+    def uses_style(self) -> bool:
+        """Whether the style has any part in the result (it has none with both switches off)."""
+        return self.adain or self.inject
+
+
+class SourceOptions(_Options):
+    """Where pictures come from and how they are paired."""
+
+    content: str | None = None
+    """Folder, file or URL (anything fsspec opens) of the content pictures, walked recursively."""
+    style: str | None = None
+    """Folder, file or URL of the style pictures, walked recursively."""
+    pairing: Pairing = "cross"
+    """cross: every content with every style; zip: by order; random: K random styles for each
+    content; table: as a table says."""
+    table: str | None = None
+    """CSV, JSONL or Parquet for --pairing table: columns content and style (relative to --content
+    and --style, or full URLs), optional gamma, temperature and k; others are passed through."""
+    styles_per_content: Annotated[int, Field(ge=1)] = 1
+    """Styles drawn for each content with --pairing random."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of --pairing random."""
+
+
+class PictureOptions(_Options):
+    """How pictures are brought to the model's size, and back."""
+
+    size: Annotated[int, Field(ge=64, le=4096)] = 512
+    """Working size in pixels: the side with --fit crop, the square root of the area with keep."""
+    fit: Fit = "keep"
+    """keep: the whole picture, result at the source's own width and height; crop: the centre
+    square, result at size x size (as in the paper)."""
+    max_pixels: Annotated[int, Field(ge=1)] = 200_000_000
+    """Pictures with more pixels than this are refused (decompression bombs)."""
+
+
+class ModelOptions(_Options):
+    """Which model makes the pictures, and in what precision."""
+
+    model: str = PAPER_MODEL
+    """Hub id or local diffusers folder of the SD 1.x / 2.x family, or 'demo', the embedded model."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub model; the commit it stands for is kept in the run's config."""
+    dtype: DType = "auto"
+    """Precision of the weights; auto is float16 on CUDA and float32 on CPU."""
+    device: Device = "auto"
+    """Where the model runs; auto takes CUDA where there is a GPU."""
+
+
+class OutputOptions(_Options):
+    """What is written, and where."""
+
+    output: str
+    """Folder or URL of the run: dataset, errors, plan and summary. Running again resumes."""
+    format: OutputFormat = "parquet"
+    """parquet: pictures inside the shards' Parquet files; files: pictures beside them in images/."""
+    picture_format: PictureFormat = "png"
+    """Encoding of the result pictures."""
+    quality: Annotated[int, Field(ge=1, le=100)] = 95
+    """Quality of jpeg and webp (100 is lossless for webp)."""
+
+
+class ShardOptions(_Options):
+    """The unit of work: contents x styles whose inversions are shared."""
+
+    shard_contents: Annotated[int, Field(ge=1, le=1024)] = 4
+    """Most contents in one shard; each is inverted once a shard."""
+    shard_styles: Annotated[int, Field(ge=1, le=1024)] = 4
+    """Most styles in one shard; each is inverted once a shard."""
+
+
+class ClusterOptions(_Options):
+    """Where and how wide the job runs. Nothing here changes the pictures."""
+
+    address: str | None = None
+    """Ray cluster to use ('auto', host:port, ray://...); default: RAY_ADDRESS, else a local Ray."""
+    actors: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    """Fewest and most model-holding actors, as 'min,max' or one number; default: one a GPU, or one
+    in all without GPUs."""
+    num_gpus_per_actor: Annotated[float, Field(ge=0)] | None = None
+    """GPUs an actor takes; a fraction lets several share one; 0 runs on CPU. Default: 1 where the
+    cluster has GPUs."""
+    batch: Annotated[int, Field(ge=1, le=1024)] = 8
+    """Most latents in one UNet call."""
+
+    @field_validator("actors", mode="before")
+    @classmethod
+    def _actors_from_text(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(",")]
+        if isinstance(value, int):
+            value = (value, value)
+        if isinstance(value, (list, tuple)) and len(value) == 1:
+            value = (value[0], value[0])
+        return value
+
+    @model_validator(mode="after")
+    def _actors_in_order(self) -> ClusterOptions:
+        if self.actors and self.actors[0] > self.actors[1]:
+            raise ValueError(f"actors: the minimum {self.actors[0]} is above the maximum {self.actors[1]}")
+        return self
+
+
+class JobConfig(
+    ClusterOptions,
+    ShardOptions,
+    ModelOptions,
+    StyleParams,
+    PictureOptions,
+    OutputOptions,
+    SourceOptions,
+):
+    """One stylisation job: every option of `styleid-ray stylize` and every key of a job file."""
+
+    @model_validator(mode="after")
+    def _sources_fit_the_pairing(self) -> JobConfig:
+        if self.pairing == "table":
+            if not self.table:
+                raise ValueError("pairing table needs table: a CSV, JSONL or Parquet of pairs")
+        else:
+            if self.table:
+                raise ValueError(f"table is given, but pairing is {self.pairing!r}: set pairing table")
+            for name in ("content", "style"):
+                if not getattr(self, name):
+                    raise ValueError(f"{name} is missing: a folder, file or URL of pictures")
+        return self
+
+    @property
+    def style_params(self) -> StyleParams:
+        """The part of the options that the algorithm takes."""
+        return StyleParams(**{name: getattr(self, name) for name in StyleParams.model_fields})
+
+    def identity(self) -> dict[str, Any]:
+        """The options that decide what is in the output, resolved; of two runs with the same
+        identity and pairs, each can resume the other. Where the sources lie is no part of it, so
+        that a bucket can move; which pictures they hold is (the plan tells)."""
+        apart = {"output", "content", "style", "table"}
+        apart |= set(ClusterOptions.model_fields) | set(ShardOptions.model_fields)
+        values = self.model_dump(mode="json", exclude=apart)
+        values.update(self.style_params.resolved().model_dump(mode="json"))
+        return values
+
+    def fingerprint(self) -> str:
+        """Hash of `identity()`: 16 hexadecimal digits."""
+        return digest(self.identity())
+
+
+def digest(value: Any, size: int = 8) -> str:
+    """Stable hash of a JSON-like value, as 2·size hexadecimal digits."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.blake2b(text.encode(), digest_size=size).hexdigest()

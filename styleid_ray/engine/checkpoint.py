@@ -1,0 +1,223 @@
+"""Which files a model name stands for: a hub id at a commit, a local folder, or the embedded model.
+
+Nothing here imports torch, so that a driver without a GPU can check a model before a job starts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from styleid_ray.config import DEMO_MODEL
+from styleid_ray.errors import ModelError
+
+PARTS = ("unet", "vae", "scheduler", "text_encoder", "tokenizer")
+NULL_EMBEDDING = "null_embedding.safetensors"
+_REMEDY = (
+    "name a local folder in diffusers format with --model FOLDER, or use --model demo, "
+    "the embedded model, which needs no network"
+)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model that was found: `name` as given, `revision` the commit of a hub model (else None)."""
+
+    name: str
+    revision: str | None
+    folder: Path
+    """Local folder; of a hub model only with its small files until `fetch` has run."""
+    hub: bool
+    files: tuple[str, ...]
+
+    def config(self, part: str) -> dict[str, Any]:
+        """A part's configuration as diffusers stores it."""
+        name = "scheduler_config.json" if part == "scheduler" else "config.json"
+        try:
+            return json.loads((self.folder / part / name).read_text())
+        except (OSError, ValueError) as e:
+            raise ModelError(f"model {self.name}: {part}/{name} cannot be read: {e}") from e
+
+    @property
+    def factor(self) -> int:
+        """What the sides of a picture must be multiples of, in pixels."""
+        levels = [len(self.config(part)["block_out_channels"]) - 1 for part in ("unet", "vae")]
+        return 2 ** sum(levels)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change when the model does.
+
+        Of a hub model its id and commit; of a folder every file's size, and the first and last
+        MiB of each file (headers, small files whole), so that gigabytes need not be read.
+        """
+        h = hashlib.blake2b(digest_size=8)
+        if self.hub:
+            h.update(f"{self.name}@{self.revision}".encode())
+            return h.hexdigest()
+        for name in self.files:
+            path = self.folder / name
+            size = path.stat().st_size
+            h.update(f"{name}:{size}\n".encode())
+            with path.open("rb") as f:
+                h.update(f.read(1 << 20))
+                f.seek(max(0, size - (1 << 20)))
+                h.update(f.read())
+        return h.hexdigest()
+
+    def variant(self, part: str) -> str | None:
+        """The diffusers weights variant to load of a part: plain where it exists, else fp16."""
+        stem = "model" if part == "text_encoder" else "diffusion_pytorch_model"
+        for variant, file in ((None, f"{part}/{stem}"), ("fp16", f"{part}/{stem}.fp16")):
+            if any(f.startswith(file) and _is_weights(f, stem, variant) for f in self.files):
+                return variant
+        if any(f.startswith(f"{part}/") and f.endswith((".bin", ".ckpt")) for f in self.files):
+            raise ModelError(
+                f"model {self.name}: {part} has its weights as a pickle only; convert it to "
+                "safetensors first (pickles can run code and are never loaded)"
+            )
+        raise ModelError(f"model {self.name}: {part} has no safetensors weights ({part}/{stem}.safetensors)")
+
+    def weights(self, part: str) -> list[str]:
+        """The safetensors files of a part's chosen variant, shards and index included."""
+        variant = self.variant(part)
+        stem = "model" if part == "text_encoder" else "diffusion_pytorch_model"
+        return [
+            f for f in self.files
+            if f.startswith(f"{part}/{stem}.") or f.startswith(f"{part}/{stem}-")
+            if _is_weights(f, stem, variant) or f.endswith(".index.json")
+        ]
+
+
+def _is_weights(file: str, stem: str, variant: str | None) -> bool:
+    name = file.rsplit("/", 1)[-1]
+    return name.endswith(".safetensors") and name.startswith(stem) and (".fp16" in name) == bool(variant)
+
+
+def find_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
+    """The checkpoint of a model name, checked to be of the SD 1.x / 2.x family.
+
+    Of a hub model only the small files are fetched. Raises ModelError, in one line with a remedy.
+    """
+    if model == DEMO_MODEL:
+        from styleid_ray.models import DEMO_MODEL as folder
+
+        found = _local(model, Path(folder))
+    elif Path(model).expanduser().is_dir():
+        found = _local(model, Path(model).expanduser())
+    elif _looks_like_path(model):
+        raise ModelError(f"model folder {model} does not exist; {_REMEDY}")
+    else:
+        return _check(_on_hub(model, revision))
+    if revision is not None:
+        raise ModelError(f"--revision {revision} goes with a hub model, and {model} is local: leave it out")
+    return _check(found)
+
+
+def fetch(checkpoint: Checkpoint) -> Path:
+    """The folder with all that loading needs; downloads a hub model's weights once."""
+    if not checkpoint.hub:
+        return checkpoint.folder
+    wanted = [f"{part}/*.json" for part in PARTS] + ["tokenizer/*", NULL_EMBEDDING]
+    for part in ("unet", "vae", *(["text_encoder"] if _has(checkpoint.files, "text_encoder") else [])):
+        wanted += checkpoint.weights(part)
+    return _download(checkpoint.name, checkpoint.revision, wanted)
+
+
+def _looks_like_path(model: str) -> bool:
+    return model.startswith((".", "/", "~")) or model.count("/") != 1 or "\\" in model
+
+
+def _local(name: str, folder: Path) -> Checkpoint:
+    files = tuple(sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()))
+    return Checkpoint(name, None, folder, hub=False, files=files)
+
+
+def _on_hub(model: str, revision: str | None) -> Checkpoint:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    small = [f"{part}/*.json" for part in PARTS]
+    try:
+        info = HfApi().model_info(model, revision=revision)
+    except RevisionNotFoundError as e:
+        raise ModelError(f"hub model {model} has no revision {revision!r}: check --revision") from e
+    except GatedRepoError as e:
+        raise ModelError(f"hub model {model} is gated: accept its terms and set HF_TOKEN, or {_REMEDY}") from e
+    except (RepositoryNotFoundError, HFValidationError) as e:
+        raise ModelError(f"{model!r} is neither a local folder nor a model on the hub; {_REMEDY}") from e
+    except Exception as e:  # the hub client raises many kinds when it cannot connect
+        cached = _from_cache(model, revision)
+        if cached is None:
+            reason = str(e).strip().splitlines()[0][:120] if str(e).strip() else type(e).__name__
+            raise ModelError(f"cannot fetch {model} from the Hugging Face hub ({reason}); {_REMEDY}") from e
+        return cached
+    files = tuple(sorted(s.rfilename for s in info.siblings or ()))
+    return Checkpoint(model, info.sha, _download(model, info.sha, small), hub=True, files=files)
+
+
+def _from_cache(model: str, revision: str | None) -> Checkpoint | None:
+    """The model as the local hub cache has it, when the hub is out of reach."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(model, revision=revision, local_files_only=True))
+    except (OSError, ValueError):
+        return None
+    files = _local(model, folder).files
+    return Checkpoint(model, folder.name, folder, hub=True, files=files)
+
+
+def _download(model: str, commit: str | None, patterns: list[str]) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(model, revision=commit, allow_patterns=patterns))
+    except Exception as e:
+        raise ModelError(f"download of {model} from the Hugging Face hub failed: {e}; {_REMEDY}") from e
+
+
+def _has(files: tuple[str, ...], part: str) -> bool:
+    return any(f.startswith(f"{part}/") for f in files)
+
+
+def _check(checkpoint: Checkpoint) -> Checkpoint:
+    """Raises ModelError for what is not a whole model of the SD 1.x / 2.x family."""
+    name, files = checkpoint.name, checkpoint.files
+    if not (_has(files, "unet") and _has(files, "scheduler")):
+        hint = " (a single-file checkpoint must be converted to diffusers format first)" if any(
+            f.endswith((".ckpt", ".safetensors")) and "/" not in f and f != NULL_EMBEDDING for f in files
+        ) else ""
+        raise ModelError(
+            f"model {name}: the folder is not a model in diffusers format: it needs unet/, vae/, "
+            f"scheduler/, text_encoder/ and tokenizer/{hint}"
+        )
+    if "vae/config.json" not in files:
+        raise ModelError(f"model {name}: the part vae/ is missing (vae/config.json)")
+    if NULL_EMBEDDING not in files:
+        for part in ("text_encoder", "tokenizer"):
+            if not _has(files, part):
+                raise ModelError(f"model {name}: the part {part}/ is missing")
+    unet = checkpoint.config("unet")
+    kind = unet.get("_class_name")
+    if kind != "UNet2DConditionModel" or unet.get("addition_embed_type"):
+        raise ModelError(
+            f"model {name}: its unet ({kind}) is not of the SD 1.x / 2.x family, which StyleID needs"
+        )
+    latent, channels = checkpoint.config("vae").get("latent_channels"), unet.get("in_channels")
+    if latent != channels:
+        raise ModelError(
+            f"model {name}: the unet takes {channels} channels but the autoencoder makes {latent} "
+            "(inpainting and depth models cannot be used)"
+        )
+    for part in ("unet", "vae", *(() if NULL_EMBEDDING in files else ("text_encoder",))):
+        checkpoint.variant(part)
+    return checkpoint

@@ -1,0 +1,40 @@
+"""The two kinds of failure: a row error costs its own pairs, a fatal error stops the job.
+
+A `RowError` is data: the batch job writes it to `errors/` with its stage and goes on.
+A `JobError` is said to the user as one line that names what to change; the command line prints
+it without a traceback and exits with status 2.
+"""
+
+from __future__ import annotations
+
+
+class StyleIDError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class JobError(StyleIDError):
+    """The job cannot run as it was asked for; the message says what to change."""
+
+
+class ConfigError(JobError):
+    """An option, or a combination of options, is not valid."""
+
+
+class SourceError(JobError):
+    """A content, style or table source cannot be used: missing, empty or inconsistent."""
+
+
+class ModelError(JobError):
+    """A model cannot be loaded, or lacks what the options ask for."""
+
+
+class OutputError(JobError):
+    """The output location cannot be used, or belongs to another run."""
+
+
+class RowError(StyleIDError):
+    """One picture or pair failed. `stage` is the pipeline stage: fetch, decode, stylize or encode."""
+
+    def __init__(self, stage: str, message: str) -> None:
+        super().__init__(message)
+        self.stage = stage
