@@ -46,11 +46,26 @@ class StyleParams(_Options):
     temperature: Annotated[float, Field(gt=0, le=10)] | None = None
     """Attention temperature: factor on the attention logits, above 1 sharpens."""
     layers: tuple[Annotated[int, Field(ge=0)], ...] | None = None
-    """Decoder self-attention layers that get the style's keys and values (3-11 in SD)."""
+    """Decoder self-attention layers that get the style's keys and values, as 6-11 or 6,7,8
+    (Stable Diffusion has 3-11)."""
     adain: bool = True
     """Give the initial latents the style's channel statistics (AdaIN)."""
     inject: bool = True
     """Inject the style's keys and values into self-attention."""
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _layers_from_text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        layers: list[Any] = []
+        for part in value.split(","):
+            first, dash, last = part.strip().partition("-")
+            if dash and first.isdigit() and last.isdigit():
+                layers += range(int(first), int(last) + 1)
+            else:
+                layers.append(part.strip())
+        return layers
 
     @field_validator("layers")
     @classmethod
@@ -228,7 +243,7 @@ class JobConfig(
         """The options that decide what is in the output, resolved; of two runs with the same
         identity and pairs, each can resume the other. Where the sources lie is no part of it, so
         that a bucket can move; which pictures they hold is (the plan tells)."""
-        apart = {"output", "content", "style", "table"}
+        apart = {"output", "content", "style", "table", "device"}
         apart |= set(ClusterOptions.model_fields) | set(ShardOptions.model_fields)
         values = self.model_dump(mode="json", exclude=apart)
         values.update(self.style_params.resolved().model_dump(mode="json"))

@@ -6,13 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel
-from diffusers.utils import logging as diffusers_logging
 from safetensors.torch import load_file
 from torch import Tensor
+from transformers.utils import logging as transformers_logging
 
-from styleid_ray.engine.checkpoint import NULL_EMBEDDING, Checkpoint, fetch, find_checkpoint
-from styleid_ray.errors import ConfigError, ModelError
+transformers_logging.set_verbosity_error()  # before diffusers, whose import sets off its warnings
+
+from diffusers import DDIMScheduler, UNet2DConditionModel  # noqa: E402
+from diffusers.utils import logging as diffusers_logging  # noqa: E402
+
+from styleid_ray.engine.checkpoint import (  # noqa: E402
+    NULL_EMBEDDING,
+    Checkpoint,
+    fetch,
+    find_checkpoint,
+)
+from styleid_ray.errors import ConfigError, ModelError  # noqa: E402
 
 
 def load_components(

@@ -1,0 +1,143 @@
+"""Connecting to Ray, and how much of the cluster a job takes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from styleid_ray.config import ClusterOptions, JobConfig
+from styleid_ray.errors import JobError
+
+# Ray announces a future change of how CPU tasks see GPUs; what it will become suits us.
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# The driver's C++ side prints to the terminal what concerns Ray's own actor pools.
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+
+import ray  # noqa: E402
+from ray.data import DataContext  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Resources:
+    """The stylize actors of a job."""
+
+    min_actors: int
+    max_actors: int
+    gpus_per_actor: float
+    cpus_per_actor: float
+    threads: int
+    """CPU threads each actor computes with."""
+
+
+@contextmanager
+def connected(options: ClusterOptions) -> Iterator[str]:
+    """A Ray connection for the block; yields what it is, for the screen.
+
+    An existing cluster is used when `address` or RAY_ADDRESS names one, or this process is
+    connected already; else Ray is started on this machine and ended with the block.
+    """
+    _quiet()
+    if ray.is_initialized():
+        yield "the Ray cluster that this process is connected to"
+        return
+    address = options.address or os.environ.get("RAY_ADDRESS")
+    local: dict[str, Any] = {
+        # Loading and writing are light: they share the cores with the actors.
+        "num_cpus": _cores() + (options.actors or (1, 1))[1],
+        "include_dashboard": True,
+    }
+    try:
+        with _stderr_hushed():
+            context = ray.init(
+                address or "local",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **({} if address else local),
+            )
+    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as e:
+        raise JobError(
+            f"no Ray at {address} ({_first_line(e)}): check --address and RAY_ADDRESS, or leave "
+            "them out to start Ray on this machine" if address else f"Ray did not start: {_first_line(e)}"
+        ) from e
+    try:
+        dashboard = getattr(context, "dashboard_url", None)
+        where = f"the cluster at {address}" if address else "this machine"
+        yield f"Ray {ray.__version__} on {where}" + (f", dashboard http://{dashboard}" if dashboard else "")
+    finally:
+        ray.shutdown()
+
+
+def choose_resources(config: JobConfig, shards: int) -> Resources:
+    """What the stylize stage takes of the connected cluster for so many shards.
+
+    Raises JobError when the cluster does not have it, or when nothing would be left for loading
+    and writing.
+    """
+    total = ray.cluster_resources()
+    gpus, cpus = total.get("GPU", 0), total.get("CPU", 0)
+    per_actor = config.num_gpus_per_actor
+    if per_actor is None:
+        per_actor = 1 if gpus and config.device != "cpu" else 0
+    if per_actor and not gpus:
+        raise JobError(
+            f"--num-gpus-per-actor {per_actor:g}, but the cluster has no GPU: use 0 to run on CPU"
+        )
+    if per_actor > 1 and per_actor != int(per_actor):
+        raise JobError(f"--num-gpus-per-actor {per_actor:g}: above 1 it must be a whole number")
+    lowest, highest = config.actors or ((int(gpus // per_actor) or 1,) * 2 if per_actor else (1, 1))
+    highest = max(1, min(highest, shards))
+    lowest = min(lowest, highest)
+    if per_actor and lowest * per_actor > gpus:
+        raise JobError(
+            f"--actors {lowest} with {per_actor:g} GPUs each need {lowest * per_actor:g} GPUs, but "
+            f"the cluster has {gpus:g}: ask for fewer actors or a smaller --num-gpus-per-actor"
+        )
+    cpus_per_actor = 0 if per_actor else 1
+    if cpus - lowest * cpus_per_actor < 1:
+        raise JobError(
+            f"{lowest} actors would take all {cpus:g} CPUs of the cluster and leave none for "
+            f"loading and writing: use --actors {max(1, int(cpus) - 1)} at most"
+        )
+    nodes = max(1, sum(node["Alive"] for node in ray.nodes()))
+    threads = max(1, _cores() // -(-highest // nodes))
+    return Resources(lowest, highest, per_actor, cpus_per_actor, threads)
+
+
+@contextmanager
+def _stderr_hushed() -> Iterator[None]:
+    """Nothing that native code writes to standard error during the block reaches the terminal."""
+    sys.stderr.flush()
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _quiet() -> None:
+    """Keeps Ray's own progress and logs off the screen; they are in its dashboard and log files."""
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    for handler in logging.getLogger("ray.data").handlers:
+        if type(handler).__name__ == "PlainRayHandler":  # the terminal's; the log file stays
+            handler.setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module="ray")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

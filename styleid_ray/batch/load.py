@@ -1,0 +1,75 @@
+"""The load stage (CPU): fetch the shard's pictures, decode them, bring them to working size."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from styleid_ray.batch.shard import PICTURES, Shard, each_shard
+from styleid_ray.config import PictureOptions
+from styleid_ray.errors import RowError
+from styleid_ray.imaging import decode, fit_picture
+from styleid_ray.planning import Source, read_bytes
+
+_FETCHERS = 8
+
+
+class Load:
+    """Shards to shards with pictures. A picture that fails becomes a row with its reason.
+
+    Args:
+        contents, styles: where the plan's keys lie.
+        options: working size and fit.
+        factor: what the working sides must be multiples of.
+    """
+
+    def __init__(
+        self, contents: Source, styles: Source, options: PictureOptions, factor: int
+    ) -> None:
+        # Only the roots travel with the stage, not the listing.
+        self.sources = {"content": replace(contents, keys=()), "style": replace(styles, keys=())}
+        self.options = options
+        self.factor = factor
+
+    def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
+        return each_shard(block, self.load)
+
+    def load(self, shard: Shard) -> Shard:
+        """The shard with each of its pictures once."""
+        began = time.perf_counter()
+        wanted = [
+            (role, key)
+            for role in ("content", "style")
+            for key in shard.pairs.column(role).unique().to_pylist()
+        ]
+        with ThreadPoolExecutor(min(_FETCHERS, len(wanted))) as pool:
+            rows = list(pool.map(lambda one: self._picture(*one), wanted))
+        pictures = pa.Table.from_pylist(rows, schema=PICTURES)
+        read = sum(row.pop("bytes", 0) for row in rows)
+        return replace(shard, pictures=pictures).measured(
+            load_seconds=time.perf_counter() - began, bytes_in=read
+        )
+
+    def _picture(self, role: str, key: str) -> dict[str, Any]:
+        row: dict[str, Any] = {"role": role, "key": key}
+        try:
+            data = read_bytes(self.sources[role].url(key), self.sources[role].storage_options)
+            image = decode(data, self.options.max_pixels)
+            fitted = fit_picture(image, self.options.size, self.options.fit, self.factor)
+        except RowError as e:
+            error = type(e.__cause__ or e).__name__
+            return row | {"stage": e.stage, "error": error, "message": f"{role} {key}: {e}"}
+        return row | {
+            "pixels": np.asarray(fitted).tobytes(),
+            "width": fitted.width,
+            "height": fitted.height,
+            "source_width": image.width,
+            "source_height": image.height,
+            "bytes": len(data),
+        }

@@ -1,0 +1,83 @@
+"""Progress for a person: pairs done of all, pairs a second, time left, failures."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+_TTY_SECONDS, _LINE_SECONDS = 0.5, 10.0
+
+
+class Progress:
+    """Counts of a run while it goes on.
+
+    The rate is that of the pairs of this session, from its first finished shard's start on; the
+    time left follows from it.
+    """
+
+    def __init__(self, planned: int, done: int, failed: int) -> None:
+        self.planned, self.done, self.failed = planned, done, failed
+        self.new = 0
+        self.began = time.monotonic()
+
+    def add(self, done: int, failed: int) -> None:
+        """A shard was committed."""
+        self.done += done
+        self.failed += failed
+        self.new += done + failed
+
+    @property
+    def rate(self) -> float:
+        """Pairs a second in this session."""
+        elapsed = time.monotonic() - self.began
+        return self.new / elapsed if elapsed else 0.0
+
+    def line(self) -> str:
+        """The state in one line."""
+        finished = self.done + self.failed
+        share = 100 * finished // self.planned if self.planned else 100
+        parts = [f"{self.done} of {self.planned} pairs ({share} %)"]
+        if self.new:
+            left = (self.planned - finished) / self.rate
+            parts += [f"{self.rate:.3g} pairs/s", f"{duration(left)} left"]
+        else:
+            parts.append(f"{duration(time.monotonic() - self.began)} into the first shard")
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        return " · ".join(parts)
+
+
+@contextmanager
+def shown(progress: Progress, stream: TextIO | None = None) -> Iterator[None]:
+    """Shows the progress on a stream during the block: in place on a terminal, else a line every
+    ten seconds."""
+    out = stream or sys.stderr
+    live = out.isatty()
+    over = threading.Event()
+
+    def show() -> None:
+        while not over.wait(_TTY_SECONDS if live else _LINE_SECONDS):
+            print(f"\r\033[K{progress.line()}" if live else progress.line(),
+                  end="" if live else "\n", file=out, flush=True)
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        print(f"\r\033[K{progress.line()}" if live else progress.line(), file=out, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 45 s, 12 min 5 s, 3 h 20 min, 2 d 4 h."""
+    total = max(0, round(seconds))
+    for big, small, size, part in (("d", "h", 86400, 3600), ("h", "min", 3600, 60), ("min", "s", 60, 1)):
+        if total >= size:
+            return f"{total // size} {big} {total % size // part} {small}"
+    return f"{total} s"

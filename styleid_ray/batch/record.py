@@ -1,0 +1,111 @@
+"""What a run is: its identity, its stored record, and the check that a command belongs to it."""
+
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import yaml
+
+from styleid_ray.batch.output import CONFIG, PLAN, Output
+from styleid_ray.config import JobConfig, digest
+from styleid_ray.engine.checkpoint import Checkpoint
+from styleid_ray.errors import OutputError
+from styleid_ray.planning import Plan, build_plan, plan_digest, write_parts
+
+_VERSIONS = ("styleid-ray", "torch", "diffusers", "ray", "pyarrow", "pillow")
+# Options that choose pairs or their encoding; a pair's picture is the same whatever they say.
+_NOT_IN_A_PAIR = (
+    "pairing", "styles_per_content", "seed", "format", "picture_format", "quality", "max_pixels",
+)
+
+
+def identity(config: JobConfig, checkpoint: Checkpoint) -> dict[str, Any]:
+    """What decides the output's contents: the options, and the model by its own fingerprint."""
+    values = config.identity()
+    values.pop("revision")
+    values["model"] = f"{checkpoint.name.rstrip('/').rsplit('/', 1)[-1]} {checkpoint.fingerprint}"
+    return values
+
+
+def make_plan(config: JobConfig, checkpoint: Checkpoint) -> Plan:
+    """The job's plan; a pair's id depends on its pictures' keys, the parameters and the model."""
+    of_pairs = {k: v for k, v in identity(config, checkpoint).items() if k not in _NOT_IN_A_PAIR}
+    return build_plan(config, digest(of_pairs))
+
+
+def open_run(output: Output, config: JobConfig, checkpoint: Checkpoint, plan: Plan) -> None:
+    """Begins a run at `output`, or makes sure that the one there is the same.
+
+    Raises OutputError with what differs. The record is written last, so that a run that has one
+    has its whole plan.
+    """
+    new = _record(config, checkpoint, plan)
+    old = output.record()
+    if old is None:
+        if output.files("data") or output.files("errors"):
+            raise OutputError(
+                f"{output.url} holds shards but no {CONFIG}: it is damaged, or something else's; "
+                "choose another --output"
+            )
+        for name, part in write_parts(plan):
+            output.write_table(f"{PLAN}/{name}", part)
+        output.write(CONFIG, yaml.safe_dump(new, sort_keys=False, allow_unicode=True).encode())
+        return
+    differing = _differences(old.get("identity", {}), new["identity"])
+    if differing:
+        raise OutputError(
+            f"{output.url} was made with other options ({'; '.join(differing)}): "
+            "use the same ones to resume, or choose another --output"
+        )
+    if old.get("plan", {}).get("digest") != new["plan"]["digest"]:
+        raise OutputError(
+            f"the sources have changed since the run at {output.url} was planned "
+            f"({_changed_pictures(output, plan)}): restore them to resume, or choose another --output"
+        )
+
+
+def _record(config: JobConfig, checkpoint: Checkpoint, plan: Plan) -> dict[str, Any]:
+    values = identity(config, checkpoint)
+    return {
+        "fingerprint": digest(values),
+        "identity": values,
+        "plan": {"pairs": plan.pairs, "shards": plan.shards, "digest": plan_digest(plan)},
+        "model": {"name": checkpoint.name, "revision": checkpoint.revision},
+        "config": config.model_dump(mode="json"),
+        "versions": {name: _version(name) for name in _VERSIONS} | {"python": platform.python_version()},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    names = [*new, *(name for name in old if name not in new)]
+    return [
+        f"{name}: {old.get(name)} there, {new.get(name)} now"
+        for name in names
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _changed_pictures(output: Output, plan: Plan) -> str:
+    """Which contents and styles came or went, in a few words."""
+    said = []
+    for role in ("content", "style"):
+        now = set(plan.table.column(role).unique().to_pylist())
+        then: set[str] = set()
+        for part in output.plan_parts():
+            then.update(part.column(role).unique().to_pylist())
+        for what, keys in (("new", now - then), ("gone", then - now)):
+            if keys:
+                first = ", ".join(sorted(keys)[:3]) + (", …" if len(keys) > 3 else "")
+                said.append(f"{len(keys)} {role}{'s' if len(keys) > 1 else ''} {what}: {first}")
+    return "; ".join(said) or "pairs or their order differ"

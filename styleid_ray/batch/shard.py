@@ -1,0 +1,105 @@
+"""A shard on its way through the pipeline: one row of the Ray dataset.
+
+Its parts are Arrow tables, carried as serialised bytes so that any passed-through column keeps its
+type and Ray never has to guess a schema.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+import pyarrow as pa
+
+PICTURES = pa.schema(
+    [
+        ("role", pa.string()),  # content or style
+        ("key", pa.string()),
+        ("pixels", pa.binary()),  # RGB, height x width x 3 bytes; null when it failed
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("source_width", pa.int32()),
+        ("source_height", pa.int32()),
+        ("stage", pa.string()),
+        ("error", pa.string()),
+        ("message", pa.string()),
+    ]
+)
+RESULTS = pa.schema(
+    [
+        ("pixels", pa.binary()),  # row i is pair i's picture; null when it failed
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("source_width", pa.int32()),
+        ("source_height", pa.int32()),
+        ("seconds", pa.float64()),
+        ("stage", pa.string()),
+        ("error", pa.string()),
+        ("message", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Pairs of the plan, and what the stages so far have made of them."""
+
+    name: str
+    pairs: pa.Table
+    """Rows of the plan."""
+    pictures: pa.Table = field(default_factory=PICTURES.empty_table)
+    """The loaded pictures, schema `PICTURES`."""
+    results: pa.Table = field(default_factory=RESULTS.empty_table)
+    """One row a pair in the order of `pairs`, schema `RESULTS`."""
+    measures: dict[str, float] = field(default_factory=dict)
+    """Seconds by stage and counts, for the summary."""
+
+    def to_block(self) -> pa.Table:
+        """The shard as a Ray block of one row."""
+        return pa.table(
+            {
+                "shard": [self.name],
+                "pairs": pa.array([_pack(self.pairs)], pa.large_binary()),
+                "pictures": pa.array([_pack(self.pictures)], pa.large_binary()),
+                "results": pa.array([_pack(self.results)], pa.large_binary()),
+                "measures": [json.dumps(self.measures)],
+            }
+        )
+
+    def measured(self, **measures: float) -> Shard:
+        """The same shard with more measures."""
+        return replace(self, measures={**self.measures, **measures})
+
+
+def shards_in(block: pa.Table) -> Iterator[Shard]:
+    """The shards of a Ray block."""
+    for row in range(block.num_rows):
+        name, pairs, pictures, results, measures = (
+            block.column(c)[row]
+            for c in ("shard", "pairs", "pictures", "results", "measures")
+        )
+        yield Shard(
+            name.as_py(),
+            _unpack(pairs),
+            _unpack(pictures),
+            _unpack(results),
+            json.loads(measures.as_py()),
+        )
+
+
+def each_shard(block: pa.Table, work: Callable[[Shard], Shard]) -> Iterator[pa.Table]:
+    """`work` done on every shard of a block, as blocks of one row."""
+    for shard in shards_in(block):
+        yield work(shard).to_block()
+
+
+def _pack(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def _unpack(scalar: pa.Scalar) -> pa.Table:
+    return pa.ipc.open_stream(scalar.as_buffer()).read_all()
