@@ -1,0 +1,95 @@
+"""From the bytes of any picture file to an upright 8-bit RGB picture."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+
+from PIL import Image, UnidentifiedImageError
+
+from styleid_ray.errors import RowError
+from styleid_ray.imaging.guard import quiet_pillow
+from styleid_ray.imaging.modes import to_rgb
+
+# Documents, scientific containers and metafiles: not pictures, and some of them start programs
+# (Ghostscript for EPS) to be drawn.
+_NOT_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
+
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def decode(data: bytes, max_pixels: int) -> Image.Image:
+    """Decode a picture file to an RGB picture, upright, in sRGB, with transparency over white.
+
+    Grey, palette, CMYK, 16-bit and float pictures become 8-bit RGB; animated files give their
+    first frame; an embedded colour profile is applied where it can be, a broken one ignored.
+
+    Args:
+        data: the file's bytes, in any picture format that Pillow reads.
+        max_pixels: the most pixels (width x height) that are decoded; checked on the header.
+
+    Raises:
+        RowError: stage "decode", for everything that keeps the picture from being read.
+    """
+    if not data:
+        raise RowError("decode", "the file is empty (0 bytes)")
+    with quiet_pillow(max_pixels):
+        try:
+            with Image.open(io.BytesIO(data), formats=_picture_formats()) as image:
+                _check_size(image, max_pixels)
+                image.load()
+                _check_size(image, max_pixels)  # icon files tell the real size only now
+                return _upright(image, to_rgb(image))
+        except RowError:
+            raise
+        except UnidentifiedImageError:
+            raise RowError("decode", "not a picture in any format that can be read") from None
+        except Image.DecompressionBombError:
+            raise RowError("decode", f"too large: more than {max_pixels} pixels") from None
+        except MemoryError:
+            raise RowError("decode", "too large for the memory at hand") from None
+        except Exception as error:  # damaged files make decoders raise nearly anything
+            raise RowError("decode", _describe(error)) from error
+
+
+@cache
+def _picture_formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in Image.ID if name not in _NOT_PICTURES)
+
+
+def _check_size(image: Image.Image, max_pixels: int) -> None:
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise RowError("decode", f"the picture has no pixels ({width} x {height})")
+    if width * height > max_pixels:
+        raise RowError(
+            "decode",
+            f"too large: {width} x {height} is more than {max_pixels} pixels (--max-pixels)",
+        )
+
+
+def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
+    # Read after load(): TIFF is turned by Pillow itself, which then drops the tag.
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # broken metadata says nothing about the pixels
+        return rgb
+    turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _describe(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if "truncated" in text.lower() or isinstance(error, EOFError):
+        return "the picture is cut off (truncated file)"
+    return f"the picture is damaged: {text or type(error).__name__}"[:300]

@@ -1,0 +1,50 @@
+"""Result pictures to the bytes of a file."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from PIL import Image
+
+from styleid_ray.config import PictureFormat
+from styleid_ray.errors import RowError
+
+_EXTENSIONS: dict[PictureFormat, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
+
+
+def encode(image: Image.Image, picture_format: PictureFormat, quality: int) -> bytes:
+    """Encode an RGB picture; the same picture gives the same bytes.
+
+    Args:
+        image: RGB picture.
+        picture_format: "png" (lossless), "jpeg" (full colour resolution, 4:4:4) or "webp".
+        quality: 1 to 100 for jpeg and webp; webp at 100 is lossless. Of no effect on png.
+
+    Raises:
+        RowError: stage "encode", when the format cannot hold the picture (jpeg ends at 65,535
+            pixels a side, webp at 16,383).
+    """
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, format=picture_format, **_settings(picture_format, quality))
+    except (OSError, ValueError) as error:
+        raise RowError(
+            "encode",
+            f"cannot write {image.width} x {image.height} as {picture_format}: {error}",
+        ) from error
+    return buffer.getvalue()
+
+
+def extension(picture_format: PictureFormat) -> str:
+    """The file extension of a picture format, with its dot: ".png", ".jpg" or ".webp"."""
+    return _EXTENSIONS[picture_format]
+
+
+def _settings(picture_format: PictureFormat, quality: int) -> dict[str, Any]:
+    if picture_format == "png":
+        # Level 4 takes half the time of the default 6 for files a few percent larger.
+        return {"compress_level": 4}
+    if picture_format == "jpeg":
+        return {"quality": quality, "subsampling": 0}
+    return {"quality": quality, "lossless": quality == 100, "method": 4}

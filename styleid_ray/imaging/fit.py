@@ -1,0 +1,113 @@
+"""To the size that the model works at, and back to the size that the user expects."""
+
+from __future__ import annotations
+
+from math import ceil, floor, log, sqrt
+
+from PIL import Image
+
+from styleid_ray.config import Fit
+from styleid_ray.errors import ConfigError
+from styleid_ray.imaging.guard import quiet_pillow
+
+MAX_ASPECT = 4.0
+"""Pictures more oblong than 4:1 are worked on at 4:1: a strip of a few pixels gives the model
+nothing to see, and its long side would leave the range that the model was trained for."""
+
+
+def working_size(width: int, height: int, size: int, factor: int) -> tuple[int, int]:
+    """The size at which a whole picture is processed.
+
+    Both sides are multiples of `factor`, the area is near `size`², the aspect near the picture's
+    (clamped to `MAX_ASPECT`). Few sizes come out, so that pictures of like shape share a batch;
+    turning the picture turns the result.
+
+    Args:
+        width, height: the picture's size in pixels, at least 1.
+        size: the square root of the wanted area, in pixels.
+        factor: what both sides have to be a multiple of, in pixels.
+
+    Returns:
+        (width, height) in pixels.
+    """
+    if width < height:
+        tall, wide = working_size(height, width, size, factor)
+        return wide, tall
+    aspect = min(width / height, MAX_ASPECT)
+    candidates = [
+        (columns * factor, rows * factor)
+        for columns in _near(size * sqrt(aspect) / factor)
+        for rows in _near(size / sqrt(aspect) / factor)
+        if columns >= rows
+    ]
+
+    def misfit(candidate: tuple[int, int]) -> tuple[float, int, int]:
+        w, h = candidate
+        shape, area = log(w / h / aspect), log(w * h / size**2)
+        # A bent shape is seen, a few more or fewer pixels are not.
+        return round(2 * shape**2 + area**2, 9), w * h, w
+
+    return min(candidates, key=misfit)
+
+
+def _near(units: float) -> list[int]:
+    return sorted({max(1, floor(units) - 1), max(1, floor(units)), max(1, ceil(units))})
+
+
+def fit_picture(image: Image.Image, size: int, fit: Fit, factor: int) -> Image.Image:
+    """Bring a picture to the size that the model works at.
+
+    Args:
+        image: RGB picture of any size.
+        size: `--size` in pixels.
+        fit: "keep" resizes the whole picture to `working_size`; "crop" takes the centre square
+            and resizes it to size x size.
+        factor: what both sides have to be a multiple of, in pixels.
+
+    Raises:
+        ConfigError: `size` is no multiple of `factor` though `fit` is "crop".
+    """
+    if fit == "crop":
+        check_crop_size(size, factor)
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        box = (left, top, left + side, top + side)
+        # Cut first: resizing a box would let the pixels around it into the edges.
+        with quiet_pillow(max_pixels=side * side):
+            return _resize(image.crop(box), (size, size))
+    return _resize(image, working_size(image.width, image.height, size, factor))
+
+
+def check_crop_size(size: int, factor: int) -> None:
+    """Refuse a `--size` that a square result cannot have, and name those nearest to it.
+
+    Raises:
+        ConfigError: `size` is no multiple of `factor`.
+    """
+    if size % factor:
+        below = size // factor * factor
+        nearest = " or ".join(str(s) for s in (below, below + factor) if s > 0)
+        raise ConfigError(
+            f"--size {size} does not suit --fit crop: the model needs a multiple of {factor}; "
+            f"take {nearest}, or --fit keep"
+        )
+
+
+def restore(image: Image.Image, width: int, height: int, fit: Fit) -> Image.Image:
+    """Bring a result to its final size: the source's own with "keep", as it is with "crop".
+
+    Args:
+        image: RGB picture at the working size.
+        width, height: the upright source's size in pixels.
+        fit: as in `fit_picture`.
+    """
+    return image if fit == "crop" else _resize(image, (width, height))
+
+
+def _resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    if image.size == size:
+        return image
+    shrinks = size[0] < image.width or size[1] < image.height
+    # Lanczos keeps most detail on the way down; on the way up it rings more than bicubic does.
+    how = Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC
+    return image.resize(size, how)

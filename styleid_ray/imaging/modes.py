@@ -1,0 +1,102 @@
+"""Every pixel format that Pillow knows, turned into 8-bit sRGB without transparency."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageCms
+
+_WHITE = (255, 255, 255)
+_PROFILE_SPACE = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """A loaded picture of any mode as a new one of mode RGB, transparency laid over white."""
+    profile = image.info.get("icc_profile")
+    picture, alpha = _split(image)
+    picture = _to_srgb(picture, profile)
+    if alpha is None:
+        return picture
+    paper = Image.new("RGB", picture.size, _WHITE)
+    paper.paste(picture, mask=alpha)
+    return paper
+
+
+def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Colours (mode RGB, L, CMYK or LAB) and, where there is any, the alpha channel (mode L)."""
+    mode, transparent = image.mode, image.info.get("transparency")
+    if mode in ("RGBa", "La"):
+        image = image.convert("RGBA" if mode == "RGBa" else "LA")
+        mode = image.mode
+    if mode == "LA":
+        return image.getchannel("L"), image.getchannel("A")
+    if mode in ("RGBA", "PA") or (mode in ("1", "L", "P", "RGB") and transparent is not None):
+        whole = image.convert("RGBA")
+        return whole.convert("RGB"), whole.getchannel("A")
+    if mode in ("RGB", "L", "CMYK", "LAB"):
+        return image, None
+    if mode == "1":
+        return image.convert("L"), None
+    if mode in ("I", "F") or mode.startswith("I;16"):
+        values = np.asarray(image)
+        mask = None
+        if isinstance(transparent, int) and mode != "F":
+            mask = Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8))
+        return Image.fromarray(_to_8_bit(values, mode)), mask
+    return image.convert("RGB"), None
+
+
+def _to_8_bit(values: np.ndarray, mode: str) -> np.ndarray:
+    """Deep grey, shape (h, w), to uint8.
+
+    16-bit pictures are scaled by their full range, never clipped. Those of 32 bits or floats do
+    not say what white is: 0..1, 0..255 and 0..65535 are taken for such ranges, anything else is
+    stretched from its least to its greatest value.
+    """
+    if mode.startswith("I;16"):
+        return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    grey = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=np.inf, neginf=-np.inf)
+    finite = grey[np.isfinite(grey)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    if low >= 0 and high <= 65535:
+        ranges = (1.0, 255.0, 65535.0) if mode == "F" else (255.0, 65535.0)
+        low, high = 0.0, next(top for top in ranges if high <= top)
+    scaled = (np.clip(grey, low, high) - low) * (255.0 / ((high - low) or 1.0))
+    return np.rint(scaled).astype(np.uint8)
+
+
+def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
+    if profile:
+        try:
+            return _apply_profile(picture, profile)
+        except Exception:  # a profile that cannot be used is as good as none
+            pass
+    if picture.mode == "LAB":
+        return _transform(picture, ImageCms.createProfile("LAB"))
+    return picture.convert("RGB")
+
+
+def _apply_profile(picture: Image.Image, data: bytes) -> Image.Image:
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
+    core: Any = profile.profile
+    space = core.xcolor_space.strip()
+    if _PROFILE_SPACE.get(picture.mode) != space:
+        if space != "RGB" or picture.mode != "L":
+            raise ImageCms.PyCMSError(f"a profile for {space} on a picture in {picture.mode}")
+        picture = picture.convert("RGB")
+    if space == "RGB" and "sRGB" in (core.profile_description or ""):
+        return picture.convert("RGB")
+    return _transform(picture, profile)
+
+
+def _transform(picture: Image.Image, profile: Any) -> Image.Image:
+    converted = ImageCms.profileToProfile(
+        picture,
+        profile,
+        ImageCms.createProfile("sRGB"),
+        outputMode="RGB",
+    )
+    assert converted is not None  # only None when working in place
+    return converted

@@ -1,0 +1,28 @@
+"""From sources of pictures to a plan: pairs, their shards, and what they cost."""
+
+from styleid_ray.planning.cost import Cost, estimate
+from styleid_ray.planning.identity import pair_ids, shard_name
+from styleid_ray.planning.pairing import Pairs, make_pairs
+from styleid_ray.planning.plan import Plan, build_plan, plan_digest, shards_of, write_parts
+from styleid_ray.planning.shards import assign_shards
+from styleid_ray.planning.sources import Source, list_pictures, read_bytes
+from styleid_ray.planning.table import RESERVED
+
+__all__ = [
+    "RESERVED",
+    "Cost",
+    "Pairs",
+    "Plan",
+    "Source",
+    "assign_shards",
+    "build_plan",
+    "estimate",
+    "list_pictures",
+    "make_pairs",
+    "pair_ids",
+    "plan_digest",
+    "read_bytes",
+    "shard_name",
+    "shards_of",
+    "write_parts",
+]

@@ -1,0 +1,54 @@
+"""What a plan costs, in UNet evaluations: one forward of the UNet for one latent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from styleid_ray.config import ResolvedParams
+from styleid_ray.planning.columns import codes, count_distinct
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Counts of a plan."""
+
+    pairs: int
+    shards: int
+    contents: int
+    """Distinct content pictures."""
+    styles: int
+    """Distinct style pictures."""
+    content_inversions: int
+    """Inversions of contents: each content once in every shard that has it."""
+    style_inversions: int
+    """Inversions of styles: each style once in every shard that has it."""
+    unet_evaluations: int
+    naive_unet_evaluations: int
+    """The same pairs made one by one, both pictures inverted anew for each."""
+
+
+def estimate(plan_table: pa.Table, params: ResolvedParams) -> Cost:
+    """Count what a plan costs.
+
+    Args:
+        plan_table: columns content, style and shard.
+        params: the job's parameters; where the style has no part in the result
+            (`uses_style` is False) it is not inverted.
+    """
+    shard, content, style = (codes(plan_table[name]) for name in ("shard", "content", "style"))
+    pairs = plan_table.num_rows
+    content_inversions = count_distinct(shard, content)
+    style_inversions = count_distinct(shard, style) if params.uses_style else 0
+    invert, sample = params.inversion_evaluations, params.sampling_evaluations
+    return Cost(
+        pairs=pairs,
+        shards=count_distinct(shard),
+        contents=count_distinct(content),
+        styles=count_distinct(style),
+        content_inversions=content_inversions,
+        style_inversions=style_inversions,
+        unet_evaluations=(content_inversions + style_inversions) * invert + pairs * sample,
+        naive_unet_evaluations=pairs * (invert * (2 if params.uses_style else 1) + sample),
+    )

@@ -1,0 +1,96 @@
+"""Bytes of one file from anywhere, with retries for what passes and an error for what stays."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+
+import stamina
+
+from styleid_ray.errors import RowError
+from styleid_ray.planning.urls import Options, local_path, open_filesystem, shown
+
+ATTEMPTS = 4
+"""Attempts to read one file, with exponential backoff and jitter between them."""
+
+_PERMANENT = (
+    FileNotFoundError,
+    PermissionError,
+    IsADirectoryError,
+    NotADirectoryError,
+    ImportError,
+    ValueError,
+    TypeError,
+    NotImplementedError,
+)
+_PERMANENT_BY_NAME = {"NoCredentialsError", "PartialCredentialsError", "ParamValidationError"}
+
+
+def read_bytes(url: str, storage_options: Options = None) -> bytes:
+    """Read one whole file.
+
+    Args:
+        url: local path, or URL of any fsspec filesystem.
+        storage_options: what the filesystem is opened with (credentials, endpoint ...).
+
+    Raises:
+        RowError: stage "fetch", when the file is not there, may not be read, or still fails
+            after a few attempts.
+    """
+    path = local_path(url)
+    try:
+        return _read_local(path) if path is not None else _read_remote(url, storage_options)
+    except RowError:
+        raise
+    except Exception as error:  # each filesystem has its own errors
+        raise RowError("fetch", reason(error)) from error
+
+
+def retrying(attempts: int = 2) -> Iterable[stamina.Attempt]:
+    """Attempts around a request, for `for attempt in retrying(): with attempt: ...`.
+
+    Two are enough while planning: many filesystems try again by themselves, and a wrong endpoint
+    should be said soon.
+    """
+    return stamina.retry_context(
+        on=is_transient, attempts=attempts, timeout=60, wait_initial=0.2, wait_max=5, wait_jitter=1
+    )
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether the same request may well succeed a moment later."""
+    if isinstance(error, _PERMANENT) or type(error).__name__ in _PERMANENT_BY_NAME:
+        return False
+    status = getattr(error, "status", None)
+    if isinstance(status, int) and 400 <= status < 500:
+        return status in (408, 425, 429)
+    return True
+
+
+def reason(error: Exception) -> str:
+    """Why a file cannot be read: one short line without secrets."""
+    if isinstance(error, FileNotFoundError):
+        return "the file does not exist"
+    if isinstance(error, PermissionError):
+        return "no permission to read the file"
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder, not a file"
+    return f"{type(error).__name__}: {shown(str(error))}"[:300]
+
+
+def _read_local(path: str) -> bytes:
+    # Opening a pipe would wait for its writer for ever.
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise RowError("fetch", "it is a pipe or a device, not a file")
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _read_remote(url: str, options: Options) -> bytes:
+    filesystem, path = open_filesystem(url, options)
+    for attempt in retrying(ATTEMPTS):
+        with attempt:
+            return filesystem.cat_file(path)
+    raise AssertionError("unreachable: the last attempt returns or raises")

@@ -1,0 +1,106 @@
+"""Every file below a folder, on a disk or in an object store, as keys relative to it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from fsspec.utils import glob_translate
+
+from styleid_ray.errors import SourceError
+from styleid_ray.planning.fetch import retrying
+from styleid_ray.planning.urls import shown
+
+_MAGIC = re.compile(r"[*?\[]")
+
+
+def walk_disk(root: str, what: str) -> Iterator[str]:
+    """Keys of all files below a local folder, in no particular order.
+
+    Linked folders are followed, but each folder is walked once, under its real name where that
+    lies below `root` too: a loop of links ends, and no picture is listed twice. Pipes, sockets
+    and devices are left out. Hidden folders are not walked.
+
+    Raises:
+        SourceError: a folder cannot be read.
+    """
+    links: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    for pending in ([""], links):
+        while pending:
+            prefix = pending.pop()
+            try:
+                folder = os.path.join(root, prefix)
+                status = os.stat(folder)
+                if (status.st_dev, status.st_ino) in seen:
+                    continue
+                seen.add((status.st_dev, status.st_ino))
+                with os.scandir(folder) as entries:
+                    found = sorted(entries, key=lambda entry: entry.name, reverse=True)
+            except OSError as error:
+                raise SourceError(
+                    f"--{what}: cannot read the folder {shown(os.path.join(root, prefix))}: "
+                    f"{error.strerror}; make it readable or name another folder"
+                ) from error
+            for entry in found:
+                if is_hidden(entry.name):
+                    continue
+                if _is_folder(entry):
+                    # Links wait until everything has been seen under its real name.
+                    (links if entry.is_symlink() else pending).append(f"{prefix}{entry.name}/")
+                elif _is_file(entry):
+                    yield prefix + entry.name
+
+
+def walk_store(filesystem: Any, folder: str) -> list[str]:
+    """Keys of all files below a folder of an fsspec filesystem, in no particular order."""
+    for attempt in retrying():
+        with attempt:
+            filesystem.invalidate_cache()
+            paths: list[str] = filesystem.find(folder)
+    filesystem.invalidate_cache()  # the cache of a large listing would stay for the whole run
+    prefix = folder.rstrip("/") + "/" if folder.strip("/") else folder
+    keys = (path.removeprefix(prefix) for path in paths)
+    return [k for k in keys if not k.endswith("/") and not any(map(is_hidden, k.split("/")))]
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is none of the user's own: .git, .DS_Store, __MACOSX ..."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def has_glob(url: str) -> bool:
+    """Whether a location could be a pattern."""
+    return _MAGIC.search(url) is not None
+
+
+def split_glob(pattern: str) -> tuple[str, str]:
+    """A pattern as the folder that all matches lie in, and the pattern below that folder."""
+    found = _MAGIC.search(pattern)
+    cut = pattern.rfind("/", 0, found.start() if found else len(pattern)) + 1
+    return pattern[:cut], pattern[cut:]
+
+
+def matching(keys: Iterable[str], pattern: str) -> Iterator[str]:
+    """The keys that match a glob pattern, or that lie in a folder which does."""
+    match = re.compile(glob_translate(pattern)).match
+    for key in keys:
+        if match(key) or any(match(key[: cut.start()]) for cut in re.finditer("/", key)):
+            yield key
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    # A link to nowhere counts: it is told as a row error, where leaving it out would be silent.
+    try:
+        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
+    except OSError:
+        return True

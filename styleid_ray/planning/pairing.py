@@ -1,0 +1,101 @@
+"""Which content meets which style."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from styleid_ray.config import SourceOptions
+from styleid_ray.errors import SourceError
+from styleid_ray.planning.columns import key_column
+from styleid_ray.planning.draw import draw_styles
+from styleid_ray.planning.sources import Source, list_pictures
+from styleid_ray.planning.table import read_table
+from styleid_ray.planning.table_sources import resolve
+from styleid_ray.planning.urls import Options
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of pictures, in the order of the pairing."""
+
+    contents: Source
+    styles: Source
+    table: pa.Table
+    """Columns content, style (dictionaries over the sources' keys), k (int32), gamma and
+    temperature (float64, null for the job's own), then the columns passed through."""
+
+
+def make_pairs(config: SourceOptions, storage_options: Options = None) -> Pairs:
+    """Make the pairs that a job asks for. The same inputs always give the same pairs.
+
+    Raises:
+        SourceError: a source or the table is missing, empty or inconsistent.
+    """
+    if config.pairing == "table":
+        return _from_table(config, storage_options)
+    contents = list_pictures(config.content or "", "content", storage_options)
+    styles = list_pictures(config.style or "", "style", storage_options)
+    c, s = _INDICES[config.pairing](contents.keys, styles.keys, config)
+    own = pa.nulls(len(c), pa.float64())
+    table = pa.table(
+        {
+            "content": key_column(c, contents.keys),
+            "style": key_column(s, styles.keys),
+            "k": pa.array(np.zeros(len(c), np.int32)),
+            "gamma": own,
+            "temperature": own,
+        }
+    )
+    return Pairs(contents, styles, table)
+
+
+Keys = tuple[str, ...]
+Indices = tuple[np.ndarray, np.ndarray]
+
+
+def _cross(contents: Keys, styles: Keys, config: SourceOptions) -> Indices:
+    c = np.repeat(np.arange(len(contents), dtype=np.int32), len(styles))
+    return c, np.tile(np.arange(len(styles), dtype=np.int32), len(contents))
+
+
+def _zip(contents: Keys, styles: Keys, config: SourceOptions) -> Indices:
+    if len(contents) != len(styles):
+        raise SourceError(
+            f"--pairing zip needs as many contents as styles, but --content has {len(contents)} "
+            f"pictures and --style has {len(styles)}; even them out, or use --pairing cross, "
+            "random or table"
+        )
+    both = np.arange(len(contents), dtype=np.int32)
+    return both, both
+
+
+def _random(contents: Keys, styles: Keys, config: SourceOptions) -> Indices:
+    count = config.styles_per_content
+    if count > len(styles):
+        raise SourceError(
+            f"--styles-per-content {count} is more than the {len(styles)} pictures of --style; "
+            f"ask for at most {len(styles)}"
+        )
+    drawn = draw_styles(contents, len(styles), count, config.seed)
+    return np.repeat(np.arange(len(contents), dtype=np.int32), count), drawn.reshape(-1)
+
+
+_INDICES = {"cross": _cross, "zip": _zip, "random": _random}
+
+
+def _from_table(config: SourceOptions, storage_options: Options) -> Pairs:
+    assert config.table, "JobConfig sees to this"
+    rows = read_table(config.table, storage_options)
+    sources: list[Source] = []
+    for what, root in (("content", config.content), ("style", config.style)):
+        keys = rows[what].combine_chunks().dictionary.to_pylist()
+        sources.append(resolve(keys, what, root, config.table, storage_options))
+        ranks = np.empty(len(keys), np.int32)
+        ranks[sorted(range(len(keys)), key=keys.__getitem__)] = np.arange(len(keys))
+        index = ranks[rows[what].combine_chunks().indices.to_numpy()]
+        i = rows.schema.get_field_index(what)
+        rows = rows.set_column(i, what, key_column(index, sources[-1].keys))
+    return Pairs(sources[0], sources[1], rows)

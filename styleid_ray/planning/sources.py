@@ -1,0 +1,187 @@
+"""Sources of pictures: what lies in a folder, a file, a glob pattern or a bucket."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from fsspec.registry import known_implementations
+from PIL import Image
+
+from styleid_ray.errors import SourceError
+from styleid_ray.planning import listing
+from styleid_ray.planning.fetch import read_bytes, reason, retrying
+from styleid_ray.planning.urls import (
+    Options,
+    absolute,
+    extension,
+    is_absolute,
+    join,
+    local_path,
+    open_filesystem,
+    shown,
+    split_chain,
+)
+
+__all__ = ["Source", "list_pictures", "picture_extensions", "read_bytes"]
+
+# What Pillow opens, or stands in for, without being pictures: documents, films, containers.
+_NOT_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Pictures below one root. The keys do not change when the root moves."""
+
+    root: str
+    """Folder: absolute local path, or URL."""
+    keys: tuple[str, ...] = field(repr=False)
+    """Sorted paths relative to `root`, with '/' between folders; or URLs and absolute paths."""
+    storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What the filesystem is opened with; may hold secrets."""
+
+    def url(self, key: str) -> str:
+        """The location of a key; a key that is a URL or an absolute path is its own location."""
+        return join(self.root, key)
+
+
+def list_pictures(url: str, what: str, storage_options: Options = None) -> Source:
+    """Find the pictures of a folder (walked recursively), a single file, or a glob pattern.
+
+    A picture is a file with an extension that Pillow reads, in upper or lower case. Hidden files
+    and folders are left out; a folder that matches a pattern is walked.
+
+    Args:
+        url: local path, or URL of any fsspec filesystem.
+        what: "content" or "style", for the error messages.
+        storage_options: what the filesystem is opened with.
+
+    Raises:
+        SourceError: the location is missing, cannot be read, or holds no pictures.
+    """
+    path = local_path(url)
+    if path is not None:
+        root, found = _find_on_disk(absolute(path), what)
+    else:
+        # 'zip://a::/b.zip' is short for 'zip://a::file:///b.zip'.
+        root, found = _find_in_store(url.replace("::/", "::file:///"), what, storage_options)
+    keys = _pictures(found, url, what, root)
+    return Source(root, keys, dict(storage_options or {}))
+
+
+@cache
+def picture_extensions() -> frozenset[str]:
+    """Extensions of the picture formats that Pillow reads, in lower case with their dot."""
+    return frozenset(
+        extension.lower()
+        for extension, name in Image.registered_extensions().items()  # loads every plugin
+        if name in Image.OPEN and name not in _NOT_PICTURES
+    )
+
+
+def _find_on_disk(path: str, what: str) -> tuple[str, Iterable[str]]:
+    # A real name goes first: 'photos [2020]' may well be a folder.
+    if os.path.isdir(path):
+        return path, listing.walk_disk(path, what)
+    if os.path.isfile(path):
+        return os.path.dirname(path), [os.path.basename(path)]
+    folder, pattern = listing.split_glob(path)
+    if listing.has_glob(path) and os.path.isdir(folder):
+        return folder, listing.matching(listing.walk_disk(folder, what), pattern)
+    raise _missing(path, what)
+
+
+def _find_in_store(url: str, what: str, options: Options) -> tuple[str, Iterable[str]]:
+    try:
+        filesystem, path = open_filesystem(url, options)
+    except (ImportError, ValueError) as error:
+        raise _no_protocol(url, what, error) from error
+    inner, chained = split_chain(url)
+    try:
+        kind = _kind(filesystem, path)
+        # A web server tells a folder from a file only by the slash at the end.
+        if kind == "file" and not inner.endswith("/"):
+            folder, name = _split_name(inner)
+            return folder + chained, [name]
+        if kind:
+            return url, listing.walk_store(filesystem, path)
+        folder, pattern = listing.split_glob(inner)
+        if not listing.has_glob(inner):
+            raise _missing(url, what)
+        filesystem, path = open_filesystem(folder + chained, options)
+        found = listing.walk_store(filesystem, path)
+        return folder + chained, listing.matching(found, pattern)
+    except SourceError:
+        raise
+    except Exception as error:  # each filesystem has its own errors
+        raise SourceError(
+            f"--{what}: cannot list {shown(url)}: {reason(error)}; check the address, the "
+            "credentials and the endpoint"
+        ) from error
+
+
+def _split_name(url: str) -> tuple[str, str]:
+    cut = url.rindex("/") + 1
+    return url[:cut], url[cut:]
+
+
+def _kind(filesystem: Any, path: str) -> str | None:
+    for attempt in retrying():
+        with attempt:
+            try:
+                return "file" if filesystem.info(path)["type"] == "file" else "directory"
+            except FileNotFoundError:
+                return None
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _pictures(found: Iterable[str], url: str, what: str, root: str) -> tuple[str, ...]:
+    extensions = picture_extensions()
+    others: Counter[str] = Counter()
+    keys: list[str] = []
+    for key in found:
+        kind = extension(key if is_absolute(key) else f"{root}/{key}")
+        if kind in extensions:
+            keys.append(_safe(key, what, root))
+        else:
+            others[kind or "no extension"] += 1
+    if keys:
+        return tuple(sorted(keys))
+    seen = ", ".join(shown(kind) for kind, _ in others.most_common(5))
+    holds = f"{others.total()} files, but no pictures ({seen})" if others else "no files"
+    raise SourceError(
+        f"--{what}: {shown(url)} holds {holds}; name a folder, file or pattern of pictures such "
+        "as .jpg, .png, .webp or .tif"
+    )
+
+
+def _safe(key: str, what: str, root: str) -> str:
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise SourceError(
+            f"--{what}: the file name {key!r} in {shown(root)} is not UTF-8; rename it"
+        ) from None
+    # In an object store 'folder//etc/x.png' is a key as any other; it must not become a path.
+    return f"{root.rstrip('/')}/{key}" if is_absolute(key) else key
+
+
+def _missing(url: str, what: str) -> SourceError:
+    return SourceError(
+        f"--{what}: {shown(url)} does not exist; name a folder, a file or a glob pattern"
+    )
+
+
+def _no_protocol(url: str, what: str, error: Exception) -> SourceError:
+    protocol = url.split("://", 1)[0]
+    if isinstance(error, ImportError):
+        hint = known_implementations.get(protocol, {}).get("err") or str(error)
+        return SourceError(f"--{what}: {protocol}:// needs a package that is missing: {hint}")
+    return SourceError(
+        f"--{what}: {shown(url)} cannot be opened ({shown(str(error))}); use a local path, s3://, "
+        "gs://, https:// or another protocol that fsspec knows"
+    )

@@ -1,0 +1,197 @@
+"""Tables of pairs: CSV, JSONL or Parquet, read and checked."""
+
+# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from styleid_ray.config import StyleParams
+from styleid_ray.errors import RowError, SourceError
+from styleid_ray.planning.fetch import read_bytes
+from styleid_ray.planning.urls import Options, extension, shown
+
+RESERVED = frozenset(
+    {"pair_id", "image", "content", "style", "k", "width", "height", "params", "shard", "model"}
+    | {"seconds", "stage", "error", "message"}
+)
+"""Columns of the output: a table's own columns must have other names."""
+
+PARAMETERS = {
+    "content": pa.string(),
+    "style": pa.string(),
+    "k": pa.int32(),
+    "gamma": pa.float64(),
+    "temperature": pa.float64(),
+}
+"""The columns of a table that say what to make, and their types."""
+
+
+def read_table(url: str, storage_options: Options = None) -> pa.Table:
+    """Read a table of pairs.
+
+    Returns:
+        Columns content, style (dictionaries of strings), k (int32, 0 by default), gamma and
+        temperature (float64, null where the job's own holds), then all others as they are.
+
+    Raises:
+        SourceError: the table cannot be read, or a row or column is not valid.
+    """
+    table = _read(url, storage_options)
+    _check_columns(table, url)
+    values = {name: _typed(table, name, url) for name in PARAMETERS}
+    for name in ("content", "style"):
+        _check_keys(values[name], name, url)
+        values[name] = _without_dot(values[name]).dictionary_encode().unify_dictionaries()
+    for name in ("gamma", "temperature"):
+        _check_range(values[name], name, url)
+    if table.num_rows and pc.min(values["k"]).as_py() < 0:
+        row = int(np.argmin(values["k"].to_numpy())) + 1
+        raise SourceError(f"--table {shown(url)}: row {row}: k is negative; count from 0")
+    rest = {name: table[name] for name in table.column_names if name not in PARAMETERS}
+    checked = pa.table({**values, **rest}).combine_chunks()
+    _check_unique(checked, url)
+    return checked
+
+
+def _read(url: str, storage_options: Options) -> pa.Table:
+    kind = extension(url)
+    reader = {
+        ".csv": _read_csv,
+        ".jsonl": _read_jsonl,
+        ".ndjson": _read_jsonl,
+        ".parquet": _read_parquet,
+    }.get(kind)
+    if reader is None:
+        raise SourceError(f"--table {shown(url)}: must end in .csv, .jsonl or .parquet")
+    try:
+        table = reader(pa.BufferReader(read_bytes(os.path.expanduser(url), storage_options)))
+        _ = table.column_names  # fails where a name is not UTF-8
+    except RowError as error:
+        raise SourceError(f"--table {shown(url)}: {error}") from error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise SourceError(
+            f"--table {shown(url)} is not valid {kind[1:]}: {shown(str(error))[:300]}"
+        ) from error
+    if not table.num_rows and table.num_columns:
+        raise SourceError(f"--table {shown(url)} has no rows")
+    return table
+
+
+def _read_csv(data: pa.BufferReader) -> pa.Table:
+    return pyarrow.csv.read_csv(
+        data,
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+        convert_options=pyarrow.csv.ConvertOptions(column_types=PARAMETERS),
+    )
+
+
+def _read_jsonl(data: pa.BufferReader) -> pa.Table:
+    return pyarrow.json.read_json(
+        data,
+        read_options=pyarrow.json.ReadOptions(block_size=2**24),
+        parse_options=pyarrow.json.ParseOptions(newlines_in_values=False),
+    )
+
+
+def _read_parquet(data: pa.BufferReader) -> pa.Table:
+    return pq.ParquetFile(data).read()
+
+
+def _check_columns(table: pa.Table, url: str) -> None:
+    found = ", ".join(table.column_names) or "none"
+    absent = [name for name in ("content", "style") if name not in table.column_names]
+    if absent:
+        raise SourceError(
+            f"--table {shown(url)} has no column {' and no column '.join(absent)}; "
+            f"columns found: {shown(found)}"
+        )
+    twice = sorted({n for n in table.column_names if table.column_names.count(n) > 1})
+    if twice:
+        raise SourceError(f"--table {shown(url)} has more than one column {', '.join(twice)}")
+    taken = [n for n in table.column_names if n in RESERVED and n not in PARAMETERS]
+    if taken:
+        raise SourceError(
+            f"--table {shown(url)}: the output has a column {', '.join(taken)} of its own; "
+            "rename it in the table"
+        )
+
+
+def _typed(table: pa.Table, name: str, url: str) -> pa.ChunkedArray:
+    kind = PARAMETERS[name]
+    if name not in table.column_names:
+        absent = pa.nulls(table.num_rows, kind)
+        return pa.chunked_array([absent.fill_null(0) if name == "k" else absent])
+    column = table[name]
+    try:
+        if pa.types.is_string(kind) and not _is_text(column.type):
+            raise pa.ArrowInvalid(f"it holds {column.type}, not text")
+        column = column.cast(kind)
+    except pa.ArrowException as error:
+        raise SourceError(
+            f"--table {shown(url)}: column {name} must hold "
+            f"{'text' if pa.types.is_string(kind) else kind}: {shown(str(error))[:200]}"
+        ) from error
+    return column.fill_null(0) if name == "k" else column
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return (
+        pa.types.is_string(value)
+        or pa.types.is_large_string(value)
+        or (pa.types.is_string_view(value))
+    )
+
+
+def _check_keys(column: pa.ChunkedArray, name: str, url: str) -> None:
+    bad = pc.or_kleene(pc.is_null(column), pc.equal(pc.utf8_trim_whitespace(column), ""))
+    row = pc.index(bad, True).as_py()
+    if row >= 0:
+        raise SourceError(f"--table {shown(url)}: row {row + 1}: {name} is empty")
+
+
+def _without_dot(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    # './a.png' and 'a.png' are one picture and must have one key.
+    return pc.replace_substring_regex(column, r"\A(?:\./+)+", "")
+
+
+def _check_range(column: pa.ChunkedArray, name: str, url: str) -> None:
+    values = column.to_numpy()
+    given = np.flatnonzero(pc.is_valid(column).to_numpy())
+    if not len(given):
+        return
+    # The range is an interval: if its ends pass, so does all between them. NaN comes last.
+    order = np.argsort(values[given], kind="stable")
+    for row in sorted({int(given[order[0]]), int(given[order[-1]])}):
+        try:
+            StyleParams.model_validate({name: float(values[row])})
+        except ValidationError as error:
+            raise SourceError(
+                f"--table {shown(url)}: row {row + 1}: {name} {values[row]:g}: "
+                f"{error.errors()[0]['msg']}"
+            ) from error
+
+
+def _check_unique(table: pa.Table, url: str) -> None:
+    names = list(PARAMETERS)
+    rows = table.select(names).append_column("row", pa.array(np.arange(1, table.num_rows + 1)))
+    groups = rows.group_by(names).aggregate([("row", "count"), ("row", "min"), ("row", "max")])
+    twice = groups.filter(pc.greater(groups["row_count"], 1)).sort_by("row_min")
+    if twice.num_rows:
+        first = zip(twice["row_min"][:3].to_pylist(), twice["row_max"][:3].to_pylist(), strict=True)
+        which = ", ".join(f"rows {a} and {b}" for a, b in first)
+        raise SourceError(
+            f"--table {shown(url)} says the same pair more than once: {which}"
+            f"{f' and {twice.num_rows - 3} more' if twice.num_rows > 3 else ''}; drop the copies, "
+            "or number them in a column k"
+        )

@@ -1,0 +1,88 @@
+"""Locations: local paths and the URLs of any fsspec filesystem, told apart and opened safely."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import fsspec
+from fsspec.core import url_to_fs
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
+_LOCAL = re.compile(r"(?:file|local)://", re.IGNORECASE)
+_CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.\-]*://)")
+_QUERY = re.compile(r"(://[^\s'\"?]*)\?[^\s'\"]+")
+_USER = re.compile(r"://[^\s/@'\"]+@")
+
+Options = Mapping[str, Any] | None
+
+
+def is_absolute(key: str) -> bool:
+    """Whether a key stands for itself (a URL or an absolute path) and not below a root."""
+    return key.startswith("/") or _URL.match(key) is not None
+
+
+def local_path(url: str) -> str | None:
+    """The path that a location on this machine's disks stands for; None for any other URL."""
+    if _CHAIN.search(url):
+        return None
+    prefix = _LOCAL.match(url)
+    if prefix:
+        return url[prefix.end() :]
+    return None if _URL.match(url) else url
+
+
+def join(root: str, key: str) -> str:
+    """The location of a key below a root; a key that stands for itself is left as it is."""
+    if is_absolute(key):
+        return key
+    inner, chained = split_chain(root)
+    return f"{inner if inner.endswith('://') else inner.rstrip('/') + '/'}{key}{chained}"
+
+
+def split_chain(url: str) -> tuple[str, str]:
+    """'zip://a/b' and '::s3://bucket/x.zip' of a chained URL; the URL and '' of any other."""
+    found = _CHAIN.search(url)
+    return (url[: found.start()], url[found.start() :]) if found else (url, "")
+
+
+def open_filesystem(url: str, options: Options) -> tuple[Any, str]:
+    """The fsspec filesystem of a URL, and the path in it.
+
+    Raises:
+        ImportError: the protocol's package is not installed (the message names it).
+        ValueError: there is no such protocol.
+    """
+    options = dict(options or {})
+    inner, chained = split_chain(url)
+    if chained:
+        return url_to_fs(url, **options)
+    # Only the protocol is looked up: fsspec would take '::' in a file's name for a chain of URLs.
+    protocol = inner.split("://", 1)[0].lower() if _URL.match(inner) else "file"
+    cls = fsspec.get_filesystem_class(protocol)
+    filesystem = cls(**{**cls._get_kwargs_from_urls(inner), **options})
+    return filesystem, cls._strip_protocol(inner)
+
+
+def shown(text: str) -> str:
+    """A URL, or a message that holds some, fit to be printed: one line, without secrets.
+
+    The query of a URL (a presigned signature) and its user part are replaced.
+    """
+    text = _USER.sub("://...@", _QUERY.sub(r"\1?...", text))
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def extension(location: str) -> str:
+    """The extension of a key or URL, in lower case with its dot; '' where there is none."""
+    if location.lower().startswith(("http://", "https://")):
+        location = urlsplit(location).path  # a presigned URL goes on after the name
+    return os.path.splitext(location)[1].lower()
+
+
+def absolute(path: str) -> str:
+    """A local path that means the same in every working directory, '~' expanded."""
+    return os.path.abspath(os.path.expanduser(path))

@@ -1,0 +1,253 @@
+"""Every pairing makes the pairs it promises, the same ones each time."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from contextlib import suppress
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from styleid_ray.config import SourceOptions
+from styleid_ray.errors import SourceError
+from styleid_ray.planning import make_pairs
+from styleid_ray.planning.draw import draw_styles
+from styleid_ray.planning.table import read_table
+
+
+@pytest.fixture
+def options(folder):
+    """Options with this many contents and styles, and whatever else is asked for."""
+
+    def make(contents=3, styles=2, **rest) -> SourceOptions:
+        content = folder("content", [f"c{i:02d}.png" for i in range(contents)])
+        style = folder("style", [f"s{i:02d}.png" for i in range(styles)])
+        return SourceOptions(**{"content": str(content), "style": str(style), **rest})
+
+    return make
+
+
+def rows(pairs) -> list[tuple]:
+    return [
+        tuple(row.values()) for row in pairs.table.select(["content", "style", "k"]).to_pylist()
+    ]
+
+
+def test_cross_pairs_every_content_with_every_style(options):
+    pairs = make_pairs(options(2, 2))
+    assert rows(pairs) == [
+        ("c00.png", "s00.png", 0),
+        ("c00.png", "s01.png", 0),
+        ("c01.png", "s00.png", 0),
+        ("c01.png", "s01.png", 0),
+    ]
+    assert pairs.table.schema.field("k").type == pa.int32()
+    assert pairs.table.schema.field("gamma").type == pa.float64()
+    assert pairs.table["temperature"].null_count == 4
+
+
+def test_zip_pairs_by_order(options):
+    assert rows(make_pairs(options(2, 2, pairing="zip"))) == [
+        ("c00.png", "s00.png", 0),
+        ("c01.png", "s01.png", 0),
+    ]
+
+
+def test_zip_of_unequal_sources_tells_both_counts(options):
+    with pytest.raises(SourceError, match=r"3 pictures .*--style has 2"):
+        make_pairs(options(3, 2, pairing="zip"))
+
+
+def test_random_draws_distinct_styles_for_each_content(options):
+    asked = options(20, 9, pairing="random", styles_per_content=4, seed=1)
+    pairs = rows(make_pairs(asked))
+    assert len(pairs) == len(set(pairs)) == 80
+    assert set(Counter(content for content, _, _ in pairs).values()) == {4}
+    assert pairs == rows(make_pairs(asked))
+    assert pairs != rows(make_pairs(asked.model_copy(update={"seed": 2})))
+
+
+def test_more_contents_leave_the_draws_of_the_others_alone(options):
+    ask = {"pairing": "random", "styles_per_content": 3}
+    before, after = rows(make_pairs(options(5, 9, **ask))), rows(make_pairs(options(9, 9, **ask)))
+    assert set(before) < set(after)
+
+
+def test_more_styles_than_there_are_cannot_be_drawn(options):
+    with pytest.raises(SourceError, match="--styles-per-content 3 is more than the 2"):
+        make_pairs(options(3, 2, pairing="random", styles_per_content=3))
+
+
+def test_random_styles_are_uniform():
+    drawn = draw_styles([str(i) for i in range(20_000)], 10, 3, seed=0)
+    counts = np.bincount(drawn.reshape(-1), minlength=10)
+    assert np.abs(counts - 6000).max() < 300
+    assert (np.diff(drawn, axis=1) > 0).all()
+    both = np.bincount(drawn[:, 0] * 10 + drawn[:, 1])
+    assert (both > 0).sum() >= 36
+
+
+def test_all_styles_can_be_drawn():
+    assert draw_styles(["a", "b"], 5, 5, seed=3).tolist() == [[0, 1, 2, 3, 4]] * 2
+
+
+def write(path, table: list[dict]) -> str:
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(table), path)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in table), encoding="utf-8")
+    else:
+        cells = [list(table[0])] + [
+            ["" if v is None else f'"{v}"' for v in row.values()] for row in table
+        ]
+        path.write_text("".join(",".join(row) + "\n" for row in cells), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_table_says_the_pairs_their_parameters_and_columns_to_keep(options, tmp_path, kind):
+    table = write(
+        tmp_path / f"pairs.{kind}",
+        [
+            {"content": "c01.png", "style": "./s00.png", "gamma": 0.5, "k": 0, "label": 7},
+            {"content": "c00.png", "style": "s01.png", "gamma": None, "k": 0, "label": 8},
+            {"content": "c00.png", "style": "s01.png", "gamma": None, "k": 1, "label": 9},
+        ],
+    )
+    pairs = make_pairs(options(pairing="table", table=table))
+    assert rows(pairs) == [
+        ("c01.png", "s00.png", 0),
+        ("c00.png", "s01.png", 0),
+        ("c00.png", "s01.png", 1),
+    ]
+    assert pairs.table["gamma"].to_pylist() == [0.5, None, None]
+    assert pairs.table["temperature"].null_count == 3
+    assert pairs.table["label"].to_pylist() == [7, 8, 9]
+    assert pairs.table.schema.field("label").type == pa.int64()
+    assert pairs.contents.keys == ("c00.png", "c01.png")
+    assert pairs.styles.keys == ("s00.png", "s01.png")
+
+
+def test_columns_keep_their_arrow_types(options, tmp_path):
+    kept = pa.table(
+        {
+            "content": ["c00.png"],
+            "style": ["s00.png"],
+            "box": pa.array([[1, 2]], pa.list_(pa.int16())),
+            "meta": pa.array([{"a": 1}]),
+        }
+    )
+    pq.write_table(kept, tmp_path / "pairs.parquet")
+    pairs = make_pairs(options(pairing="table", table=str(tmp_path / "pairs.parquet")))
+    assert pairs.table.schema.field("box").type == pa.list_(pa.int16())
+    assert pairs.table["meta"].to_pylist() == [{"a": 1}]
+
+
+def test_without_folders_names_start_at_the_tables_own_folder(folder):
+    root = folder("job", ["in/a.png", "art/b.png"])
+    table = write(root / "pairs.csv", [{"content": "in/a.png", "style": "art/b.png"}])
+    pairs = make_pairs(SourceOptions(pairing="table", table=table))
+    assert pairs.contents.url("in/a.png") == str(root / "in/a.png")
+
+
+def test_full_urls_and_absolute_paths_are_their_own_keys(folder, bucket, tmp_path):
+    local = folder("in", ["a.png"])
+    url = bucket(["art/b.png", "art/c [1].png"])
+    table = write(
+        tmp_path / "pairs.csv",
+        [
+            {"content": local / "a.png", "style": f"{url}/art/b.png"},
+            {"content": local / "a.png", "style": f"{url}/art/c [1].png"},
+        ],
+    )
+    pairs = make_pairs(SourceOptions(pairing="table", table=table))
+    assert pairs.contents.keys == (str(local / "a.png"),)
+    assert [pairs.styles.url(key) for key in pairs.styles.keys] == list(pairs.styles.keys)
+    bad = write(
+        tmp_path / "bad.csv", [{"content": local / "a.png", "style": f"{url}/art/none.png"}]
+    )
+    with pytest.raises(
+        SourceError, match=r"1 of its style pictures do not exist: s3://.*none\.png"
+    ):
+        make_pairs(SourceOptions(pairing="table", table=bad))
+
+
+def test_a_table_may_lie_in_a_bucket_beside_its_pictures(bucket):
+    url = bucket(["job/a.png", "job/b.png"])
+    bucket(["job/pairs.csv"], b"content,style\na.png,b.png\n")
+    pairs = make_pairs(SourceOptions(pairing="table", table=f"{url}/job/pairs.csv"))
+    assert pairs.contents.url("a.png") == f"{url}/job/a.png"
+
+
+GOOD = {"content": "c00.png", "style": "s00.png"}
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (
+            [{"content": "c00.png", "art": "s00.png"}],
+            "no column style; columns found: content, art",
+        ),
+        ([{**GOOD, "pair_id": 1, "model": 2}], "column pair_id, model of its own"),
+        ([GOOD, {**GOOD, "content": "x.png"}], "1 of its content pictures do not exist: x.png"),
+        ([{**GOOD, "style": f"x{i}.png"} for i in range(9)], "9 of its style .* and 6 more"),
+        ([GOOD, {"content": "c01.png", "style": "s00.png"}, GOOD], "rows 1 and 3"),
+        ([GOOD, {**GOOD, "content": "./c00.png"}], "rows 1 and 2"),
+        ([{**GOOD, "gamma": 0.5}, {**GOOD, "gamma": 1.5}], "row 2: gamma 1.5: .*less than"),
+        ([{**GOOD, "gamma": -0.1}], "row 1: gamma -0.1"),
+        ([{**GOOD, "temperature": 0.0}], "row 1: temperature 0: .*greater than 0"),
+        ([{**GOOD, "gamma": "much"}], "gamma|much"),
+        ([{**GOOD, "k": 1.5}], "(column k|to int32)"),
+        ([{**GOOD, "k": -1}], "row 1: k is negative"),
+        ([GOOD, {**GOOD, "style": ""}], "row 2: style is empty"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_faulty_table_is_refused_before_any_work(options, tmp_path, table, message, kind):
+    path = write(tmp_path / f"pairs.{kind}", table)
+    with pytest.raises(SourceError, match=message) as caught:
+        make_pairs(options(pairing="table", table=path))
+    assert "--table" in str(caught.value)
+
+
+def test_a_parameter_that_is_not_a_number_is_refused(tmp_path):
+    table = pa.table({"content": ["a"], "style": ["b"], "gamma": [float("nan")]})
+    pq.write_table(table, tmp_path / "pairs.parquet")
+    with pytest.raises(SourceError, match="row 1: gamma nan"):
+        read_table(str(tmp_path / "pairs.parquet"))
+
+
+def test_numbers_as_names_stay_as_they_are_written(tmp_path):
+    (tmp_path / "pairs.csv").write_text("content,style\n0001,02.50\n")
+    assert read_table(str(tmp_path / "pairs.csv")).select(["content", "style"]).to_pylist() == [
+        {"content": "0001", "style": "02.50"}
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["pairs.xlsx", "none.csv", "empty.csv", "header.csv", "bad.parquet"]
+)
+def test_a_table_that_cannot_be_read_is_a_clear_error(tmp_path, name):
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "header.csv").write_text("content,style\n")
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1nonsense")
+    with pytest.raises(SourceError, match=name):
+        read_table(str(tmp_path / name))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.binary(max_size=200) | st.text(max_size=100).map(lambda t: f"content,style\n{t}".encode())
+)
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_any_bytes_are_a_table_or_a_clear_error(tmp_path_factory, kind, data):
+    path = tmp_path_factory.getbasetemp() / f"fuzz.{kind}"
+    path.write_bytes(data)
+    with suppress(SourceError):
+        assert {"content", "style", "k"} <= set(read_table(str(path)).column_names)

@@ -1,0 +1,262 @@
+"""Pictures are found wherever they lie, under whatever name."""
+
+from __future__ import annotations
+
+import os
+import threading
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from styleid_ray.errors import RowError, SourceError
+from styleid_ray.planning import list_pictures, read_bytes
+from styleid_ray.planning.sources import picture_extensions
+
+HOSTILE = [
+    "a b.png",
+    "quote'\".png",
+    "new\nline.png",
+    "hash#1.png",
+    "question?x=1.png",
+    "percent%20.png",
+    "[brackets].png",
+    "star*.png",
+    "{brace}.png",
+    "dots...png",
+    "x..y/z.png",
+    "colon::b.png",
+    "memory:x.png",
+    "émoji-🎨/🖼️.png",
+    "back\\slash.png",
+    "-dash.png",
+    "long" * 50 + ".png",
+    "Case.png",
+    "case.png",
+    "same/stem.png",
+    "other/stem.png",
+]
+
+
+def test_folders_are_walked_and_keys_are_sorted_paths_below_the_root(folder):
+    root = folder("in", ["b.png", "a/z.JPG", "a/b/c.webp", "B.tiff"])
+    source = list_pictures(str(root), "content")
+    assert source.root == str(root)
+    assert source.keys == ("B.tiff", "a/b/c.webp", "a/z.JPG", "b.png")
+    assert source.url("a/z.JPG") == str(root / "a/z.JPG")
+    assert list_pictures(f"file://{root}/", "content").keys == source.keys
+
+
+def test_other_files_and_hidden_ones_are_left_out(folder):
+    root = folder(
+        "in", ["a.png", "b.txt", "c.pdf", ".hidden.png", ".git/d.png", "__MACOSX/a.png", "e"]
+    )
+    assert list_pictures(str(root), "content").keys == ("a.png",)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_are_listed_and_read(folder, name):
+    root = folder("in", [name])
+    source = list_pictures(str(root), "content")
+    assert source.keys == (name,)
+    assert read_bytes(source.url(name)) == (root / name).read_bytes()
+
+
+def test_a_folder_with_brackets_in_its_name_is_no_pattern(folder):
+    root = folder("photos [2020]*", ["a.png"])
+    assert list_pictures(str(root), "content").keys == ("a.png",)
+    assert list_pictures(str(root / "a.png"), "content").keys == ("a.png",)
+
+
+def test_patterns_take_what_matches_and_walk_folders_that_do(folder):
+    root = folder("in", ["a.png", "b.jpg", "x1/a.png", "x1/y/b.png", "x2/a.png", "z/a.png"])
+    assert list_pictures(f"{root}/*.png", "content").keys == ("a.png",)
+    assert list_pictures(f"{root}/x*", "content").keys == ("x1/a.png", "x1/y/b.png", "x2/a.png")
+    assert list_pictures(f"{root}/**/b.*", "content").keys == ("b.jpg", "x1/y/b.png")
+    assert list_pictures(f"{root}/x[12]/a.png", "content").keys == ("x1/a.png", "x2/a.png")
+
+
+def test_a_single_file_is_a_source_of_one(folder):
+    source = list_pictures(str(folder("in", ["a.png", "b.png"]) / "b.png"), "style")
+    assert source.keys == ("b.png",)
+
+
+def test_a_relative_path_means_the_same_in_every_working_directory(folder, monkeypatch, tmp_path):
+    root = folder("in", ["a.png"])
+    monkeypatch.chdir(tmp_path)
+    assert list_pictures("in", "content").root == str(root)
+
+
+def test_folders_named_like_pictures_are_walked_and_links_cannot_loop(folder):
+    root = folder("in", ["x.png/a.png", "real/b.png"])
+    (root / "loop").symlink_to(root)
+    (root / "alias").symlink_to(root / "real")
+    (root / "self.png").symlink_to(root / "self.png")
+    (root / "real" / "up").symlink_to(root / "x.png")
+    assert list_pictures(str(root), "content").keys == ("real/b.png", "self.png", "x.png/a.png")
+
+
+def test_a_linked_folder_elsewhere_is_followed(folder):
+    root, other = folder("in", ["a.png"]), folder("other", ["b.png"])
+    (root / "link").symlink_to(other)
+    assert list_pictures(str(root), "content").keys == ("a.png", "link/b.png")
+
+
+def test_pipes_are_neither_listed_nor_waited_for(folder):
+    root = folder("in", ["a.png"])
+    os.mkfifo(root / "pipe.png")
+    assert list_pictures(str(root), "content").keys == ("a.png",)
+    with pytest.raises(RowError, match="pipe"):
+        read_bytes(str(root / "pipe.png"))
+
+
+def test_a_name_that_is_not_utf8_is_refused_by_name(tmp_path):
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")).write_bytes(b"x")
+    with pytest.raises(SourceError, match=r"udcff.*UTF-8"):
+        list_pictures(str(tmp_path), "content")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_an_unreadable_folder_is_an_error(folder):
+    root = folder("in", ["a.png", "locked/b.png"])
+    (root / "locked").chmod(0)
+    with pytest.raises(SourceError, match="locked"):
+        list_pictures(str(root), "content")
+
+
+@pytest.mark.parametrize("what", ["content", "style"])
+def test_a_missing_location_names_the_option(tmp_path, what):
+    for url in (str(tmp_path / "none"), str(tmp_path / "none" / "*.png"), "memory://none"):
+        with pytest.raises(SourceError, match=f"--{what}: .*none.*does not exist"):
+            list_pictures(url, what)
+
+
+def test_an_empty_source_says_what_was_there_instead(folder, tmp_path):
+    root = folder("in", ["a.txt", "b.TXT", "c.pdf", "README"])
+    with pytest.raises(SourceError, match=r"4 files, but no pictures \(\.txt, \.pdf, no ext"):
+        list_pictures(str(root), "content")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError, match="no files"):
+        list_pictures(str(tmp_path / "empty"), "content")
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    def missing(protocol):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec, "get_filesystem_class", missing)
+    with pytest.raises(SourceError, match=r"--content: s3:// needs a package.*s3fs"):
+        list_pictures("s3://bucket/in", "content")
+
+
+def test_an_unknown_protocol_is_refused():
+    with pytest.raises(SourceError, match="--style: nope://x cannot be opened"):
+        list_pictures("nope://x", "style")
+
+
+def test_any_fsspec_filesystem_will_do():
+    memory = fsspec.filesystem("memory")
+    memory.pipe({"/shelf/a.png": b"1", "/shelf/b/c.png": b"2", "/shelf/d.txt": b"3"})
+    source = list_pictures("memory://shelf", "content")
+    assert source.keys == ("a.png", "b/c.png")
+    assert read_bytes(source.url("b/c.png")) == b"2"
+    assert list_pictures("memory://shelf/*/c*", "content").keys == ("b/c.png",)
+    single = list_pictures("memory://shelf/a.png", "content")
+    assert read_bytes(single.url(single.keys[0])) == b"1"
+
+
+def test_pictures_inside_an_archive_are_read_by_a_chained_url(tmp_path):
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        archive.writestr("a/b.png", b"1")
+        archive.writestr("c.png", b"2")
+    for url in (f"zip://::{tmp_path}/in.zip", f"zip://::file://{tmp_path}/in.zip"):
+        source = list_pictures(url, "content")
+        assert source.keys == ("a/b.png", "c.png")
+        assert [read_bytes(source.url(key)) for key in source.keys] == [b"1", b"2"]
+    assert list_pictures(f"zip://a::{tmp_path}/in.zip", "content").keys == ("b.png",)
+    assert list_pictures(f"zip://c*::{tmp_path}/in.zip", "content").keys == ("c.png",)
+
+
+def test_buckets_are_listed_and_read(bucket):
+    hostile = [name for name in HOSTILE if "\n" not in name]
+    url = bucket(["in/a.png", "in/b/c.JPG", "in/d.txt", "in/.e/f.png", "input/no.png"])
+    bucket([f"hostile/{name}" for name in hostile])
+    source = list_pictures(f"{url}/in", "content")
+    assert source.keys == ("a.png", "b/c.JPG")
+    assert source.url("a.png") == f"{url}/in/a.png"
+    assert list_pictures(f"{url}/in/", "content").keys == source.keys
+    assert list_pictures(f"{url}/in/a.png", "content").keys == ("a.png",)
+    assert list_pictures(f"{url}/in/*/c*", "content").keys == ("b/c.JPG",)
+    nasty = list_pictures(f"{url}/hostile", "content")
+    assert nasty.keys == tuple(sorted(hostile))
+    for key in nasty.keys:
+        assert read_bytes(nasty.url(key)).startswith(b"\x89PNG"), key
+
+
+def test_a_bucket_can_be_reached_by_storage_options_alone(bucket, s3_endpoint, monkeypatch):
+    url = bucket(["in/a.png"])
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    options = {"key": "k", "secret": "planted", "endpoint_url": s3_endpoint}
+    source = list_pictures(f"{url}/in", "content", options)
+    assert read_bytes(source.url("a.png"), source.storage_options).startswith(b"\x89PNG")
+    assert "planted" not in repr(source)
+
+
+def test_a_key_of_a_bucket_cannot_become_a_local_path(bucket, folder):
+    url = bucket(["in//etc/passwd.png"])
+    source = list_pictures(f"{url}/in", "content")
+    assert all(source.url(key).startswith(f"{url}/in") for key in source.keys)
+
+
+def test_what_is_not_in_a_bucket_is_an_error(bucket):
+    url = bucket(["in/a.png"])
+    with pytest.raises(SourceError, match="does not exist"):
+        list_pictures(f"{url}/none", "content")
+    with pytest.raises(SourceError, match="--content"):
+        list_pictures("s3://no-such-bucket-anywhere/in", "content")
+    with pytest.raises(RowError, match="does not exist") as caught:
+        read_bytes(f"{url}/in/none.png")
+    assert caught.value.stage == "fetch"
+
+
+def test_the_formats_listed_are_those_that_can_be_decoded():
+    decode, sources = (
+        import_module(f"styleid_ray.{name}") for name in ("imaging.decode", "planning.sources")
+    )
+    assert decode._NOT_PICTURES == sources._NOT_PICTURES
+    assert {".jpg", ".png", ".webp", ".tif", ".gif", ".bmp", ".avif"} <= picture_extensions()
+    assert not {".pdf", ".eps", ".mpg", ".h5", ".wmf"} & picture_extensions()
+
+
+@pytest.fixture
+def web(folder):
+    """A plain web server for a folder, on loopback: the folder and its URL."""
+    root = folder("web", ["in/a b.png", "in/b/c.jpg", "in/d.txt"])
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=root))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield root, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def test_pictures_on_the_web_are_listed_and_read(web):
+    root, url = web
+    source = list_pictures(f"{url}/in/", "content")
+    assert source.keys == ("a%20b.png", "b/c.jpg")
+    assert read_bytes(source.url("a%20b.png")) == (root / "in" / "a b.png").read_bytes()
+    signed = list_pictures(f"{url}/in/b/c.jpg?signature=x", "content")
+    assert read_bytes(signed.url(signed.keys[0])) == (root / "in/b/c.jpg").read_bytes()
+    with pytest.raises(SourceError, match=r"no pictures \(\.txt\)") as caught:
+        list_pictures(f"{url}/in/d.txt?signature=planted", "content")
+    assert "planted" not in str(caught.value)
+    with pytest.raises(RowError, match="does not exist"):
+        read_bytes(f"{url}/none.png")
