@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from styleid_ray import JobConfig
+
+
+def draw(path: Path, seed: int, size: tuple[int, int] = (80, 72)) -> Path:
+    """Writes a picture of a few coloured blocks."""
+    rng = np.random.default_rng(seed)
+    blocks = Image.fromarray(rng.integers(0, 256, (5, 6, 3), dtype=np.uint8))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    blocks.resize(size, Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder with content/ (3 pictures, one in a subfolder) and style/ (2 pictures)."""
+    draw(tmp_path / "content" / "a.png", 1)
+    draw(tmp_path / "content" / "b.png", 2, (64, 100))
+    draw(tmp_path / "content" / "deep" / "a.jpg", 3)
+    draw(tmp_path / "style" / "s.png", 4)
+    draw(tmp_path / "style" / "t.png", 5, (120, 64))
+    return tmp_path
+
+
+@pytest.fixture
+def job(pictures: Path, tiny_model: Path) -> Callable[..., JobConfig]:
+    """A small job on the pictures; keyword arguments override its options."""
+
+    def make(**options: Any) -> JobConfig:
+        defaults: dict[str, Any] = {
+            "content": str(pictures / "content"),
+            "style": str(pictures / "style"),
+            "output": str(pictures / "out"),
+            "model": str(tiny_model),
+            "size": 64,
+            "steps": 2,
+            "shard_contents": 2,
+            "shard_styles": 1,
+        }
+        return JobConfig(**{**defaults, **options})
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    """One Ray for the tests of a module."""
+    import ray
+
+    ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()

@@ -1,0 +1,98 @@
+"""Drivers that are stopped in the middle, as a person or a machine stops them."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.dataset as pads
+import pytest
+from PIL import Image
+
+from styleid_ray import JobConfig
+from tests.batch.conftest import draw
+
+
+def pictures_of(output: Path) -> dict[str, bytes]:
+    table = pads.dataset(output / "data", format="parquet").to_table(["pair_id", "image"])
+    found = table.to_pylist()
+    assert len({row["pair_id"] for row in found}) == len(found), "a pair was committed twice"
+    return {
+        row["pair_id"]: np.asarray(Image.open(io.BytesIO(row["image"]["bytes"]))).tobytes()
+        for row in found
+    }
+
+
+def start(config: JobConfig, output: Path) -> subprocess.Popen[str]:
+    options = config.model_dump(mode="json", exclude_none=True, exclude={"output", "actors"})
+    args = [
+        f"--{'' if value is not False else 'no-'}{name.replace('_', '-')}"
+        + ("" if isinstance(value, bool) else f"={value}")
+        for name, value in options.items()
+    ]
+    return subprocess.Popen(
+        [sys.executable, "-m", "styleid_ray.cli", "stylize", *args, f"--output={output}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "RAY_ADDRESS": ""},
+    )
+
+
+def stop_after_shards(driver: subprocess.Popen[str], output: Path, shards: int, how: int) -> str:
+    """Stops the driver once so many shards are committed; returns what it said."""
+    deadline = time.monotonic() + 120
+    while len(list(output.glob("data/*.parquet"))) < shards:
+        assert driver.poll() is None, driver.communicate()[1]
+        assert time.monotonic() < deadline, "no shard in two minutes"
+        time.sleep(0.02)
+    driver.send_signal(how)
+    return driver.communicate(timeout=60)[1]
+
+
+def test_resume_after_kills_neither_loses_nor_repeats_a_pair(
+    job: Callable[..., JobConfig], pictures: Path
+) -> None:
+    for seed in range(6, 12):
+        draw(pictures / "content" / f"{seed}.png", seed)
+    # One pair a shard and slow enough steps, so that there is a middle to be stopped in.
+    config = job(shard_contents=1, shard_styles=1, steps=12)
+    undisturbed, disturbed = pictures / "undisturbed", pictures / "disturbed"
+    driver = start(config, undisturbed)
+    said = driver.communicate(timeout=180)[1]
+    assert driver.returncode == 0, said
+
+    for shards, how, status in (
+        (2, signal.SIGKILL, -9),
+        (5, signal.SIGTERM, 143),
+        (8, signal.SIGINT, 130),
+    ):
+        driver = start(config, disturbed)
+        said = stop_after_shards(driver, disturbed, shards, how)
+        assert driver.returncode == status, said
+        assert len(pictures_of(disturbed)) < 18
+    assert "the same command goes on" in said
+
+    driver = start(config, disturbed)
+    said = driver.communicate(timeout=180)[1]
+    assert driver.returncode == 0, said
+    assert "resuming" in said
+    assert pictures_of(disturbed) == pictures_of(undisturbed)
+    assert not list(disturbed.glob("_run/tmp/*")), "a half-written file was left"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense://x"])
+def test_a_cluster_that_is_not_there_is_one_clear_line(
+    job: Callable[..., JobConfig], pictures: Path, address: str
+) -> None:
+    driver = start(job(address=address), pictures / "out")
+    said = driver.communicate(timeout=120)[1]
+    assert driver.returncode == 2
+    assert "check --address" in said
+    assert "Traceback" not in said

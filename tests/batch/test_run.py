@@ -1,0 +1,178 @@
+"""Whole jobs on Ray, on a random model."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as pads
+import pytest
+from PIL import Image
+
+from styleid_ray import JobConfig
+from styleid_ray.batch.output import Output
+from styleid_ray.batch.run import stylize
+from styleid_ray.batch.status import read_status
+from styleid_ray.errors import ConfigError, OutputError
+from tests.batch.conftest import draw
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+Job = Callable[..., JobConfig]
+
+
+def rows(output: str | Path, kind: str = "data") -> pa.Table:
+    return pads.dataset(f"{output}/{kind}", format="parquet").to_table()
+
+
+def test_every_pair_is_made_once_and_three_libraries_read_the_dataset(
+    job: Job, pictures: Path, tmp_path: Path
+) -> None:
+    said = io.StringIO()
+    summary = stylize(job(), said)
+    assert (summary.planned, summary.done, summary.failed, summary.exit_status) == (6, 6, 0, 0)
+    assert "6 of 6 pairs" in said.getvalue()
+
+    table = rows(pictures / "out")
+    pairs = set(zip(table["content"].to_pylist(), table["style"].to_pylist(), strict=True))
+    assert pairs == {(c, s) for c in ("a.png", "b.png", "deep/a.jpg") for s in ("s.png", "t.png")}
+    assert len(set(table["pair_id"].to_pylist())) == table.num_rows == 6
+
+    frame = pd.read_parquet(pictures / "out" / "data")
+    for row in frame.itertuples():
+        image = Image.open(io.BytesIO(row.image["bytes"]))  # pyright: ignore
+        source = Image.open(pictures / "content" / str(row.content))
+        assert image.size == source.size == (row.width, row.height)
+        assert row.params["gamma"] == 0.75  # pyright: ignore
+        assert row.params["steps"] == 2  # pyright: ignore
+
+    import datasets
+
+    read = datasets.load_dataset(
+        "parquet",
+        data_files=f"{pictures}/out/data/*.parquet",
+        split="train",
+        cache_dir=str(tmp_path / "cache"),
+    )
+    assert isinstance(read.features["image"], datasets.Image)
+    assert {image.size for image in read["image"]} == {(80, 72), (64, 100)}
+
+
+def test_a_second_run_does_nothing_and_needs_no_ray(
+    job: Job, monkeypatch: pytest.MonkeyPatch, pictures: Path
+) -> None:
+    stylize(job(), io.StringIO())
+    before = {p: p.stat().st_mtime_ns for p in (pictures / "out").rglob("*") if p.is_file()}
+    monkeypatch.setattr("styleid_ray.batch.run._run", lambda *_: pytest.fail("work was started"))
+    said = io.StringIO()
+    assert stylize(job(), said).exit_status == 0
+    assert "nothing to do" in said.getvalue()
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def test_what_is_missing_is_made_again_and_nothing_else(job: Job, pictures: Path) -> None:
+    stylize(job(), io.StringIO())
+    whole = {r["pair_id"]: r["image"]["bytes"] for r in rows(pictures / "out").to_pylist()}
+    shards = sorted((pictures / "out" / "data").glob("*.parquet"))
+    kept = shards[1].stat().st_mtime_ns
+    shards[0].unlink()
+    assert read_status(Output(str(pictures / "out"))).missing > 0
+
+    assert stylize(job(), io.StringIO()).exit_status == 0
+    again = {r["pair_id"]: r["image"]["bytes"] for r in rows(pictures / "out").to_pylist()}
+    assert again == whole
+    assert shards[1].stat().st_mtime_ns == kept
+    assert sorted((pictures / "out" / "data").glob("*.parquet")) == shards
+
+
+def test_bad_pictures_cost_their_own_pairs_and_are_listed_with_stage_and_reason(
+    job: Job, pictures: Path
+) -> None:
+    (pictures / "content" / "broken.png").write_bytes(b"not a picture")
+    (pictures / "style" / "empty.jpg").write_bytes(b"")
+    summary = stylize(job(), io.StringIO())
+    assert (summary.planned, summary.done, summary.failed) == (12, 6, 6)
+    assert summary.exit_status == 1
+    errors = rows(pictures / "out", "errors").to_pylist()
+    assert {e["stage"] for e in errors} == {"decode"}
+    assert all("broken.png" in e["message"] or "empty.jpg" in e["message"] for e in errors)
+    status = read_status(Output(str(pictures / "out")))
+    assert (status.done, status.failed, status.missing, status.unplanned) == (6, 6, 0, 0)
+    said = io.StringIO()
+    assert stylize(job(), said).exit_status == 1
+    assert "nothing to do" in said.getvalue()
+
+
+def test_crop_gives_squares_and_files_lie_beside_the_shards(job: Job, pictures: Path) -> None:
+    stylize(job(fit="crop", format="files", picture_format="jpeg"), io.StringIO())
+    for row in rows(pictures / "out").to_pylist():
+        assert row["image"]["bytes"] is None
+        image = Image.open(pictures / "out" / row["image"]["path"])
+        assert (image.size, image.format) == ((64, 64), "JPEG")
+
+
+def test_a_table_sets_parameters_for_each_pair_and_its_columns_come_through(
+    job: Job, pictures: Path
+) -> None:
+    table = pa.table(
+        {
+            "content": ["a.png", "a.png", "b.png"],
+            "style": ["s.png", "s.png", "t.png"],
+            "gamma": [0.1, None, 0.9],
+            "label": pa.array([7, 8, 9], pa.int16()),
+            "boxes": [[[1, 2]], [], [[3, 4], [5, 6]]],
+        }
+    )
+    pa.parquet.write_table(table, pictures / "pairs.parquet")
+    summary = stylize(job(pairing="table", table=str(pictures / "pairs.parquet")), io.StringIO())
+    assert summary.done == 3
+    got = rows(pictures / "out")
+    assert got.schema.field("label").type == pa.int16()
+    by_label = {row["label"]: row for row in got.to_pylist()}
+    assert by_label[9]["boxes"] == [[3, 4], [5, 6]]
+    assert [by_label[n]["params"]["gamma"] for n in (7, 8, 9)] == [0.1, 0.75, 0.9]
+    pixels = {n: np.asarray(Image.open(io.BytesIO(by_label[n]["image"]["bytes"]))) for n in (7, 8)}
+    assert (pixels[7] != pixels[8]).any()
+
+
+def test_other_parameters_on_the_same_output_are_refused_with_what_differs(job: Job) -> None:
+    stylize(job(), io.StringIO())
+    with pytest.raises(OutputError, match=r"gamma: 0\.75 there, 0\.3 now"):
+        stylize(job(gamma=0.3), io.StringIO())
+
+
+def test_sources_that_changed_are_refused_with_the_pictures_that_came_or_went(
+    job: Job, pictures: Path
+) -> None:
+    stylize(job(), io.StringIO())
+    draw(pictures / "content" / "new.png", 9)
+    (pictures / "style" / "t.png").unlink()
+    with pytest.raises(OutputError, match=r"1 content new: new\.png; 1 style gone: t\.png"):
+        stylize(job(), io.StringIO())
+
+
+def test_a_folder_of_other_shards_is_not_taken_for_a_run(job: Job, pictures: Path) -> None:
+    (pictures / "out" / "data").mkdir(parents=True)
+    pa.parquet.write_table(pa.table({"x": [1]}), pictures / "out" / "data" / "mine.parquet")
+    with pytest.raises(OutputError, match="choose another --output"):
+        stylize(job(), io.StringIO())
+
+
+def test_layers_that_the_model_lacks_are_said_before_any_work(job: Job, pictures: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--layers \[1\].*has \[3, 4"):
+        stylize(job(layers=(1, 6)), io.StringIO())
+    assert not (pictures / "out").exists()
+
+
+def test_the_summary_counts_evaluations_and_seconds_of_each_stage(job: Job, pictures: Path) -> None:
+    stylize(job(), io.StringIO())
+    session = json.loads((pictures / "out" / "summary.json").read_text())["session"]
+    # Contents stand in blocks of 2 and 1, styles in blocks of 1: 10 inversions of 2 steps, 6 pairs
+    # sampled in 1 step.
+    assert session["unet_evaluations"] == 10 * 2 + 6
+    assert session["shards"] == 4
+    assert all(session[f"{stage}_seconds"] > 0 for stage in ("load", "stylize", "commit"))
