@@ -1,6 +1,6 @@
 """StyleID style transfer for whole datasets, as a Ray Data batch job.
 
-Importing this package loads neither ray nor torch; the names below load what they need on first use.
+Importing this package loads neither ray nor torch; its names load what they need on first use.
 """
 
 from __future__ import annotations

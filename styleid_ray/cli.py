@@ -1,11 +1,12 @@
 """The command `styleid-ray`.
 
-Exit status: 0 when every pair is done, 1 when it ran but some pairs failed, 2 when it could not run.
+Exit status: 0 when every pair is done, 1 when it ran but some failed, 2 when it could not run.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from typing import Annotated, Any, TypedDict, get_args, get_origin
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from styleid_ray.config import JobConfig, digest
+from styleid_ray.config import JobConfig
 from styleid_ray.errors import StyleIDError
 from styleid_ray.jobfile import load_job_file, make_config
 
@@ -28,11 +29,15 @@ def _job_options() -> Any:
     fields: dict[str, Any] = {}
     for name, field in JobConfig.model_fields.items():
         said = " ".join((field.description or "").split())
-        default = "" if field.is_required() or field.default is None else f" [default: {field.default}]"
+        default = (
+            "" if field.is_required() or field.default is None else f" [default: {field.default}]"
+        )
         kind = str if name in _TEXT else _without_none(field.annotation)
         metavar = _TEXT.get(name)
-        fields[name] = Annotated[kind, arg(help=said + default, metavar=metavar, help_behavior_hint="")]
-    return TypedDict("JobOptions", fields, total=False)
+        fields[name] = Annotated[
+            kind, arg(help=said + default, metavar=metavar, help_behavior_hint="")
+        ]
+    return TypedDict("JobOptions", fields, total=False)  # pyright: ignore[reportArgumentType]
 
 
 def _without_none(kind: Any) -> Any:
@@ -43,11 +48,12 @@ def _without_none(kind: Any) -> Any:
 JobOptions = _job_options()
 _Options = Annotated[JobOptions, arg(name="")]
 _ConfigFile = Annotated[
-    str | None, arg(
+    str | None,
+    arg(
         metavar="FILE",
         help="YAML job file; options given here override its keys.",
         help_behavior_hint="",
-    )
+    ),
 ]
 
 
@@ -68,18 +74,16 @@ def stylize(options: _Options, config: _ConfigFile = None) -> int:
 def plan(
     options: _Options,
     config: _ConfigFile = None,
-    rate: Annotated[float | None, arg(help="UNet evaluations a second, to estimate the time.")] = None,
+    rate: Annotated[
+        float | None, arg(help="UNet evaluations a second, to estimate the time.")
+    ] = None,
     json: Annotated[bool, arg(name="json", help="Print JSON.")] = False,
 ) -> int:
-    """Say what a job would do: pairs, shards, UNet evaluations. Takes stylize's options; runs nothing."""
-    from styleid_ray.batch.record import identity, make_plan
-    from styleid_ray.batch.run import check_layers_of
-    from styleid_ray.engine.checkpoint import find_checkpoint
+    """Say what a job would cost: pairs, shards, UNet evaluations. Runs nothing."""
+    from styleid_ray.batch.prepare import prepare
 
-    job = _config(config, options)
-    checkpoint = find_checkpoint(job.model, job.revision)
-    check_layers_of(checkpoint.config("unet"), job)
-    cost = make_plan(job, checkpoint).cost(job.style_params.resolved())
+    job = prepare(_config(config, options))
+    cost = job.cost
     counts: dict[str, Any] = {
         "pairs": cost.pairs,
         "shards": cost.shards,
@@ -88,7 +92,7 @@ def plan(
         "inversions": cost.content_inversions + cost.style_inversions,
         "unet_evaluations": cost.unet_evaluations,
         "naive_unet_evaluations": cost.naive_unet_evaluations,
-        "fingerprint": digest(identity(job, checkpoint)),
+        "fingerprint": job.fingerprint,
     }
     if rate:
         counts["seconds"] = round(cost.unet_evaluations / rate, 1)
@@ -109,6 +113,31 @@ def status(
     return 0 if found.done == found.planned else 1
 
 
+def report(
+    output: Positional[str],
+    sample: Annotated[
+        int, arg(help="Most pairs shown; a larger run shows a random sample of so many.")
+    ] = 2000,
+) -> int:
+    """Write report.html into the run at OUTPUT: a gallery of content, style and result."""
+    from styleid_ray.batch.output import Output
+    from styleid_ray.report import write_report
+
+    print(write_report(Output(output), sample=sample))
+    return 0
+
+
+def demo(
+    output: Annotated[
+        str, arg(help="Folder for the demo's pictures, dataset and report.")
+    ] = "out/demo",
+) -> int:
+    """Stylise a handful of drawn scenes with the embedded model: no GPU, no network."""
+    from styleid_ray.demo import run_demo
+
+    return run_demo(output)
+
+
 def _print(counts: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(counts))
@@ -119,12 +148,19 @@ def _print(counts: dict[str, Any], as_json: bool) -> None:
         print(f"{name.replace('_', ' '):<{width}}  {said}")
 
 
-COMMANDS = {"stylize": stylize, "plan": plan, "status": status}
+COMMANDS = {
+    "demo": demo,
+    "stylize": stylize,
+    "plan": plan,
+    "status": status,
+    "report": report,
+}
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     signal.signal(signal.SIGTERM, _terminate)
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # a retry that works is no news
     try:
         return tyro.extras.subcommand_cli_from_dict(
             COMMANDS,

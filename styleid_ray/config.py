@@ -84,17 +84,16 @@ class StyleParams(_Options):
         return ResolvedParams(**{**_PRESETS[self.preset], **chosen})
 
 
-class ResolvedParams(StyleParams):
+class ResolvedParams(_Options):
     """`StyleParams` in which every value is set."""
 
-    steps: Annotated[int, Field(ge=2, le=500)]  # pyright: ignore[reportIncompatibleVariableOverride]
-    """DDIM steps of inversion and of sampling."""
-    gamma: Annotated[float, Field(ge=0, le=1)]  # pyright: ignore[reportIncompatibleVariableOverride]
-    """Query preservation."""
-    temperature: Annotated[float, Field(gt=0, le=10)]  # pyright: ignore[reportIncompatibleVariableOverride]
-    """Attention temperature."""
-    layers: tuple[Annotated[int, Field(ge=0)], ...]  # pyright: ignore[reportIncompatibleVariableOverride]
-    """Decoder self-attention layers."""
+    preset: Preset
+    steps: int
+    gamma: float
+    temperature: float
+    layers: tuple[int, ...]
+    adain: bool
+    inject: bool
 
     @property
     def inversion_evaluations(self) -> int:
@@ -147,9 +146,9 @@ class ModelOptions(_Options):
     """Which model makes the pictures, and in what precision."""
 
     model: str = PAPER_MODEL
-    """Hub id or local diffusers folder of the SD 1.x / 2.x family, or 'demo', the embedded model."""
+    """Hub id or local diffusers folder of the SD 1.x / 2.x family; demo is the embedded model."""
     revision: str | None = None
-    """Branch, tag or commit of a hub model; the commit it stands for is kept in the run's config."""
+    """Branch, tag or commit of a hub model; the run's config keeps the commit it stands for."""
     dtype: DType = "auto"
     """Precision of the weights; auto is float16 on CUDA and float32 on CPU."""
     device: Device = "auto"
@@ -162,7 +161,7 @@ class OutputOptions(_Options):
     output: str
     """Folder or URL of the run: dataset, errors, plan and summary. Running again resumes."""
     format: OutputFormat = "parquet"
-    """parquet: pictures inside the shards' Parquet files; files: pictures beside them in images/."""
+    """parquet: pictures inside the Parquet files of shards; files: beside them, in images/."""
     picture_format: PictureFormat = "png"
     """Encoding of the result pictures."""
     quality: Annotated[int, Field(ge=1, le=100)] = 95
@@ -206,7 +205,9 @@ class ClusterOptions(_Options):
     @model_validator(mode="after")
     def _actors_in_order(self) -> ClusterOptions:
         if self.actors and self.actors[0] > self.actors[1]:
-            raise ValueError(f"actors: the minimum {self.actors[0]} is above the maximum {self.actors[1]}")
+            raise ValueError(
+                f"actors: the minimum {self.actors[0]} is above the maximum {self.actors[1]}"
+            )
         return self
 
 
@@ -228,7 +229,9 @@ class JobConfig(
                 raise ValueError("pairing table needs table: a CSV, JSONL or Parquet of pairs")
         else:
             if self.table:
-                raise ValueError(f"table is given, but pairing is {self.pairing!r}: set pairing table")
+                raise ValueError(
+                    f"table is given, but pairing is {self.pairing!r}: set pairing table"
+                )
             for name in ("content", "style"):
                 if not getattr(self, name):
                     raise ValueError(f"{name} is missing: a folder, file or URL of pictures")

@@ -33,7 +33,7 @@ class OutputError(JobError):
 
 
 class RowError(StyleIDError):
-    """One picture or pair failed. `stage` is the pipeline stage: fetch, decode, stylize or encode."""
+    """One picture or pair failed, at a stage: fetch, decode, stylize or encode."""
 
     def __init__(self, stage: str, message: str) -> None:
         super().__init__(message)

@@ -39,12 +39,23 @@ def save_tiny_model(folder: Path, prediction_type: str = "epsilon") -> Path:
     _save_tokenizer(folder)
     CLIPTextModel(
         CLIPTextConfig(
-            vocab_size=6, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-            num_attention_heads=2, max_position_embeddings=77, bos_token_id=4, eos_token_id=5,
+            vocab_size=6,
+            hidden_size=8,
+            intermediate_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            max_position_embeddings=77,
+            bos_token_id=4,
+            eos_token_id=5,
         )
     ).save_pretrained(folder / "text_encoder")
     (folder / "model_index.json").write_text(
-        json.dumps({"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]})
+        json.dumps(
+            {
+                "_class_name": "StableDiffusionPipeline",
+                "unet": ["diffusers", "UNet2DConditionModel"],
+            }
+        )
     )
     return folder
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import socket
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +22,10 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 # The driver's C++ side prints to the terminal what concerns Ray's own actor pools.
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 
-import ray  # noqa: E402
-from ray.data import DataContext  # noqa: E402
+import ray
+from ray.data import DataContext
+
+_ADDRESS_REMEDY = "check --address and RAY_ADDRESS, or leave them out to start Ray on this machine"
 
 
 @dataclass(frozen=True)
@@ -47,13 +52,15 @@ def connected(options: ClusterOptions) -> Iterator[str]:
         yield "the Ray cluster that this process is connected to"
         return
     address = options.address or os.environ.get("RAY_ADDRESS")
+    if address:
+        _check_reachable(address)
     local: dict[str, Any] = {
         # Loading and writing are light: they share the cores with the actors.
         "num_cpus": _cores() + (options.actors or (1, 1))[1],
         "include_dashboard": True,
     }
     try:
-        with _stderr_hushed():
+        with _stderr_hushed(), _handlers_kept():
             context = ray.init(
                 address or "local",
                 log_to_driver=False,
@@ -61,14 +68,15 @@ def connected(options: ClusterOptions) -> Iterator[str]:
                 **({} if address else local),
             )
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as e:
-        raise JobError(
-            f"no Ray at {address} ({_first_line(e)}): check --address and RAY_ADDRESS, or leave "
-            "them out to start Ray on this machine" if address else f"Ray did not start: {_first_line(e)}"
-        ) from e
+        if address:
+            raise JobError(f"no Ray at {address} ({_first_line(e)}): {_ADDRESS_REMEDY}") from e
+        raise JobError(f"Ray did not start: {_first_line(e)}") from e
     try:
         dashboard = getattr(context, "dashboard_url", None)
         where = f"the cluster at {address}" if address else "this machine"
-        yield f"Ray {ray.__version__} on {where}" + (f", dashboard http://{dashboard}" if dashboard else "")
+        yield f"Ray {ray.__version__} on {where}" + (
+            f", dashboard http://{dashboard}" if dashboard else ""
+        )
     finally:
         ray.shutdown()
 
@@ -107,6 +115,26 @@ def choose_resources(config: JobConfig, shards: int) -> Resources:
     nodes = max(1, sum(node["Alive"] for node in ray.nodes()))
     threads = max(1, _cores() // -(-highest // nodes))
     return Resources(lowest, highest, per_actor, cpus_per_actor, threads)
+
+
+def _check_reachable(address: str) -> None:
+    """Raises JobError when nothing answers at host:port; Ray itself would try for minutes."""
+    host, _, port = address.rsplit("/", 1)[-1].rpartition(":")
+    if not host or not port.isdigit():
+        return  # auto, local, or what Ray itself has to judge
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as e:
+        raise JobError(f"no Ray at {address} ({e}): {_ADDRESS_REMEDY}") from e
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Puts back the handler of SIGTERM that Ray replaces, so that stopping ends in good order."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

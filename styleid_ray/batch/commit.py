@@ -110,7 +110,9 @@ class Commit:
         own = {n: pair[n] for n in ("gamma", "temperature") if pair[n] is not None}
         return {
             "pair_id": pair["pair_id"],
-            "image": {"bytes": None, "path": f"images/{name}"} if beside else {"bytes": data, "path": name},
+            "image": {"bytes": None, "path": f"images/{name}"}
+            if beside
+            else {"bytes": data, "path": name},
             "content": pair["content"],
             "style": pair["style"],
             "k": pair["k"],

@@ -17,12 +17,11 @@ from styleid_ray.batch.cluster import Resources
 from styleid_ray.batch.commit import Commit
 from styleid_ray.batch.load import Load
 from styleid_ray.batch.output import PLAN, Output
+from styleid_ray.batch.prepare import Prepared
 from styleid_ray.batch.shard import Shard
 from styleid_ray.batch.stylize import Stylize
-from styleid_ray.config import JobConfig
-from styleid_ray.engine.checkpoint import Checkpoint
 from styleid_ray.errors import JobError, StyleIDError
-from styleid_ray.planning import Plan, shards_of
+from styleid_ray.planning import shards_of
 
 # Ray runs neighbouring stages as one where they ask for the same; these stay apart, so that
 # pictures are loaded while the actors compute. Both stages wait for I/O more than they compute.
@@ -30,18 +29,14 @@ _READ_CPUS, _LOAD_CPUS = 0.25, 0.5
 
 
 def run_shards(
-    config: JobConfig,
-    output: Output,
-    plan: Plan,
-    checkpoint: Checkpoint,
-    done: np.ndarray,
-    resources: Resources,
+    job: Prepared, output: Output, done: np.ndarray, resources: Resources
 ) -> Iterator[dict[str, float]]:
     """Does what the stored plan holds beyond `done` (sorted ids); yields each shard's measures.
 
     The driver passes on the names of the plan's parts and gets back a few numbers a shard: neither
     pairs nor pictures go through it.
     """
+    config, plan, revision = job.config, job.plan, job.checkpoint.revision
     parts = [{"part": name} for name in output.files(PLAN)]
     dataset = (
         ray.data.from_items(parts, override_num_blocks=len(parts))
@@ -54,7 +49,7 @@ def run_shards(
         # A shard a block: the block is what Ray dispatches, retries and holds back.
         .repartition(target_num_rows_per_block=1)
         .map_batches(
-            Load(plan.contents, plan.styles, config, checkpoint.factor).__call__,
+            Load(plan.contents, plan.styles, config, job.checkpoint.factor).__call__,
             batch_format="pyarrow",
             batch_size=None,
             num_cpus=_LOAD_CPUS,
@@ -63,7 +58,7 @@ def run_shards(
             Stylize,
             batch_format="pyarrow",
             batch_size=None,
-            fn_constructor_args=(config, checkpoint.revision, resources.threads),
+            fn_constructor_args=(config, revision, resources.threads),
             compute=ActorPoolStrategy(
                 min_size=resources.min_actors,
                 max_size=resources.max_actors,
@@ -73,7 +68,7 @@ def run_shards(
             num_cpus=resources.cpus_per_actor,
         )
         .map_batches(
-            Commit(output, config, checkpoint.revision).__call__,
+            Commit(output, config, revision).__call__,
             batch_format="pyarrow",
             batch_size=None,
         )
@@ -83,8 +78,8 @@ def run_shards(
             yield json.loads(row["measures"])
     except RayError as e:
         raise JobError(
-            f"the job stopped: {_cause(e)}; what is committed is safe, and the same command goes on "
-            f"from there (Ray's logs: {get_log_directory()})"
+            f"the job stopped: {_cause(e)}; what is committed is safe, and the same command "
+            f"goes on from there (Ray's logs: {get_log_directory()})"
         ) from e
 
 

@@ -42,8 +42,9 @@ class Progress:
         share = 100 * finished // self.planned if self.planned else 100
         parts = [f"{self.done} of {self.planned} pairs ({share} %)"]
         if self.new:
-            left = (self.planned - finished) / self.rate
-            parts += [f"{self.rate:.3g} pairs/s", f"{duration(left)} left"]
+            parts.append(f"{self.rate:.3g} pairs/s")
+            if finished < self.planned:
+                parts.append(f"{duration((self.planned - finished) / self.rate)} left")
         else:
             parts.append(f"{duration(time.monotonic() - self.began)} into the first shard")
         if self.failed:
@@ -61,8 +62,12 @@ def shown(progress: Progress, stream: TextIO | None = None) -> Iterator[None]:
 
     def show() -> None:
         while not over.wait(_TTY_SECONDS if live else _LINE_SECONDS):
-            print(f"\r\033[K{progress.line()}" if live else progress.line(),
-                  end="" if live else "\n", file=out, flush=True)
+            print(
+                f"\r\033[K{progress.line()}" if live else progress.line(),
+                end="" if live else "\n",
+                file=out,
+                flush=True,
+            )
 
     thread = threading.Thread(target=show, daemon=True)
     thread.start()
@@ -77,7 +82,11 @@ def shown(progress: Progress, stream: TextIO | None = None) -> Iterator[None]:
 def duration(seconds: float) -> str:
     """Seconds as a person says them: 45 s, 12 min 5 s, 3 h 20 min, 2 d 4 h."""
     total = max(0, round(seconds))
-    for big, small, size, part in (("d", "h", 86400, 3600), ("h", "min", 3600, 60), ("min", "s", 60, 1)):
+    for big, small, size, part in (
+        ("d", "h", 86400, 3600),
+        ("h", "min", 3600, 60),
+        ("min", "s", 60, 1),
+    ):
         if total >= size:
             return f"{total // size} {big} {total % size // part} {small}"
     return f"{total} s"

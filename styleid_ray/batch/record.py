@@ -18,7 +18,13 @@ from styleid_ray.planning import Plan, build_plan, plan_digest, write_parts
 _VERSIONS = ("styleid-ray", "torch", "diffusers", "ray", "pyarrow", "pillow")
 # Options that choose pairs or their encoding; a pair's picture is the same whatever they say.
 _NOT_IN_A_PAIR = (
-    "pairing", "styles_per_content", "seed", "format", "picture_format", "quality", "max_pixels",
+    "pairing",
+    "styles_per_content",
+    "seed",
+    "format",
+    "picture_format",
+    "quality",
+    "max_pixels",
 )
 
 
@@ -63,7 +69,8 @@ def open_run(output: Output, config: JobConfig, checkpoint: Checkpoint, plan: Pl
     if old.get("plan", {}).get("digest") != new["plan"]["digest"]:
         raise OutputError(
             f"the sources have changed since the run at {output.url} was planned "
-            f"({_changed_pictures(output, plan)}): restore them to resume, or choose another --output"
+            f"({_changed_pictures(output, plan)}): "
+            "restore them to resume, or choose another --output"
         )
 
 
@@ -75,7 +82,8 @@ def _record(config: JobConfig, checkpoint: Checkpoint, plan: Plan) -> dict[str, 
         "plan": {"pairs": plan.pairs, "shards": plan.shards, "digest": plan_digest(plan)},
         "model": {"name": checkpoint.name, "revision": checkpoint.revision},
         "config": config.model_dump(mode="json"),
-        "versions": {name: _version(name) for name in _VERSIONS} | {"python": platform.python_version()},
+        "versions": {name: _version(name) for name in _VERSIONS}
+        | {"python": platform.python_version()},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

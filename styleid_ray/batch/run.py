@@ -8,17 +8,16 @@ import time
 from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
 
 from styleid_ray.batch.output import Output, as_ids
+from styleid_ray.batch.prepare import Prepared, prepare
 from styleid_ray.batch.progress import Progress, duration, shown
-from styleid_ray.batch.record import make_plan, open_run
+from styleid_ray.batch.record import open_run
 from styleid_ray.batch.status import Committed
 from styleid_ray.config import JobConfig
-from styleid_ray.engine.checkpoint import find_checkpoint
-from styleid_ray.errors import ConfigError
 from styleid_ray.planning import Plan
 
 SUMMARY = "summary.json"
@@ -52,10 +51,9 @@ def stylize(config: JobConfig, stream: TextIO | None = None) -> Summary:
     """
     out = stream or sys.stderr
     output = Output(config.output)
-    checkpoint = find_checkpoint(config.model, config.revision)
-    check_layers_of(checkpoint.config("unet"), config)
-    plan = make_plan(config, checkpoint)
-    open_run(output, config, checkpoint, plan)
+    job = prepare(config)
+    plan = job.plan
+    open_run(output, config, job.checkpoint, plan)
     committed = Committed.read(output)
     planned = as_ids(plan.table.column("pair_id"))
     done = int(np.isin(planned, committed.done).sum())
@@ -65,56 +63,33 @@ def stylize(config: JobConfig, stream: TextIO | None = None) -> Summary:
     if not left:
         print(f"nothing to do: {_counts(progress)} at {output.url}", file=out)
         return _finish(output, plan, progress, Counter(), began=time.monotonic())
-    print(_plan_line(config, plan), file=out)
+    print(_plan_line(job), file=out)
     if done or failed:
         print(f"resuming: {_counts(progress)} already, {left} to do", file=out)
-    return _run(config, output, plan, checkpoint, committed, progress, out)
+    return _run(job, output, committed, progress, out)
 
 
 def _run(
-    config: JobConfig,
-    output: Output,
-    plan: Plan,
-    checkpoint: Any,
-    committed: Committed,
-    progress: Progress,
-    out: TextIO,
+    job: Prepared, output: Output, committed: Committed, progress: Progress, out: TextIO
 ) -> Summary:
     from styleid_ray.batch.cluster import choose_resources, connected
     from styleid_ray.batch.pipeline import run_shards
 
-    measures: Counter[str] = Counter()
-    with connected(config) as where:
+    plan, measures = job.plan, Counter()
+    with connected(job.config) as where:
         shards = -(-(plan.pairs - progress.done - progress.failed) * plan.shards // plan.pairs)
-        resources = choose_resources(config, shards)
+        resources = choose_resources(job.config, shards)
         device = f"{resources.gpus_per_actor:g} GPU each" if resources.gpus_per_actor else "on CPU"
         print(f"{where}; {resources.max_actors} actors, {device}", file=out)
         began = progress.began = time.monotonic()
         with shown(progress, out):
-            for shard in run_shards(config, output, plan, checkpoint, committed.all, resources):
+            for shard in run_shards(job, output, committed.all, resources):
                 progress.add(int(shard["done"]), int(shard["failed"]))
                 measures.update(shard)
                 measures["shards"] += 1
     summary = _finish(output, plan, progress, measures, began)
     print(_closing_line(summary), file=out)
     return summary
-
-
-def check_layers_of(unet: dict[str, Any], config: JobConfig) -> None:
-    """Raises ConfigError when the model's decoder lacks a layer that the options name."""
-    depth = unet.get("layers_per_block", 2) + 1
-    there = [
-        i * depth + j
-        for i, block in enumerate(unet.get("up_block_types", ()))
-        if "CrossAttn" in block
-        for j in range(depth)
-    ]
-    missing = [layer for layer in config.style_params.resolved().layers if layer not in there]
-    if missing and config.inject:
-        raise ConfigError(
-            f"--layers {missing} are not decoder self-attention layers of {config.model}, "
-            f"which has {there}"
-        )
 
 
 def _finish(
@@ -139,11 +114,12 @@ def _finish(
     return summary
 
 
-def _plan_line(config: JobConfig, plan: Plan) -> str:
-    cost = plan.cost(config.style_params.resolved())
+def _plan_line(job: Prepared) -> str:
+    cost = job.cost
     return (
-        f"{plan.pairs} pairs of {cost.contents} contents and {cost.styles} styles in {plan.shards} "
-        f"shards: {cost.unet_evaluations:,} UNet evaluations ({cost.naive_unet_evaluations:,} pair by pair)"
+        f"{cost.pairs} pairs of {cost.contents} contents and {cost.styles} styles in {cost.shards} "
+        f"shards: {cost.unet_evaluations:,} UNet evaluations "
+        f"({cost.naive_unet_evaluations:,} pair by pair)"
     )
 
 

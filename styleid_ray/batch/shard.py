@@ -76,8 +76,7 @@ def shards_in(block: pa.Table) -> Iterator[Shard]:
     """The shards of a Ray block."""
     for row in range(block.num_rows):
         name, pairs, pictures, results, measures = (
-            block.column(c)[row]
-            for c in ("shard", "pairs", "pictures", "results", "measures")
+            block.column(c)[row] for c in ("shard", "pairs", "pictures", "results", "measures")
         )
         yield Shard(
             name.as_py(),

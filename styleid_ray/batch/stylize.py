@@ -60,9 +60,7 @@ class Stylize:
             shard,
             pictures=shard.pictures.slice(0, 0),  # not needed any more: the row travels lighter
             results=pa.Table.from_pylist(results, schema=RESULTS),
-        ).measured(
-            stylize_seconds=seconds, unet_evaluations=self.pipe.unet_evaluations - spent
-        )
+        ).measured(stylize_seconds=seconds, unet_evaluations=self.pipe.unet_evaluations - spent)
 
     def _stylize(
         self, pairs: list[dict[str, Any]], pictures: dict[tuple[str, str], dict[str, Any]]
@@ -80,7 +78,9 @@ class Stylize:
         )
         finite = [row for row, z in enumerate(latents) if bool(torch.isfinite(z).all())]
         images: list[Image.Image | None] = [None] * len(pairs)
-        for row, image in zip(finite, self.pipe.decode([latents[row] for row in finite]), strict=True):
+        for row, image in zip(
+            finite, self.pipe.decode([latents[row] for row in finite]), strict=True
+        ):
             images[row] = image
         return images
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 from styleid_ray.errors import ConfigError
 
@@ -33,7 +33,7 @@ Attend = Callable[[int, QKV, float], Tensor]
 
 def attend(layer: int, qkv: QKV, scale: float) -> Tensor:
     """Plain attention softmax(scale · Q Kᵀ) V, no matrix of tokens × tokens in memory."""
-    return F.scaled_dot_product_attention(qkv.q, qkv.k, qkv.v, scale=scale)
+    return scaled_dot_product_attention(qkv.q, qkv.k, qkv.v, scale=scale)
 
 
 class SelfAttentionTap:
@@ -112,7 +112,10 @@ def tapped(unet: Any, layers: Sequence[int]) -> Iterator[Tap]:
 
 
 def attend_in_groups(
-    q: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor], sizes: Sequence[int],
+    q: Tensor,
+    keys: Sequence[Tensor],
+    values: Sequence[Tensor],
+    sizes: Sequence[int],
     scales: Sequence[float],
 ) -> Tensor:
     """Attention of runs of consecutive rows of Q that share one set of keys and values.
@@ -125,6 +128,6 @@ def attend_in_groups(
     outs = []
     for rows, k, v, scale in zip(q.split(list(sizes)), keys, values, scales, strict=True):
         tokens = rows.transpose(0, 1).flatten(1, 2)[None]
-        out = F.scaled_dot_product_attention(tokens, k[None], v[None], scale=scale)
+        out = scaled_dot_product_attention(tokens, k[None], v[None], scale=scale)
         outs.append(out[0].unflatten(1, (len(rows), -1)).transpose(0, 1))
     return torch.cat(outs)

@@ -79,22 +79,29 @@ class Checkpoint:
                 f"model {self.name}: {part} has its weights as a pickle only; convert it to "
                 "safetensors first (pickles can run code and are never loaded)"
             )
-        raise ModelError(f"model {self.name}: {part} has no safetensors weights ({part}/{stem}.safetensors)")
+        raise ModelError(
+            f"model {self.name}: {part} has no safetensors weights ({part}/{stem}.safetensors)"
+        )
 
     def weights(self, part: str) -> list[str]:
         """The safetensors files of a part's chosen variant, shards and index included."""
         variant = self.variant(part)
         stem = "model" if part == "text_encoder" else "diffusion_pytorch_model"
         return [
-            f for f in self.files
-            if f.startswith(f"{part}/{stem}.") or f.startswith(f"{part}/{stem}-")
+            f
+            for f in self.files
+            if f.startswith((f"{part}/{stem}.", f"{part}/{stem}-"))
             if _is_weights(f, stem, variant) or f.endswith(".index.json")
         ]
 
 
 def _is_weights(file: str, stem: str, variant: str | None) -> bool:
     name = file.rsplit("/", 1)[-1]
-    return name.endswith(".safetensors") and name.startswith(stem) and (".fp16" in name) == bool(variant)
+    return (
+        name.endswith(".safetensors")
+        and name.startswith(stem)
+        and (".fp16" in name) == bool(variant)
+    )
 
 
 def find_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
@@ -103,9 +110,9 @@ def find_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
     Of a hub model only the small files are fetched. Raises ModelError, in one line with a remedy.
     """
     if model == DEMO_MODEL:
-        from styleid_ray.models import DEMO_MODEL as folder
+        from styleid_ray import models
 
-        found = _local(model, Path(folder))
+        found = _local(model, models.DEMO_MODEL)
     elif Path(model).expanduser().is_dir():
         found = _local(model, Path(model).expanduser())
     elif _looks_like_path(model):
@@ -113,7 +120,9 @@ def find_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
     else:
         return _check(_on_hub(model, revision))
     if revision is not None:
-        raise ModelError(f"--revision {revision} goes with a hub model, and {model} is local: leave it out")
+        raise ModelError(
+            f"--revision {revision} goes with a hub model, and {model} is local: leave it out"
+        )
     return _check(found)
 
 
@@ -122,7 +131,11 @@ def fetch(checkpoint: Checkpoint) -> Path:
     if not checkpoint.hub:
         return checkpoint.folder
     wanted = [f"{part}/*.json" for part in PARTS] + ["tokenizer/*", NULL_EMBEDDING]
-    for part in ("unet", "vae", *(["text_encoder"] if _has(checkpoint.files, "text_encoder") else [])):
+    for part in (
+        "unet",
+        "vae",
+        *(["text_encoder"] if _has(checkpoint.files, "text_encoder") else []),
+    ):
         wanted += checkpoint.weights(part)
     return _download(checkpoint.name, checkpoint.revision, wanted)
 
@@ -132,7 +145,9 @@ def _looks_like_path(model: str) -> bool:
 
 
 def _local(name: str, folder: Path) -> Checkpoint:
-    files = tuple(sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()))
+    files = tuple(
+        sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    )
     return Checkpoint(name, None, folder, hub=False, files=files)
 
 
@@ -151,14 +166,20 @@ def _on_hub(model: str, revision: str | None) -> Checkpoint:
     except RevisionNotFoundError as e:
         raise ModelError(f"hub model {model} has no revision {revision!r}: check --revision") from e
     except GatedRepoError as e:
-        raise ModelError(f"hub model {model} is gated: accept its terms and set HF_TOKEN, or {_REMEDY}") from e
+        raise ModelError(
+            f"hub model {model} is gated: accept its terms and set HF_TOKEN, or {_REMEDY}"
+        ) from e
     except (RepositoryNotFoundError, HFValidationError) as e:
-        raise ModelError(f"{model!r} is neither a local folder nor a model on the hub; {_REMEDY}") from e
+        raise ModelError(
+            f"{model!r} is neither a local folder nor a model on the hub; {_REMEDY}"
+        ) from e
     except Exception as e:  # the hub client raises many kinds when it cannot connect
         cached = _from_cache(model, revision)
         if cached is None:
             reason = str(e).strip().splitlines()[0][:120] if str(e).strip() else type(e).__name__
-            raise ModelError(f"cannot fetch {model} from the Hugging Face hub ({reason}); {_REMEDY}") from e
+            raise ModelError(
+                f"cannot fetch {model} from the Hugging Face hub ({reason}); {_REMEDY}"
+            ) from e
         return cached
     files = tuple(sorted(s.rfilename for s in info.siblings or ()))
     return Checkpoint(model, info.sha, _download(model, info.sha, small), hub=True, files=files)
@@ -182,7 +203,9 @@ def _download(model: str, commit: str | None, patterns: list[str]) -> Path:
     try:
         return Path(snapshot_download(model, revision=commit, allow_patterns=patterns))
     except Exception as e:
-        raise ModelError(f"download of {model} from the Hugging Face hub failed: {e}; {_REMEDY}") from e
+        raise ModelError(
+            f"download of {model} from the Hugging Face hub failed: {e}; {_REMEDY}"
+        ) from e
 
 
 def _has(files: tuple[str, ...], part: str) -> bool:
@@ -193,9 +216,14 @@ def _check(checkpoint: Checkpoint) -> Checkpoint:
     """Raises ModelError for what is not a whole model of the SD 1.x / 2.x family."""
     name, files = checkpoint.name, checkpoint.files
     if not (_has(files, "unet") and _has(files, "scheduler")):
-        hint = " (a single-file checkpoint must be converted to diffusers format first)" if any(
-            f.endswith((".ckpt", ".safetensors")) and "/" not in f and f != NULL_EMBEDDING for f in files
-        ) else ""
+        hint = (
+            " (a single-file checkpoint must be converted to diffusers format first)"
+            if any(
+                f.endswith((".ckpt", ".safetensors")) and "/" not in f and f != NULL_EMBEDDING
+                for f in files
+            )
+            else ""
+        )
         raise ModelError(
             f"model {name}: the folder is not a model in diffusers format: it needs unet/, vae/, "
             f"scheduler/, text_encoder/ and tokenizer/{hint}"
@@ -210,7 +238,8 @@ def _check(checkpoint: Checkpoint) -> Checkpoint:
     kind = unet.get("_class_name")
     if kind != "UNet2DConditionModel" or unet.get("addition_embed_type"):
         raise ModelError(
-            f"model {name}: its unet ({kind}) is not of the SD 1.x / 2.x family, which StyleID needs"
+            f"model {name}: its unet ({kind}) is not of the SD 1.x / 2.x family, "
+            "which StyleID needs"
         )
     latent, channels = checkpoint.config("vae").get("latent_channels"), unet.get("in_channels")
     if latent != channels:

@@ -37,8 +37,9 @@ class Features:
         merged = Features()
         for name in ("q", "k", "v"):
             stores = [getattr(part, name) for part in parts]
-            getattr(merged, name).update({key: torch.cat([s.pop(key) for s in stores])
-                                          for key in list(stores[0])})
+            getattr(merged, name).update(
+                {key: torch.cat([s.pop(key) for s in stores]) for key in list(stores[0])}
+            )
         return merged
 
 
@@ -56,7 +57,7 @@ class PairAttention:
 
 
 def record(features: Features, t: int, contents: slice, styles: slice) -> Attend:
-    """Plain attention that keeps Q of the batch's rows in `contents`, K and V of those in `styles`."""
+    """Plain attention that keeps Q of the rows in `contents`, K and V of those in `styles`."""
 
     def kept(layer: int, qkv: QKV, scale: float) -> Tensor:
         if contents.stop > contents.start:

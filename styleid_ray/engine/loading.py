@@ -42,7 +42,8 @@ def load_components(
         null = _null_embedding(checkpoint, folder)
     except (OSError, ValueError, RuntimeError, KeyError) as e:
         raise ModelError(f"model {model} cannot be loaded: {str(e).strip().splitlines()[0]}") from e
-    for part in (unet, vae):
+    parts: tuple[Any, ...] = (unet, vae)
+    for part in parts:
         part.requires_grad_(False).eval().to(target)
     scheduler = DDIMScheduler.from_config(checkpoint.config("scheduler"))
     return {"unet": unet, "scheduler": scheduler, "null_embedding": null, "vae": vae}
@@ -54,7 +55,9 @@ def choose_device(device: str | torch.device | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     chosen = torch.device(device)  # pyright: ignore[reportArgumentType]
     if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device cuda was asked for, but PyTorch sees no GPU here: use --device cpu")
+        raise ConfigError(
+            "device cuda was asked for, but PyTorch sees no GPU here: use --device cpu"
+        )
     return chosen
 
 

@@ -297,7 +297,9 @@ def resolve_pairs(pairs: Pairs, contents: int, styles: int) -> list[tuple[int, i
         return [(i, j) for i in range(contents) for j in range(styles)]
     if pairs == "zip":
         if contents != styles:
-            raise ConfigError(f"pairs 'zip' needs as many contents ({contents}) as styles ({styles})")
+            raise ConfigError(
+                f"pairs 'zip' needs as many contents ({contents}) as styles ({styles})"
+            )
         return [(i, i) for i in range(contents)]
     if isinstance(pairs, str):
         raise ConfigError(f"pairs is {pairs!r}: use 'cross', 'zip' or a list of (content, style)")

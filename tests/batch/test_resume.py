@@ -87,7 +87,7 @@ def test_resume_after_kills_neither_loses_nor_repeats_a_pair(
     assert not list(disturbed.glob("_run/tmp/*")), "a half-written file was left"
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense://x"])
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense://127.0.0.1"])
 def test_a_cluster_that_is_not_there_is_one_clear_line(
     job: Callable[..., JobConfig], pictures: Path, address: str
 ) -> None:

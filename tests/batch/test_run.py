@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as pads
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -43,12 +44,11 @@ def test_every_pair_is_made_once_and_three_libraries_read_the_dataset(
     assert len(set(table["pair_id"].to_pylist())) == table.num_rows == 6
 
     frame = pd.read_parquet(pictures / "out" / "data")
-    for row in frame.itertuples():
-        image = Image.open(io.BytesIO(row.image["bytes"]))  # pyright: ignore
-        source = Image.open(pictures / "content" / str(row.content))
-        assert image.size == source.size == (row.width, row.height)
-        assert row.params["gamma"] == 0.75  # pyright: ignore
-        assert row.params["steps"] == 2  # pyright: ignore
+    for row in frame.to_dict("records"):
+        image = Image.open(io.BytesIO(row["image"]["bytes"]))
+        source = Image.open(pictures / "content" / row["content"])
+        assert image.size == source.size == (row["width"], row["height"])
+        assert (row["params"]["gamma"], row["params"]["steps"]) == (0.75, 2)
 
     import datasets
 
@@ -127,7 +127,7 @@ def test_a_table_sets_parameters_for_each_pair_and_its_columns_come_through(
             "boxes": [[[1, 2]], [], [[3, 4], [5, 6]]],
         }
     )
-    pa.parquet.write_table(table, pictures / "pairs.parquet")
+    pq.write_table(table, pictures / "pairs.parquet")
     summary = stylize(job(pairing="table", table=str(pictures / "pairs.parquet")), io.StringIO())
     assert summary.done == 3
     got = rows(pictures / "out")
@@ -157,7 +157,7 @@ def test_sources_that_changed_are_refused_with_the_pictures_that_came_or_went(
 
 def test_a_folder_of_other_shards_is_not_taken_for_a_run(job: Job, pictures: Path) -> None:
     (pictures / "out" / "data").mkdir(parents=True)
-    pa.parquet.write_table(pa.table({"x": [1]}), pictures / "out" / "data" / "mine.parquet")
+    pq.write_table(pa.table({"x": [1]}), pictures / "out" / "data" / "mine.parquet")
     with pytest.raises(OutputError, match="choose another --output"):
         stylize(job(), io.StringIO())
 

@@ -29,7 +29,11 @@ def relative_error(got: Tensor, want: Tensor) -> float:
     ],
 )
 def test_every_reference_tensor_is_reproduced(
-    parity: Path, inputs: dict[str, Any], make_pipe: Any, reference: str, preset: Any,
+    parity: Path,
+    inputs: dict[str, Any],
+    make_pipe: Any,
+    reference: str,
+    preset: Any,
     prediction_type: str,
 ) -> None:
     want = load_file(parity / f"{reference}.safetensors")
@@ -45,7 +49,9 @@ def test_every_reference_tensor_is_reproduced(
     got["z_init"] = adain(got["zT_content"], got["zT_style"], ADAIN_EPS[preset])
     steps = []
     got["z_out"] = pipe.transfer_latents(
-        content, style, params=params,
+        content,
+        style,
+        params=params,
         callback=lambda pairs, step, z, z0: steps.append(z if preset == "paper" else z0),
     )
     got["z_steps"] = torch.cat(steps).view(want["z_steps"].shape)

@@ -67,7 +67,9 @@ def test_pairs_may_differ_in_gamma_and_temperature(make_pipe: Any, latents: Tens
     assert not close(together[0], together[1])
 
 
-def test_params_of_one_call_that_differ_in_more_are_refused(make_pipe: Any, latents: Tensor) -> None:
+def test_params_of_one_call_that_differ_in_more_are_refused(
+    make_pipe: Any, latents: Tensor
+) -> None:
     with pytest.raises(ConfigError, match="gamma and temperature alone"):
         make_pipe().transfer_latents(
             latents[:1], latents[3:4], [(0, 0)] * 2, [QUICK, StyleParams(steps=5)]
@@ -120,7 +122,7 @@ def test_the_unets_own_attention_is_back_after_work_and_after_an_exception(
     def broken(*args: object, **kwargs: object) -> None:
         raise RuntimeError("broken on purpose")
 
-    monkeypatch.setattr(attention.F, "scaled_dot_product_attention", broken)
+    monkeypatch.setattr(attention, "scaled_dot_product_attention", broken)
     with pytest.raises(RuntimeError, match="on purpose"):
         pipe.transfer_latents(latents[:1], latents[3:4], params=QUICK)
     assert pipe.unet.attn_processors == before
@@ -129,7 +131,9 @@ def test_the_unets_own_attention_is_back_after_work_and_after_an_exception(
 def test_layers_that_the_unet_lacks_are_named_with_those_it_has(
     make_pipe: Any, latents: Tensor
 ) -> None:
-    with pytest.raises(ConfigError, match=r"layers \[2, 12\].*it has \[3, 4, 5, 6, 7, 8, 9, 10, 11\]"):
+    with pytest.raises(
+        ConfigError, match=r"layers \[2, 12\].*it has \[3, 4, 5, 6, 7, 8, 9, 10, 11\]"
+    ):
         make_pipe().transfer_latents(
             latents[:1], latents[3:4], params=StyleParams(steps=4, layers=(2, 6, 12))
         )

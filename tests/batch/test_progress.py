@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from styleid_ray.batch import progress
+from styleid_ray.batch.progress import Progress, duration, shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (60, "1 min 0 s"),
+        (3725, "1 h 2 min"),
+        (200000, "2 d 7 h"),
+        (-1, "0 s"),
+    ],
+)
+def test_durations_read_as_a_person_says_them(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_the_line_tells_pairs_rate_time_left_and_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    state = Progress(planned=100, done=20, failed=0)
+    now = 110.0
+    assert "10 s into the first shard" in state.line()
+    state.add(done=18, failed=2)
+    assert state.line() == "38 of 100 pairs (40 %) · 2 pairs/s · 30 s left · 2 failed"
+
+
+def test_without_a_terminal_the_last_state_is_one_plain_line() -> None:
+    stream = io.StringIO()
+    with shown(Progress(4, 4, 0), stream):
+        pass
+    assert stream.getvalue().count("\n") == 1
+    assert "\033" not in stream.getvalue()
+
+
+def test_on_a_terminal_the_line_is_rewritten_in_place() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    with shown(Progress(4, 4, 0), stream):
+        pass
+    assert stream.getvalue().startswith("\r\033[K4 of 4")

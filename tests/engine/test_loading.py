@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from styleid_ray import StyleIDPipeline, StyleParams
+from styleid_ray.config import PAPER_MODEL
+from styleid_ray.engine.checkpoint import find_checkpoint
+from styleid_ray.errors import ConfigError, ModelError
+
+
+@pytest.fixture
+def copied(tiny_model: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_model, tmp_path / "model"))
+
+
+def test_a_local_folder_makes_pictures_with_its_text_encoder_used_once(tiny_model: Path) -> None:
+    pipe = StyleIDPipeline.from_pretrained(str(tiny_model))
+    assert pipe.denoise.null_embedding.shape == (1, 77, 8)
+    assert pipe.unet.dtype == torch.float32
+    content = Image.new("RGB", (128, 64), "red")
+    style = Image.new("RGB", (64, 64), "blue")
+    images = pipe([content], [style, style], params=StyleParams(steps=2))
+    assert [image.size for image in images] == [(128, 64)] * 2
+
+
+def test_the_precision_asked_for_is_used(tiny_model: Path) -> None:
+    pipe = StyleIDPipeline.from_pretrained(str(tiny_model), dtype="bfloat16", device="cpu")
+    assert pipe.unet.dtype == pipe.vae.dtype == pipe.denoise.null_embedding.dtype == torch.bfloat16
+    latents = pipe.transfer_latents(
+        torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8), params=StyleParams(steps=2)
+    )
+    assert latents.dtype == torch.float32
+
+
+def test_a_size_that_does_not_fit_the_model_is_refused(tiny_model: Path) -> None:
+    pipe = StyleIDPipeline.from_pretrained(str(tiny_model))
+    with pytest.raises(ConfigError, match="multiples of 64"):
+        pipe.encode([Image.new("RGB", (100, 64))])
+
+
+def test_cuda_without_a_gpu_is_a_clear_error(tiny_model: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(ConfigError, match="use --device cpu"):
+        StyleIDPipeline.from_pretrained(str(tiny_model), device="cuda")
+
+
+def test_a_hub_out_of_reach_names_the_two_ways_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import huggingface_hub.constants as constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ModelError, match=r"cannot fetch.*local folder.*--model demo"):
+        find_checkpoint(PAPER_MODEL)
+
+
+def test_a_folder_that_is_not_there_is_not_looked_for_on_the_hub() -> None:
+    with pytest.raises(ModelError, match=r"folder \./nowhere does not exist"):
+        find_checkpoint("./nowhere")
+
+
+def remove(part: str) -> Callable[[Path], None]:
+    return lambda folder: shutil.rmtree(folder / part)
+
+
+def set_config(part: str, **values: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        file = folder / part / "config.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+
+    return change
+
+
+def pickled(folder: Path) -> None:
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_suffix(".bin"))
+
+
+def single_file(folder: Path) -> None:
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (folder / "v1-5.safetensors").touch()
+
+
+def truncated(folder: Path) -> None:
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (remove("vae"), "part vae/ is missing"),
+        (remove("text_encoder"), "part text_encoder/ is missing"),
+        (remove("tokenizer"), "part tokenizer/ is missing"),
+        (remove("unet"), "not a model in diffusers format"),
+        (single_file, "must be converted to diffusers format"),
+        (pickled, "convert it to safetensors"),
+        (
+            set_config("unet", _class_name="FluxTransformer2DModel"),
+            "not of the SD 1.x / 2.x family",
+        ),
+        (set_config("unet", addition_embed_type="text_time"), "not of the SD 1.x / 2.x family"),
+        (set_config("unet", in_channels=9), "inpainting"),
+        (truncated, "cannot be loaded"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_one_line_that_says_why(
+    copied: Path, damage: Callable[[Path], None], said: str
+) -> None:
+    damage(copied)
+    with pytest.raises(ModelError, match=said) as error:
+        StyleIDPipeline.from_pretrained(str(copied))
+    assert "\n" not in str(error.value)
+
+
+def test_a_revision_of_a_local_folder_is_refused(tiny_model: Path) -> None:
+    with pytest.raises(ModelError, match="--revision"):
+        find_checkpoint(str(tiny_model), "main")
+
+
+def test_the_fingerprint_follows_the_weights_and_not_the_place(
+    tiny_model: Path, copied: Path
+) -> None:
+    same = find_checkpoint(str(tiny_model)).fingerprint
+    assert find_checkpoint(str(copied)).fingerprint == same
+    weights = copied / "unet" / "diffusion_pytorch_model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(bytes(data))
+    assert find_checkpoint(str(copied)).fingerprint != same
+
+
+def test_weights_that_exist_in_half_precision_only_are_found(copied: Path) -> None:
+    weights = copied / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    assert StyleIDPipeline.from_pretrained(str(copied)).unet.dtype == torch.float32

@@ -1,0 +1,98 @@
+"""The command line as a person meets it. Nothing here starts Ray."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from styleid_ray.cli import main
+from tests.batch.conftest import draw
+
+
+@pytest.fixture
+def args(tmp_path: Path, tiny_model: Path) -> list[str]:
+    for name in "ab":
+        draw(tmp_path / "content" / f"{name}.png", 1)
+        draw(tmp_path / "style" / f"{name}.png", 2)
+    return [
+        f"--content={tmp_path}/content",
+        f"--style={tmp_path}/style",
+        f"--output={tmp_path}/out",
+        f"--model={tiny_model}",
+    ]
+
+
+def test_plan_counts_pairs_shards_and_evaluations_and_writes_nothing(
+    args: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", *args, "--json", "--rate", "10"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["pairs"], said["shards"]) == (4, 1)
+    assert said["unet_evaluations"] == 4 * 50 + 4 * 49
+    assert said["naive_unet_evaluations"] == 4 * 149
+    assert said["seconds"] == 39.6
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_job_file_gives_options_and_the_command_line_overrides_them(
+    args: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text("".join(arg[2:].replace("=", ": ", 1) + "\n" for arg in args) + "steps: 10\n")
+    assert main(["plan", "--config", str(job), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["unet_evaluations"] == 4 * 10 + 4 * 9
+    assert main(["plan", "--config", str(job), "--json", "--steps", "5"]) == 0
+    assert json.loads(capsys.readouterr().out)["unet_evaluations"] == 4 * 5 + 4 * 4
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--gamma=2"], "--gamma"),
+        (["--layers=1"], "--layers [1]"),
+        (["--content=/no/such/folder"], "--content"),
+        (["--pairing=random", "--styles-per-content=3"], "--styles-per-content"),
+        (["--model=/no/such/folder"], "--model demo"),
+        (["--output=nonsense://x"], "--output"),
+        (["--fit=crop", "--size=100"], "--size"),
+    ],
+)
+def test_what_cannot_work_is_one_line_that_names_the_option_and_status_2(
+    args: list[str], options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["stylize", *args, *options]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+
+
+def test_status_of_a_place_without_a_run_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", str(tmp_path)]) == 2
+    assert "there is no run at" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["stylize", "plan", "status", "report", "demo"])
+def test_help_of_every_command_explains_it(command: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "styleid_ray.cli", command, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": "/usr/bin", "COLUMNS": "120"},
+    )
+    assert "usage: styleid-ray" in run.stdout
+    if command in ("stylize", "plan"):
+        assert "Query preservation" in run.stdout
+
+
+def test_an_unknown_option_is_refused_with_status_2(args: list[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["stylize", *args, "--nonsense", "1"])
+    assert stop.value.code == 2

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from styleid_ray import JobConfig, StyleParams
+from styleid_ray.errors import ConfigError
+from styleid_ray.jobfile import load_job_file, make_config
+
+BASE = {"content": "c", "style": "s", "output": "o"}
+
+
+def test_presets_fill_in_what_is_not_given() -> None:
+    paper = StyleParams().resolved()
+    assert (paper.steps, paper.gamma, paper.temperature) == (50, 0.75, 1.5)
+    assert paper.layers == (6, 7, 8, 9, 10, 11)
+    port = StyleParams(preset="diffusers", gamma=0.3).resolved()
+    assert (port.steps, port.gamma, port.layers) == (20, 0.3, (7, 8, 9, 10, 11))
+
+
+@pytest.mark.parametrize(
+    ("text", "layers"), [("6-11", (6, 7, 8, 9, 10, 11)), ("9, 7", (7, 9)), ("3-4,8", (3, 4, 8))]
+)
+def test_layers_are_written_as_ranges_and_lists(text: str, layers: tuple[int, ...]) -> None:
+    assert StyleParams(layers=text).layers == layers  # pyright: ignore
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"gamma": 1.5},
+        {"temperature": 0},
+        {"steps": 1},
+        {"layers": "7,7"},
+        {"layers": "six"},
+        {"layers": ()},
+        {"size": 10},
+        {"actors": "3,2"},
+        {"actors": "0"},
+        {"pairing": "table"},
+        {"table": "t.csv"},
+        {"content": None},
+        {"nonsense": 1},
+    ],
+)
+def test_every_option_is_checked(options: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        JobConfig(**{**BASE, **options})
+
+
+def test_a_wrong_option_is_named_as_it_is_typed() -> None:
+    with pytest.raises(ConfigError, match=r"^--num-gpus-per-actor: .*greater than or equal to 0"):
+        make_config({**BASE, "num_gpus_per_actor": -1})
+    with pytest.raises(ConfigError, match="--output is missing"):
+        make_config({"content": "c", "style": "s"})
+
+
+@pytest.mark.parametrize(("given", "pool"), [("4", (4, 4)), ("1, 8", (1, 8)), (3, (3, 3))])
+def test_actors_are_one_number_or_two(given: Any, pool: tuple[int, int]) -> None:
+    assert JobConfig(**BASE, actors=given).actors == pool
+
+
+def test_the_fingerprint_changes_with_the_pictures_and_not_with_the_cluster() -> None:
+    one = JobConfig(**BASE).fingerprint()
+    assert one == JobConfig(**{**BASE, "output": "p", "content": "moved"}, actors=4).fingerprint()
+    assert one == JobConfig(**BASE, gamma=0.75).fingerprint()
+    assert one != JobConfig(**BASE, gamma=0.7).fingerprint()
+    assert one != JobConfig(**BASE, size=256).fingerprint()
+
+
+def test_a_job_file_gives_options_by_their_names(tmp_path: Any) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("content: c\nstyle: s\noutput: o\nshard-styles: 3\nlayers: 6-7\n")
+    config = make_config(load_job_file(str(file)))
+    assert (config.shard_styles, config.layers) == (3, (6, 7))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("contents: c\n", "unknown keys: contents; the known ones are content,"),
+        ("- a\n", "must be a mapping"),
+        ("a: [\n", "not valid YAML"),
+        ("a: !!python/object:os.system x\n", "not valid YAML"),
+    ],
+)
+def test_a_wrong_job_file_is_one_clear_error(tmp_path: Any, text: str, said: str) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        load_job_file(str(file))
+
+
+def test_a_job_file_that_is_not_there_is_one_clear_error(tmp_path: Any) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_job_file(str(tmp_path / "none.yaml"))

@@ -1,0 +1,59 @@
+"""What holds for the package as a whole: light imports, one direction, documents that are true."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from styleid_ray.optiontable import option_table
+
+ROOT = Path(__file__).parent.parent
+
+
+def loaded_after(statement: str) -> set[str]:
+    """Top-level modules in a fresh interpreter after a statement."""
+    code = f"{statement}\nimport sys\nprint(*{{m.partition('.')[0] for m in sys.modules}})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(run.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import styleid_ray", {"torch", "ray", "diffusers", "pyarrow"}),
+        ("import styleid_ray.cli", {"torch", "ray", "diffusers"}),
+        ("import styleid_ray.engine.pipeline, styleid_ray.engine.loading", {"ray"}),
+        ("import styleid_ray.engine.checkpoint", {"torch", "ray"}),
+        ("import styleid_ray.planning", {"torch", "ray"}),
+        ("import styleid_ray.imaging", {"torch", "ray"}),
+        ("import styleid_ray.models", {"torch", "ray"}),
+        ("import styleid_ray.models.drawing", {"torch", "ray"}),
+        ("import styleid_ray.report", {"torch", "ray"}),
+        ("import styleid_ray.batch.run, styleid_ray.batch.status", {"torch", "ray"}),
+    ],
+)
+def test_an_import_loads_no_more_than_it_needs(statement: str, absent: set[str]) -> None:
+    assert not loaded_after(statement) & absent
+
+
+def test_the_public_names_are_there_and_others_are_not() -> None:
+    import styleid_ray
+
+    for name in styleid_ray.__all__:
+        assert getattr(styleid_ray, name)
+    with pytest.raises(AttributeError, match="nonsense"):
+        styleid_ray.nonsense  # noqa: B018
+
+
+def test_the_readme_has_the_table_of_options_as_the_configuration_defines_it() -> None:
+    assert option_table() in (ROOT / "README.md").read_text()
+
+
+def test_every_folder_of_the_package_is_in_the_architecture_page() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    folders = [p.parent.name for p in (ROOT / "styleid_ray").glob("*/__init__.py")]
+    assert folders
+    assert not [name for name in folders if f"{name}/" not in page]
