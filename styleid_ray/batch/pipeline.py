@@ -57,7 +57,7 @@ def run_shards(
         .map_batches(
             Stylize,
             batch_format="pyarrow",
-            batch_size=None,
+            batch_size=1,
             fn_constructor_args=(config, revision, resources.threads),
             compute=ActorPoolStrategy(
                 min_size=resources.min_actors,
