@@ -15,6 +15,7 @@ from styleid_ray.config import DEMO_MODEL
 from styleid_ray.errors import ModelError
 
 PARTS = ("unet", "vae", "scheduler", "text_encoder", "tokenizer")
+_SMALL = [f"{part}/*.json" for part in PARTS]
 NULL_EMBEDDING = "null_embedding.safetensors"
 _REMEDY = (
     "name a local folder in diffusers format with --model FOLDER, or use --model demo, "
@@ -130,7 +131,7 @@ def fetch(checkpoint: Checkpoint) -> Path:
     """The folder with all that loading needs; downloads a hub model's weights once."""
     if not checkpoint.hub:
         return checkpoint.folder
-    wanted = [f"{part}/*.json" for part in PARTS] + ["tokenizer/*", NULL_EMBEDDING]
+    wanted = [*_SMALL, "tokenizer/*", NULL_EMBEDDING]
     for part in (
         "unet",
         "vae",
@@ -160,7 +161,6 @@ def _on_hub(model: str, revision: str | None) -> Checkpoint:
         RevisionNotFoundError,
     )
 
-    small = [f"{part}/*.json" for part in PARTS]
     try:
         info = HfApi().model_info(model, revision=revision)
     except RevisionNotFoundError as e:
@@ -182,7 +182,9 @@ def _on_hub(model: str, revision: str | None) -> Checkpoint:
             ) from e
         return cached
     files = tuple(sorted(s.rfilename for s in info.siblings or ()))
-    return Checkpoint(model, info.sha, _download(model, info.sha, small), hub=True, files=files)
+    # By the name it was asked for, so that the cache knows it by that name when the hub is away.
+    folder = _download(model, revision, _SMALL)
+    return Checkpoint(model, folder.name, folder, hub=True, files=files)
 
 
 def _from_cache(model: str, revision: str | None) -> Checkpoint | None:
@@ -190,18 +192,22 @@ def _from_cache(model: str, revision: str | None) -> Checkpoint | None:
     from huggingface_hub import snapshot_download
 
     try:
-        folder = Path(snapshot_download(model, revision=revision, local_files_only=True))
+        folder = Path(
+            snapshot_download(
+                model, revision=revision, allow_patterns=_SMALL, local_files_only=True
+            )
+        )
     except (OSError, ValueError):
         return None
     files = _local(model, folder).files
     return Checkpoint(model, folder.name, folder, hub=True, files=files)
 
 
-def _download(model: str, commit: str | None, patterns: list[str]) -> Path:
+def _download(model: str, revision: str | None, patterns: list[str]) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(model, revision=commit, allow_patterns=patterns))
+        return Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
     except Exception as e:
         raise ModelError(
             f"download of {model} from the Hugging Face hub failed: {e}; {_REMEDY}"
