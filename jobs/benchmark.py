@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import json
 import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the pipeline's actors have it
+
 import platform
 import sys
 import tempfile

@@ -1,0 +1,108 @@
+"""A first run: pictures that the project draws itself, its own small model, the real pipeline."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from styleid_ray.config import DEMO_MODEL, JobConfig
+from styleid_ray.errors import OutputError
+
+SIZE = 256
+"""Side of the drawn pictures and working size, in pixels: what the embedded model is made for."""
+CONTENTS = {"lake": 18, "town": 8, "flowers": 9}
+STYLES = {"swirls": 24, "woodcut": 4, "oil": 14, "glass": 17}
+"""Seeds of the drawn pictures, by their file names."""
+
+
+def run_demo(
+    output: str = "out/demo", stream: TextIO | None = None, model: str = DEMO_MODEL, **options: int
+) -> int:
+    """Stylises a few drawn scenes with a few drawn paintings and makes the page that shows them.
+
+    Running again goes on where the last run ended, or does nothing.
+
+    Args:
+        output: local folder; the drawn pictures go to `inputs` in it.
+        stream: where progress and hints go, standard error by default.
+        model: as in `JobConfig`; anything but the embedded model is for trying things out.
+        options: other options of the job, such as steps.
+
+    Returns:
+        The exit status: 0, or 1 when some pairs failed.
+
+    Raises:
+        JobError: the run cannot start, or the output holds another one.
+    """
+    if "://" in output:
+        raise OutputError(f"the demo needs a folder on this machine, not {output}")
+    from styleid_ray.batch.output import Output
+    from styleid_ray.batch.run import stylize
+    from styleid_ray.report import write_report
+
+    out = stream or sys.stderr
+    folder = Path(output)
+    content, style = draw_inputs(folder / "inputs")
+    config = JobConfig(
+        content=str(content),
+        style=str(style),
+        output=str(folder),
+        model=model,
+        size=SIZE,
+        shard_contents=len(CONTENTS),
+        shard_styles=1,
+        # Two actors of one thread on the CPU, which everybody has: one actor with the threads of
+        # two cores would wait for itself as soon as anything else runs on the machine.
+        actors=(2, 2),
+        device="cpu",
+        num_gpus_per_actor=0,
+        **options,  # pyright: ignore[reportArgumentType]
+    )
+    summary = stylize(config, stream=out)
+    page = Path(write_report(Output(config.output))).resolve()
+    print(_hints(folder, page), file=out)
+    return summary.exit_status
+
+
+def draw_inputs(folder: Path) -> tuple[Path, Path]:
+    """Draws the contents and styles that are not there yet; returns their folders."""
+    from styleid_ray.models.drawing import draw_content, draw_style
+
+    for role, seeds, draw in (("content", CONTENTS, draw_content), ("style", STYLES, draw_style)):
+        (folder / role).mkdir(parents=True, exist_ok=True)
+        for name, seed in seeds.items():
+            path = folder / role / f"{name}.png"
+            if not path.exists():
+                aside = path.with_suffix(".part")  # a demo that is stopped leaves no half picture
+                draw(seed, SIZE).save(aside, format="png")
+                os.replace(aside, path)
+    return folder / "content", folder / "style"
+
+
+def _hints(folder: Path, page: Path) -> str:
+    contents, styles, other = (
+        shlex.quote(str(path))
+        for path in (
+            folder / "inputs" / "content",
+            folder / "inputs" / "style",
+            folder.with_name(f"{folder.name}-more-style"),
+        )
+    )
+    return f"""
+The page to look at:  {page.as_uri()}
+The dataset:          {folder / "data"} (Parquet, with the pictures inside)
+
+To try next:
+  More of the style, less of the content:
+    styleid-ray stylize --model demo --size {SIZE} --gamma 0.3 --output {other} \\
+      --content {contents} --style {styles}
+  Your own pictures:
+    styleid-ray stylize --model demo --size {SIZE} --output out/mine \\
+      --content PHOTOS --style PAINTINGS
+  Stable Diffusion instead of the small model (wants a GPU, fetches its weights once):
+    the same without --model and --size, into another --output
+  The page of any run:
+    styleid-ray report OUTPUT"""

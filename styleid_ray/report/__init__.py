@@ -1,0 +1,9 @@
+"""A page to look at a run: its counts, its pictures and its failures, in one HTML file.
+
+The main flow is `write.write_report`. The page loads nothing from elsewhere, and file names, which
+anybody may have chosen, reach it as text only.
+"""
+
+from styleid_ray.report.write import REPORT, write_report
+
+__all__ = ["REPORT", "write_report"]

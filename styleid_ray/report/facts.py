@@ -1,0 +1,132 @@
+"""What a run is and how far it is, in the words that the page shows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from styleid_ray.batch.output import Output
+from styleid_ray.batch.progress import duration
+from styleid_ray.batch.run import SUMMARY
+from styleid_ray.batch.status import Status
+from styleid_ray.report.public import public_location, public_values
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number of the page's head."""
+
+    label: str
+    value: str
+    hint: str = ""
+    tone: str = ""
+    """"bad" or "wait" where the number asks for attention."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The head of the page."""
+
+    title: str
+    """The last part of the output's location."""
+    location: str
+    status: Status
+    tiles: list[Tile]
+    params: list[tuple[str, str]]
+    """The job's own parameters, as `labelled` names them."""
+    created: str
+    finished: str
+    """When a call last came to its end; empty when none did."""
+    config: str
+    """YAML of the stored config, without secrets."""
+
+
+def read_facts(output: Output, record: dict[str, Any], status: Status) -> Facts:
+    """The facts of a run from its record, its status and, where there is one, its summary."""
+    summary = _summary(output)
+    location = public_location(output.url)
+    identity = record.get("identity") or {}
+    return Facts(
+        title=location.rstrip("/").rsplit("/", 1)[-1] or location,
+        location=location,
+        status=status,
+        tiles=_tiles(status, summary),
+        params=labelled({**identity, **(record.get("config") or {}), **_resolved(identity)}),
+        created=str(record.get("created") or ""),
+        finished=str(summary.get("finished") or ""),
+        config=yaml.safe_dump(public_values(record), sort_keys=False, allow_unicode=True),
+    )
+
+
+def labelled(params: dict[str, Any]) -> list[tuple[str, str]]:
+    """Parameters of a pair or a job as (label, value) texts, without those that are not set."""
+    said = [
+        ("γ", _number(params.get("gamma"))),
+        ("temperature", _number(params.get("temperature"))),
+        ("steps", _number(params.get("steps"))),
+        ("layers", _ranges(params.get("layers") or [])),
+        ("preset", params.get("preset")),
+        ("AdaIN", _switch(params.get("adain"))),
+        ("injection", _switch(params.get("inject"))),
+        ("working size", f"{params['size']} px" if params.get("size") else None),
+        ("fit", params.get("fit")),
+        ("model", public_location(str(params["model"])) if params.get("model") else None),
+        ("revision", str(params["revision"])[:12] if params.get("revision") else None),
+    ]
+    return [(label, str(value)) for label, value in said if value not in (None, "")]
+
+
+def _resolved(identity: dict[str, Any]) -> dict[str, Any]:
+    names = ("gamma", "temperature", "steps", "layers", "preset", "adain", "inject")
+    return {name: identity[name] for name in names if name in identity}
+
+
+def _summary(output: Output) -> dict[str, Any]:
+    try:
+        found = json.loads(output.read(SUMMARY))
+    except (FileNotFoundError, ValueError):  # not finished yet, or not ours
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _tiles(status: Status, summary: dict[str, Any]) -> list[Tile]:
+    session = summary.get("session") or {}
+    part = session.get("done", 0) + session.get("failed", 0) < status.done + status.failed
+    hint = "in the last session" if session and part else ""
+    rate, calls = session.get("pairs_per_second"), session.get("unet_evaluations")
+    seconds = session.get("seconds")
+    return [
+        Tile("planned", f"{status.planned:,}", "pairs"),
+        Tile("done", f"{status.done:,}", _share(status.done, status.planned)),
+        Tile("failed", f"{status.failed:,}", tone="bad" if status.failed else ""),
+        Tile("missing", f"{status.missing:,}", tone="wait" if status.missing else ""),
+        Tile("throughput", f"{rate:.3g}" if rate else "–", "pairs/s" if rate else ""),
+        Tile("time", duration(seconds) if seconds else "–", hint),
+        Tile("UNet evaluations", f"{calls:,.0f}" if calls else "–", hint),
+    ]
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part // whole} %" if whole else ""
+
+
+def _number(value: Any) -> str | None:
+    return f"{value:g}" if isinstance(value, (int, float)) else None
+
+
+def _switch(value: Any) -> str | None:
+    return None if value is None else ("on" if value else "off")
+
+
+def _ranges(layers: list[int]) -> str:
+    """[6, 7, 8, 11] as '6–8, 11'."""
+    runs: list[list[int]] = []
+    for layer in sorted(layers):
+        if runs and layer == runs[-1][-1] + 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

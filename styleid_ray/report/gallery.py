@@ -1,0 +1,125 @@
+"""The pictures of a page: which pairs, made of what, with which parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from styleid_ray.batch.output import Output
+from styleid_ray.errors import OutputError
+from styleid_ray.report.facts import labelled
+from styleid_ray.report.pictures import SourcePictures, embedded, side_of
+from styleid_ray.report.public import public_location
+from styleid_ray.report.sample import choose
+
+_COLUMNS = ["pair_id", "image", "content", "style", "k", "width", "height", "params", "seconds"]
+_WORKERS = 4
+_ROWS_AT_ONCE = 32
+
+
+class _Numbers:
+    """Distinct values in the order in which they come, each with its number."""
+
+    def __init__(self) -> None:
+        self.of: dict[Any, int] = {}
+
+    def __getitem__(self, value: Any) -> int:
+        return self.of.setdefault(value, len(self.of))
+
+
+def read_gallery(output: Output, record: dict[str, Any], most: int, seed: int) -> dict[str, Any]:
+    """A run's results as JSON-like data for the page's script.
+
+    Returns:
+        "pairs" (c, s, p: numbers of content, style and parameters; k; w, h in pixels; t seconds;
+        id; image as data URI or null; file where the result lies beside the page), "contents" and
+        "styles" (name, image), "params" ((label, value) texts), "total" of which the pairs are a
+        sample, "grid" whether rows and columns make sense, "side" of the copies in pixels.
+    """
+    config = record.get("config") or {}
+    sample = choose(output, most, seed)
+    side = side_of(sample.shown)
+    contents, styles, params = _Numbers(), _Numbers(), _Numbers()
+    pairs: dict[str, dict[str, Any]] = {}
+    for row in _results(output, sample.rows, side):
+        said = tuple(labelled(row["params"] or {}))
+        pairs[row["pair_id"]] = {
+            "c": contents[row["content"]],
+            "s": styles[row["style"]],
+            "p": params[said],
+            "k": row["k"],
+            "w": row["width"],
+            "h": row["height"],
+            "t": row["seconds"],
+            "id": row["pair_id"],
+            "image": row["image"],
+            "file": row["file"],
+        }
+    return {
+        "pairs": list(pairs.values()),
+        "contents": _sources(config, "content", contents, side),
+        "styles": _sources(config, "style", styles, side),
+        "params": list(params.of),
+        "total": sample.total,
+        "grid": sample.crossed,
+        "side": side,
+    }
+
+
+def _results(output: Output, rows: dict[str, np.ndarray], side: int) -> Iterator[dict[str, Any]]:
+    """The chosen rows with `image` as data URI; files are read side by side, batch by batch."""
+
+    def of_file(name: str) -> list[dict[str, Any]]:
+        return [_result(output, row, side) for row in _rows(output, name, rows[name])]
+
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for found in pool.map(of_file, rows):
+            yield from found
+
+
+def _rows(output: Output, name: str, wanted: np.ndarray) -> Iterator[dict[str, Any]]:
+    start = 0
+    try:
+        with output.fs.open(output.path(name), "rb") as f:
+            for batch in pq.ParquetFile(f).iter_batches(_ROWS_AT_ONCE, columns=_COLUMNS):
+                inside = wanted[(wanted >= start) & (wanted < start + batch.num_rows)] - start
+                start += batch.num_rows
+                for row in inside.tolist():
+                    yield batch.slice(row, 1).to_pylist()[0]
+    except pa.ArrowInvalid as e:
+        raise OutputError(
+            f"{output.url}/{name} is damaged ({e}): delete it, and its pairs are made again"
+        ) from e
+
+
+def _result(output: Output, row: dict[str, Any], side: int) -> dict[str, Any]:
+    image = row["image"] or {}
+    data, file = image.get("bytes"), None
+    if data is None and _is_beside(image.get("path")):
+        file = quote(image["path"])
+        try:
+            data = output.read(image["path"])
+        except OSError:  # somebody took it away
+            file = None
+    return row | {"image": embedded(data, side) if data else None, "file": file}
+
+
+def _is_beside(path: Any) -> bool:
+    """Whether a path is one of the output's own pictures."""
+    return isinstance(path, str) and path.startswith("images/") and ".." not in path.split("/")
+
+
+def _sources(config: dict[str, Any], role: str, keys: _Numbers, side: int) -> list[dict[str, Any]]:
+    pictures = SourcePictures(config, role, side)
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        images = pool.map(pictures.embedded, keys.of)
+        return [
+            {"name": public_location(key), "image": image}
+            for key, image in zip(keys.of, images, strict=True)
+        ]

@@ -1,0 +1,105 @@
+"""Small copies of pictures, ready to be embedded in a page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from PIL import Image
+
+from styleid_ray.errors import RowError
+from styleid_ray.imaging import decode
+from styleid_ray.planning import Source, read_bytes
+from styleid_ray.planning.listing import has_glob, split_glob
+from styleid_ray.planning.urls import absolute, local_path, split_chain
+
+_SIDES = ((200, 512), (1000, 256), (4000, 192))
+"""Up to so many pairs, copies of so many pixels."""
+_SMALLEST = 128
+_MOST_PIXELS = 64_000_000
+"""Larger sources are not decoded for a thumbnail."""
+_MOST_FAILURES = 10
+"""After so many in a row from the start, a source is taken to be gone."""
+
+
+def side_of(shown: int) -> int:
+    """Longest side in pixels of the copies in a page with so many pairs, to bound its size."""
+    return next((side for most, side in _SIDES if shown <= most), _SMALLEST)
+
+
+def embedded(data: bytes, side: int, square: bool = False) -> str | None:
+    """A data URI of a picture file made at most `side` pixels wide and high.
+
+    Args:
+        data: the file's bytes.
+        square: show its centre square only.
+
+    Returns:
+        None when the file cannot be read as a picture.
+    """
+    try:
+        image = decode(data, _MOST_PIXELS)
+    except RowError:
+        return None
+    if square:
+        edge = min(image.size)
+        left, top = (image.width - edge) // 2, (image.height - edge) // 2
+        image = image.crop((left, top, left + edge, top + edge))
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, format="webp", quality=82, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+class SourcePictures:
+    """The pictures that a run was made of, as far as they can still be read.
+
+    Args:
+        config: the run's stored options.
+        role: "content" or "style".
+        side: longest side of the copies, in pixels.
+    """
+
+    def __init__(self, config: dict[str, Any], role: str, side: int) -> None:
+        self.roots = list(_roots(config.get(role), config.get("table")))
+        self.square = config.get("fit") == "crop"
+        self.side = side
+        self._found = False
+        self._failures = 0
+
+    def embedded(self, key: str) -> str | None:
+        """A data URI of the picture, or None when it is not there (any more)."""
+        if not self._found and self._failures >= _MOST_FAILURES:
+            return None
+        for root in self.roots:
+            try:
+                data = read_bytes(Source(root, ()).url(key))
+            except RowError:
+                continue
+            self.roots, self._found = [root], True
+            return embedded(data, self.side, self.square)
+        self._failures += 1
+        return None
+
+
+def _roots(url: Any, table: Any) -> Iterable[str]:
+    """Where keys may start: the folder itself, that of a pattern, that of a single file."""
+    if not isinstance(url, str) or not url:
+        yield from _parents(table) if isinstance(table, str) else ["."]
+        return
+    yield _located(url)
+    yield from _parents(url)
+
+
+def _parents(url: str) -> Iterator[str]:
+    inner, chained = split_chain(_located(url))
+    if has_glob(inner):
+        yield split_glob(inner)[0] + chained
+    yield inner.rpartition("/")[0] + chained
+
+
+def _located(url: str) -> str:
+    path = local_path(url)
+    return url.replace("::/", "::file:///") if path is None else absolute(path)

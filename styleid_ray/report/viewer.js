@@ -1,0 +1,83 @@
+// The viewer: one pair at a time, large, beside what it was made of.
+
+const viewer = byId("viewer");
+let open = null;
+
+function figure(label, source, name, className, file = null) {
+  const caption = el("figcaption", {}, el("b", { textContent: label }), ` ${name} `);
+  if (file) caption.append(el("a", { href: file, target: "_blank", rel: "noopener", textContent: "full size" }));
+  return el("figure", { className }, picture(source, `${label}: ${name}`), caption);
+}
+
+function showPair(pair) {
+  open = pair;
+  const order = visible(), place = order.indexOf(pair);
+  const content = data.contents[pair.c], style = data.styles[pair.s];
+  byId("viewer-title").textContent = titleOf(pair);
+  byId("viewer-place").textContent = `${(place + 1).toLocaleString("en")} of ${order.length.toLocaleString("en")}`;
+  byId("viewer-figures").replaceChildren(
+    figure("Content", content.image, content.name, "is-content"),
+    figure("Style", style.image, style.name, "is-style"),
+    figure("Result", pair.image, `${pair.w} × ${pair.h}`, "is-result", pair.file));
+  const facts = [["size", `${pair.w} × ${pair.h} px`], ...data.params[pair.p]];
+  if (pair.k) facts.push(["replicate", String(pair.k)]);
+  if (pair.t !== null) facts.push(["time", `${pair.t.toPrecision(3)} s`]);
+  facts.push(["pair id", pair.id]);
+  byId("viewer-facts").replaceChildren(...facts.map(([label, value]) =>
+    el("div", { className: label === "pair id" ? "wide" : "" }, el("dt", { textContent: label }), el("dd", { textContent: value }))));
+  byId("viewer-previous").disabled = place <= 0;
+  byId("viewer-next").disabled = place >= order.length - 1;
+}
+
+function openViewer(pair) {
+  showPair(pair);
+  viewer.showModal();
+  viewer.scrollTop = 0;
+}
+
+function step(by) {
+  const order = visible(), next = order[order.indexOf(open) + by];
+  if (next) showPair(next);
+}
+
+/** To the same style in the content above or below, in the grid. */
+function stepRow(by) {
+  const order = visible();
+  for (let place = order.indexOf(open) + by; order[place]; place += by) {
+    if (order[place].s === open.s && order[place].c !== open.c) return showPair(order[place]);
+  }
+  return undefined;
+}
+
+const MOVES = {
+  ArrowLeft: () => step(-1),
+  ArrowRight: () => step(1),
+  ArrowUp: () => stepRow(-1),
+  ArrowDown: () => stepRow(1),
+};
+
+viewer.addEventListener("keydown", (event) => {
+  const isRow = event.key === "ArrowUp" || event.key === "ArrowDown";
+  if (!(event.key in MOVES) || event.altKey || event.ctrlKey || event.metaKey) return;
+  if (isRow && state.view !== "grid") return;
+  event.preventDefault();
+  MOVES[event.key]();
+});
+viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
+viewer.addEventListener("close", () => { if (open) reveal(open); });
+byId("viewer-close").addEventListener("click", () => viewer.close());
+byId("viewer-previous").addEventListener("click", () => step(-1));
+byId("viewer-next").addEventListener("click", () => step(1));
+
+if (data.pairs.length) {
+  state.view = data.grid && data.styles.length > 1 ? "grid" : "cards";
+  byId("views").hidden = !data.grid;
+  document.querySelectorAll("[name=view]").forEach((radio) => {
+    radio.checked = radio.value === state.view;
+    radio.addEventListener("change", () => change({ view: radio.value }));
+  });
+  byId("tools").addEventListener("submit", (event) => event.preventDefault());
+  byId("filter").addEventListener("input", (event) => change({ filter: event.target.value }));
+  byId("sort").addEventListener("change", (event) => change({ sort: event.target.value }));
+  render();
+}

@@ -1,0 +1,49 @@
+"""From a run to its page."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from styleid_ray.batch.output import CONFIG, Output
+from styleid_ray.batch.status import read_status
+from styleid_ray.errors import OutputError
+from styleid_ray.report.facts import read_facts
+from styleid_ray.report.failures import read_failures
+from styleid_ray.report.gallery import read_gallery
+from styleid_ray.report.page import render
+
+REPORT = "report.html"
+"""Name of the page in the output."""
+
+
+def write_report(output: Output, sample: int = 2000, seed: int = 0) -> str:
+    """Writes `report.html` for a run, finished or not, and returns its path or URL.
+
+    The pictures are embedded as small WebP copies: up to 512 px for at most 200 pairs, 256 px up
+    to 1,000, 192 px up to 4,000, 128 px beyond. With 2,000 pairs the page takes about 25 MB.
+
+    Args:
+        output: where the run lies, and where the page goes.
+        sample: the most pairs that are shown, at least 1. Of larger runs a sample is shown, the
+            same one each time, and the page says so. Of a run that pairs (nearly) everything with
+            everything, it is made of whole rows and columns.
+        seed: chooses another sample.
+
+    Raises:
+        OutputError: there is no run, or one of its files is damaged.
+        ValueError: `sample` is below 1.
+    """
+    if sample < 1:
+        raise ValueError(f"sample must be at least 1, not {sample}")
+    record = output.record()
+    if record is None:
+        raise OutputError(f"there is no run at {output.url} (no {CONFIG}): check the path")
+    status = read_status(output)
+    page = render(
+        read_facts(output, record, status),
+        read_failures(output),
+        read_gallery(output, record, sample, seed),
+        made=datetime.now(UTC),
+    )
+    output.write(REPORT, page.encode())
+    return f"{output.url}/{REPORT}"

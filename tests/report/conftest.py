@@ -1,0 +1,144 @@
+"""Runs to report on, made with the real plan, record and commit; only the stylising is a blend."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from styleid_ray.batch.commit import Commit
+from styleid_ray.batch.output import Output
+from styleid_ray.batch.record import make_plan, open_run
+from styleid_ray.batch.run import SUMMARY, Summary
+from styleid_ray.batch.shard import RESULTS, Shard
+from styleid_ray.config import JobConfig
+from styleid_ray.engine.checkpoint import find_checkpoint
+from styleid_ray.imaging import decode
+from styleid_ray.planning import read_bytes, shards_of
+
+MakeRun = Callable[..., Output]
+
+
+def paint(path: Path, number: int, size: int = 48) -> Path:
+    """A small picture that is like no other number's."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    x, y = np.meshgrid(np.arange(size), np.arange(size))
+    colour = np.random.default_rng(number).integers(40, 255, 3)
+    wave = 0.5 + 0.5 * np.sin(x / (2 + number % 5) + y / (3 + number % 7))
+    Image.fromarray((wave[..., None] * colour).astype(np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def make_run(tiny_model: Path) -> MakeRun:
+    """`make_run(output, contents, styles, …)`: a run with its plan, data, errors and summary.
+
+    `failing` are contents that cannot be decoded; `shards` the most shards that are committed;
+    other keywords are options of the job.
+    """
+
+    def make(
+        output: str,
+        content: Path,
+        style: Path,
+        failing: tuple[str, ...] = (),
+        shards: int | None = None,
+        message: str = "content {}: the picture is damaged",
+        **options: Any,
+    ) -> Output:
+        options = {"size": 64, "steps": 4, "picture_format": "jpeg"} | options
+        config = JobConfig(
+            content=str(content), style=str(style), output=output, model=str(tiny_model), **options
+        )
+        checkpoint = find_checkpoint(config.model)
+        plan, to = make_plan(config, checkpoint), Output(output)
+        open_run(to, config, checkpoint, plan)
+        commit, pictures = Commit(to, config, None), {}
+        done = failed = 0
+
+        def pixels(root: Path, key: str) -> np.ndarray:
+            if (root, key) not in pictures:
+                image = decode(read_bytes(str(root / key)), 10**8)
+                pictures[root, key] = np.asarray(image).astype(np.float32)
+            return pictures[root, key]
+
+        for name, pairs in list(shards_of(plan.table, ()))[:shards]:
+            results: list[dict[str, Any]] = []
+            for pair in pairs.to_pylist():
+                if pair["content"] in failing:
+                    said = message.format(pair["content"])
+                    results.append({"stage": "decode", "error": "RowError", "message": said})
+                    failed += 1
+                    continue
+                mean = pixels(style, pair["style"]).mean((0, 1))
+                blend = (0.5 * pixels(content, pair["content"]) + 0.5 * mean).astype(np.uint8)
+                height, width = blend.shape[:2]
+                size = {"width": width, "height": height}
+                source = {"source_width": width, "source_height": height}
+                results.append({"pixels": blend.tobytes(), "seconds": 0.5, **size, **source})
+                done += 1
+            commit.commit(Shard(name, pairs, results=pa.Table.from_pylist(results, RESULTS)))
+        if done + failed == plan.pairs:
+            session = {"done": done, "failed": failed, "seconds": 12.0, "pairs_per_second": 1.25}
+            summary = Summary(
+                output=output,
+                planned=plan.pairs,
+                done=done,
+                failed=failed,
+                missing=0,
+                session=session | {"unet_evaluations": 1234},
+                finished="2031-05-06T07:08:09+00:00",
+            )
+            to.write(SUMMARY, json.dumps(asdict(summary)).encode())
+        return to
+
+    return make
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> tuple[Path, Path]:
+    """Folders with three contents and two styles."""
+    for number, name in enumerate(("boat.png", "park/tree 10.png", "park/tree 9.png")):
+        paint(tmp_path / "content" / name, number)
+    for number, name in enumerate(("ink.png", "oil.png")):
+        paint(tmp_path / "style" / name, 10 + number)
+    return tmp_path / "content", tmp_path / "style"
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """URL of an empty bucket on a server on loopback."""
+    moto_server = pytest.importorskip("moto.server")
+    import boto3
+    import s3fs
+
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "someone",
+        "AWS_SECRET_ACCESS_KEY": "something",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket="runs")
+    yield "s3://runs"
+    s3fs.S3FileSystem.clear_instance_cache()
+    server.stop()
+
+
+def picture_of(data_uri: str) -> Image.Image:
+    """The picture in a data URI."""
+    import base64
+
+    return Image.open(io.BytesIO(base64.b64decode(data_uri.split(",", 1)[1])))

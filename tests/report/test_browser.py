@@ -1,0 +1,281 @@
+"""The page in a real browser: Chromium, headless, driven by Playwright."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from styleid_ray.report import write_report
+from tests.report.conftest import MakeRun, paint
+
+HOSTILE = '"><img src=x onerror=window.hacked=1>.png'
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def _absent(what: str) -> None:
+    """Skips here; where everything must be tested, that it is not there is a failure."""
+    if os.environ.get("CI", "").lower() in ("1", "true"):
+        pytest.fail(f"{what} is not installed, and CI tests the page in a browser")
+    pytest.skip(f"{what} is not installed: the page is not tested in a browser")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        _absent("the Python package playwright")
+        raise
+    program = shutil.which("chromium")
+    if program is None:
+        _absent("Chromium (Debian's package chromium)")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def crossed(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run of 12 contents, two of them with awkward names, and 12 styles."""
+    root = tmp_path_factory.mktemp("crossed")
+    names = [f"holiday/photo {i}.png" for i in range(10)] + [HOSTILE, f"{'long' * 30}.png"]
+    for number, name in enumerate(names):
+        paint(root / "content" / name, number)
+    for number in range(12):
+        paint(root / "style" / f"painting {number}.png", 20 + number)
+    output = make_run(
+        str(root / "run"),
+        root / "content",
+        root / "style",
+        failing=("holiday/photo 0.png",),
+        message="content {}: <script>window.hacked=1</script>" + "x" * 200,
+    )
+    return Path(write_report(output))
+
+
+@pytest.fixture(scope="module")
+def paired(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run of 60 single pairs."""
+    root = tmp_path_factory.mktemp("paired")
+    for number in range(60):
+        paint(root / "content" / f"photo-{number}.png", number)
+        paint(root / "style" / f"painting {60 - number:02}.png", 60 + number)
+    output = make_run(str(root / "run"), root / "content", root / "style", pairing="zip")
+    return Path(write_report(output))
+
+
+class Visit:
+    """An open page, and what it asked for and complained about."""
+
+    def __init__(self, browser: Any, page: Path, width: int, height: int, scheme: str) -> None:
+        self.context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme
+        )
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(5000)
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("console", lambda said: self.complaints.append(said.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.goto(page.as_uri())
+
+    def overflow(self) -> int:
+        """Pixels by which the document is wider than the window."""
+        return self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+    def names(self) -> list[str]:
+        """The accessible names of the pairs on the page."""
+        return [
+            button.get_attribute("aria-label")
+            for button in self.page.locator("#pictures button").all()
+        ]
+
+    def text(self, selector: str) -> str:
+        return self.page.locator(selector).inner_text()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Any]:
+    visits: list[Visit] = []
+
+    def open_(page: Path, width: int = 1280, height: int = 900, scheme: str = "light") -> Visit:
+        visits.append(Visit(browser, page, width, height, scheme))
+        return visits[-1]
+
+    yield open_
+    for one in visits:
+        one.context.close()
+        assert not one.complaints
+        remote = [url for url in one.requests if not url.startswith(("file:", "data:"))]
+        assert not remote, "the page asked for something from elsewhere"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (375, 812)])
+def test_fits_the_window_in_every_view(
+    visit: Any, crossed: Path, width: int, height: int, scheme: str
+) -> None:
+    there = visit(crossed, width, height, scheme)
+    assert there.page.locator("table.grid").is_visible()
+    assert there.overflow() == 0
+    there.page.get_by_role("radio", name="Cards").check()
+    assert there.page.locator("ul.cards").is_visible()
+    assert there.overflow() == 0
+    there.page.locator("summary").click()
+    assert there.overflow() == 0
+    there.page.locator("#pictures button").first.click()
+    box = there.page.locator("dialog").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= width
+    assert box["y"] + box["height"] <= height
+    background = there.page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    assert (int(background[4:].split(",")[0]) > 128) == (scheme == "light")
+
+
+def test_the_grid_has_a_row_a_content_and_a_column_a_style(visit: Any, crossed: Path) -> None:
+    there = visit(crossed)
+    assert there.page.locator("table.grid tbody tr").count() == 10
+    assert there.page.locator("table.grid thead th").count() == 10
+    assert there.text("#count") == "132 pairs"
+    pages = there.page.locator("nav[aria-label='Styles']")
+    assert "Styles 1–10 of 12" in pages.inner_text()
+    pages.get_by_role("button", name="Next").click()
+    assert there.page.locator("table.grid thead th").count() == 2
+    there.page.evaluate(
+        "Promise.all([...document.images].map((i) => { i.loading = 'eager'; return i.decode(); }))"
+    )
+
+
+def test_cards_are_paged_and_sorted(visit: Any, paired: Path) -> None:
+    there = visit(paired)
+    assert there.page.locator("#views").is_hidden(), "single pairs make no grid"
+    assert len(there.names()) == 24
+    contents = [name.split(" in the style of ")[0] for name in there.names()]
+    assert contents[1:3] == ["photo-1.png", "photo-2.png"], "numbers are sorted as numbers"
+    seen = there.names()
+    following = there.page.get_by_role("button", name="Next").first
+    following.click()
+    seen += there.names()
+    there.page.get_by_role("button", name="Next").first.click()
+    seen += there.names()
+    assert len(seen) == len(set(seen)) == 60
+    assert there.page.get_by_role("button", name="Next").first.is_disabled()
+    assert "49–60 of 60" in there.text("nav[aria-label*=above]")
+    there.page.locator("#sort").select_option("style")
+    assert len(there.names()) == 24
+    styles = [name.split(" in the style of ")[1] for name in there.names()]
+    assert styles == sorted(styles)
+
+
+def test_filter_by_file_name(visit: Any, paired: Path) -> None:
+    there = visit(paired)
+    there.page.get_by_label("Filter by file name").fill("PHOTO-3")
+    assert all("photo-3" in name for name in there.names())
+    assert there.text("#count") == "11 pairs"
+    there.page.get_by_label("Filter by file name").fill("no such thing")
+    assert there.names() == []
+    assert "No file name matches" in there.text("#pictures")
+    there.page.keyboard.press("Enter")
+    assert there.text("#count") == "0 pairs"
+
+
+def test_the_viewer_by_keyboard(visit: Any, crossed: Path) -> None:
+    there = visit(crossed)
+    names = there.names()
+    first = there.page.locator("#pictures button").first
+    first.focus()
+    there.page.keyboard.press("Enter")
+    dialog = there.page.locator("dialog")
+    assert dialog.is_visible()
+    assert there.text("#viewer-title") == names[0]
+    assert dialog.locator("figure img").count() == 3
+    assert "4" in there.text("#viewer-facts")
+    there.page.keyboard.press("ArrowRight")
+    assert there.text("#viewer-title") == names[1]
+    assert there.text("#viewer-place") == "2 of 132"
+    there.page.keyboard.press("ArrowDown")
+    assert there.text("#viewer-title") == names[11], "the same style, one content below"
+    there.page.keyboard.press("ArrowUp")
+    there.page.keyboard.press("ArrowLeft")
+    there.page.keyboard.press("ArrowLeft")
+    assert there.text("#viewer-title") == names[0], "it stays at the first"
+    there.page.keyboard.press("ArrowRight")
+    there.page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+    focused = there.page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert focused == names[1]
+
+
+def test_closing_the_viewer_turns_to_the_page_of_the_last_pair(visit: Any, paired: Path) -> None:
+    there = visit(paired)
+    there.page.locator("#pictures button").last.click()
+    there.page.keyboard.press("ArrowRight")
+    title = there.text("#viewer-title")
+    there.page.get_by_role("button", name="Close").click()
+    assert "25–48 of 60" in there.text("nav[aria-label*=above]")
+    focused = there.page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert focused == title
+
+
+def test_no_name_is_run_as_markup(visit: Any, crossed: Path) -> None:
+    there = visit(crossed)
+    there.page.get_by_label("Filter by file name").fill("onerror")
+    button = there.page.locator("#pictures button").first
+    button.click()
+    assert there.text("#viewer-title").startswith(HOSTILE)
+    there.page.keyboard.press("Escape")
+    there.page.get_by_role("radio", name="Cards").check()
+    assert HOSTILE in there.page.locator(".card .name").first.inner_text()
+    assert "<script>window.hacked=1" in there.text("#failures tbody tr:first-child")
+    assert there.page.evaluate("window.hacked") is None
+    assert there.page.locator("img[src=x]").count() == 0
+
+
+def test_every_picture_and_control_has_a_name(visit: Any, crossed: Path) -> None:
+    there = visit(crossed)
+    nameless = """[...document.querySelectorAll(
+        'button, input, select, nav, [role=region], [role=img]')].filter(
+        (e) => !(e.getAttribute('aria-label') || e.getAttribute('aria-labelledby')
+                 || e.textContent.trim() || e.labels?.[0]?.textContent.trim())
+    ).map((e) => e.outerHTML.slice(0, 200))"""
+    assert there.page.evaluate(nameless) == []
+    assert there.page.locator("img:not([alt])").count() == 0
+    there.page.locator("#pictures button").first.click()
+    alts = [image.get_attribute("alt") for image in there.page.locator("dialog img").all()]
+    assert [alt.split(":")[0] for alt in alts] == ["Content", "Style", "Result"]
+
+
+def test_two_thousand_pairs_open_at_once(visit: Any, make_run: MakeRun, tmp_path: Path) -> None:
+    for number in range(50):
+        paint(tmp_path / "content" / f"{number}.png", number, 24)
+        paint(tmp_path / "style" / f"{number}.png", number + 50, 24)
+    output = make_run(
+        str(tmp_path / "run"),
+        tmp_path / "content",
+        tmp_path / "style",
+        shard_contents=50,
+        shard_styles=50,
+    )
+    there = visit(Path(write_report(output, sample=2000)))
+    assert "2,000 of 2,500" in there.text("#sampled")
+    assert there.text("#count") == "2,000 pairs"
+    assert there.page.evaluate("document.images.length") < 150
+    spent = there.page.evaluate(
+        "(() => { const t = performance.now(); render(); return performance.now() - t; })()"
+    )
+    assert spent < 1000

@@ -1,0 +1,220 @@
+"""What the page of a run holds, read as text."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import yaml
+
+from styleid_ray.batch.commit import ERRORS
+from styleid_ray.batch.output import Output
+from styleid_ray.errors import OutputError
+from styleid_ray.report import write_report
+from tests.report.conftest import MakeRun, paint, picture_of
+
+HOSTILE = '"><img src=x onerror=hacked=1>'
+
+
+class _Elements(HTMLParser):
+    """Every element of a page with its attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def page_of(output: Output, **options: Any) -> str:
+    write_report(output, **options)
+    return output.read("report.html").decode()
+
+
+def data_of(page: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+def tiles_of(page: str) -> dict[str, str]:
+    found = re.findall(r"<dt>([^<]+)</dt><dd>(\S+)", page)
+    return dict(found)
+
+
+def test_shows_every_pair_with_its_sources_and_parameters(
+    make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    output = make_run(str(tmp_path / "run"), *inputs, gamma=0.3)
+    assert write_report(output) == f"{tmp_path}/run/report.html"
+    page = output.read("report.html").decode()
+    data = data_of(page)
+    names = {
+        (data["contents"][pair["c"]]["name"], data["styles"][pair["s"]]["name"])
+        for pair in data["pairs"]
+    }
+    contents = ("boat.png", "park/tree 10.png", "park/tree 9.png")
+    assert names == {(c, s) for c in contents for s in ("ink.png", "oil.png")}
+    assert ["γ", "0.3"] in data["params"][0]
+    assert ["steps", "4"] in data["params"][0]
+    assert ["layers", "6–11"] in data["params"][0]
+    assert data["grid"] is True
+    images = [one["image"] for role in ("pairs", "contents", "styles") for one in data[role]]
+    assert {picture_of(image).size for image in images} == {(48, 48)}
+    assert tiles_of(page) | {"time": ""} == {
+        "planned": "6",
+        "done": "6",
+        "failed": "0",
+        "missing": "0",
+        "throughput": "1.25",
+        "time": "",
+        "UNet evaluations": "1,234",
+    }
+    assert "2031-05-06 07:08:09 UTC" in page
+
+
+def test_a_page_loads_nothing_from_elsewhere(
+    make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    page = page_of(make_run(str(tmp_path / "run"), *inputs))
+    elements = _Elements(page).found
+    links = [value for _, a in elements for name in ("src", "href") if (value := a.get(name))]
+    assert set(links) <= {"data:,", "#gallery"}
+    assert "://" not in page.split('<script type="application/json"')[0]
+
+
+def test_pictures_beside_the_dataset_are_shown_and_linked(
+    make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    output = make_run(str(tmp_path / "run"), *inputs, format="files")
+    data = data_of(page_of(output))
+    assert all(pair["image"] for pair in data["pairs"])
+    assert all((tmp_path / "run" / pair["file"]).is_file() for pair in data["pairs"])
+
+
+def test_an_unfinished_run_with_failures_says_so(
+    make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"failing": ("boat.png",), "shard_contents": 1, "shard_styles": 1}
+    output = make_run(str(tmp_path / "run"), *inputs, shards=3, **options)
+    page = page_of(output)
+    tiles = tiles_of(page)
+    assert (tiles["planned"], tiles["missing"], tiles["throughput"]) == ("6", "3", "–")
+    assert int(tiles["done"]) + int(tiles["failed"]) == 3
+    assert "Not finished" in page
+    assert "content boat.png: the picture is damaged" in page
+
+
+def test_a_run_of_failures_alone_has_a_page(
+    make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    failing = ("boat.png", "park/tree 10.png", "park/tree 9.png")
+    page = page_of(make_run(str(tmp_path / "run"), *inputs, failing=failing))
+    assert data_of(page)["pairs"] == []
+    assert "every one so far has failed" in page
+    assert page.count("the picture is damaged") == 6
+
+
+def test_a_run_that_has_only_begun_has_a_page(
+    make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    page = page_of(make_run(str(tmp_path / "run"), *inputs, shards=0))
+    assert "No pair is finished yet" in page
+    assert 'id="failures"' not in page
+
+
+def test_no_run_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="there is no run"):
+        write_report(Output(str(tmp_path / "nothing")))
+
+
+def test_a_source_that_went_away_leaves_a_gap(
+    make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    output = make_run(str(tmp_path / "run"), *inputs)
+    (inputs[0] / "boat.png").unlink()
+    images = {one["name"]: one["image"] for one in data_of(page_of(output))["contents"]}
+    assert images.pop("boat.png") is None
+    assert all(images.values())
+    inputs[1].rename(tmp_path / "elsewhere")
+    assert [one["image"] for one in data_of(page_of(output))["styles"]] == [None, None]
+
+
+def test_sources_given_as_a_file_or_a_pattern_are_found(
+    make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    content, style = inputs
+    output = make_run(str(tmp_path / "run"), content, style)
+    record = output.record()
+    assert record
+    record["config"]["content"] = f"{content}/**/*.png"
+    record["config"]["style"] = str(style / "ink.png")
+    output.write("_run/config.yaml", yaml.safe_dump(record).encode())
+    data = data_of(page_of(output))
+    assert all(one["image"] for role in ("contents", "styles") for one in data[role])
+
+
+def test_names_are_text_whatever_is_in_them(make_run: MakeRun, tmp_path: Path) -> None:
+    names = [
+        "</script><script>hacked=1<",
+        '"><img src=x onerror=hacked=1>',
+        "{{ 7*7 }}",
+        "a\u2028b",
+    ]
+    for number, name in enumerate(names):
+        paint(tmp_path / "content" / f"{name.replace('/', '')}.png", number)
+    paint(tmp_path / "style" / "<b>ink<!--.png", 9)
+    output = make_run(
+        str(tmp_path / "run"),
+        tmp_path / "content",
+        tmp_path / "style",
+        failing=(f"{HOSTILE}.png",),
+        message="content {}: </td><script>hacked=2</script>",
+    )
+    page = page_of(output)
+    tags = [tag for tag, _ in _Elements(page).found]
+    assert "img" not in tags
+    assert "b" not in tags
+    assert tags.count("script") == 2, "the data and our own"
+    assert {"<script><script>hacked=1<.png", "{{ 7*7 }}.png"} <= {
+        one["name"] for one in data_of(page)["contents"]
+    }
+    assert "\u2028" not in page
+    assert "<!--" not in page
+
+
+def test_secrets_in_locations_are_left_out(
+    make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    output = make_run(str(tmp_path / "run"), *inputs)
+    signed = "https://someone:hunter2@store.example/a b/x.png?X-Amz-Signature=c0ffee#t0ken"
+    record = output.record()
+    assert record
+    record["config"]["table"] = signed
+    output.write("_run/config.yaml", yaml.safe_dump(record).encode())
+    failed = {"pair_id": "0" * 32, "content": signed, "style": signed, "k": 0, "stage": "fetch"}
+    failed |= {"error": "RowError", "message": f"content {signed}: gone, see s3://me:hunter2@b/c"}
+    output.write_table("errors/shard-1.parquet", pa.Table.from_pylist([failed], ERRORS))
+
+    page = page_of(output)
+    assert "content https://store.example/a b/x.png: gone" in page
+    assert '<td data-label="Content">https://store.example/a b/x.png</td>' in page
+    assert "table: https://store.example/a b/x.png" in page
+    assert not [secret for secret in ("hunter2", "c0ffee", "t0ken") if secret in page]
+
+
+def test_a_run_in_a_bucket_gets_its_page_there(
+    make_run: MakeRun, inputs: tuple[Path, Path], s3: str
+) -> None:
+    output = make_run(f"{s3}/some/run", *inputs)
+    assert write_report(output) == f"{s3}/some/run/report.html"
+    data = data_of(Output(f"{s3}/some/run").read("report.html").decode())
+    assert len(data["pairs"]) == 6
+    assert all(pair["image"] for pair in data["pairs"])

@@ -1,0 +1,68 @@
+"""The first run that a stranger sees."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from styleid_ray.demo import CONTENTS, STYLES, draw_inputs, run_demo
+from styleid_ray.errors import OutputError
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer and smaller pictures than a person is shown."""
+    monkeypatch.setattr("styleid_ray.demo.SIZE", 64)
+    monkeypatch.setattr("styleid_ray.demo.CONTENTS", {"lake": 3})
+    monkeypatch.setattr("styleid_ray.demo.STYLES", {"waves": 0, "mosaic": 1})
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[None]:
+    """A small Ray without a dashboard, unless the tests have one already."""
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    ray.init(address="local", num_cpus=3, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.usefixtures("fast", "ray")
+def test_makes_a_dataset_and_a_page_and_a_second_time_does_nothing(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    output, said = tmp_path / "demo", io.StringIO()
+    assert run_demo(str(output), said, model=str(tiny_model), steps=2) == 0
+    assert sum(pq.read_metadata(file).num_rows for file in (output / "data").iterdir()) == 2
+    page = output / "report.html"
+    assert "2 of 2 pairs" in said.getvalue()
+    assert page.resolve().as_uri() in said.getvalue()
+    assert "--gamma 0.3" in said.getvalue()
+    assert page.read_text().count("data:image/webp") == 5, "a content, two styles, two results"
+
+    written = {file: file.stat().st_mtime_ns for file in (output / "data").iterdir()}
+    said = io.StringIO()
+    assert run_demo(str(output), said, model=str(tiny_model), steps=2) == 0
+    assert "nothing to do" in said.getvalue()
+    assert {file: file.stat().st_mtime_ns for file in (output / "data").iterdir()} == written
+
+
+def test_drawn_pictures_are_named_after_what_they_show_and_kept(tmp_path: Path) -> None:
+    content, style = draw_inputs(tmp_path)
+    assert sorted(p.stem for p in content.iterdir()) == sorted(CONTENTS)
+    assert sorted(p.stem for p in style.iterdir()) == sorted(STYLES)
+    before = {p: p.stat().st_mtime_ns for p in content.iterdir()}
+    draw_inputs(tmp_path)
+    assert {p: p.stat().st_mtime_ns for p in content.iterdir()} == before
+
+
+def test_refuses_a_bucket() -> None:
+    with pytest.raises(OutputError, match="folder on this machine"):
+        run_demo("s3://bucket/demo")
