@@ -28,7 +28,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 typecheck: $(READY)
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(READY)  ## pipeline on Ray against the bare engine, on the embedded model
 	$(BIN)/python jobs/benchmark.py

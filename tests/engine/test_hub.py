@@ -29,10 +29,10 @@ class Hub(ThreadingHTTPServer):
 class Answers(BaseHTTPRequestHandler):
     server: Hub
 
-    def do_HEAD(self) -> None:  # noqa: N802
+    def do_HEAD(self) -> None:
         self.do_GET()
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         files = [p for p in self.server.folder.rglob("*") if p.is_file()]
         names = {p.relative_to(self.server.folder).as_posix(): p for p in files}
