@@ -1,0 +1,90 @@
+"""The model that ships: loads fast and offline, is small, and its codec sees photographs well."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from styleid_ray import StyleIDPipeline, StyleParams
+from styleid_ray.models import DEMO_MODEL
+from styleid_ray.models.drawing import draw_content, draw_style
+from styleid_ray.models.likeness import colour_distance, edge_correlation
+from styleid_ray.models.measure import measure_codec, square, to_array
+from styleid_ray.models.unet import build_scheduler
+
+
+@pytest.fixture(scope="module")
+def pipe() -> StyleIDPipeline:
+    return StyleIDPipeline.from_pretrained("demo", device="cpu")
+
+
+def test_it_loads_in_under_five_seconds_without_network() -> None:
+    code = (
+        "import socket, sys, time\n"
+        "import torch, diffusers\n"
+        "from styleid_ray.engine.pipeline import StyleIDPipeline\n"
+        "def refuse(*_): raise OSError('no network')\n"
+        "socket.socket.connect = refuse\n"
+        "start = time.process_time()\n"
+        "StyleIDPipeline.from_pretrained('demo', device='cpu')\n"
+        "sys.exit(time.process_time() - start > 5)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_its_weights_are_small_float16_safetensors() -> None:
+    weights = list(DEMO_MODEL.rglob("*.safetensors"))
+    assert {p.parent.name for p in weights} == {"unet", "vae", DEMO_MODEL.name}
+    assert sum(p.stat().st_size for p in weights) < 25 * 2**20
+    assert not list(DEMO_MODEL.rglob("*.bin"))
+
+
+def test_its_noise_schedule_is_that_of_stable_diffusion() -> None:
+    config = json.loads((DEMO_MODEL / "scheduler/scheduler_config.json").read_text())
+    expected = dict(build_scheduler().config)
+    assert config["beta_start"] == expected["beta_start"] == 0.00085
+    assert config["beta_end"] == 0.012
+    assert config["prediction_type"] == "epsilon"
+
+
+def test_no_file_names_the_machine_that_trained_it() -> None:
+    for path in [*DEMO_MODEL.rglob("*.json"), *DEMO_MODEL.rglob("*.md")]:
+        assert "/tmp" not in path.read_text()
+        assert "_name_or_path" not in path.read_text()
+
+
+def test_its_codec_beats_principal_components_on_photographs(pipe: StyleIDPipeline) -> None:
+    data = pytest.importorskip("skimage.data")
+    photos = [square(Image.fromarray(getattr(data, n)())) for n in ("astronaut", "chelsea")]
+    result = measure_codec(pipe.vae, photos)
+    assert result["codec"] > result["principal components"]
+    assert result["codec"] > 25.0
+
+
+def test_its_latents_have_about_unit_variance(pipe: StyleIDPipeline) -> None:
+    z = torch.stack(pipe.encode([draw_content(k) for k in range(4)]))
+    assert 0.5 < float(z.std()) < 1.6
+
+
+def test_a_scene_takes_on_the_colours_of_a_painting_and_keeps_its_edges(
+    pipe: StyleIDPipeline,
+) -> None:
+    content, style = draw_content(1, 128), draw_style(5, 128)
+    picture = pipe([content], [style], params=StyleParams(steps=12))[0]
+    a, b, c = to_array(content), to_array(style), to_array(picture)
+    assert colour_distance(c, b) < 0.8 * colour_distance(a, b)
+    assert edge_correlation(a, c) > 0.4
+    assert np.isfinite(c).all()
+
+
+def test_the_folder_has_a_model_card() -> None:
+    card = Path(DEMO_MODEL / "README.md").read_text()
+    assert "trained on" in card.lower()
+    assert "not for" in card.lower()
