@@ -88,21 +88,23 @@ def _hints(folder: Path, page: Path) -> str:
         for path in (
             folder / "inputs" / "content",
             folder / "inputs" / "style",
-            folder.with_name(f"{folder.name}-more-style"),
+            folder.with_name(f"{folder.name}-20-steps"),
         )
     )
+    called = sys.argv[0]
+    command = shlex.quote(called) if Path(called).name == "styleid-ray" else "styleid-ray"
     return f"""
 The page to look at:  {page.as_uri()}
 The dataset:          {folder / "data"} (Parquet, with the pictures inside)
 
 To try next:
-  More of the style, less of the content:
-    styleid-ray stylize --model demo --size {SIZE} --gamma 0.3 --output {other} \\
+  The same in 20 steps, as the authors' diffusers port does it:
+    {command} stylize --model demo --size {SIZE} --preset diffusers --output {other} \\
       --content {contents} --style {styles}
   Your own pictures:
-    styleid-ray stylize --model demo --size {SIZE} --output out/mine \\
+    {command} stylize --model demo --size {SIZE} --output out/mine \\
       --content PHOTOS --style PAINTINGS
   Stable Diffusion instead of the small model (wants a GPU, fetches its weights once):
     the same without --model and --size, into another --output
   The page of any run:
-    styleid-ray report OUTPUT"""
+    {command} report OUTPUT"""

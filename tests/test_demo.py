@@ -44,7 +44,7 @@ def test_makes_a_dataset_and_a_page_and_a_second_time_does_nothing(
     page = output / "report.html"
     assert "2 of 2 pairs" in said.getvalue()
     assert page.resolve().as_uri() in said.getvalue()
-    assert "--gamma 0.3" in said.getvalue()
+    assert "--preset diffusers" in said.getvalue()
     assert page.read_text().count("data:image/webp") == 5, "a content, two styles, two results"
 
     written = {file: file.stat().st_mtime_ns for file in (output / "data").iterdir()}

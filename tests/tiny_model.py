@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import torch
@@ -70,3 +71,7 @@ def _save_tokenizer(folder: Path) -> None:
     CLIPTokenizer(
         str(target / "vocab.json"), str(target / "merges.txt"), model_max_length=77
     ).save_pretrained(target)
+
+
+if __name__ == "__main__":
+    print(save_tiny_model(Path(sys.argv[1])))

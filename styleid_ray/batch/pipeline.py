@@ -79,8 +79,11 @@ def run_shards(
         )
     )
     try:
-        for row in dataset.iter_rows():
-            yield json.loads(row["measures"])
+        # Nothing fetched ahead: a shard is told of when it is committed, not when the next one is.
+        for batch in dataset.iter_batches(
+            batch_size=None, batch_format="pyarrow", prefetch_batches=0
+        ):
+            yield from map(json.loads, batch.column("measures").to_pylist())
     except RayError as e:
         raise JobError(
             f"the job stopped: {_cause(e)}; what is committed is safe, and the same command "

@@ -32,7 +32,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def job(pictures: Path, tiny_model: Path) -> Callable[..., JobConfig]:
+def job(pictures: Path) -> Callable[..., JobConfig]:
     """A small job on the pictures; keyword arguments override its options."""
 
     def make(**options: Any) -> JobConfig:
@@ -40,7 +40,7 @@ def job(pictures: Path, tiny_model: Path) -> Callable[..., JobConfig]:
             "content": str(pictures / "content"),
             "style": str(pictures / "style"),
             "output": str(pictures / "out"),
-            "model": str(tiny_model),
+            "model": "demo",
             "size": 64,
             "steps": 2,
             "shard_contents": 2,

@@ -1,4 +1,4 @@
-"""Whole jobs on Ray, on a random model."""
+"""Whole jobs on Ray, on the embedded model."""
 
 from __future__ import annotations
 
