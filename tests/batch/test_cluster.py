@@ -20,9 +20,7 @@ Job = Callable[..., JobConfig]
 def two_gpus() -> Iterator[None]:
     import ray
 
-    ray.init(
-        address="local", num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False
-    )
+    ray.init(address="local", num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
 

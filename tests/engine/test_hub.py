@@ -114,9 +114,7 @@ def test_a_hub_model_is_pinned_to_its_commit_and_only_safetensors_are_fetched(
     assert len(hub.asked) == len(set(hub.asked)), "a file was fetched twice"
 
 
-def test_a_fetched_model_loads_again_when_the_hub_is_out_of_reach(
-    hub: Hub, tmp_path: Path
-) -> None:
+def test_a_fetched_model_loads_again_when_the_hub_is_out_of_reach(hub: Hub, tmp_path: Path) -> None:
     first = run(hub, tmp_path, LOAD.format(revision=None))
     assert first.returncode == 0, first.stderr
     hub.shutdown()
