@@ -83,6 +83,7 @@ def run_shards(
         for batch in dataset.iter_batches(
             batch_size=None, batch_format="pyarrow", prefetch_batches=0
         ):
+            assert isinstance(batch, pa.Table)
             yield from map(json.loads, batch.column("measures").to_pylist())
     except RayError as e:
         raise JobError(
