@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from PIL import Image
@@ -15,13 +15,12 @@ from torch import Tensor
 from styleid_ray.config import ResolvedParams, StyleParams
 from styleid_ray.engine import autoencoder, ddim
 from styleid_ray.engine.adain import ADAIN_EPS, adain
-from styleid_ray.engine.attention import check_layers, tapped
+from styleid_ray.engine.attention import tapped
 from styleid_ray.engine.denoiser import Denoiser
 from styleid_ray.engine.features import Features, PairAttention, inject, record
+from styleid_ray.engine.pairs import Pairs, params_of_pairs, resolve_pairs
 from styleid_ray.engine.schedule import Schedule, Step, make_schedule
 from styleid_ray.errors import ConfigError
-
-Pairs = Literal["cross", "zip"] | Sequence[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -181,7 +180,7 @@ class StyleIDPipeline:
         Returns a tensor [P, C, h, w] when `z_contents` is one, else a list.
         """
         index = resolve_pairs(pairs, len(z_contents), len(z_styles))
-        each = _params_of_pairs(params, len(index))
+        each = params_of_pairs(params, len(index))
         if not index:
             return torch.empty(0) if isinstance(z_contents, Tensor) else []
         shared = each[0]
@@ -283,42 +282,3 @@ class StyleIDPipeline:
             batches = -(-len(rows) // self.batch_size)
             size = -(-len(rows) // batches)
             yield from (rows[at : at + size] for at in range(0, len(rows), size))
-
-    def check(self, params: StyleParams) -> None:
-        """Raises ConfigError when the model cannot do what `params` ask for."""
-        resolved = params.resolved()
-        check_layers(self.unet, resolved.layers)
-        self._schedule(resolved)
-
-
-def resolve_pairs(pairs: Pairs, contents: int, styles: int) -> list[tuple[int, int]]:
-    """The pairs as (content index, style index); raises ConfigError for an index out of range."""
-    if pairs == "cross":
-        return [(i, j) for i in range(contents) for j in range(styles)]
-    if pairs == "zip":
-        if contents != styles:
-            raise ConfigError(
-                f"pairs 'zip' needs as many contents ({contents}) as styles ({styles})"
-            )
-        return [(i, i) for i in range(contents)]
-    if isinstance(pairs, str):
-        raise ConfigError(f"pairs is {pairs!r}: use 'cross', 'zip' or a list of (content, style)")
-    index = [(int(i), int(j)) for i, j in pairs]
-    for i, j in index:
-        if not (0 <= i < contents and 0 <= j < styles):
-            raise ConfigError(f"pair ({i}, {j}) is outside of {contents} contents, {styles} styles")
-    return index
-
-
-def _params_of_pairs(
-    params: StyleParams | Sequence[StyleParams] | None, pairs: int
-) -> list[ResolvedParams]:
-    if params is None or isinstance(params, StyleParams):
-        return [(params or StyleParams()).resolved()] * pairs
-    each = [p.resolved() for p in params]
-    if len(each) != pairs:
-        raise ConfigError(f"{len(each)} params for {pairs} pairs: give one, or one for each pair")
-    apart = {"gamma", "temperature"}
-    if any(p.model_dump(exclude=apart) != each[0].model_dump(exclude=apart) for p in each):
-        raise ConfigError("the params of one call may differ in gamma and temperature alone")
-    return each

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -111,30 +111,6 @@ def inputs(tmp_path: Path) -> tuple[Path, Path]:
     for number, name in enumerate(("ink.png", "oil.png")):
         paint(tmp_path / "style" / name, 10 + number)
     return tmp_path / "content", tmp_path / "style"
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """URL of an empty bucket on a server on loopback."""
-    moto_server = pytest.importorskip("moto.server")
-    import boto3
-    import s3fs
-
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "someone",
-        "AWS_SECRET_ACCESS_KEY": "something",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket="runs")
-    yield "s3://runs"
-    s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()
 
 
 def picture_of(data_uri: str) -> Image.Image:
