@@ -68,7 +68,7 @@ def open_run(output: Output, config: JobConfig, checkpoint: Checkpoint, plan: Pl
         )
     if old.get("plan", {}).get("digest") != new["plan"]["digest"]:
         raise OutputError(
-            f"the sources have changed since the run at {output.url} was planned "
+            f"the sources or shards have changed since the run at {output.url} was planned "
             f"({_changed_pictures(output, plan)}): "
             "restore them to resume, or choose another --output"
         )
@@ -116,4 +116,7 @@ def _changed_pictures(output: Output, plan: Plan) -> str:
             if keys:
                 first = ", ".join(sorted(keys)[:3]) + (", …" if len(keys) > 3 else "")
                 said.append(f"{len(keys)} {role}{'s' if len(keys) > 1 else ''} {what}: {first}")
-    return "; ".join(said) or "pairs or their order differ"
+    return (
+        "; ".join(said)
+        or "the pictures are the same, but not the pairs, --shard-contents or --shard-styles"
+    )
