@@ -9,6 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from styleid_ray.errors import RowError
+
+NOT_FINITE = "the model gave values that are no numbers; try --dtype bfloat16 or float32"
+
 
 def encode(vae: Any, pictures: Tensor) -> Tensor:
     """Latents [B, C, h, w] in float32 of pictures [B, 3, H, W] in [-1, 1].
@@ -37,6 +41,11 @@ def to_tensor(image: Image.Image) -> Tensor:
 
 
 def to_image(picture: Tensor) -> Image.Image:
-    """The picture of a tensor [3, H, W] in [-1, 1]."""
+    """The picture of a tensor [3, H, W] in [-1, 1].
+
+    Raises RowError, stage "stylize", when values are no numbers: a model out of its range.
+    """
+    if not bool(torch.isfinite(picture).all()):
+        raise RowError("stylize", NOT_FINITE)
     pixels = ((picture + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0)
     return Image.fromarray(pixels.cpu().numpy())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,8 +115,8 @@ def find_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
         from styleid_ray import models
 
         found = _local(model, models.DEMO_MODEL)
-    elif Path(model).expanduser().is_dir():
-        found = _local(model, Path(model).expanduser())
+    elif os.path.isdir(os.path.expanduser(model)):
+        found = _local(model, Path(os.path.expanduser(model)))
     elif _looks_like_path(model):
         raise ModelError(f"model folder {model} does not exist; {_REMEDY}")
     else:
@@ -146,9 +147,12 @@ def _looks_like_path(model: str) -> bool:
 
 
 def _local(name: str, folder: Path) -> Checkpoint:
-    files = tuple(
-        sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    )
+    try:
+        files = tuple(
+            sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+        )
+    except OSError as e:
+        raise ModelError(f"model folder {name} cannot be read: {e}") from e
     return Checkpoint(name, None, folder, hub=False, files=files)
 
 

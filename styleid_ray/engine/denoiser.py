@@ -26,6 +26,11 @@ class Denoiser:
         self.prediction_type = prediction_type
         self.evaluations = 0
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision that the UNet computes in."""
+        return self.null_embedding.dtype
+
     def __call__(self, z: Tensor, t: int, a: float) -> Tensor:
         """The noise ε [B, C, h, w] that the UNet sees in z at timestep t.
 

@@ -2,56 +2,90 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from styleid_ray.config import ResolvedParams, StyleParams
+from styleid_ray.config import FeatureDType, FeatureStore, ResolvedParams, StyleParams
 from styleid_ray.engine import autoencoder, ddim
-from styleid_ray.engine.adain import ADAIN_EPS, adain
-from styleid_ray.engine.attention import tapped
+from styleid_ray.engine.attention import QKV, attend, check_layers, tapped
+from styleid_ray.engine.batching import MicroBatch
 from styleid_ray.engine.denoiser import Denoiser
-from styleid_ray.engine.features import Features, PairAttention, inject, record
+from styleid_ray.engine.features import Role
+from styleid_ray.engine.inversions import InversionCache
+from styleid_ray.engine.memory import Choice, budget, choose_store, features_nbytes
 from styleid_ray.engine.pairs import Pairs, params_of_pairs, resolve_pairs
-from styleid_ray.engine.schedule import Schedule, Step, make_schedule
+from styleid_ray.engine.schedule import Schedule, make_schedule
+from styleid_ray.engine.transfer import Pair, Picture, SeenStep, Transfer
 from styleid_ray.errors import ConfigError
 
+_LOG = logging.getLogger(__name__)
+_DTYPES: dict[str, torch.dtype] = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "int8": torch.int8,
+}
+
 
 @dataclass(frozen=True)
-class Inversion:
-    """What inverting pictures gives: z_T [B, C, h, w] and the features by (layer, timestep)."""
+class BatchFeatures:
+    """Q, K and V of a batch by (layer, timestep), each [B, heads, tokens, d]."""
 
-    z_T: Tensor
-    features: Features
+    q: dict[tuple[int, int], Tensor]
+    k: dict[tuple[int, int], Tensor]
+    v: dict[tuple[int, int], Tensor]
 
 
 @dataclass(frozen=True)
-class _Inverted:
-    """One picture's z_T [C, h, w], and the row of `features` that is its own."""
+class BatchInversion:
+    """What inverting a batch gives: z_T [B, C, h, w] and the features on the way."""
 
     z_T: Tensor
-    features: Features
-    row: int
+    features: BatchFeatures
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a pipeline has done so far."""
+
+    unet_evaluations: int
+    """UNet forwards, one for each latent in a batch."""
+    inversions: int
+    """Pictures inverted."""
+    inversions_reused: int
+    """Pictures of a call whose inversion was kept from an earlier one."""
+    peak_feature_bytes: int
+    """Most memory that kept inversions took at a time."""
+    batch_halvings: int
+    """How often the batch was halved because memory ran out."""
 
 
 class StyleIDPipeline:
     """Style injection with a pre-trained latent diffusion model (Chung, Hyun, Heo, CVPR 2024).
 
-    Latents are float32 whatever the model computes in. `batch_size` bounds the latents of one UNet
-    call and the pictures of one autoencoder call.
+    Latents are float32 whatever the model computes in.
 
     Args:
         unet: diffusers `UNet2DConditionModel`.
         scheduler: diffusers scheduler; its noise levels and prediction type are used.
         null_embedding: the empty prompt's embedding [1, tokens, D].
         vae: diffusers autoencoder; without one only the methods on latents work.
-        batch_size: most latents in one UNet call.
+        batch_size: most latents in one UNet call and pictures in one autoencoder call; "auto" goes
+            by their size. Halved when memory runs out.
+        features: where inverted pictures keep their features: "device", "host" (streamed one step
+            ahead), "recompute" (only latents are kept), or "auto", by the memory at hand.
+        feature_dtype: precision of kept features; "auto" is the UNet's.
+        feature_memory: GiB that kept features may take; None is three quarters of what is free.
+        host_share, device_share: the parts of what is free in host and device memory that are this
+            pipeline's, in (0, 1].
+        compile: compile the blocks of UNet and autoencoder with torch.compile.
     """
 
     def __init__(
@@ -61,13 +95,31 @@ class StyleIDPipeline:
         scheduler: Any,
         null_embedding: Tensor,
         vae: Any = None,
-        batch_size: int = 8,
+        batch_size: int | Literal["auto"] = "auto",
+        features: FeatureStore = "auto",
+        feature_dtype: FeatureDType = "auto",
+        feature_memory: float | None = None,
+        host_share: float = 1.0,
+        device_share: float = 1.0,
+        compile: bool = False,
     ) -> None:
         self.unet = unet
         self.scheduler = scheduler
         self.vae = vae
-        self.batch_size = batch_size
         self.device = unet.device
+        self.batch = MicroBatch(batch_size, self.device)
+        self.vae_batch = MicroBatch(batch_size, self.device)
+        self.features = features
+        self.feature_dtype = unet.dtype if feature_dtype == "auto" else _DTYPES[feature_dtype]
+        self.feature_memory = feature_memory
+        self.shares = host_share, device_share
+        self.cache = InversionCache(0)
+        self.choice: Choice | None = None
+        self.notes: list[str] = []
+        self._inversions = self._reused = 0
+        if compile:
+            for part in (unet, vae) if vae else (unet,):
+                compile_blocks(part)
         self.denoise = Denoiser(
             unet,
             null_embedding.to(device=unet.device, dtype=unet.dtype),
@@ -81,17 +133,17 @@ class StyleIDPipeline:
         revision: str | None = None,
         dtype: str | torch.dtype | None = None,
         device: str | torch.device | None = None,
-        batch_size: int = 8,
+        **options: Any,
     ) -> StyleIDPipeline:
         """The pipeline of a hub id, a local diffusers folder, or `demo`, the embedded model.
 
         Weights are read from safetensors only. By default on CUDA in float16 where there is a GPU,
         else on CPU in float32. Raises ModelError, in one line, when the model cannot be had, is
-        not of the SD 1.x / 2.x family, or lacks a part.
+        not of the SD 1.x / 2.x family, or lacks a part. `options` as of the class.
         """
         from styleid_ray.engine.loading import load_components
 
-        return cls(**load_components(model, revision, dtype, device), batch_size=batch_size)
+        return cls(**load_components(model, revision, dtype, device), **options)
 
     @property
     def unet_evaluations(self) -> int:
@@ -99,11 +151,21 @@ class StyleIDPipeline:
         return self.denoise.evaluations
 
     @property
+    def counts(self) -> Counts:
+        """What was done so far."""
+        return Counts(
+            self.denoise.evaluations,
+            self._inversions,
+            self._reused,
+            self.cache.peak,
+            self.batch.halvings + self.vae_batch.halvings,
+        )
+
+    @property
     def factor(self) -> int:
         """What the sides of a picture must be multiples of, in pixels."""
         unet_factor = 2 ** (len(self.unet.config.block_out_channels) - 1)
-        vae_factor = 2 ** (len(self.vae.config.block_out_channels) - 1) if self.vae else 1
-        return unet_factor * vae_factor
+        return unet_factor * (self._vae_factor if self.vae else 1)
 
     def __call__(
         self,
@@ -134,31 +196,56 @@ class StyleIDPipeline:
                 )
         tensors = [autoencoder.to_tensor(picture) for picture in pictures]
         latents: dict[int, Tensor] = {}
-        for rows in self._batches_of_one_shape(tensors):
+
+        def work(rows: list[int]) -> None:
             x = torch.stack([tensors[i] for i in rows]).to(self.device)
             latents.update(zip(rows, autoencoder.encode(self.vae, x), strict=True))
+
+        self._vae_batches(tensors, work, scale=self._vae_factor)
         return [latents[i] for i in range(len(pictures))]
 
     @torch.no_grad()
     def decode(self, latents: Sequence[Tensor] | Tensor) -> list[Image.Image]:
         """Pictures of clean latents, each [C, h, w]."""
         pictures: dict[int, Image.Image] = {}
-        for rows in self._batches_of_one_shape(latents):
+
+        def work(rows: list[int]) -> None:
             x = autoencoder.decode(self.vae, torch.stack([latents[i] for i in rows]))
             pictures.update(zip(rows, map(autoencoder.to_image, x), strict=True))
+
+        self._vae_batches(latents, work, scale=1)
         return [pictures[i] for i in range(len(latents))]
 
     @torch.no_grad()
-    def invert_latents(self, z0: Tensor, params: StyleParams | None = None) -> Inversion:
-        """z_T and the features Q, K, V of clean latents z_0 [B, C, h, w]."""
+    def invert_latents(self, z0: Tensor, params: StyleParams | None = None) -> BatchInversion:
+        """z_T and the features Q, K, V of clean latents z_0 [B, C, h, w], on the device."""
         resolved = (params or StyleParams()).resolved()
-        parts = [
-            self._invert(batch, slice(0, len(batch)), slice(0, len(batch)), resolved)
-            for batch in z0.to(self.device, torch.float32).split(self.batch_size)
-        ]
-        return Inversion(
-            torch.cat([part.z_T for part in parts]), Features.cat([part.features for part in parts])
-        )
+        steps, parts = self._schedule(resolved).inversion, BatchFeatures({}, {}, {})
+        recorded: dict[str, dict[tuple[int, int], list[Tensor]]] = {
+            name: defaultdict(list) for name in ("q", "k", "v")
+        }
+        ends: list[Tensor] = []
+
+        def work(rows: list[int]) -> None:
+            batch = z0[rows].to(self.device, torch.float32)
+            with tapped(self.unet, resolved.layers) as tap:
+
+                def recording(z: Tensor, t: int, a: float) -> Tensor:
+                    def kept(layer: int, qkv: QKV, scale: float) -> Tensor:
+                        for name in recorded:
+                            recorded[name][layer, t].append(getattr(qkv, name).clone())
+                        return attend(layer, qkv, scale)
+
+                    tap.attend = kept
+                    return self.denoise(z, t, a)
+
+                ends.append(ddim.invert(recording, batch, steps))
+
+        for rows in torch.arange(len(z0)).split(self.batch.most(z0.shape)):
+            work(rows.tolist())
+        for name, store in recorded.items():
+            getattr(parts, name).update({key: torch.cat(x) for key, x in store.items()})
+        return BatchInversion(torch.cat(ends), parts)
 
     @torch.no_grad()
     def transfer_latents(
@@ -167,15 +254,18 @@ class StyleIDPipeline:
         z_styles: Tensor | Sequence[Tensor],
         pairs: Pairs = "cross",
         params: StyleParams | Sequence[StyleParams] | None = None,
-        callback: Callable[[Sequence[int], Step, Tensor, Tensor], None] | None = None,
+        callback: SeenStep | None = None,
+        keys: tuple[Sequence[str], Sequence[str]] | None = None,
     ) -> Any:
         """Stylised clean latents, one for each pair.
 
         `z_contents` and `z_styles` are clean latents: a tensor [n, C, h, w], or a list of [C, h, w]
-        whose heights and widths may differ. Each picture that a pair names is inverted once.
-        `params` is one for all pairs, or one a pair; these may differ in gamma and temperature
-        alone. `callback(pairs, step, z, z0)` sees, after each sampling step of a batch, which pairs
-        it holds, their latents and the z_0 that the step predicted.
+        whose heights and widths may differ. Each picture that a pair names is inverted once, as far
+        as memory allows. `params` is one for all pairs, or one a pair; these may differ in gamma
+        and temperature alone. `callback(pairs, step, z, z0)` sees, after each sampling step of a
+        batch, which pairs it holds, their latents and the z_0 that the step predicted. With `keys`
+        (of the contents, of the styles), equal for equal pictures, inversions are kept for later
+        calls.
 
         Returns a tensor [P, C, h, w] when `z_contents` is one, else a list.
         """
@@ -184,101 +274,110 @@ class StyleIDPipeline:
         if not index:
             return torch.empty(0) if isinstance(z_contents, Tensor) else []
         shared = each[0]
-        contents, styles = self._invert_pictures(z_contents, z_styles, index, shared)
-
-        def starts(rows: Sequence[int]) -> Iterator[tuple[Tensor, PairAttention]]:
-            for row in rows:
-                i, j = index[row]
-                z, style = contents[i].z_T, styles.get(j)
-                if style and shared.adain:
-                    z = adain(z[None], style.z_T[None], ADAIN_EPS[shared.preset])[0]
-                content_at = contents[i].features, contents[i].row
-                style_at = (style.features, style.row) if style else content_at
-                p = each[row]
-                yield z, PairAttention(content_at, style_at, p.gamma, p.temperature)
-
-        order = sorted(range(len(index)), key=lambda row: (index[row][1], each[row].temperature))
-        out: dict[int, Tensor] = {}
-        for rows in self._batches_of_one_shape([contents[i].z_T for i, _ in index], order):
-            z, attention = zip(*starts(rows), strict=True)
-            seen = partial(callback, rows) if callback else None
-            z0 = self._sample(torch.stack(z), attention, shared, seen)
-            out.update(zip(rows, z0, strict=True))
-        latents = [out[row] for row in range(len(index))]
+        contents = self._pictures(z_contents, "content", shared, keys and keys[0])
+        styles = self._pictures(z_styles, "style", shared, keys and keys[1])
+        todo = [
+            Pair(contents[i], styles[j] if shared.uses_style else None, p.gamma, p.temperature)
+            for (i, j), p in zip(index, each, strict=True)
+        ]
+        try:
+            latents = self._transfer(todo, shared, callback)
+        finally:
+            if keys is None:
+                self.cache.clear()
         return torch.stack(latents) if isinstance(z_contents, Tensor) else latents
+
+    def _transfer(
+        self, pairs: Sequence[Pair], params: ResolvedParams, callback: SeenStep | None
+    ) -> list[Tensor]:
+        if params.inject:
+            check_layers(self.unet, params.layers)
+        used = {picture.key: picture for pair in pairs for picture in pair.pictures}
+        choice = self._choose_store(list(used.values()), params)
+        self.cache.capacity = choice.capacity
+        reused = sum(key in self.cache for key in used)
+        transfer = Transfer(
+            self.denoise,
+            self._schedule(params),
+            params,
+            self.cache,
+            self.batch,
+            choice,
+            self.feature_dtype,
+        )
+        halvings = self.batch.halvings
+        latents = transfer.run(pairs, callback)
+        if self.batch.halvings > halvings:
+            most = self.batch.most(latents[0].shape)
+            self._note(f"out of memory: at most {most} latents in a batch from here on")
+        if transfer.choice.store != choice.store:
+            self._note(f"features: {transfer.choice.store} ({transfer.choice.why})")
+        self._inversions += transfer.inversions
+        self._reused += reused
+        return latents
+
+    def _pictures(
+        self,
+        latents: Tensor | Sequence[Tensor],
+        role: Role,
+        params: ResolvedParams,
+        keys: Sequence[str] | None,
+    ) -> list[Picture]:
+        """Latents with keys that tell everything that their inversion depends on."""
+        how = (params.preset, params.steps, params.layers if params.inject else ())
+        return [
+            Picture((role, keys[i] if keys else i, tuple(z.shape), how), z, role)
+            for i, z in enumerate(latents)
+        ]
+
+    def _choose_store(self, pictures: Sequence[Picture], params: ResolvedParams) -> Choice:
+        """Where features go: what must be held is the smaller side, and two of the other."""
+        sides: dict[Role, list[int]] = {"content": [], "style": []}
+        config: Any = self.unet.config
+        for x in pictures:
+            size = features_nbytes(config, x.z0.shape, params, x.role, self.feature_dtype)
+            sides[x.role].append(size)
+        held, passing = sorted(sides.values(), key=sum)
+        need = sum(held) + sum(sorted(passing)[-2:])
+        free = budget(self.device, self.cache.nbytes, self.feature_memory, *self.shares)
+        choice = choose_store(self.features, need, free, self.device.type == "cpu")
+        if self.choice is None or choice.store != self.choice.store:
+            self._note(f"features: {choice.store} ({choice.why})")
+        self.choice = choice
+        return choice
 
     def _schedule(self, params: ResolvedParams) -> Schedule:
         alphas = self.scheduler.alphas_cumprod
         final = getattr(self.scheduler, "final_alpha_cumprod", alphas[0])
         return make_schedule(params, alphas.double().tolist(), float(final))
 
-    def _invert_pictures(
-        self,
-        z_contents: Tensor | Sequence[Tensor],
-        z_styles: Tensor | Sequence[Tensor],
-        index: Sequence[tuple[int, int]],
-        params: ResolvedParams,
-    ) -> tuple[dict[int, _Inverted], dict[int, _Inverted]]:
-        """Every content and style that a pair names, inverted once, together in batches."""
-        n = len(z_contents)
-        wanted = dict.fromkeys(i for i, _ in index)
-        if params.uses_style:
-            wanted |= dict.fromkeys(n + j for _, j in index)
-        latents = [*z_contents, *z_styles]
-        inverted: dict[int, _Inverted] = {}
-        for rows in self._batches_of_one_shape(latents, sorted(wanted)):
-            z0 = torch.stack([latents[i].to(self.device, torch.float32) for i in rows])
-            split = sum(i < n for i in rows)
-            part = self._invert(z0, slice(0, split), slice(split, len(rows)), params)
-            for at, i in enumerate(rows):
-                row = at if i < n else at - split
-                inverted[i] = _Inverted(part.z_T[at], part.features, row)
-        contents = {i: x for i, x in inverted.items() if i < n}
-        return contents, {i - n: x for i, x in inverted.items() if i >= n}
+    def _note(self, text: str) -> None:
+        """Log what a person may want to know, and keep it for whoever shows it."""
+        _LOG.info(text)
+        self.notes.append(text)
 
-    def _invert(
-        self, z0: Tensor, contents: slice, styles: slice, params: ResolvedParams
-    ) -> Inversion:
-        """One batch inverted; Q is kept of the rows in `contents`, K and V of those in `styles`."""
-        steps, features = self._schedule(params).inversion, Features()
-        if not params.inject:
-            return Inversion(ddim.invert(self.denoise, z0, steps), features)
-        with tapped(self.unet, params.layers) as tap:
+    @property
+    def _vae_factor(self) -> int:
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
 
-            def recording(z: Tensor, t: int, a: float) -> Tensor:
-                tap.attend = record(features, t, contents, styles)
-                return self.denoise(z, t, a)
-
-            return Inversion(ddim.invert(recording, z0, steps), features)
-
-    def _sample(
-        self,
-        z_T: Tensor,
-        pairs: Sequence[PairAttention],
-        params: ResolvedParams,
-        callback: ddim.Callback | None,
-    ) -> Tensor:
-        """One batch of pairs sampled from their initial latents, with injection."""
-        schedule = self._schedule(params)
-        steps, returns_z0 = schedule.sampling, schedule.returns_z0
-        if not params.inject:
-            return ddim.sample(self.denoise, z_T, steps, returns_z0, callback)
-        with tapped(self.unet, params.layers) as tap:
-
-            def injecting(z: Tensor, t: int, a: float) -> Tensor:
-                tap.attend = inject(pairs, t)
-                return self.denoise(z, t, a)
-
-            return ddim.sample(injecting, z_T, steps, returns_z0, callback)
-
-    def _batches_of_one_shape(
-        self, tensors: Sequence[Tensor] | Tensor, order: Iterable[int] | None = None
-    ) -> Iterator[list[int]]:
-        """Indices in batches of at most `batch_size` whose tensors share a shape, order kept."""
+    def _vae_batches(
+        self, tensors: Iterable[Tensor], work: Callable[[list[int]], None], scale: int
+    ) -> None:
+        """`work` on the rows of tensors of one shape; their sides are `scale` times a latent's."""
         groups: dict[torch.Size, list[int]] = defaultdict(list)
-        for i in range(len(tensors)) if order is None else order:
-            groups[tensors[i].shape].append(i)
-        for rows in groups.values():
-            batches = -(-len(rows) // self.batch_size)
-            size = -(-len(rows) // batches)
-            yield from (rows[at : at + size] for at in range(0, len(rows), size))
+        for i, tensor in enumerate(tensors):
+            groups[tensor.shape].append(i)
+        for shape, rows in groups.items():
+            latent = (shape[0], shape[1] // scale, shape[2] // scale)
+            self.vae_batch.run(rows, latent, work)
+
+
+def compile_blocks(part: torch.nn.Module) -> None:
+    """Compile a model's repeated blocks in place, with torch.compile.
+
+    The blocks and not the whole: attention changes what it does between calls, and a block that
+    stands in many places is compiled once for each of its shapes.
+    """
+    for module in part.modules():
+        if type(module).__name__ in ("ResnetBlock2D", "FeedForward"):
+            module.compile()

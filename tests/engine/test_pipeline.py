@@ -154,4 +154,3 @@ def test_features_hold_queries_keys_and_values_of_each_layer_and_timestep(
     assert set(timesteps) == {1, 251, 501, 751}
     assert inversion.features.k.keys() == inversion.features.v.keys() == inversion.features.q.keys()
     assert inversion.features.q[11, 1].shape == (3, 8, 256, 4)
-    assert inversion.features.nbytes == 3 * sum(x.nbytes for x in inversion.features.q.values())
