@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from styleid_ray.batch.record import identity, make_plan
 from styleid_ray.config import JobConfig, digest
 from styleid_ray.engine.checkpoint import Checkpoint, find_checkpoint
 from styleid_ray.errors import ConfigError
-from styleid_ray.imaging.fit import check_crop_size
-from styleid_ray.planning import Plan
+from styleid_ray.imaging.fit import check_crop_size, working_size
+from styleid_ray.planning import Plan, recut_plan
 from styleid_ray.planning.cost import Cost
 
 
@@ -32,14 +32,29 @@ class Prepared:
         """Pairs, shards and UNet evaluations."""
         return self.plan.cost(self.config.style_params.resolved())
 
+    @property
+    def latent_side(self) -> int:
+        """Side of the latent of a square picture at the working size."""
+        size, factor = self.config.size, self.checkpoint.factor
+        vae_levels = len(self.checkpoint.config("vae")["block_out_channels"])
+        return working_size(size, size, size, factor)[0] // 2 ** (vae_levels - 1)
+
+    def for_workers(self, workers: int) -> Prepared:
+        """The same pairs, cut into shards for so many actors."""
+        return replace(self, plan=recut_plan(self.plan, self.config.shard_pairs, workers))
+
 
 def prepare(config: JobConfig) -> Prepared:
-    """Checks a job and plans it; raises JobError with what to change."""
+    """Checks a job and plans it; raises JobError with what to change.
+
+    The shards are cut for as many actors as the job asks for, or else for one.
+    """
     checkpoint = find_checkpoint(config.model, config.revision)
     _check_layers(checkpoint.config("unet"), config)
     if config.fit == "crop":
         check_crop_size(config.size, checkpoint.factor)
-    return Prepared(config, checkpoint, make_plan(config, checkpoint))
+    _, workers = config.actors or (1, 1)
+    return Prepared(config, checkpoint, make_plan(config, checkpoint, workers))
 
 
 def _check_layers(unet: dict[str, Any], config: JobConfig) -> None:

@@ -14,6 +14,8 @@ from styleid_ray.config import JobConfig, digest
 from styleid_ray.engine.checkpoint import Checkpoint
 from styleid_ray.errors import OutputError
 from styleid_ray.planning import Plan, build_plan, plan_digest, write_parts
+from styleid_ray.planning.secrets import without_secrets
+from styleid_ray.planning.urls import absolute, local_path, shown
 
 _VERSIONS = ("styleid-ray", "torch", "diffusers", "ray", "pyarrow", "pillow")
 # Options that choose pairs or their encoding; a pair's picture is the same whatever they say.
@@ -21,6 +23,7 @@ _NOT_IN_A_PAIR = (
     "pairing",
     "styles_per_content",
     "seed",
+    "reuse",
     "format",
     "picture_format",
     "quality",
@@ -36,19 +39,31 @@ def identity(config: JobConfig, checkpoint: Checkpoint) -> dict[str, Any]:
     return values
 
 
-def make_plan(config: JobConfig, checkpoint: Checkpoint) -> Plan:
-    """The job's plan; a pair's id depends on its pictures' keys, the parameters and the model."""
+def make_plan(config: JobConfig, checkpoint: Checkpoint, workers: int = 1) -> Plan:
+    """The job's plan; a pair's id depends on its pictures' keys, the parameters and the model.
+
+    `workers` is how many actors will work on its shards at once.
+    """
     of_pairs = {k: v for k, v in identity(config, checkpoint).items() if k not in _NOT_IN_A_PAIR}
-    return build_plan(config, digest(of_pairs))
+    return build_plan(config, digest(of_pairs), config.storage_options, workers)
 
 
 def open_run(output: Output, config: JobConfig, checkpoint: Checkpoint, plan: Plan) -> None:
-    """Begins a run at `output`, or makes sure that the one there is the same.
+    """Begins a run at `output`, or makes sure that the one there is the same."""
+    if find_run(output, config, checkpoint, plan) is None:
+        begin_run(output, config, checkpoint, plan)
 
-    Raises OutputError with what differs. The record is written last, so that a run that has one
-    has its whole plan.
+
+def find_run(
+    output: Output, config: JobConfig, checkpoint: Checkpoint, plan: Plan
+) -> dict[str, Any] | None:
+    """The record of the run at `output`, or None where there is none.
+
+    A run goes on in the shards that it was begun with; only its pairs must be those of `plan`.
+
+    Raises:
+        OutputError: the run there is another one (the message says what differs), or damaged.
     """
-    new = _record(config, checkpoint, plan)
     old = output.record()
     if old is None:
         if output.files("data") or output.files("errors"):
@@ -56,22 +71,31 @@ def open_run(output: Output, config: JobConfig, checkpoint: Checkpoint, plan: Pl
                 f"{output.url} holds shards but no {CONFIG}: it is damaged, or something else's; "
                 "choose another --output"
             )
-        for name, part in write_parts(plan):
-            output.write_table(f"{PLAN}/{name}", part)
-        output.write(CONFIG, yaml.safe_dump(new, sort_keys=False, allow_unicode=True).encode())
-        return
-    differing = _differences(old.get("identity", {}), new["identity"])
+        return None
+    differing = _differences(old.get("identity", {}), identity(config, checkpoint))
     if differing:
         raise OutputError(
             f"{output.url} was made with other options ({'; '.join(differing)}): "
             "use the same ones to resume, or choose another --output"
         )
-    if old.get("plan", {}).get("digest") != new["plan"]["digest"]:
+    if old.get("plan", {}).get("digest") != plan_digest(plan):
         raise OutputError(
-            f"the sources or shards have changed since the run at {output.url} was planned "
+            f"the sources have changed since the run at {output.url} was planned "
             f"({_changed_pictures(output, plan)}): "
             "restore them to resume, or choose another --output"
         )
+    return old
+
+
+def begin_run(output: Output, config: JobConfig, checkpoint: Checkpoint, plan: Plan) -> None:
+    """Stores the plan and the record of a new run, the record last: a run that has one has its
+    whole plan."""
+    for name in output.files(PLAN):  # of a beginning that was cut off, in other shards
+        output.delete(name)
+    for name, part in write_parts(plan):
+        output.write_table(f"{PLAN}/{name}", part)
+    record = _record(config, checkpoint, plan)
+    output.write(CONFIG, yaml.safe_dump(record, sort_keys=False, allow_unicode=True).encode())
 
 
 def _record(config: JobConfig, checkpoint: Checkpoint, plan: Plan) -> dict[str, Any]:
@@ -81,11 +105,27 @@ def _record(config: JobConfig, checkpoint: Checkpoint, plan: Plan) -> dict[str, 
         "identity": values,
         "plan": {"pairs": plan.pairs, "shards": plan.shards, "digest": plan_digest(plan)},
         "model": {"name": checkpoint.name, "revision": checkpoint.revision},
-        "config": config.model_dump(mode="json"),
+        "config": config.model_dump(mode="json") | _locations(config),
         "versions": {name: _version(name) for name in _VERSIONS}
         | {"python": platform.python_version()},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _locations(config: JobConfig) -> dict[str, str]:
+    """Where the sources and the output lie, for another command in another working directory.
+
+    A URL that holds a secret is kept as it may be shown, which nothing can be read from.
+    """
+    said: dict[str, str] = {}
+    for name in ("content", "style", "table", "output"):
+        url = getattr(config, name)
+        if url is None:
+            continue
+        path = local_path(url)
+        public = url if without_secrets(url) == url else shown(url)
+        said[name] = public if path is None else absolute(path)
+    return said
 
 
 def _version(name: str) -> str | None:
@@ -114,9 +154,7 @@ def _changed_pictures(output: Output, plan: Plan) -> str:
             then.update(part.column(role).unique().to_pylist())
         for what, keys in (("new", now - then), ("gone", then - now)):
             if keys:
-                first = ", ".join(sorted(keys)[:3]) + (", …" if len(keys) > 3 else "")
+                first = ", ".join(shown(key)[:100] for key in sorted(keys)[:3])
+                first += ", …" if len(keys) > 3 else ""
                 said.append(f"{len(keys)} {role}{'s' if len(keys) > 1 else ''} {what}: {first}")
-    return (
-        "; ".join(said)
-        or "the pictures are the same, but not the pairs, --shard-contents or --shard-styles"
-    )
+    return "; ".join(said) or "the pictures are the same, but not their pairs"

@@ -3,7 +3,14 @@
 from styleid_ray.planning.cost import Cost, estimate
 from styleid_ray.planning.identity import pair_ids, shard_name
 from styleid_ray.planning.pairing import Pairs, make_pairs
-from styleid_ray.planning.plan import Plan, build_plan, plan_digest, shards_of, write_parts
+from styleid_ray.planning.plan import (
+    Plan,
+    build_plan,
+    plan_digest,
+    recut_plan,
+    shards_of,
+    write_parts,
+)
 from styleid_ray.planning.shards import assign_shards
 from styleid_ray.planning.sources import Source, list_pictures, read_bytes
 from styleid_ray.planning.table import RESERVED
@@ -22,6 +29,7 @@ __all__ = [
     "pair_ids",
     "plan_digest",
     "read_bytes",
+    "recut_plan",
     "shard_name",
     "shards_of",
     "write_parts",

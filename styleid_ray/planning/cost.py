@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from styleid_ray.config import ResolvedParams
@@ -27,6 +28,8 @@ class Cost:
     unet_evaluations: int
     naive_unet_evaluations: int
     """The same pairs made one by one, both pictures inverted anew for each."""
+    floor_unet_evaluations: int
+    """The same pairs with each picture inverted once in the whole plan: no plan costs less."""
 
 
 def estimate(plan_table: pa.Table, params: ResolvedParams) -> Cost:
@@ -41,14 +44,28 @@ def estimate(plan_table: pa.Table, params: ResolvedParams) -> Cost:
     pairs = plan_table.num_rows
     content_inversions = count_distinct(shard, content)
     style_inversions = count_distinct(shard, style) if params.uses_style else 0
+    contents, styles = count_distinct(content), count_distinct(style)
+    pictures = contents + (styles if params.uses_style else 0)
     invert, sample = params.inversion_evaluations, params.sampling_evaluations
     return Cost(
         pairs=pairs,
         shards=count_distinct(shard),
-        contents=count_distinct(content),
-        styles=count_distinct(style),
+        contents=contents,
+        styles=styles,
         content_inversions=content_inversions,
         style_inversions=style_inversions,
         unet_evaluations=(content_inversions + style_inversions) * invert + pairs * sample,
         naive_unet_evaluations=pairs * (invert * (2 if params.uses_style else 1) + sample),
+        floor_unet_evaluations=pictures * invert + pairs * sample,
     )
+
+
+def shard_pictures(plan_table: pa.Table) -> np.ndarray:
+    """Distinct contents, distinct styles and pairs of each shard, int64 [shards, 3]."""
+    shard = codes(plan_table["shard"]).astype(np.int64)
+    counts = []
+    for role in ("content", "style"):
+        picture = codes(plan_table[role])
+        span = int(picture.max()) + 1
+        counts.append(np.bincount(np.unique(shard * span + picture) // span))
+    return np.stack([*counts, np.bincount(shard)], axis=1)

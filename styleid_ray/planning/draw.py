@@ -1,13 +1,17 @@
-"""Random styles for each content, each content for itself."""
+"""Random styles for each content: each content for itself, or in groups that share a few styles."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 _GOLDEN = 0x9E3779B97F4A7C15
+_JUMP = 2862933555777941757
+GROUP_PAIRS = 200
+"""About how many pairs a group of contents makes, where few styles are drawn for each."""
 
 
 def draw_styles(contents: Sequence[str], styles: int, count: int, seed: int) -> np.ndarray:
@@ -31,6 +35,78 @@ def draw_styles(contents: Sequence[str], styles: int, count: int, seed: int) -> 
         drawn[part] = _floyd(state[part], styles, count)
     drawn.sort(axis=1)
     return drawn
+
+
+def draw_shared_styles(
+    contents: Sequence[str], styles: int, count: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw `count` distinct styles for each content, out of a few that its group shares.
+
+    Contents are put into groups by a hash of their key, and each group draws a pool of styles, from
+    which its contents draw theirs. Over the seeds each content's styles are uniform, as those of
+    `draw_styles`; those of two contents of a group are not independent. One content more changes
+    the draws of few others.
+
+    Args:
+        contents: keys of the contents.
+        styles: number of styles to draw from, at least `count`.
+
+    Returns:
+        int32 [contents, count]: style indices, ascending within a content; and
+        int64 [contents]: the group of each content.
+    """
+    size, width = group_shape(styles, count)
+    state = _hashes(contents, seed)
+    groups = _jump(_mix(state), max(1, round(len(contents) / size)))
+    pools = _pools(int(groups.max(initial=0)) + 1, styles, width, seed)
+    drawn = np.take_along_axis(pools[groups], _floyd(state, width, count), axis=1)
+    drawn.sort(axis=1)
+    return drawn, groups
+
+
+def group_shape(styles: int, count: int) -> tuple[float, int]:
+    """Contents of a group on average, and styles of its pool.
+
+    A pool of √`GROUP_PAIRS` styles adds little to what a group costs; a group has so many contents
+    that it seldom makes more than `GROUP_PAIRS` pairs, but never less than make a square of them.
+    """
+    side = math.isqrt(GROUP_PAIRS)
+    full = GROUP_PAIRS / count
+    return max(side, full - math.sqrt(full)), min(styles, max(count, side))
+
+
+def _pools(groups: int, styles: int, width: int, seed: int) -> np.ndarray:
+    """Styles of each group's pool, int32 [groups, width].
+
+    All styles are shuffled and dealt out, then shuffled anew: so pools use every style about
+    equally often. What a shuffle leaves over, being less than a pool, is not dealt.
+    """
+    each = styles // width
+    decks = -(-groups // each)
+    names = [f"deck {deck}" for deck in range(decks)]
+    state = _hashes(names, seed)
+    dealt = np.empty((decks, each * width), np.int32)
+    steps = np.arange(1, styles + 1, dtype=np.uint64) * np.uint64(_GOLDEN)
+    rows = max(1, 2**22 // styles)
+    for start in range(0, decks, rows):
+        part = slice(start, start + rows)
+        order = np.argsort(_mix(state[part, None] + steps), axis=1, kind="stable")
+        dealt[part] = order[:, : each * width]
+    return dealt.reshape(-1, width)[:groups]
+
+
+def _jump(state: np.ndarray, groups: int) -> np.ndarray:
+    """Jump consistent hash (Lamping & Veach 2014): a group for each state, int64. With one group
+    more, only one in `groups` + 1 changes, and to the new one."""
+    state, group = state.copy(), np.zeros(len(state), np.int64)
+    moving = np.arange(len(state))
+    while len(moving):
+        state[moving] = state[moving] * np.uint64(_JUMP) + np.uint64(1)
+        leap = 2.0**31 / ((state[moving] >> np.uint64(33)) + np.uint64(1))
+        target = ((group[moving] + 1) * leap).astype(np.int64)
+        moving, target = moving[target < groups], target[target < groups]
+        group[moving] = target
+    return group
 
 
 def _floyd(state: np.ndarray, styles: int, count: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import stamina
 
 from styleid_ray.errors import RowError
+from styleid_ray.planning.secrets import scrubbed
 from styleid_ray.planning.urls import Options, local_path, open_filesystem, shown
 
 ATTEMPTS = 4
@@ -44,17 +45,22 @@ def read_bytes(url: str, storage_options: Options = None) -> bytes:
     except RowError:
         raise
     except Exception as error:  # each filesystem has its own errors
-        raise RowError("fetch", reason(error)) from error
+        raise RowError("fetch", reason(error, storage_options)) from error
 
 
-def retrying(attempts: int = 2) -> Iterable[stamina.Attempt]:
+def retrying(attempts: int = 2, timeout: float = 60) -> Iterable[stamina.Attempt]:
     """Attempts around a request, for `for attempt in retrying(): with attempt: ...`.
 
     Two are enough while planning: many filesystems try again by themselves, and a wrong endpoint
     should be said soon.
     """
     return stamina.retry_context(
-        on=is_transient, attempts=attempts, timeout=60, wait_initial=0.2, wait_max=5, wait_jitter=1
+        on=is_transient,
+        attempts=attempts,
+        timeout=timeout,
+        wait_initial=0.2,
+        wait_max=5,
+        wait_jitter=1,
     )
 
 
@@ -68,7 +74,7 @@ def is_transient(error: Exception) -> bool:
     return True
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException, storage_options: Options = None) -> str:
     """Why a file cannot be read: one short line without secrets."""
     if isinstance(error, FileNotFoundError):
         return "the file does not exist"
@@ -76,7 +82,8 @@ def reason(error: Exception) -> str:
         return "no permission to read the file"
     if isinstance(error, IsADirectoryError):
         return "it is a folder, not a file"
-    return f"{type(error).__name__}: {shown(str(error))}"[:300]
+    said = scrubbed(shown(str(error)), storage_options)
+    return f"{type(error).__name__}: {said}"[:300]
 
 
 def _read_local(path: str) -> bytes:

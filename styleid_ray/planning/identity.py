@@ -10,6 +10,7 @@ import pyarrow as pa
 
 ID_LENGTH = 32
 """Hexadecimal digits of a pair's id."""
+_CHUNK = 2**20
 
 
 def pair_ids(
@@ -33,7 +34,7 @@ def pair_ids(
     """
     content_keys, content_index = _dictionary(contents)
     style_keys, style_index = _dictionary(styles)
-    return hex_ids(
+    ids = hex_ids(
         pair_digests(
             text_digests(content_keys)[content_index],
             text_digests(style_keys)[style_index],
@@ -43,6 +44,7 @@ def pair_ids(
             fingerprint,
         )
     )
+    return ids.astype(str).tolist()
 
 
 def pair_digests(
@@ -78,23 +80,44 @@ def text_digests(texts: Sequence[str]) -> np.ndarray:
     return np.frombuffer(data, "V16")
 
 
-def hex_ids(digests: bytes) -> list[str]:
-    """Digests of 16 bytes one after the other, as ids of 32 hexadecimal digits."""
-    text = digests.hex()
-    return [text[i : i + ID_LENGTH] for i in range(0, len(text), ID_LENGTH)]
+def hex_ids(digests: bytes) -> np.ndarray:
+    """Digests of 16 bytes one after the other, as ids: array [P] of 32 ASCII digits each."""
+    return np.frombuffer(digests.hex().encode(), f"S{ID_LENGTH}")
 
 
-def hex_array(digests: bytes) -> pa.Array:
-    """Digests of 16 bytes one after the other, as an Arrow string array [P] (P < 2**26)."""
-    text = digests.hex().encode()
-    offsets = np.arange(0, len(text) + 1, ID_LENGTH, dtype=np.int32)
-    return pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(text))
+def id_column(ids: np.ndarray) -> pa.ChunkedArray:
+    """Ids [P] of 32 ASCII digits each, as an Arrow column of strings."""
+    chunks = [_strings(ids[i : i + _CHUNK]) for i in range(0, len(ids), _CHUNK)]
+    return pa.chunked_array(chunks, pa.string())
 
 
-def shard_name(pair_ids: Sequence[str]) -> str:
+def id_array(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """A column of ids as an array [P] of 32 ASCII digits each, which numpy compares and sorts."""
+    return np.array(column.cast(pa.binary()).to_numpy(zero_copy_only=False), f"S{ID_LENGTH}")
+
+
+def ids_digest(ids: np.ndarray) -> str:
+    """Hash of a set of ids in whatever order: 32 hexadecimal digits.
+
+    The sum of the ids, which are hashes themselves, in each half modulo 2^64.
+    """
+    sums = np.zeros(2, "<u8")
+    for i in range(0, len(ids), _CHUNK):
+        halves = np.frombuffer(bytes.fromhex(ids[i : i + _CHUNK].tobytes().decode()), "<u8")
+        sums += halves.reshape(-1, 2).sum(axis=0, dtype="<u8")
+    return sums.tobytes().hex()
+
+
+def shard_name(ids: np.ndarray) -> str:
     """The name of the shard that holds these pairs, in whatever order: shard- and 16 digits."""
-    text = "\n".join(sorted(pair_ids)).encode()
+    text = b"\n".join(sorted(ids.tolist()))
     return "shard-" + hashlib.blake2b(text, digest_size=8).hexdigest()
+
+
+def _strings(ids: np.ndarray) -> pa.Array:
+    offsets = np.arange(0, ID_LENGTH * len(ids) + 1, ID_LENGTH, dtype=np.int32)
+    buffers = pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(ids))
+    return pa.StringArray.from_buffers(len(ids), *buffers)
 
 
 def _digests(record: np.ndarray) -> Iterable[bytes]:

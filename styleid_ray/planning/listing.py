@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
+from fsspec.asyn import sync
 from fsspec.utils import glob_translate
 
 from styleid_ray.errors import SourceError
 from styleid_ray.planning.fetch import retrying
 from styleid_ray.planning.urls import shown
 
+_PAGE = 1000
 _MAGIC = re.compile(r"[*?\[]")
 
 
@@ -56,14 +58,42 @@ def walk_disk(root: str, what: str) -> Iterator[str]:
 
 def walk_store(filesystem: Any, folder: str) -> list[str]:
     """Keys of all files below a folder of an fsspec filesystem, in no particular order."""
+    prefix = folder.rstrip("/") + "/" if folder.strip("/") else folder
+    keys: list[str] = []
     for attempt in retrying():
         with attempt:
             filesystem.invalidate_cache()
-            paths: list[str] = filesystem.find(folder)
+            found = (path.removeprefix(prefix) for path in _paths(filesystem, folder))
+            keys = [
+                k for k in found if not k.endswith("/") and not any(map(is_hidden, k.split("/")))
+            ]
     filesystem.invalidate_cache()  # the cache of a large listing would stay for the whole run
-    prefix = folder.rstrip("/") + "/" if folder.strip("/") else folder
-    keys = (path.removeprefix(prefix) for path in paths)
-    return [k for k in keys if not k.endswith("/") and not any(map(is_hidden, k.split("/")))]
+    return keys
+
+
+def _paths(filesystem: Any, folder: str) -> Iterator[str]:
+    """Paths of all files below a folder, page by page in S3: `find` would hold a description of
+    every file, ten times its name, until the last is there."""
+    if not hasattr(filesystem, "_iterdir"):
+        yield from filesystem.find(folder)
+        return
+    bucket, prefix, _ = filesystem.split_path(folder)
+    below = f"{prefix.rstrip('/')}/" if prefix else ""
+    files = filesystem._iterdir(bucket, delimiter="", prefix=below)
+    while True:
+        page: list[str] = sync(filesystem.loop, _page, files)  # pyright: ignore
+        if not page:
+            return
+        yield from page
+
+
+async def _page(files: AsyncIterator[dict[str, Any]]) -> list[str]:
+    page: list[str] = []
+    async for file in files:
+        page.append(file["name"])
+        if len(page) == _PAGE:
+            break
+    return page
 
 
 def is_hidden(name: str) -> bool:

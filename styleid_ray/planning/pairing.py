@@ -10,9 +10,10 @@ import pyarrow as pa
 from styleid_ray.config import SourceOptions
 from styleid_ray.errors import SourceError
 from styleid_ray.planning.columns import key_column
-from styleid_ray.planning.draw import draw_styles
+from styleid_ray.planning.draw import draw_shared_styles, draw_styles
+from styleid_ray.planning.secrets import FullURLs, without_secrets
 from styleid_ray.planning.sources import Source, list_pictures
-from styleid_ray.planning.table import read_table
+from styleid_ray.planning.table import check_unique, read_table
 from styleid_ray.planning.table_sources import resolve
 from styleid_ray.planning.urls import Options
 
@@ -26,6 +27,9 @@ class Pairs:
     table: pa.Table
     """Columns content, style (dictionaries over the sources' keys), k (int32), gamma and
     temperature (float64, null for the job's own), then the columns passed through."""
+    groups: np.ndarray | None = None
+    """The group of each content (int64, in the order of `contents.keys`) where the pairing made
+    groups: pairs of different groups had better be in different shards."""
 
 
 def make_pairs(config: SourceOptions, storage_options: Options = None) -> Pairs:
@@ -38,7 +42,7 @@ def make_pairs(config: SourceOptions, storage_options: Options = None) -> Pairs:
         return _from_table(config, storage_options)
     contents = list_pictures(config.content or "", "content", storage_options)
     styles = list_pictures(config.style or "", "style", storage_options)
-    c, s = _INDICES[config.pairing](contents.keys, styles.keys, config)
+    c, s, groups = _INDICES[config.pairing](contents.keys, styles.keys, config)
     own = pa.nulls(len(c), pa.float64())
     table = pa.table(
         {
@@ -49,16 +53,16 @@ def make_pairs(config: SourceOptions, storage_options: Options = None) -> Pairs:
             "temperature": own,
         }
     )
-    return Pairs(contents, styles, table)
+    return Pairs(contents, styles, table, groups)
 
 
 Keys = tuple[str, ...]
-Indices = tuple[np.ndarray, np.ndarray]
+Indices = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
 
 def _cross(contents: Keys, styles: Keys, config: SourceOptions) -> Indices:
     c = np.repeat(np.arange(len(contents), dtype=np.int32), len(styles))
-    return c, np.tile(np.arange(len(styles), dtype=np.int32), len(contents))
+    return c, np.tile(np.arange(len(styles), dtype=np.int32), len(contents)), None
 
 
 def _zip(contents: Keys, styles: Keys, config: SourceOptions) -> Indices:
@@ -69,7 +73,7 @@ def _zip(contents: Keys, styles: Keys, config: SourceOptions) -> Indices:
             "random or table"
         )
     both = np.arange(len(contents), dtype=np.int32)
-    return both, both
+    return both, both, None
 
 
 def _random(contents: Keys, styles: Keys, config: SourceOptions) -> Indices:
@@ -79,8 +83,12 @@ def _random(contents: Keys, styles: Keys, config: SourceOptions) -> Indices:
             f"--styles-per-content {count} is more than the {len(styles)} pictures of --style; "
             f"ask for at most {len(styles)}"
         )
-    drawn = draw_styles(contents, len(styles), count, config.seed)
-    return np.repeat(np.arange(len(contents), dtype=np.int32), count), drawn.reshape(-1)
+    c, groups = np.repeat(np.arange(len(contents), dtype=np.int32), count), None
+    if config.reuse:
+        drawn, groups = draw_shared_styles(contents, len(styles), count, config.seed)
+    else:
+        drawn = draw_styles(contents, len(styles), count, config.seed)
+    return c, drawn.reshape(-1), groups
 
 
 _INDICES = {"cross": _cross, "zip": _zip, "random": _random}
@@ -91,11 +99,15 @@ def _from_table(config: SourceOptions, storage_options: Options) -> Pairs:
     rows = read_table(config.table, storage_options)
     sources: list[Source] = []
     for what, root in (("content", config.content), ("style", config.style)):
-        keys = rows[what].combine_chunks().dictionary.to_pylist()
-        sources.append(resolve(keys, what, root, config.table, storage_options))
-        ranks = np.empty(len(keys), np.int32)
-        ranks[sorted(range(len(keys)), key=keys.__getitem__)] = np.arange(len(keys))
+        urls = rows[what].combine_chunks().dictionary.to_pylist()
+        full = FullURLs.of(urls)
+        keys = urls if full is None else [without_secrets(url) for url in urls]
+        sources.append(resolve(keys, what, root, config.table, storage_options, full))
+        rank = {key: i for i, key in enumerate(sources[-1].keys)}
+        ranks = np.fromiter((rank[key] for key in keys), np.int32, len(keys))
         index = ranks[rows[what].combine_chunks().indices.to_numpy()]
         i = rows.schema.get_field_index(what)
         rows = rows.set_column(i, what, key_column(index, sources[-1].keys))
+    if any(source.full_urls for source in sources):
+        check_unique(rows, config.table)  # two signatures of one picture are one picture
     return Pairs(sources[0], sources[1], rows)

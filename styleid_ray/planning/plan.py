@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -14,14 +14,16 @@ from styleid_ray.planning.columns import codes, key_column, plain
 from styleid_ray.planning.cost import Cost, estimate
 from styleid_ray.planning.identity import (
     ID_LENGTH,
-    hex_array,
     hex_ids,
+    id_array,
+    id_column,
+    ids_digest,
     pair_digests,
     shard_name,
     text_digests,
 )
 from styleid_ray.planning.pairing import Pairs, make_pairs
-from styleid_ray.planning.shards import assign_shards
+from styleid_ray.planning.shards import assign_shards, pairs_a_shard
 from styleid_ray.planning.sources import Source
 from styleid_ray.planning.urls import Options
 
@@ -37,6 +39,8 @@ class Plan:
     from a table of pairs. Content, style and shard are Arrow dictionaries of strings."""
     contents: Source
     styles: Source
+    groups: np.ndarray | None = None
+    """The group of each content, as in `Pairs`."""
 
     @property
     def pairs(self) -> int:
@@ -53,40 +57,34 @@ class Plan:
         return estimate(self.table, params)
 
 
-def build_plan(config: JobConfig, fingerprint: str, storage_options: Options = None) -> Plan:
-    """Plan a job: list, pair, shard, name. The same inputs always give the same plan.
+def build_plan(
+    config: JobConfig, fingerprint: str, storage_options: Options = None, workers: int = 1
+) -> Plan:
+    """Plan a job: list, pair, name, cut into shards. The same inputs always give the same plan.
 
     Args:
         config: sources, pairing and shard bounds.
         fingerprint: of everything that decides a result besides its pair.
         storage_options: what the sources' filesystem is opened with.
+        workers: how many will work on the shards at once.
 
     Raises:
         SourceError: a source or the table is missing, empty or inconsistent.
     """
     pairs = make_pairs(config, storage_options)
-    content, style = codes(pairs.table["content"]), codes(pairs.table["style"])
-    shards = assign_shards(content, style, config.shard_contents, config.shard_styles)
-    order = np.argsort(shards, kind="stable")
-    table, shards = pairs.table.take(pa.array(order)), shards[order]
-    digests = _digests(pairs, table, fingerprint)
-    columns = {
-        "pair_id": pa.chunked_array([hex_array(chunk) for chunk in digests], pa.string()),
-        "content": table["content"],
-        "style": table["style"],
-        "k": table["k"],
-        "shard": pa.chunked_array([key_column(shards, _names(digests, shards))]),
-    }
-    rest = {name: table[name] for name in table.column_names if name not in columns}
-    return Plan(pa.table({**columns, **rest}), pairs.contents, pairs.styles)
+    return _cut(pairs, _ids(pairs, fingerprint), config.shard_pairs, workers)
+
+
+def recut_plan(plan: Plan, shard_pairs: int, workers: int) -> Plan:
+    """The same pairs in shards for so many workers."""
+    table = plan.table.drop_columns(["pair_id", "shard"])
+    pairs = Pairs(plan.contents, plan.styles, table, plan.groups)
+    return _cut(pairs, id_array(plan.table["pair_id"]), shard_pairs, workers)
 
 
 def plan_digest(plan: Plan) -> str:
-    """Hash of a plan's pairs and shards in their order: 16 hexadecimal digits."""
-    digest = hashlib.blake2b(_starts(plan.table["shard"]).astype("<i8").tobytes(), digest_size=8)
-    for chunk in plan.table["pair_id"].chunks:
-        digest.update(_id_array(chunk).tobytes())
-    return digest.hexdigest()
+    """Hash of a plan's pairs, however they are cut into shards: 32 hexadecimal digits."""
+    return ids_digest(id_array(plan.table["pair_id"]))
 
 
 def write_parts(plan: Plan, rows_per_part: int = 65536) -> Iterator[tuple[str, pa.Table]]:
@@ -135,47 +133,56 @@ def shards_of(
             yield shard["shard"][0].as_py(), shard
             continue
         shard = shard.filter(pa.array(remaining))
-        name = shard_name(shard["pair_id"].to_pylist())
+        name = shard_name(id_array(shard["pair_id"]))
         column = pa.array([name] * shard.num_rows, pa.string())
         yield name, shard.set_column(shard.schema.get_field_index("shard"), "shard", column)
 
 
-def _digests(pairs: Pairs, table: pa.Table, fingerprint: str) -> list[bytes]:
-    """Digests of the pairs, in chunks of `_CHUNK` pairs."""
+def _cut(pairs: Pairs, ids: np.ndarray, shard_pairs: int, workers: int) -> Plan:
+    """The plan of pairs whose ids [P] are known."""
+    content, style = codes(pairs.table["content"]), codes(pairs.table["style"])
+    groups = None if pairs.groups is None else pairs.groups[content]
+    most = pairs_a_shard(len(ids), shard_pairs, workers)
+    shards = assign_shards(content, style, most, groups)
+    order = np.argsort(shards, kind="stable")
+    table, ids, shards = pairs.table.take(pa.array(order)), ids[order], shards[order]
+    columns = {
+        "pair_id": id_column(ids),
+        "content": table["content"],
+        "style": table["style"],
+        "k": table["k"],
+        "shard": pa.chunked_array([key_column(shards, _names(ids, shards))]),
+    }
+    rest = {name: table[name] for name in table.column_names if name not in columns}
+    return Plan(pa.table({**columns, **rest}), pairs.contents, pairs.styles, pairs.groups)
+
+
+def _ids(pairs: Pairs, fingerprint: str) -> np.ndarray:
+    """Ids [P] of the pairs."""
     contents, styles = text_digests(pairs.contents.keys), text_digests(pairs.styles.keys)
+    table = pairs.table
     content, style = codes(table["content"]), codes(table["style"])
     k = table["k"].to_numpy()
     own = [
         None if table[name].null_count == table.num_rows else table[name].to_numpy()
         for name in ("gamma", "temperature")
     ]
-    digests: list[bytes] = []
+    ids = np.empty(table.num_rows, f"S{ID_LENGTH}")
     for i in range(0, table.num_rows, _CHUNK):
         p = slice(i, i + _CHUNK)
         gamma, temperature = (None if column is None else column[p] for column in own)
-        digests.append(
+        ids[p] = hex_ids(
             pair_digests(
                 contents[content[p]], styles[style[p]], k[p], gamma, temperature, fingerprint
             )
         )
-    return digests
+    return ids
 
 
-def _names(digests: list[bytes], shards: np.ndarray) -> list[str]:
-    """The names of shards 0, 1, 2 ..., from their pairs' digests in shard order."""
-    names: list[str] = []
-    ids: list[str] = []
-    position = 0
-    ends = np.append(np.flatnonzero(np.diff(shards)) + 1, len(shards))
-    done = 0
-    for chunk in digests:
-        ids = ids[position - done :] + hex_ids(chunk)
-        done = position
-        upto = np.searchsorted(ends, done + len(ids), side="right")
-        for end in ends[len(names) : upto].tolist():
-            names.append(shard_name(ids[position - done : end - done]))
-            position = end
-    return names
+def _names(ids: np.ndarray, shards: np.ndarray) -> list[str]:
+    """The names of shards 0, 1, 2 ..., from their pairs' ids in shard order."""
+    bounds = [0, *(np.flatnonzero(np.diff(shards)) + 1).tolist(), len(shards)]
+    return [shard_name(ids[start:end]) for start, end in pairwise(bounds)]
 
 
 def _starts(shard: pa.ChunkedArray) -> np.ndarray:
@@ -189,12 +196,7 @@ def _left(pair_id: pa.ChunkedArray, done: Collection[str] | np.ndarray) -> np.nd
         return np.array([i not in done for i in pair_id.to_pylist()], bool)
     if not len(done):
         return np.ones(len(pair_id), bool)
-    ids = _id_array(pair_id)
+    ids = id_array(pair_id)
     finished = done.astype(ids.dtype)
     place = np.minimum(np.searchsorted(finished, ids), len(finished) - 1)
     return finished[place] != ids
-
-
-def _id_array(pair_id: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    """Ids [P] as fixed-width bytes, which numpy compares and sorts as they are."""
-    return np.array(pair_id.cast(pa.binary()).to_numpy(zero_copy_only=False), f"S{ID_LENGTH}")

@@ -1,128 +1,199 @@
 """From pairs to shards: bounded groups of pairs that share the inversions of their pictures.
 
 A shard inverts each of its pictures once, so the fewer times a picture turns up in different
-shards, the less a plan costs. Three ways of cutting are tried, each linear in the pairs, and the
-one with the fewest inversions is taken: tiles of the content x style grid, which is the best there
-is for `cross`, and a walk along the contents or along the styles, for sparse sets.
+shards, the less a plan costs. Three ways of cutting are tried, and the one with the fewest
+inversions is taken: tiles of the content x style grid, which is the best there is for `cross`,
+and a walk along the contents or along the styles, for sparse sets. `docs/planning.md` has the
+reasons and the figures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain
+from functools import lru_cache
 
 import numpy as np
 
 from styleid_ray.planning.columns import count_distinct
 
+MOST_PICTURES = 256
+"""Most pictures (contents and styles together) of a shard: 200 MB decoded at 512 x 512."""
+
+
+def pairs_a_shard(pairs: int, shard_pairs: int, workers: int) -> int:
+    """Most pairs of a shard: `shard_pairs`, or fewer where several workers would go idle.
+
+    Each of several workers should get two shards at least, so that none waits long at the end.
+    """
+    if workers < 2:
+        return shard_pairs
+    return max(1, min(shard_pairs, -(-pairs // (2 * workers))))
+
 
 def assign_shards(
-    content_index: np.ndarray, style_index: np.ndarray, max_contents: int, max_styles: int
+    content_index: np.ndarray,
+    style_index: np.ndarray,
+    most: int,
+    groups: np.ndarray | None = None,
 ) -> np.ndarray:
     """Say which shard each pair belongs to.
 
-    No shard has more than `max_contents` distinct contents, `max_styles` distinct styles, or
-    max_contents x max_styles pairs. Shards that follow one another share contents or styles
-    where they can (serpentine order), so that one who works through them in order may keep
-    what was inverted last. Deterministic.
+    No shard has more than `most` pairs, or more than `MOST_PICTURES` distinct pictures. Shards
+    that follow one another share contents or styles where they can (serpentine order).
+    Deterministic.
 
     Args:
         content_index, style_index: of each pair, non-negative integers [P].
-        max_contents, max_styles: bounds of a shard, at least 1.
+        most: most pairs of a shard, at least 1.
+        groups: of each pair, non-negative integers [P]: pairs of different groups share nothing,
+            and no shard is made of two groups. None: one group.
 
     Returns:
         Shard numbers [P], int64, from 0 without gaps.
     """
-    if max_contents < 1 or max_styles < 1:
-        raise ValueError("a shard holds at least one content and one style")
+    if most < 1:
+        raise ValueError("a shard holds at least one pair")
     if not len(content_index):
         return np.zeros(0, np.int64)
-    contents, styles = _ranks(content_index), _ranks(style_index)
-    bounds = (max_contents, max_styles)
-    tiles = _tiles(contents, styles, *bounds)
-    if _is_grid(contents, styles):
+    if groups is None:
+        grouped = np.zeros(len(content_index), np.int64)
+    else:
+        grouped = np.asarray(groups, np.int64)
+    contents, content_counts = _ranks(content_index, grouped)
+    styles, style_counts = _ranks(style_index, grouped)
+    counts = np.stack([content_counts, style_counts, np.bincount(grouped)], 1)
+    tiles = _tiles(contents, styles, grouped, counts, most)
+    if groups is None and _is_grid(contents, styles):
         return tiles
-    walks = _walk(contents, styles, *bounds), _walk(styles, contents, *reversed(bounds))
-    return min(tiles, *walks, key=lambda shards: _inversions(shards, contents, styles))
+    shards = _cut(np.lexsort((styles, contents, tiles)), tiles, contents, styles, most)
+    if groups is not None:
+        return shards
+    walks = (
+        _cut(_walk(outer, inner), grouped, contents, styles, most)
+        for outer, inner in ((contents, styles), (styles, contents))
+    )
+    return min(shards, *walks, key=lambda found: _cost(found, contents, styles))
 
 
-def _ranks(index: np.ndarray) -> np.ndarray:
-    """The index with unused numbers left out."""
-    index = np.asarray(index)
-    used = np.bincount(index) > 0
-    return (np.cumsum(used) - 1)[index]
+def _ranks(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each value's rank among the distinct ones of its group, and how many those are, by group."""
+    span = int(values.max()) + 1
+    found, place = np.unique(groups * span + values, return_inverse=True)
+    counts = np.bincount(found // span)
+    return place - (np.cumsum(counts) - counts)[groups], counts
 
 
 def _is_grid(contents: np.ndarray, styles: np.ndarray) -> bool:
     """Whether every content meets every style exactly once."""
-    cells = (int(contents.max()) + 1) * (int(styles.max()) + 1)
+    width = int(styles.max()) + 1
+    cells = (int(contents.max()) + 1) * width
     if len(contents) != cells:
         return False
     met = np.zeros(cells, bool)
-    met[contents * (int(styles.max()) + 1) + styles] = True
+    met[contents * width + styles] = True
     return bool(met.all())
 
 
 def _tiles(
-    contents: np.ndarray, styles: np.ndarray, max_contents: int, max_styles: int
+    contents: np.ndarray, styles: np.ndarray, groups: np.ndarray, counts: np.ndarray, most: int
 ) -> np.ndarray:
-    """Balanced tiles of the grid, row after row of tiles, every other row backwards."""
-    rows, _ = _blocks(contents, max_contents)
-    columns, width = _blocks(styles, max_styles)
-    tile = rows * width + np.where(rows % 2 == 0, columns, width - 1 - columns)
-    order = np.argsort(tile, kind="stable")
-    grouped = tile[order]
-    place = np.arange(len(tile))
-    first = np.r_[True, grouped[1:] != grouped[:-1]]
-    # A pair may be there several times (k): a tile with too many is cut in pieces.
-    within = place - np.maximum.accumulate(np.where(first, place, 0))
-    starts = first | (within % (max_contents * max_styles) == 0)
-    return _in_place(np.cumsum(starts) - 1, order)
+    """Tile numbers [P]: balanced tiles of each group's grid, row after row of tiles, every other
+    row backwards. `counts` [groups, 3] has each group's contents, styles and pairs."""
+    shapes = np.array(
+        [tile_grid(*count, most) if count[2] else (1, 1) for count in counts.tolist()]
+    )
+    rows, columns = shapes[groups].T
+    content_count, style_count, _ = counts[groups].T
+    row = contents * rows // content_count
+    column = styles * columns // style_count
+    tiles = shapes.prod(1)
+    number = (np.cumsum(tiles) - tiles)[groups] + row * columns
+    number += np.where(row % 2 == 0, column, columns - 1 - column)
+    return _without_gaps(number)
 
 
-def _blocks(ranks: np.ndarray, most: int) -> tuple[np.ndarray, int]:
-    """Blocks of at most `most` neighbours, as equal as can be: 6 by at most 4 are 3 and 3."""
-    count = int(ranks.max()) + 1
-    blocks = -(-count // most)
-    return ranks * blocks // count, blocks
+@lru_cache(maxsize=4096)
+def tile_grid(contents: int, styles: int, pairs: int, most: int) -> tuple[int, int]:
+    """Into how many rows and columns of tiles to cut a grid, for the fewest inversions.
+
+    In the full grid, R rows and Q columns cost C·Q + S·R inversions, with tiles of at most
+    c = ⌈C/R⌉ contents and s = ⌈S/Q⌉ styles where c·s ≤ `most` and c + s ≤ `MOST_PICTURES`. Where
+    only a share d of the cells are pairs, as if drawn at random, a tile of c × s meets
+    c·(1 − (1−d)^s) of its contents and s·(1 − (1−d)^c) of its styles, and holds d·c·s pairs, give
+    or take: room is left for two standard deviations, or for a pair in each cell if that is less.
+    Of equal costs, the grid whose tiles have the shorter smaller side is taken (the engine keeps
+    that side's features), then the one with fewer contents a tile.
+    """
+    rows = np.arange(1, contents + 1)
+    c = np.unique(-(-contents // rows))
+    density = pairs / (contents * styles)
+    empty = 1 - min(1.0, density)
+
+    def fits(s: np.ndarray) -> np.ndarray:
+        cells = c * s.astype(float)
+        spread = cells * (1 - empty) * empty * (1 - cells / (contents * styles))
+        pictures = c * (1 - empty**s) + s * (1 - empty**c)
+        few = (density * cells + 2 * np.sqrt(spread) <= most) | (max(1, density) * cells <= most)
+        return few & (pictures <= MOST_PICTURES)
+
+    low, high = np.ones_like(c), np.full_like(c, styles)
+    possible = fits(low) | (c == 1)
+    low = np.where(fits(high), high, low)
+    while (low < high).any():
+        middle = (low + high + 1) // 2
+        good = fits(middle)
+        low, high = np.where(good, middle, low), np.where(good, high, middle - 1)
+        high = np.maximum(low, high)
+    c, s = c[possible], low[possible]
+    rows, columns = -(-contents // c), -(-styles // s)
+    inversions = contents * columns * (1 - empty ** (styles / columns))
+    inversions += styles * rows * (1 - empty ** (contents / rows))
+    best = np.lexsort((c, np.minimum(c, s), inversions))[0]
+    return int(rows[best]), int(columns[best])
 
 
-def _walk(outer: np.ndarray, inner: np.ndarray, max_outer: int, max_inner: int) -> np.ndarray:
-    """Along the outer pictures, and there and back along the inner ones; cut at the bounds."""
-    back_and_forth = np.where(outer % 2 == 0, inner, -inner)
-    order = np.lexsort((back_and_forth, outer))
-    return _in_place(_cuts(outer[order], inner[order], max_outer, max_inner), order)
+def _walk(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """Pairs in the order along the outer pictures, and there and back along the inner ones."""
+    return np.lexsort((np.where(outer % 2 == 0, inner, -inner), outer))
 
 
-def _cuts(outer: np.ndarray, inner: np.ndarray, max_outer: int, max_inner: int) -> np.ndarray:
-    most = max_outer * max_inner
-    starts = np.zeros(len(outer), bool)
-    found: list[int] = []
-    seen: set[int] = set()
-    start, outers, last = 0, 0, -1
-    for i, (o, n) in enumerate(_rows(outer, inner)):
-        if o != last:
-            last = o
-            outers += 1
-        seen.add(n)
-        if len(seen) > max_inner or outers > max_outer or i - start >= most:
-            found.append(i)
-            start, outers, seen = i, 1, {n}
-    starts[found] = True
-    return np.cumsum(starts)
-
-
-def _rows(a: np.ndarray, b: np.ndarray, step: int = 2**18) -> Iterator[tuple[int, int]]:
-    # Not all at once: Python's integers take eight times the memory of the arrays.
-    pieces = (slice(i, i + step) for i in range(0, len(a), step))
-    return chain.from_iterable(zip(a[p].tolist(), b[p].tolist(), strict=True) for p in pieces)
-
-
-def _in_place(sorted_shards: np.ndarray, order: np.ndarray) -> np.ndarray:
+def _cut(
+    order: np.ndarray, parts: np.ndarray, contents: np.ndarray, styles: np.ndarray, most: int
+) -> np.ndarray:
+    """Shard numbers [P] of pairs that are gone through in this order: a new shard begins with
+    each part, and where a bound is met. Pieces of a part are about equal."""
+    part = parts[order]
+    starts = np.r_[True, part[1:] != part[:-1]]
+    begin = np.flatnonzero(starts)
+    end = np.r_[begin[1:], len(part)]
+    surely = min(most, MOST_PICTURES // 2)
+    large = end - begin > surely
+    for at, stop in zip(begin[large].tolist(), end[large].tolist(), strict=True):
+        while at < stop:
+            starts[at] = True
+            size = -(-(stop - at) // -(-(stop - at) // most))
+            if size > surely:
+                some = order[at : at + size]
+                size = _fitting(contents[some], styles[some])
+            at += size
     shards = np.empty(len(order), np.int64)
-    shards[order] = sorted_shards
+    shards[order] = np.cumsum(starts) - 1
     return shards
 
 
-def _inversions(shards: np.ndarray, contents: np.ndarray, styles: np.ndarray) -> int:
-    return count_distinct(shards, contents) + count_distinct(shards, styles)
+def _fitting(contents: np.ndarray, styles: np.ndarray) -> int:
+    """How many of these pairs, from the first on, stay within `MOST_PICTURES`."""
+    new = np.zeros(len(contents), np.int64)
+    for pictures in (contents, styles):
+        new[np.unique(pictures, return_index=True)[1]] += 1
+    return int(np.searchsorted(np.cumsum(new), MOST_PICTURES, side="right"))
+
+
+def _without_gaps(numbers: np.ndarray) -> np.ndarray:
+    """The same numbers in the same order, those that do not occur left out."""
+    return (np.cumsum(np.bincount(numbers) > 0) - 1)[numbers]
+
+
+def _cost(shards: np.ndarray, contents: np.ndarray, styles: np.ndarray) -> tuple[int, int]:
+    """Inversions, and shards: of equally many inversions, fewer shards are better."""
+    inversions = count_distinct(shards, contents) + count_distinct(shards, styles)
+    return inversions, int(shards.max())

@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from fsspec.registry import known_implementations
 from PIL import Image
 
 from styleid_ray.errors import SourceError
 from styleid_ray.planning import listing
 from styleid_ray.planning.fetch import read_bytes, reason, retrying
+from styleid_ray.planning.secrets import FullURLs, without_secrets
 from styleid_ray.planning.urls import (
     Options,
     absolute,
+    cannot_open,
     extension,
     is_absolute,
     join,
@@ -43,10 +44,16 @@ class Source:
     """Sorted paths relative to `root`, with '/' between folders; or URLs and absolute paths."""
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """What the filesystem is opened with; may hold secrets."""
+    full_urls: FullURLs | None = field(default=None, repr=False, compare=False)
+    """Where keys lie whose URLs hold secrets."""
 
     def url(self, key: str) -> str:
-        """The location of a key; a key that is a URL or an absolute path is its own location."""
-        return join(self.root, key)
+        """The location of a key; a key that is a URL or an absolute path is its own location.
+        It may hold secrets."""
+        location = join(self.root, key)
+        if self.full_urls is None:
+            return location
+        return self.full_urls.get(without_secrets(location)) or location
 
 
 def list_pictures(url: str, what: str, storage_options: Options = None) -> Source:
@@ -70,7 +77,16 @@ def list_pictures(url: str, what: str, storage_options: Options = None) -> Sourc
         # 'zip://a::/b.zip' is short for 'zip://a::file:///b.zip'.
         root, found = _find_in_store(url.replace("::/", "::file:///"), what, storage_options)
     keys = _pictures(found, url, what, root)
-    return Source(root, keys, dict(storage_options or {}))
+    options = dict(storage_options or {})
+    if not url.lower().startswith(("http://", "https://")):
+        return Source(root, keys, options)
+    # A presigned URL is known by its key without the signature, which is kept apart.
+    named = {_key(root, key): join(root, key) for key in keys}
+    return Source(root, tuple(sorted(named)), options, FullURLs.of(named.values()))
+
+
+def _key(root: str, key: str) -> str:
+    return without_secrets(join(root, key)).removeprefix(without_secrets(root))
 
 
 @cache
@@ -98,8 +114,8 @@ def _find_on_disk(path: str, what: str) -> tuple[str, Iterable[str]]:
 def _find_in_store(url: str, what: str, options: Options) -> tuple[str, Iterable[str]]:
     try:
         filesystem, path = open_filesystem(url, options)
-    except (ImportError, ValueError) as error:
-        raise _no_protocol(url, what, error) from error
+    except Exception as error:  # each filesystem has its own errors
+        raise SourceError(f"--{what}: {cannot_open(url, error)}") from error
     inner, chained = split_chain(url)
     try:
         kind = _kind(filesystem, path)
@@ -119,13 +135,14 @@ def _find_in_store(url: str, what: str, options: Options) -> tuple[str, Iterable
         raise
     except Exception as error:  # each filesystem has its own errors
         raise SourceError(
-            f"--{what}: cannot list {shown(url)}: {reason(error)}; check the address, the "
+            f"--{what}: cannot list {shown(url)}: {reason(error, options)}; check the address, the "
             "credentials and the endpoint"
         ) from error
 
 
 def _split_name(url: str) -> tuple[str, str]:
-    cut = url.rindex("/") + 1
+    path = url.partition("?")[0] if url.lower().startswith(("http://", "https://")) else url
+    cut = path.rindex("/") + 1
     return url[:cut], url[cut:]
 
 
@@ -173,15 +190,4 @@ def _safe(key: str, what: str, root: str) -> str:
 def _missing(url: str, what: str) -> SourceError:
     return SourceError(
         f"--{what}: {shown(url)} does not exist; name a folder, a file or a glob pattern"
-    )
-
-
-def _no_protocol(url: str, what: str, error: Exception) -> SourceError:
-    protocol = url.split("://", 1)[0]
-    if isinstance(error, ImportError):
-        hint = known_implementations.get(protocol, {}).get("err") or str(error)
-        return SourceError(f"--{what}: {protocol}:// needs a package that is missing: {hint}")
-    return SourceError(
-        f"--{what}: {shown(url)} cannot be opened ({shown(str(error))}); use a local path, s3://, "
-        "gs://, https:// or another protocol that fsspec knows"
     )

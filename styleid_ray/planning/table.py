@@ -58,8 +58,10 @@ def read_table(url: str, storage_options: Options = None) -> pa.Table:
         row = int(np.argmin(values["k"].to_numpy())) + 1
         raise SourceError(f"--table {shown(url)}: row {row}: k is negative; count from 0")
     rest = {name: table[name] for name in table.column_names if name not in PARAMETERS}
+    for name, column in rest.items():
+        _check_storable(column, name, url)
     checked = pa.table({**values, **rest}).combine_chunks()
-    _check_unique(checked, url)
+    check_unique(checked, url)
     return checked
 
 
@@ -136,6 +138,8 @@ def _typed(table: pa.Table, name: str, url: str) -> pa.ChunkedArray:
         if pa.types.is_string(kind) and not _is_text(column.type):
             raise pa.ArrowInvalid(f"it holds {column.type}, not text")
         column = column.cast(kind)
+        if pa.types.is_string(kind):
+            column.validate(full=True)  # a Parquet file may hold text that is not UTF-8
     except pa.ArrowException as error:
         raise SourceError(
             f"--table {shown(url)}: column {name} must hold "
@@ -165,6 +169,18 @@ def _without_dot(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.replace_substring_regex(column, r"\A(?:\./+)+", "")
 
 
+def _check_storable(column: pa.ChunkedArray, name: str, url: str) -> None:
+    """A column that is passed through must be whole, and of a type that Parquet has."""
+    try:
+        column.validate(full=True)
+        pq.write_table(pa.table({name: column[:0]}), pa.BufferOutputStream())
+    except pa.ArrowException as error:
+        raise SourceError(
+            f"--table {shown(url)}: column {shown(name)} cannot be passed through; drop it: "
+            f"{shown(str(error))[:200]}"
+        ) from error
+
+
 def _check_range(column: pa.ChunkedArray, name: str, url: str) -> None:
     values = column.to_numpy()
     given = np.flatnonzero(pc.is_valid(column).to_numpy())
@@ -182,7 +198,8 @@ def _check_range(column: pa.ChunkedArray, name: str, url: str) -> None:
             ) from error
 
 
-def _check_unique(table: pa.Table, url: str) -> None:
+def check_unique(table: pa.Table, url: str) -> None:
+    """Raises SourceError when a table says a pair more than once."""
     names = list(PARAMETERS)
     rows = table.select(names).append_column("row", pa.array(np.arange(1, table.num_rows + 1)))
     groups = rows.group_by(names).aggregate([("row", "count"), ("row", "min"), ("row", "max")])

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from styleid_ray.errors import SourceError
 from styleid_ray.planning.fetch import reason, retrying
+from styleid_ray.planning.secrets import FullURLs
 from styleid_ray.planning.sources import Source, list_pictures
 from styleid_ray.planning.urls import (
     Options,
@@ -23,27 +24,33 @@ _REQUESTS = 16
 
 
 def resolve(
-    keys: Iterable[str], what: str, root: str | None, table: str, storage_options: Options
+    keys: Iterable[str],
+    what: str,
+    root: str | None,
+    table: str,
+    storage_options: Options,
+    full_urls: FullURLs | None = None,
 ) -> Source:
     """The source of a table's column: its distinct keys, all of which exist.
 
     Args:
-        keys: distinct keys; relative to the root, or URLs and absolute paths.
+        keys: relative to the root, or URLs and absolute paths.
         what: "content" or "style".
         root: the option of that name; without it the table's own folder is the root.
         table: location of the table.
+        full_urls: of those keys whose URLs hold secrets.
 
     Raises:
         SourceError: files do not exist, or a location cannot be listed.
     """
-    keys = sorted(keys)
+    keys = sorted(set(keys))
     known: frozenset[str] = frozenset()
     if root is None or all(map(is_absolute, keys)):
-        source = Source(_folder(table), tuple(keys), dict(storage_options or {}))
+        source = Source(_folder(table), tuple(keys), dict(storage_options or {}), full_urls)
     else:
         listed = list_pictures(root, what, storage_options)
         known = frozenset(listed.keys)
-        source = Source(listed.root, tuple(keys), listed.storage_options)
+        source = Source(listed.root, tuple(keys), listed.storage_options, full_urls)
     missing = _missing(source, [key for key in keys if key not in known], what)
     if missing:
         first = ", ".join(shown(key) for key in missing[:3])
@@ -79,7 +86,8 @@ def _missing(source: Source, keys: list[str], what: str) -> list[str]:
                 missing += job.result()
             except Exception as error:  # each filesystem has its own errors
                 raise SourceError(
-                    f"--{what}: cannot look into {shown(folder)}: {reason(error)}"
+                    f"--{what}: cannot look into {shown(folder)}: "
+                    f"{reason(error, source.storage_options)}"
                 ) from error
     return sorted(missing)
 

@@ -10,12 +10,15 @@ from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.core import url_to_fs
+from fsspec.registry import known_implementations
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 _LOCAL = re.compile(r"(?:file|local)://", re.IGNORECASE)
 _CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.\-]*://)")
 _QUERY = re.compile(r"(://[^\s'\"?]*)\?[^\s'\"]+")
 _USER = re.compile(r"://[^\s/@'\"]+@")
+
+_NO_SERVER = {"file", "local", "memory", "zip", "tar", "libarchive", "dir", "data"}
 
 Options = Mapping[str, Any] | None
 
@@ -56,15 +59,45 @@ def open_filesystem(url: str, options: Options) -> tuple[Any, str]:
         ImportError: the protocol's package is not installed (the message names it).
         ValueError: there is no such protocol.
     """
-    options = dict(options or {})
     inner, chained = split_chain(url)
     if chained:
-        return url_to_fs(url, **options)
+        # As fsspec wants them: under the protocol of the link that they are for.
+        links = [_protocol(link) for link in _CHAIN.split(url)]
+        return url_to_fs(url, **{link: options_for(link, options) for link in links})
     # Only the protocol is looked up: fsspec would take '::' in a file's name for a chain of URLs.
-    protocol = inner.split("://", 1)[0].lower() if _URL.match(inner) else "file"
+    protocol = _protocol(inner)
     cls = fsspec.get_filesystem_class(protocol)
-    filesystem = cls(**{**cls._get_kwargs_from_urls(inner), **options})
+    own = options_for(protocol, options)
+    filesystem = cls(**{**cls._get_kwargs_from_urls(inner), **own})
     return filesystem, cls._strip_protocol(inner)
+
+
+def cannot_open(url: str, error: Exception) -> str:
+    """Why `open_filesystem` failed, and what helps."""
+    protocol = _protocol(url)
+    if isinstance(error, ImportError):
+        hint = known_implementations.get(protocol, {}).get("err") or shown(str(error))
+        return f"{protocol}:// needs a package that is missing: {hint}"
+    return (
+        f"{shown(url)} cannot be opened ({shown(str(error))}); use a local path, s3://, gs://, "
+        "https:// or another protocol that fsspec knows"
+    )
+
+
+def options_for(protocol: str, options: Options) -> dict[str, Any]:
+    """The storage options that are for one protocol.
+
+    Those under the protocol's own name, `{"s3": {...}}`, are for it alone; those under no
+    protocol's name are for every object store and server, not for disks and archives.
+    """
+    options = dict(options or {})
+    general = {name: value for name, value in options.items() if name not in known_implementations}
+    own = options.get(protocol)
+    return {**({} if protocol in _NO_SERVER else general), **(own if own else {})}
+
+
+def _protocol(url: str) -> str:
+    return url.split("://", 1)[0].lower() if _URL.match(url) else "file"
 
 
 def shown(text: str) -> str:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from styleid_ray.planning import pair_ids, shard_name
+from styleid_ray.planning.identity import id_array, id_column, ids_digest
 
 
 def test_ids_are_the_same_on_every_machine_and_in_every_version():
     ids = pair_ids(["a/ä.png"], ["s.png"], [0], [0.5], [None], "0123456789abcdef")
     assert ids == ["8d4fd6ba4e9779ca0660e623c23cc697"]
-    assert shard_name(ids) == "shard-2a77ae8193e87a51"
+    assert shard_name(np.array(ids, "S32")) == "shard-2a77ae8193e87a51"
 
 
 def test_each_field_makes_another_id():
@@ -47,5 +50,28 @@ def test_no_parameters_of_their_own_is_the_same_as_none_given():
 
 
 def test_a_shard_is_named_after_its_pairs_in_whatever_order():
-    assert shard_name(["a", "b"]) == shard_name(["b", "a"]) != shard_name(["a", "c"])
-    assert re.fullmatch("shard-[0-9a-f]{16}", shard_name(["a"]))
+    a, b, c = np.array(pair_ids(["a", "b", "c"], ["s"] * 3, [0] * 3, None, None, "f"), "S32")
+    assert name_of(a, b) == name_of(b, a) != name_of(a, c)
+    assert re.fullmatch("shard-[0-9a-f]{16}", name_of(a))
+
+
+def name_of(*ids: bytes) -> str:
+    return shard_name(np.array(ids, "S32"))
+
+
+def test_ids_go_through_an_arrow_column_unchanged():
+    ids = np.array(pair_ids(["a", "b"], ["s", "s"], [0, 0], None, None, "f"), "S32")
+    column = id_column(ids)
+    assert column.type == pa.string()
+    assert column.to_pylist() == ids.astype(str).tolist()
+    assert np.array_equal(id_array(column), ids)
+    assert np.array_equal(id_array(column.slice(1)), ids[1:])
+
+
+def test_the_digest_of_ids_does_not_depend_on_their_order_and_tells_sets_apart():
+    ids = np.array(pair_ids([str(i) for i in range(50)], ["s"] * 50, [0] * 50, None, None, "f"))
+    ids = ids.astype("S32")
+    assert ids_digest(ids) == ids_digest(ids[::-1].copy())
+    assert (
+        len({ids_digest(ids), ids_digest(ids[1:]), ids_digest(ids[:-1]), ids_digest(ids[:0])}) == 4
+    )

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from styleid_ray.config import SourceOptions
 from styleid_ray.errors import SourceError
-from styleid_ray.planning import make_pairs
-from styleid_ray.planning.draw import draw_styles
+from styleid_ray.planning import assign_shards, make_pairs
+from styleid_ray.planning.columns import codes, count_distinct
+from styleid_ray.planning.draw import draw_shared_styles, draw_styles, group_shape
 from styleid_ray.planning.table import read_table
 
 
@@ -90,6 +91,67 @@ def test_random_styles_are_uniform():
     assert (np.diff(drawn, axis=1) > 0).all()
     both = np.bincount(drawn[:, 0] * 10 + drawn[:, 1])
     assert (both > 0).sum() >= 36
+
+
+KEYS = [f"photo {i}.png" for i in range(20_000)]
+
+
+@pytest.mark.parametrize("count", [1, 4, 20])
+def test_reuse_draws_distinct_styles_out_of_the_pool_of_a_contents_group(count):
+    drawn, groups = draw_shared_styles(KEYS, 300, count, seed=0)
+    assert drawn.shape == (20_000, count)
+    assert (np.diff(drawn, axis=1) > 0).all()
+    _, pool = group_shape(300, count)
+    assert pool == max(14, count)
+    for group in range(0, groups.max() + 1, 50):
+        assert len(np.unique(drawn[groups == group])) <= pool
+
+
+def test_reuse_uses_all_styles_about_equally_often():
+    for seed in range(5):
+        drawn, _ = draw_shared_styles(KEYS, 300, 4, seed)
+        counts = np.bincount(drawn.reshape(-1), minlength=300)
+        expected = 20_000 * 4 / 300
+        assert 0.5 * abs(counts - expected).sum() / 80_000 < 0.09  # total variation distance
+        assert counts.min() > 0
+
+
+def test_over_the_seeds_each_content_meets_every_style_equally_often():
+    draws = [draw_shared_styles(KEYS[:200], 20, 2, seed)[0] for seed in range(400)]
+    counts = np.stack([np.bincount(d, minlength=20) for d in np.stack(draws, 1).reshape(200, -1)])
+    expected = 400 * 2 / 20
+    # Two of twenty without replacement: a share of 18/19 of the variance of independent draws.
+    statistic = ((counts - expected) ** 2 / expected).sum(axis=1) / (18 / 19)
+    # 19 degrees of freedom; chance alone goes past 43.8 once in a thousand.
+    assert (statistic > 43.8).mean() < 0.02
+    assert 15 < statistic.mean() < 23
+
+
+def test_with_reuse_one_content_more_changes_the_draws_of_few():
+    before, _ = draw_shared_styles(KEYS, 300, 4, seed=0)
+    for more in range(1, 60, 7):
+        after, _ = draw_shared_styles([*KEYS, *map(str, range(more))], 300, 4, seed=0)
+        assert (after[:20_000] != before).any(axis=1).mean() < 0.02
+
+
+def test_reuse_takes_a_fraction_of_the_inversions(options):
+    asked = options(400, 90, pairing="random", styles_per_content=4)
+    counts = {}
+    for reuse in (False, True):
+        pairs = make_pairs(asked.model_copy(update={"reuse": reuse}))
+        c, s = (codes(pairs.table[name]) for name in ("content", "style"))
+        shards = assign_shards(c, s, 200, None if pairs.groups is None else pairs.groups[c])
+        counts[reuse] = count_distinct(shards, c) + count_distinct(shards, s)
+    assert counts[False] > 0.6 * 1600
+    assert counts[True] < 0.36 * 1600
+
+
+@pytest.mark.parametrize(("contents", "styles", "count"), [(1, 1, 1), (3, 2, 2), (2, 40, 30)])
+def test_reuse_works_with_few_pictures(contents, styles, count):
+    drawn, groups = draw_shared_styles(KEYS[:contents], styles, count, seed=5)
+    assert drawn.shape == (contents, count)
+    assert 0 <= drawn.min() <= drawn.max() < styles
+    assert set(groups.tolist()) == {0}
 
 
 def test_all_styles_can_be_drawn():

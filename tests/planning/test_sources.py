@@ -14,7 +14,7 @@ import fsspec
 import pytest
 
 from styleid_ray.errors import RowError, SourceError
-from styleid_ray.planning import list_pictures, read_bytes
+from styleid_ray.planning import list_pictures, listing, read_bytes
 from styleid_ray.planning.sources import picture_extensions
 
 HOSTILE = [
@@ -199,12 +199,14 @@ def test_buckets_are_listed_and_read(bucket):
 
 def test_a_bucket_can_be_reached_by_storage_options_alone(bucket, s3_endpoint, monkeypatch):
     url = bucket(["in/a.png"])
-    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+    options = {"endpoint_url": s3_endpoint}
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        options["key" if name.endswith("ID") else "secret"] = os.environ[name]
         monkeypatch.delenv(name)
-    options = {"key": "k", "secret": "planted", "endpoint_url": s3_endpoint}
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
     source = list_pictures(f"{url}/in", "content", options)
     assert read_bytes(source.url("a.png"), source.storage_options).startswith(b"\x89PNG")
-    assert "planted" not in repr(source)
+    assert options["secret"] not in repr(source)
 
 
 def test_a_key_of_a_bucket_cannot_become_a_local_path(bucket, folder):
@@ -253,10 +255,22 @@ def test_pictures_on_the_web_are_listed_and_read(web):
     source = list_pictures(f"{url}/in/", "content")
     assert source.keys == ("a%20b.png", "b/c.jpg")
     assert read_bytes(source.url("a%20b.png")) == (root / "in" / "a b.png").read_bytes()
-    signed = list_pictures(f"{url}/in/b/c.jpg?signature=x", "content")
+    signed = list_pictures(f"{url}/in/b/c.jpg?X-Amz-Credential=a/b&X-Amz-Signature=x", "content")
+    assert signed.keys == ("c.jpg",)
+    assert signed.url("c.jpg").endswith("c.jpg?X-Amz-Credential=a/b&X-Amz-Signature=x")
+    assert "Signature" not in repr(signed)
     assert read_bytes(signed.url(signed.keys[0])) == (root / "in/b/c.jpg").read_bytes()
     with pytest.raises(SourceError, match=r"no pictures \(\.txt\)") as caught:
         list_pictures(f"{url}/in/d.txt?signature=planted", "content")
     assert "planted" not in str(caught.value)
     with pytest.raises(RowError, match="does not exist"):
         read_bytes(f"{url}/none.png")
+
+
+def test_a_bucket_of_more_than_one_page_is_listed_whole(s3, monkeypatch):
+    import s3fs
+
+    monkeypatch.setattr(listing, "_PAGE", 10)
+    files = [f"in/{n % 7}/{n:04d}.png" for n in range(40)]
+    s3fs.S3FileSystem().pipe({f"{s3}/{file}": b"x" for file in [*files, "in/.hidden/x.png"]})
+    assert list_pictures(f"{s3}/in", "content").keys == tuple(sorted(f[3:] for f in files))

@@ -1,0 +1,220 @@
+"""What a job would cost: `styleid-ray plan`. Nothing is run and nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, astuple, dataclass
+from typing import Any
+
+import numpy as np
+
+from styleid_ray.batch.calibrate import measure_rate
+from styleid_ray.batch.prepare import Prepared, prepare
+from styleid_ray.batch.progress import duration
+from styleid_ray.config import FeatureDType, JobConfig
+from styleid_ray.errors import ConfigError, RowError
+from styleid_ray.footprint import picture_memory
+from styleid_ray.imaging import decode, encode, fit_picture, restore
+from styleid_ray.planning import Cost, read_bytes
+from styleid_ray.planning.cost import shard_pictures
+from styleid_ray.planning.memory import AUTO_BATCH, ShardMemory, shard_memory
+from styleid_ray.planning.sizes import bytes_read
+
+SAMPLE = 5
+"""Contents that are encoded as results would be, to estimate the bytes of these."""
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Place:
+    """Bytes that the largest shard needs on the device and on the host."""
+
+    device: int
+    host: int
+
+
+@dataclass(frozen=True)
+class Time:
+    """How long one actor takes for the whole job, and the money for it."""
+
+    rate: float
+    """UNet evaluations a second."""
+    seconds: float
+    gpu_hours: float
+    price: float | None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a job would cost."""
+
+    cost: Cost
+    bytes_in: int | None
+    """Of the pictures that are read, each once a shard; None where the sizes are not known."""
+    bytes_out: int | None
+    """Estimate for the results; None where no content of the sample can be read."""
+    memory: dict[str, Place]
+    """By feature store: for inversions, and on the host for the decoded pictures of the shard."""
+    time: Time | None
+    fingerprint: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Numbers for `--json`: counts, bytes, seconds."""
+        cost = asdict(self.cost)
+        inversions = cost.pop("content_inversions") + cost.pop("style_inversions")
+        said = cost | {
+            "inversions": inversions,
+            "floor_ratio": round(self.cost.unet_evaluations / self.cost.floor_unet_evaluations, 4),
+            "naive_ratio": round(self.cost.unet_evaluations / self.cost.naive_unet_evaluations, 4),
+            "bytes_in": self.bytes_in,
+            "bytes_out": self.bytes_out,
+            "memory": {store: asdict(place) for store, place in self.memory.items()},
+            "fingerprint": self.fingerprint,
+        }
+        if self.time:
+            said |= {
+                "rate": round(self.time.rate, 3),
+                "seconds": round(self.time.seconds, 1),
+                "gpu_hours": round(self.time.gpu_hours, 4),
+            }
+            if self.time.price is not None:
+                said["cost"] = round(self.time.price * self.time.gpu_hours, 2)
+        return said
+
+    def as_text(self) -> dict[str, str]:
+        """The same for a person: names, and values with their units."""
+        cost = self.cost
+        floor, naive = cost.floor_unet_evaluations, cost.naive_unet_evaluations
+        said = {
+            "pairs": f"{cost.pairs:,} of {cost.contents:,} contents and {cost.styles:,} styles",
+            "shards": f"{cost.shards:,}",
+            "inversions": f"{cost.content_inversions + cost.style_inversions:,}",
+            "UNet evaluations": f"{cost.unet_evaluations:,}",
+            "  at the least": f"{floor:,} (the plan is {cost.unet_evaluations / floor:.2f} of it)",
+            "  pair by pair": f"{naive:,} (the plan is {cost.unet_evaluations / naive:.2f} of it)",
+            "read": _size(self.bytes_in),
+            "written": f"about {_size(self.bytes_out)}",
+        }
+        for store, place in self.memory.items():
+            said[f"memory, features {store}"] = (
+                f"{_size(place.device)} on the device, {_size(place.host)} on the host"
+            )
+        if self.time:
+            said["rate"] = f"{self.time.rate:,.1f} UNet evaluations/s of one actor"
+            said["time of one actor"] = duration(self.time.seconds)
+            said["GPU hours"] = f"{self.time.gpu_hours:,.2f} h"
+            if self.time.price is not None:
+                said["cost"] = f"{self.time.price * self.time.gpu_hours:,.2f}"
+        return said | {"fingerprint": self.fingerprint}
+
+
+def forecast(
+    config: JobConfig,
+    rate: float | None = None,
+    calibrate: bool = False,
+    price: float | None = None,
+) -> Forecast:
+    """Plans a job and says what it would cost.
+
+    Args:
+        config: the job.
+        rate: UNet evaluations a second of one actor.
+        calibrate: load the model and measure the rate on the device at hand.
+        price: money for a GPU hour.
+
+    Raises:
+        ConfigError: `rate` and `price` do not suit each other or the job.
+        JobError: something else is wrong with the job.
+    """
+    _check(config, rate, calibrate, price)
+    job = prepare(config)
+    cost = job.cost
+    if calibrate:
+        rate = measure_rate(job)
+    return Forecast(
+        cost=cost,
+        bytes_in=bytes_read(job.plan),
+        bytes_out=_bytes_out(job),
+        memory=_memory(job),
+        time=None if rate is None else _time(config, cost, rate, price),
+        fingerprint=job.fingerprint,
+    )
+
+
+def _check(config: JobConfig, rate: float | None, calibrate: bool, price: float | None) -> None:
+    for name, value in (("rate", rate), ("price", price)):
+        if value is not None and not value > 0:
+            raise ConfigError(f"--{name} {value:g}: must be above 0")
+    if rate is not None and calibrate:
+        raise ConfigError("--rate and --calibrate both say how fast an actor is: give one of them")
+    if price is None:
+        return
+    if rate is None and not calibrate:
+        raise ConfigError("--price needs --rate or --calibrate, which say how many GPU hours")
+    if not _gpus(config):
+        raise ConfigError("--price is for a GPU hour, but the job takes no GPU: leave it out")
+
+
+def _gpus(config: JobConfig) -> float:
+    """GPUs of an actor, as far as the options tell."""
+    if config.num_gpus_per_actor is not None:
+        return config.num_gpus_per_actor
+    return 0 if config.device == "cpu" else 1
+
+
+def _time(config: JobConfig, cost: Cost, rate: float, price: float | None) -> Time:
+    seconds = cost.unet_evaluations / rate
+    return Time(rate, seconds, seconds / 3600 * _gpus(config), price)
+
+
+def _memory(job: Prepared) -> dict[str, Place]:
+    """By feature store: that of the job, or each where the job leaves it open."""
+    config, params = job.config, job.config.style_params.resolved()
+    side = job.latent_side
+    unet = job.checkpoint.config("unet")
+    picture = picture_memory(unet, (side, side), params, _feature_dtype(config))
+    batch = AUTO_BATCH if config.batch == "auto" else config.batch
+    counts = np.unique(shard_pictures(job.plan.table), axis=0).tolist()
+    shards = [
+        shard_memory(c, s if params.uses_style else 0, picture, batch, params.steps)
+        for c, s, _ in counts
+    ]
+    pictures = max(map(sum, counts)) * 3 * config.size**2
+    most = ShardMemory(*map(max, zip(*map(astuple, shards), strict=True)))
+    places = {
+        "device": Place(most.features, pictures),
+        "host": Place(most.streamed, most.features + pictures),
+        "recompute": Place(most.trajectories, pictures),
+    }
+    return places if config.features == "auto" else {config.features: places[config.features]}
+
+
+def _feature_dtype(config: JobConfig) -> FeatureDType:
+    if config.feature_dtype != "auto":
+        return config.feature_dtype
+    if config.dtype != "auto":
+        return config.dtype
+    return "float16" if _gpus(config) else "float32"
+
+
+def _bytes_out(job: Prepared) -> int | None:
+    """Bytes of the results, if they take as much as their contents would, encoded the same way."""
+    config, contents = job.config, job.plan.contents
+    sizes: list[int] = []
+    for at in np.linspace(0, len(contents.keys) - 1, min(SAMPLE, len(contents.keys))).round():
+        try:
+            data = read_bytes(contents.url(contents.keys[int(at)]), contents.storage_options)
+            image = decode(data, config.max_pixels)
+            fitted = fit_picture(image, config.size, config.fit, job.checkpoint.factor)
+            result = restore(fitted, image.width, image.height, config.fit)
+            sizes.append(len(encode(result, config.picture_format, config.quality)))
+        except RowError:
+            continue  # as in a run, a bad picture is no reason to stop
+    return round(job.plan.pairs * sum(sizes) / len(sizes)) if sizes else None
+
+
+def _size(count: int | None) -> str:
+    if count is None:
+        return "unknown"
+    if count < _GIB / 100:
+        return f"{count / 2**20:,.2f} MiB"
+    return f"{count / _GIB:,.2f} GiB"

@@ -1,0 +1,46 @@
+"""What the inverted pictures of a shard take in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from styleid_ray.footprint import PictureMemory
+
+AUTO_BATCH = 16
+"""What `--batch auto` is taken for here: what it means for pictures of 512 px on a GPU."""
+
+
+@dataclass(frozen=True)
+class ShardMemory:
+    """Bytes that the inversions of a shard take at the same time, by where features are kept."""
+
+    features: int
+    """All features: on the device with --features device, on the host with --features host."""
+    streamed: int
+    """Features of two steps, which are on the device with --features host."""
+    trajectories: int
+    """Stored latents, with --features recompute."""
+
+
+def shard_memory(
+    contents: int, styles: int, picture: PictureMemory, batch: int, steps: int
+) -> ShardMemory:
+    """Memory of a shard's inversions: those of the smaller side are held, while the other side
+    passes by in micro-batches.
+
+    Args:
+        contents, styles: distinct pictures of the shard; no styles where they are not inverted.
+        picture: memory of one.
+        batch: most latents in one UNet call.
+        steps: of the schedule.
+    """
+    if contents > styles:
+        contents = min(contents, batch)
+    else:
+        styles = min(styles, batch)
+    features = contents * picture.content + styles * picture.style
+    return ShardMemory(
+        features=features,
+        streamed=2 * features // steps,
+        trajectories=(contents + styles) * picture.trajectory,
+    )

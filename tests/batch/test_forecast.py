@@ -1,0 +1,115 @@
+"""What `styleid-ray plan` says of a job before it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from styleid_ray import JobConfig
+from styleid_ray.batch.calibrate import measure_rate
+from styleid_ray.batch.forecast import forecast
+from styleid_ray.batch.prepare import prepare
+from styleid_ray.errors import ConfigError
+
+Job = Callable[..., JobConfig]
+
+
+def test_evaluations_are_set_beside_the_least_and_the_most(job: Job, pictures: Path) -> None:
+    said = forecast(job(steps=10)).as_dict()
+    assert (said["pairs"], said["shards"], said["inversions"]) == (6, 3, 9)
+    assert said["unet_evaluations"] == 9 * 10 + 6 * 9
+    assert said["floor_unet_evaluations"] == 5 * 10 + 6 * 9
+    assert said["naive_unet_evaluations"] == 6 * 29
+    assert said["floor_ratio"] == round(144 / 104, 4)
+    assert said["naive_ratio"] == round(144 / 174, 4)
+    assert "rate" not in said
+    assert not (pictures / "out").exists()
+
+
+def test_bytes_to_read_are_those_of_the_files_once_a_shard(job: Job, pictures: Path) -> None:
+    sizes = [p.stat().st_size for p in pictures.rglob("*") if p.suffix in (".png", ".jpg")]
+    assert forecast(job(shard_pairs=200)).bytes_in == sum(sizes)
+    styles = sum(p.stat().st_size for p in (pictures / "style").iterdir())
+    assert forecast(job()).bytes_in == sum(sizes) + 2 * styles
+
+
+def test_bytes_to_write_follow_from_what_the_contents_take_in_the_jobs_format(
+    job: Job, pictures: Path
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    for path in (pictures / "content").rglob("*.*"):
+        path.unlink()
+    Image.fromarray(noise).save(pictures / "content" / "noise.png")
+    png = forecast(job(fit="crop")).bytes_out
+    assert png is not None
+    assert 1 < png / (2 * noise.nbytes) < 1.05, "two pairs of what no PNG makes smaller"
+    jpeg = forecast(job(fit="crop", picture_format="jpeg", quality=50)).bytes_out
+    assert jpeg is not None
+    assert jpeg < png / 2
+
+
+def test_contents_that_cannot_be_read_leave_the_bytes_to_write_unknown(
+    job: Job, pictures: Path
+) -> None:
+    for path in (pictures / "content").rglob("*.*"):
+        path.write_bytes(b"no picture")
+    said = forecast(job())
+    assert said.bytes_out is None
+    assert said.as_text()["written"] == "about unknown"
+
+
+def test_memory_is_said_for_the_store_of_the_job_or_for_each(job: Job) -> None:
+    open_ = forecast(job()).memory
+    assert set(open_) == {"device", "host", "recompute"}
+    assert open_["host"].host == open_["device"].device + open_["device"].host
+    assert open_["recompute"].device < open_["device"].device
+    # One content held, two styles, or the other way round; two pairs of 64 x 64 pixels.
+    assert open_["device"].host == 5 * 64 * 64 * 3
+    assert forecast(job(features="host")).memory == {"host": open_["host"]}
+    half = forecast(job(feature_dtype="float16")).memory["device"].device
+    assert forecast(job(feature_dtype="float32")).memory["device"].device == 2 * half
+
+
+def test_a_rate_and_a_price_give_time_gpu_hours_and_cost(job: Job) -> None:
+    config = job(steps=10)
+    said = forecast(config, rate=0.01, price=3).as_dict()
+    assert said["seconds"] == 14_400
+    assert said["gpu_hours"] == 4
+    assert said["cost"] == 12
+    shared = forecast(config.model_copy(update={"num_gpus_per_actor": 0.5}), rate=0.01, price=3)
+    assert shared.as_dict()["cost"] == 6
+    text = shared.as_text()
+    assert (text["time of one actor"], text["GPU hours"], text["cost"]) == (
+        "4 h 0 min",
+        "2.00 h",
+        "6.00",
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "message"),
+    [
+        ({}, {"rate": 0}, "--rate 0: must be above 0"),
+        ({}, {"rate": float("nan")}, "--rate nan"),
+        ({}, {"rate": 1, "price": -1}, "--price -1: must be above 0"),
+        ({}, {"price": 1}, "--price needs --rate or --calibrate"),
+        ({}, {"rate": 1, "calibrate": True}, "give one of them"),
+        ({"device": "cpu"}, {"rate": 1, "price": 1}, "takes no GPU"),
+        ({"num_gpus_per_actor": 0}, {"rate": 1, "price": 1}, "takes no GPU"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    job: Job, options: dict[str, Any], said: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        forecast(job(**options), **said)
+
+
+def test_the_rate_is_measured_on_the_model_of_the_job(job: Job, tiny_model: Path) -> None:
+    rate = measure_rate(prepare(job(model=str(tiny_model))), seconds=0.2)
+    assert rate > 1
