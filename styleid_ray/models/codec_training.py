@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,14 +23,13 @@ from styleid_ray.models.pictures import Pixels
 
 @dataclass(frozen=True)
 class CodecSchedule:
-    """How to train the codec. `freeze` is the share of steps after which the encoder rests."""
+    """How to train the codec: `steps` of `batch` crops of `crop` x `crop` pixels."""
 
     steps: int = 1500
     batch: int = 12
     crop: int = 64
     learning_rate: float = 1e-3
-    freeze: float = 1.0
-    latent_noise: float = 0.05
+    latent_noise: float = 0.02
     ema: float = 0.995
 
 
@@ -47,8 +48,8 @@ class Crops:
     def _crop(self, side: int) -> Pixels:
         chunk = self.chunks[int(self.rng.integers(len(self.chunks)))]
         picture = chunk[int(self.rng.integers(len(chunk))), int(self.rng.integers(3))]
-        # Drawn pictures are rougher than photographs: enlarged halves stand in for smooth ones.
-        cut = side // 2 if self.rng.random() < 0.4 else side
+        # Drawn pictures are rougher than photographs: enlarged pieces stand in for smooth ones.
+        cut = side if self.rng.random() < 0.4 else round(side / self.rng.uniform(1.2, 3.0))
         y, x = self.rng.integers(0, picture.shape[0] - cut + 1, 2)
         crop = picture[y : y + cut, x : x + cut]
         if cut < side:
@@ -71,55 +72,113 @@ def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
     return loss
 
 
-def train_codec(
-    codec: Codec,
-    crops: Crops,
-    schedule: CodecSchedule,
-    log: Callable[[str], None],
-    precision: Callable[[], AbstractContextManager[object]],
-    decoder_only: bool = False,
-) -> Codec:
-    """Train in place for `schedule.steps` steps; returns the exponential moving average.
+class CodecTrainer:
+    """State of a codec's training: weights, their average, optimiser, step; saved as one file.
 
     The latents are kept near unit variance and perturbed a little, so that the decoder bears
-    latents that no encoder made. With `decoder_only` the encoder stays as it is.
+    latents that no encoder made. With `decoder_only` the encoder, and so the latents, stay.
     """
-    device = next(codec.parameters()).device
-    codec.train()
-    if decoder_only:
-        codec.encoder.requires_grad_(False)
-        codec.quant_conv.requires_grad_(False)
-    parameters = [p for p in codec.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, schedule.learning_rate, (0.9, 0.99), weight_decay=0.0)
-    average = copy.deepcopy(codec).eval().requires_grad_(False)
-    start, running = time.monotonic(), 0.0
-    for step in range(schedule.steps):
-        share = step / schedule.steps
-        rate = min(1.0, (step + 1) / 50) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * share)))
-        for group in optimiser.param_groups:
-            group["lr"] = schedule.learning_rate * rate
-        pictures = crops.batch(schedule.batch, schedule.crop).to(device)
+
+    def __init__(self, codec: Codec, schedule: CodecSchedule, decoder_only: bool = False) -> None:
+        self.codec, self.schedule, self.decoder_only = codec, schedule, decoder_only
+        self.device = next(codec.parameters()).device
+        self.average = copy.deepcopy(codec).eval().requires_grad_(False)
+        codec.train()
+        codec.encoder.requires_grad_(not decoder_only)
+        codec.quant_conv.requires_grad_(not decoder_only)
+        self.parameters = [p for p in codec.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(
+            self.parameters, schedule.learning_rate, (0.9, 0.99), weight_decay=0.0
+        )
+        self.step = 0
+        self.loss = 0.0
+
+    def rate(self) -> float:
+        """Learning rate at this step: linear warm-up, then a cosine to 3 %."""
+        share = min(1.0, self.step / self.schedule.steps)
+        cosine = 0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * share))
+        return self.schedule.learning_rate * min(1.0, (self.step + 1) / 50) * cosine
+
+    def train_step(
+        self, pictures: Tensor, precision: Callable[[], AbstractContextManager[object]]
+    ) -> float:
+        """One step on pictures [B, 3, H, W] in [-1, 1]; returns the loss."""
+        pictures = pictures.to(self.device)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate()
         with precision():
-            with torch.set_grad_enabled(not decoder_only):
-                z = encode(codec, pictures)
-            output = decode(codec, z + schedule.latent_noise * torch.randn_like(z)).float()
+            with torch.set_grad_enabled(not self.decoder_only):
+                z = encode(self.codec, pictures)
+            noise = self.schedule.latent_noise * torch.randn_like(z)
+            output = decode(self.codec, z + noise).float()
         loss = reconstruction_loss(output, pictures)
-        if not decoder_only:
+        if not self.decoder_only:
             variance = z.float().var(dim=(0, 2, 3))
             loss = loss + 0.002 * (variance.log() ** 2).mean()
-        optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        keep = min(schedule.ema, (step + 1) / (step + 10))
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimiser.step()
+        self.step += 1
+        keep = min(self.schedule.ema, self.step / (self.step + 9))
         with torch.no_grad():
-            for mean, now in zip(average.parameters(), codec.parameters(), strict=True):
+            for mean, now in zip(self.average.parameters(), self.codec.parameters(), strict=True):
                 mean.lerp_(now, 1.0 - keep)
-        running += (float(loss.detach()) - running) / min(step + 1, 50)
-        if (step + 1) % 50 == 0:
-            left = (time.monotonic() - start) / (step + 1) * (schedule.steps - step - 1) / 60
-            log(f"codec step {step + 1}/{schedule.steps} loss {running:.4f} left {left:.1f} min")
-    return average
+        value = float(loss.detach())
+        self.loss += (value - self.loss) / min(self.step, 50)
+        return value
+
+    def save(self, path: Path) -> None:
+        """Write the whole state, aside first, so that a kill leaves a whole file."""
+        state: dict[str, Any] = {
+            "codec": self.codec.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "loss": self.loss,
+            "random": torch.get_rng_state(),
+        }
+        aside = path.with_suffix(".tmp")
+        torch.save(state, aside)
+        aside.rename(path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a saved state."""
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.codec.load_state_dict(state["codec"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.loss = state["step"], state["loss"]
+        torch.set_rng_state(state["random"].cpu())
+
+
+def train_codec(
+    trainer: CodecTrainer,
+    crops: Crops,
+    checkpoint: Path,
+    log: Callable[[str], None],
+    precision: Callable[[], AbstractContextManager[object]],
+    save_every: float = 180.0,
+) -> Codec:
+    """Train to the end of the schedule; returns the exponential moving average.
+
+    Saves every `save_every` seconds and at the end.
+    """
+    plan = trainer.schedule
+    start = saved = time.monotonic()
+    first = trainer.step
+    while trainer.step < plan.steps:
+        trainer.train_step(crops.batch(plan.batch, plan.crop), precision)
+        now = time.monotonic()
+        if trainer.step % 50 == 0:
+            left = (now - start) / (trainer.step - first) * (plan.steps - trainer.step) / 60
+            at = f"{trainer.step}/{plan.steps}"
+            log(f"codec step {at} loss {trainer.loss:.4f} left {left:.1f} min")
+        if now - saved > save_every:
+            trainer.save(checkpoint)
+            saved = now
+    trainer.save(checkpoint)
+    return trainer.average
 
 
 def psnr(output: Tensor, target: Tensor) -> float:

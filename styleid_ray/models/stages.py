@@ -1,10 +1,10 @@
 """The stages of training, each from files to files, so that any of them can be run again alone.
 
 draw     pictures/   triples of drawn pictures
-codec    codec/      the autoencoder, trained upward from the linear solution
+codec    codec/      the autoencoder, trained upward from the linear solution (state: codec.pt)
 encode   latents/    the triples as latents; freezes the encoder
 unet     unet.pt     the denoiser's training state
-decoder  refined/    the codec with its decoder trained further, the latents unchanged
+decoder  refined/    the codec with its decoder trained further, the latents unchanged (decoder.pt)
 export   OUT         the model in diffusers format
 """
 
@@ -22,7 +22,13 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from safetensors.torch import save_file
 
 from styleid_ray.models.codec import WIDTHS, Codec, build_codec, start_linear
-from styleid_ray.models.codec_training import CodecSchedule, Crops, normalise, train_codec
+from styleid_ray.models.codec_training import (
+    CodecSchedule,
+    CodecTrainer,
+    Crops,
+    normalise,
+    train_codec,
+)
 from styleid_ray.models.latents import LatentCrops, encode_pictures
 from styleid_ray.models.pictures import draw_chunks, load_chunks
 from styleid_ray.models.training import Schedule, Trainer, train
@@ -55,8 +61,8 @@ RECIPES: dict[str, Recipe] = {
     "base": Recipe(
         SIZES["base"],
         codec=CodecSchedule(steps=2100, batch=12),
-        decoder=CodecSchedule(steps=700, batch=4, crop=128, learning_rate=5e-4),
-        schedule=Schedule(steps=2400),
+        decoder=CodecSchedule(steps=5000, batch=4, crop=128, learning_rate=5e-4),
+        schedule=Schedule(steps=2800),
     ),
     "large": Recipe(
         SIZES["large"], widths=(64, 128, 256, 256), chunks=1000,
@@ -96,14 +102,25 @@ class Workshop:
         torch.manual_seed(self.seed)
         chunks = load_chunks(self.folder / "pictures")
         crops = Crops(chunks, self.seed)
-        side = min(128, self.recipe.picture_size)
         codec = build_codec(self.recipe.latent_channels, self.recipe.widths)
-        start_linear(codec, crops.batch(48, side))
-        trained = train_codec(
-            codec.to(self.device), crops, self.recipe.codec, self.log, self.precision
-        ).cpu()
+        start_linear(codec, crops.batch(48, min(128, self.recipe.picture_size)))
+        trainer = CodecTrainer(codec.to(self.device), self.recipe.codec)
+        trained = self._train_codec(trainer, "codec.pt", self.precision)
         normalise(trained, Crops(chunks, self.seed + 1).batch(40, self.recipe.picture_size))
         trained.save_pretrained(self.folder / "codec")
+
+    def _train_codec(
+        self,
+        trainer: CodecTrainer,
+        checkpoint: str,
+        precision: Callable[[], AbstractContextManager[object]],
+    ) -> Codec:
+        path = self.folder / checkpoint
+        if self.resume and path.exists():
+            trainer.load(path)
+        # Crops drawn after a resume differ from those before it.
+        crops = Crops(load_chunks(self.folder / "pictures"), self.seed + 2 + trainer.step)
+        return train_codec(trainer, crops, path, self.log, precision).cpu()
 
     def encode(self) -> None:
         """Encode the training pictures with the codec; its encoder must not change after this."""
@@ -130,13 +147,11 @@ class Workshop:
         In float32: the last layers work around a bias that costs bfloat16 digits.
         """
         torch.manual_seed(self.seed + 1)
-        source = self.folder / ("refined" if self.resume else "codec")
-        codec = load_codec(source if source.exists() else self.folder / "codec").to(self.device)
-        crops = Crops(load_chunks(self.folder / "pictures"), self.seed + 2)
-        trained = train_codec(
-            codec, crops, self.recipe.decoder, self.log, nullcontext, decoder_only=True
+        codec = load_codec(self.folder / "codec").to(self.device)
+        trainer = CodecTrainer(codec, self.recipe.decoder, decoder_only=True)
+        self._train_codec(trainer, "decoder.pt", nullcontext).save_pretrained(
+            self.folder / "refined"
         )
-        trained.save_pretrained(self.folder / "refined")
 
     def export(self, out: Path) -> None:
         """Write the averaged weights in float16 as a diffusers folder; keeps a README.md there."""
