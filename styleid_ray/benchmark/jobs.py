@@ -1,0 +1,109 @@
+"""Jobs run for their timing: the real pipeline, with a clock on every shard that comes out."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import ray
+
+from styleid_ray.batch.cluster import Resources, choose_resources, connected
+from styleid_ray.batch.output import Output
+from styleid_ray.batch.pipeline import run_shards
+from styleid_ray.batch.prepare import prepare
+from styleid_ray.batch.record import begin_run
+from styleid_ray.batch.shard import Shard
+from styleid_ray.batch.stylize import Stylize
+from styleid_ray.config import DEMO_MODEL, JobConfig
+
+# A simulated actor computes nothing, so many of them share a core.
+_CPUS_PER_SIMULATED_ACTOR = 0.05
+_CPUS_BESIDE = 4
+
+SHARD_PAIRS = 16
+"""Pairs of a simulated job's shard."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished job, in order of commit."""
+
+    began: float
+    """When the actors were asked for, Ray being up; seconds since the epoch."""
+    committed: list[float]
+    """When the driver was told of each shard."""
+    shards: list[dict[str, float]]
+    """What each shard measured."""
+
+    @property
+    def pairs(self) -> int:
+        """Pairs done."""
+        return int(sum(shard["done"] for shard in self.shards))
+
+
+class Clocked(Stylize):
+    """The real actor. A shard's measures say when it was worked on (`began` and `ended`, seconds
+    since the epoch), by which process (`actor`), and what it took (`cpu_seconds`, all threads)."""
+
+    def stylize(self, shard: Shard) -> Shard:
+        began, spent = time.time(), time.process_time()
+        done = super().stylize(shard)
+        return done.measured(
+            began=began,
+            ended=time.time(),
+            actor=os.getpid(),
+            cpu_seconds=time.process_time() - spent,
+        )
+
+
+def run_job(config: JobConfig, stylize: type = Clocked) -> Ran:
+    """Runs a job from its beginning; `stylize` is the class of its actors."""
+    job, output = prepare(config), Output(config.output)
+    begin_run(output, config, job.checkpoint, job.plan)
+    with connected(config):
+        if issubclass(stylize, Stylize):
+            resources = choose_resources(config, job.plan.shards)
+        else:
+            lowest, highest = config.actors or (1, 1)
+            resources = Resources(lowest, highest, 0, _CPUS_PER_SIMULATED_ACTOR, threads=1)
+        began = time.time()
+        shards, committed = [], []
+        for shard in run_shards(job, output, np.empty(0, "S32"), resources, stylize):
+            shards.append(shard.measures)
+            committed.append(time.time())
+    return Ran(began, committed, shards)
+
+
+def simulated_job(folder: str, size: int, actors: int) -> JobConfig:
+    """A job for simulated actors on drawn pictures, in shards of `SHARD_PAIRS`."""
+    return JobConfig(
+        content=f"{folder}/content",
+        style=f"{folder}/style",
+        output=f"{folder}/run",
+        model=DEMO_MODEL,
+        size=size,
+        actors=(actors, actors),
+        shard_pairs=SHARD_PAIRS,
+    )
+
+
+@contextmanager
+def simulated_cluster(actors: int) -> Iterator[None]:
+    """A Ray on this machine with room for so many simulated actors, and the light stages beside."""
+    ray.init(
+        address="local",
+        num_cpus=_CPUS_BESIDE + math.ceil(actors * _CPUS_PER_SIMULATED_ACTOR),
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()

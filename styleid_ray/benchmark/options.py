@@ -1,0 +1,137 @@
+"""The measurements' options. Importing them loads neither torch nor ray, so that a measurement's
+own processes start light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from styleid_ray.config import DEMO_MODEL
+
+
+@dataclass(frozen=True)
+class NaiveOptions:
+    """The engine against the plain procedure."""
+
+    model: str = DEMO_MODEL
+    """Model of both sides."""
+    size: int = 256
+    """Pixels a side."""
+    steps: int = 20
+    """DDIM steps."""
+    batch: int = 8
+    """Most latents in one UNet call of the engine."""
+    grids: tuple[str, ...] = ("1x1", "4x4", "20x40")
+    """Contents x styles."""
+    longest: int = 64
+    """Grids of more pairs are extrapolated from the largest one that was measured."""
+    naive_pairs: int = 3
+    """Pairs that the plain procedure makes; its other pairs cost the same."""
+
+
+@dataclass(frozen=True)
+class PipelineOptions:
+    """The pipeline on Ray against the bare engine."""
+
+    content: str | None = None
+    """Content pictures; drawn ones when not given."""
+    style: str | None = None
+    """Style pictures; drawn ones when not given."""
+    model: str = DEMO_MODEL
+    """Model of both sides."""
+    size: int = 128
+    """Working size in pixels."""
+    steps: int = 20
+    """DDIM steps."""
+    shard_pairs: int = 32
+    """Most pairs in one shard."""
+    actors: int = 1
+    """Actors of the pipeline."""
+    contents: int = 16
+    """Pictures drawn as contents."""
+    styles: int = 16
+    """Pictures drawn as styles."""
+
+
+@dataclass(frozen=True)
+class ScalingOptions:
+    """Scaling on simulated devices."""
+
+    actors: tuple[int, ...] = (1, 4, 16, 64)
+    """Numbers of actors."""
+    shards_per_actor: int = 8
+    """Shards for each actor."""
+    shard_seconds: float = 100
+    """What a shard takes on the device that is simulated: 200 pairs of 0.5 s each."""
+    shorter: float = 10
+    """Times the simulation is shorter than that."""
+    size: int = 64
+    """Pixels a side of the pictures."""
+
+
+@dataclass(frozen=True)
+class MemoryOptions:
+    """Peak memory while the pairs grow."""
+
+    pairs: tuple[int, ...] = (100, 1000, 10_000)
+    """Pairs of each run."""
+    size: int = 128
+    """Pixels a side of the pictures."""
+    actors: int = 4
+    """Simulated actors."""
+    shard_seconds: float = 0.2
+    """What a shard of 16 pairs takes."""
+    period: float = 0.25
+    """Seconds from one look at the processes to the next."""
+
+
+@dataclass(frozen=True)
+class GpuOptions:
+    """How much of a GPU the engine uses."""
+
+    device: str = "cuda"
+    """Device that is measured; without CUDA the default is left out."""
+    dtypes: tuple[str, ...] = ("float16", "bfloat16")
+    """Precisions of the model."""
+    size: int = 512
+    """Pixels a side."""
+    steps: int = 50
+    """DDIM steps."""
+    contents: int = 8
+    """Contents of the call that is timed."""
+    styles: int = 8
+    """Styles of the call that is timed."""
+    batches: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
+    """Batches tried; the fastest a latent is used."""
+    matrix: int = 8192
+    """Side of the square matrices whose product is the measured peak."""
+    width: int = 320
+    """Channels of the UNet's first block, 320 in Stable Diffusion 1.x; the autoencoder has 0.4
+    times as many."""
+
+
+@dataclass(frozen=True)
+class PlanningOptions:
+    """Time and memory of planning."""
+
+    pairs: tuple[int, ...] = (10_000, 100_000, 1_000_000)
+    """Pairs planned; 10000000 takes a minute and 2 GiB."""
+    styles: int = 1000
+    """Pictures of the style folder; `random` draws a tenth of them for each content."""
+    limit: float = 300
+    """Seconds that one plan may take."""
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions:
+    """Which measurements are made, and how large."""
+
+    only: str | None = None
+    """Names of measurements with commas between; all when not given."""
+    json: str = "out/benchmark.json"
+    """Where the figures go."""
+    naive: NaiveOptions = field(default_factory=NaiveOptions)
+    pipeline: PipelineOptions = field(default_factory=PipelineOptions)
+    scaling: ScalingOptions = field(default_factory=ScalingOptions)
+    memory: MemoryOptions = field(default_factory=MemoryOptions)
+    gpu: GpuOptions = field(default_factory=GpuOptions)
+    planning: PlanningOptions = field(default_factory=PlanningOptions)
