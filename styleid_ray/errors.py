@@ -13,7 +13,13 @@ class StyleIDError(Exception):
 
 
 class JobError(StyleIDError):
-    """The job cannot run as it was asked for; the message says what to change."""
+    """The job cannot run as it was asked for; the message says what to change, in one line.
+
+    What is not printable in it, such as a line's end in a file's name, becomes an escape.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
 
 
 class ConfigError(JobError):

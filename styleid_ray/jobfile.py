@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 import fsspec
 import yaml
 from pydantic import ValidationError
 
-from styleid_ray.config import JobConfig
+from styleid_ray.config import JobConfig, RunOptions
 from styleid_ray.errors import ConfigError
+from styleid_ray.planning.urls import shown
+
+_MOST_SAID, _MOST_CHARACTERS = 5, 300
 
 
 def load_job_file(url: str) -> dict[str, Any]:
@@ -19,19 +23,23 @@ def load_job_file(url: str) -> dict[str, Any]:
     """
     try:
         with fsspec.open(url, "rt", encoding="utf-8") as f:
-            found = yaml.safe_load(f)  # pyright: ignore[reportArgumentType]
-    except (OSError, ValueError, ImportError) as e:
-        raise ConfigError(f"--config {url} cannot be read: {e}") from e
-    except yaml.YAMLError as e:
-        said = " ".join(str(e).split())
-        raise ConfigError(f"--config {url} is not valid YAML: {said}") from e
+            text: str = f.read()  # pyright: ignore[reportAttributeAccessIssue]
+    except Exception as e:  # each filesystem has its own errors
+        raise ConfigError(f"--config {shown(url)} cannot be read: {_one_line(str(e))}") from e
+    try:
+        found = yaml.safe_load(text)
+    except Exception as e:  # a wrong value of a tag comes out as nearly anything
+        said = _one_line(str(e) or type(e).__name__)
+        raise ConfigError(f"--config {shown(url)} is not valid YAML: {said}") from e
     if not isinstance(found, dict):
-        raise ConfigError(f"--config {url} must be a mapping of options, one 'name: value' a line")
+        raise ConfigError(
+            f"--config {shown(url)} must be a mapping of options, one 'name: value' a line"
+        )
     options = {str(name).replace("-", "_"): value for name, value in found.items()}
     unknown = [name for name in options if name not in JobConfig.model_fields]
     if unknown:
         raise ConfigError(
-            f"--config {url} has unknown keys: {', '.join(unknown)}; "
+            f"--config {shown(url)} has unknown keys: {_one_line(', '.join(unknown))}; "
             f"the known ones are {', '.join(JobConfig.model_fields)}"
         )
     return options
@@ -42,14 +50,35 @@ def make_config(options: dict[str, Any]) -> JobConfig:
     try:
         return JobConfig(**options)
     except ValidationError as e:
-        raise ConfigError("; ".join(map(_said, e.errors()))) from e
+        said = list(dict.fromkeys(map(_said, e.errors())))
+        more = [f"and {len(said) - _MOST_SAID} more"] if len(said) > _MOST_SAID else []
+        raise ConfigError("; ".join(said[:_MOST_SAID] + more)) from e
+
+
+def make_storage_options(given: str | dict[str, Any] | None) -> dict[str, Any] | None:
+    """What `--storage-options` says on the command line or in a job file; raises ConfigError."""
+    try:
+        return RunOptions.model_validate({"storage_options": given}).storage_options
+    except ValidationError as e:
+        raise ConfigError("; ".join(map(_said, e.errors()))) from None
 
 
 def _said(error: Any) -> str:
-    message = error["msg"].removeprefix("Value error, ")
+    message = _one_line(error["msg"].removeprefix("Value error, "))
     if not error["loc"]:
         return message
-    option = "--" + str(error["loc"][0]).replace("_", "-")
+    name = str(error["loc"][0])
+    option = _one_line("--" + name.replace("_", "-"))
     if error["type"] == "missing":
         return f"{option} is missing"
-    return f"{option}: {message[0].lower()}{message[1:]} (got {error['input']!r})"
+    said = f"{option}: {message[0].lower()}{message[1:]}"
+    field = JobConfig.model_fields.get(name)
+    if field is not None and not field.repr:  # a secret
+        return said
+    # Never the whole of it: a few lines of YAML aliases can stand for gigabytes.
+    return f"{said} (got {_one_line(reprlib.repr(error['input']))})"
+
+
+def _one_line(text: str) -> str:
+    line = shown(" ".join(text.split()))
+    return line[:_MOST_CHARACTERS]

@@ -10,7 +10,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,10 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 
 import ray
+from ray._private import ray_constants
+from ray._private import worker as ray_worker
 from ray.data import DataContext
+from ray.util.annotations import RayDeprecationWarning
 
 _ADDRESS_REMEDY = "check --address and RAY_ADDRESS, or leave them out to start Ray on this machine"
 
@@ -38,6 +41,13 @@ class Resources:
     cpus_per_actor: float
     threads: int
     """CPU threads each actor computes with."""
+    host_share: float = 1.0
+    """The part of its node's memory that is an actor's, in (0, 1]."""
+
+    @property
+    def device_share(self) -> float:
+        """The part of its GPU's memory that is an actor's, in (0, 1]."""
+        return min(1.0, self.gpus_per_actor) or 1.0
 
 
 @contextmanager
@@ -60,7 +70,7 @@ def connected(options: ClusterOptions) -> Iterator[str]:
         "include_dashboard": True,
     }
     try:
-        with _stderr_hushed(), _handlers_kept():
+        with _stderr_hushed(), _handlers_kept(), nullcontext() if address else _on_loopback():
             context = ray.init(
                 address or "local",
                 log_to_driver=False,
@@ -113,8 +123,9 @@ def choose_resources(config: JobConfig, shards: int) -> Resources:
             f"loading and writing: use --actors {max(1, int(cpus) - 1)} at most"
         )
     nodes = max(1, sum(node["Alive"] for node in ray.nodes()))
-    threads = max(1, _cores() // -(-highest // nodes))
-    return Resources(lowest, highest, per_actor, cpus_per_actor, threads)
+    beside = -(-highest // nodes)
+    threads = max(1, _cores() // beside)
+    return Resources(lowest, highest, per_actor, cpus_per_actor, threads, 1 / beside)
 
 
 def _check_reachable(address: str) -> None:
@@ -126,6 +137,21 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
     except OSError as e:
         raise JobError(f"no Ray at {address} ({e}): {_ADDRESS_REMEDY}") from e
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """A Ray started in the block listens on 127.0.0.1 alone.
+
+    This is what Ray does where it supports one machine only; elsewhere most of its ports are open
+    to the network, and it turns a loopback address that it is given into the machine's own.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 @contextmanager
@@ -165,6 +191,10 @@ def _quiet() -> None:
         if type(handler).__name__ == "PlainRayHandler":  # the terminal's; the log file stays
             handler.setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module="ray")
+    # That bounds of retries are to be given otherwise from 2.64 on; until then, only so.
+    warnings.filterwarnings("ignore", category=RayDeprecationWarning)
+    # What the nodes report, such as actors that ended because the job was stopped.
+    ray_worker._worker_logs_enabled = False
 
 
 def _first_line(error: BaseException) -> str:

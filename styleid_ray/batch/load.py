@@ -10,7 +10,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import ray
+from ray._private.worker import global_worker
 
+from styleid_ray.batch import row_error
+from styleid_ray.batch.isolated import Isolated, ProcessDiedError
 from styleid_ray.batch.shard import PICTURES, Shard, each_shard
 from styleid_ray.config import PictureOptions
 from styleid_ray.errors import RowError
@@ -22,6 +26,9 @@ _FETCHERS = 8
 
 class Load:
     """Shards to shards with pictures. A picture that fails becomes a row with its reason.
+
+    Decoders are native code, which damaged files can crash. Ray then does the shard again, and the
+    second time each picture is read in a child process: one that dies is a failed picture too.
 
     Args:
         contents, styles: where the plan's keys lie.
@@ -48,13 +55,30 @@ class Load:
             for role in ("content", "style")
             for key in shard.pairs.column(role).unique().to_pylist()
         ]
-        with ThreadPoolExecutor(min(_FETCHERS, len(wanted))) as pool:
-            rows = list(pool.map(lambda one: self._picture(*one), wanted))
+        rows = self._read_isolated(wanted) if _is_retry() else self._read(wanted)
         pictures = pa.Table.from_pylist(rows, schema=PICTURES)
         read = sum(row.pop("bytes", 0) for row in rows)
         return replace(shard, pictures=pictures).measured(
             load_seconds=time.perf_counter() - began, bytes_in=read
         )
+
+    def _read(self, wanted: list[tuple[str, str]]) -> list[dict[str, Any]]:
+        with ThreadPoolExecutor(min(_FETCHERS, len(wanted))) as pool:
+            return list(pool.map(lambda one: self._picture(*one), wanted))
+
+    def _read_isolated(self, wanted: list[tuple[str, str]]) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        with Isolated(self._picture) as picture:
+            for role, key in wanted:
+                try:
+                    rows.append(picture(role, key))
+                except ProcessDiedError as e:
+                    error = RowError("decode", f"reading it killed the process ({e})")
+                    error.__cause__ = e
+                    rows.append(
+                        {"role": role, "key": key} | row_error.columns(error, f"{role} {key}")
+                    )
+        return rows
 
     def _picture(self, role: str, key: str) -> dict[str, Any]:
         row: dict[str, Any] = {"role": role, "key": key}
@@ -63,8 +87,7 @@ class Load:
             image = decode(data, self.options.max_pixels)
             fitted = fit_picture(image, self.options.size, self.options.fit, self.factor)
         except RowError as e:
-            error = type(e.__cause__ or e).__name__
-            return row | {"stage": e.stage, "error": error, "message": f"{role} {key}: {e}"}
+            return row | row_error.columns(e, f"{role} {key}")
         return row | {
             "pixels": np.asarray(fitted).tobytes(),
             "width": fitted.width,
@@ -73,3 +96,9 @@ class Load:
             "source_height": image.height,
             "bytes": len(data),
         }
+
+
+def _is_retry() -> bool:
+    """Whether Ray does this task again because the process of an earlier attempt died."""
+    worker: Any = global_worker  # Ray tells a task's attempt nowhere else
+    return ray.is_initialized() and worker.core_worker.get_current_task_attempt_number() > 0

@@ -54,7 +54,9 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
         except UnidentifiedImageError:
             raise RowError("decode", "not a picture in any format that can be read") from None
         except Image.DecompressionBombError:
-            raise RowError("decode", f"too large: more than {max_pixels} pixels") from None
+            raise RowError(
+                "decode", f"too large: more than {max_pixels} pixels (--max-pixels)"
+            ) from None
         except MemoryError:
             raise RowError("decode", "too large for the memory at hand") from None
         except Exception as error:  # damaged files make decoders raise nearly anything

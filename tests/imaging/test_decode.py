@@ -15,6 +15,7 @@ from PIL import Image, ImageCms
 
 from styleid_ray.errors import RowError
 from styleid_ray.imaging import decode
+from tests.hostile import corpus
 
 LIMIT = 1_000_000
 
@@ -228,3 +229,19 @@ def test_threads_decode_side_by_side():
 @pytest.mark.parametrize("size", [(1, 1), (2000, 3)])
 def test_extreme_shapes_are_decoded(size):
     assert decode(file_of(Image.new("RGB", size)), LIMIT).size == size
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # of the test's own look at the file
+@pytest.mark.parametrize("name", corpus.PICTURES)
+def test_odd_pictures_are_decoded_at_their_own_size(name):
+    data = corpus.PICTURES[name]
+    with Image.open(io.BytesIO(data)) as image:
+        assert decode(data, corpus.MAX_PIXELS).size == image.size
+
+
+@pytest.mark.parametrize("name", corpus.NOT_PICTURES)
+def test_what_is_no_picture_is_refused_in_one_short_line(name):
+    with pytest.raises(RowError) as caught:
+        decode(corpus.NOT_PICTURES[name], corpus.MAX_PIXELS)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 350
