@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -17,11 +18,15 @@ Pairing = Literal["cross", "zip", "random", "table"]
 Fit = Literal["keep", "crop"]
 DType = Literal["auto", "float32", "float16", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
+FeatureStore = Literal["auto", "device", "host", "recompute"]
+FeatureDType = Literal["auto", "float32", "float16", "bfloat16", "int8"]
 OutputFormat = Literal["parquet", "files"]
 PictureFormat = Literal["png", "jpeg", "webp"]
 
 PAPER_MODEL = "CompVis/stable-diffusion-v1-4"
 DEMO_MODEL = "demo"
+# Far above any model's; a range of layers is written out before it is checked.
+_LAYERS = 1000
 
 _PRESETS: dict[Preset, dict[str, Any]] = {
     "paper": {"steps": 50, "gamma": 0.75, "temperature": 1.5, "layers": (6, 7, 8, 9, 10, 11)},
@@ -30,7 +35,13 @@ _PRESETS: dict[Preset, dict[str, Any]] = {
 
 
 class _Options(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,  # it may be a password; jobfile says what may be said
+    )
 
 
 class StyleParams(_Options):
@@ -45,7 +56,7 @@ class StyleParams(_Options):
     """Query preservation: 1 keeps the content's queries (layout), 0 the stylised ones (style)."""
     temperature: Annotated[float, Field(gt=0, le=10)] | None = None
     """Attention temperature: factor on the attention logits, above 1 sharpens."""
-    layers: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    layers: tuple[Annotated[int, Field(ge=0, lt=_LAYERS)], ...] | None = None
     """Decoder self-attention layers that get the style's keys and values, as 6-11 or 6,7,8
     (Stable Diffusion has 3-11)."""
     adain: bool = True
@@ -61,7 +72,9 @@ class StyleParams(_Options):
         layers: list[Any] = []
         for part in value.split(","):
             first, dash, last = part.strip().partition("-")
-            if dash and first.isdigit() and last.isdigit():
+            if dash and first.isdecimal() and last.isdecimal():
+                if int(last) >= _LAYERS:
+                    raise ValueError(f"the largest layer must be below {_LAYERS}")
                 layers += range(int(first), int(last) + 1)
             else:
                 layers.append(part.strip())
@@ -128,6 +141,9 @@ class SourceOptions(_Options):
     """Styles drawn for each content with --pairing random."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of --pairing random."""
+    reuse: bool = False
+    """With --pairing random and two or more styles a content: contents in random groups share the
+    styles they draw from, so that shards invert fewer pictures."""
 
 
 class PictureOptions(_Options):
@@ -171,10 +187,25 @@ class OutputOptions(_Options):
 class ShardOptions(_Options):
     """The unit of work: contents x styles whose inversions are shared."""
 
-    shard_contents: Annotated[int, Field(ge=1, le=1024)] = 4
-    """Most contents in one shard; each is inverted once a shard."""
-    shard_styles: Annotated[int, Field(ge=1, le=1024)] = 4
-    """Most styles in one shard; each is inverted once a shard."""
+    shard_pairs: Annotated[int, Field(ge=1, le=2048)] = 200
+    """Most pairs in one shard, which inverts each of its pictures once: more pairs take fewer UNet
+    evaluations in all, and more memory. With several actors each gets two shards at least."""
+
+
+class EngineOptions(_Options):
+    """How the engine uses the device. Only `feature_dtype` touches the pictures, and little."""
+
+    batch: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
+    """Most latents in one UNet call; auto takes what the memory allows. Out of memory halves it."""
+    features: FeatureStore = "auto"
+    """Where inverted pictures keep queries, keys and values: on the device, in host memory streamed
+    one step ahead, or recomputed at each step from the stored latents; auto goes by the memory."""
+    feature_dtype: FeatureDType = "auto"
+    """Precision of kept features; auto is the model's; int8 halves float16."""
+    feature_memory: Annotated[float, Field(gt=0)] | None = None
+    """GiB that kept features may take in an actor; default: three quarters of what is free."""
+    compile: bool = False
+    """Compile the UNet's blocks with torch.compile: slow to start, faster afterwards on GPUs."""
 
 
 class ClusterOptions(_Options):
@@ -188,8 +219,6 @@ class ClusterOptions(_Options):
     num_gpus_per_actor: Annotated[float, Field(ge=0)] | None = None
     """GPUs an actor takes; a fraction lets several share one; 0 runs on CPU. Default: 1 where the
     cluster has GPUs."""
-    batch: Annotated[int, Field(ge=1, le=1024)] = 8
-    """Most latents in one UNet call."""
 
     @field_validator("actors", mode="before")
     @classmethod
@@ -211,8 +240,48 @@ class ClusterOptions(_Options):
         return self
 
 
+class RunOptions(_Options):
+    """How a run reaches its files, and when it gives up. Nothing here changes the pictures."""
+
+    storage_options: dict[str, Any] | None = Field(default=None, repr=False, exclude=True)
+    """JSON object that fsspec opens object stores with: key, secret, token, endpoint_url, anon ...
+    For one protocol of several: {"s3": {...}, "https": {...}}. Never stored."""
+    max_failures: str | None = None
+    """Give up (exit status 2) when more pairs fail: a number, or a percentage of those finished
+    so far, judged from the 100th on. Resuming goes on with a higher one."""
+
+    @field_validator("storage_options", mode="before")
+    @classmethod
+    def _storage_options_from_text(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except ValueError:
+                value = None if not value.strip() else value
+        if value is not None and not isinstance(value, dict):
+            raise ValueError('must be a JSON object such as {"anon": true}')
+        return value
+
+    @field_validator("max_failures", mode="before")
+    @classmethod
+    def _max_failures_as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("max_failures")
+    @classmethod
+    def _max_failures_is_a_bound(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        number = re.fullmatch(r"\s*(\d+|\d+(?:\.\d+)?(?=\s*%))\s*(%?)\s*", value)
+        if not number or (number[2] and float(number[1]) > 100):
+            raise ValueError("must be a number of pairs such as 50, or a percentage such as 5%")
+        return number[1] + number[2]
+
+
 class JobConfig(
+    RunOptions,
     ClusterOptions,
+    EngineOptions,
     ShardOptions,
     ModelOptions,
     StyleParams,
@@ -221,6 +290,16 @@ class JobConfig(
     SourceOptions,
 ):
     """One stylisation job: every option of `styleid-ray stylize` and every key of a job file."""
+
+    @model_validator(mode="after")
+    def _reuse_has_something_to_share(self) -> JobConfig:
+        if self.reuse and self.pairing != "random":
+            raise ValueError(f"reuse is given, but pairing is {self.pairing!r}: set pairing random")
+        if self.reuse and self.styles_per_content == 1:
+            raise ValueError(
+                "reuse needs styles_per_content of 2 or more: one style alone shares nothing"
+            )
+        return self
 
     @model_validator(mode="after")
     def _sources_fit_the_pairing(self) -> JobConfig:
@@ -247,7 +326,9 @@ class JobConfig(
         identity and pairs, each can resume the other. Where the sources lie is no part of it, so
         that a bucket can move; which pictures they hold is (the plan tells)."""
         apart = {"output", "content", "style", "table", "device"}
-        apart |= set(ClusterOptions.model_fields) | set(ShardOptions.model_fields)
+        for group in (ClusterOptions, EngineOptions, ShardOptions, RunOptions):
+            apart |= set(group.model_fields)
+        apart.remove("feature_dtype")
         values = self.model_dump(mode="json", exclude=apart)
         values.update(self.style_params.resolved().model_dump(mode="json"))
         return values

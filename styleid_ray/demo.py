@@ -52,8 +52,6 @@ def run_demo(
         output=str(folder),
         model=model,
         size=SIZE,
-        shard_contents=len(CONTENTS),
-        shard_styles=1,
         # Two actors of one thread on the CPU, which everybody has: one actor with the threads of
         # two cores would wait for itself as soon as anything else runs on the machine.
         actors=(2, 2),

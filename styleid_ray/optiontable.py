@@ -12,7 +12,9 @@ _GROUPS = (
     ("StyleID", config.StyleParams),
     ("Model", config.ModelOptions),
     ("Shards", config.ShardOptions),
+    ("Engine", config.EngineOptions),
     ("Cluster", config.ClusterOptions),
+    ("Run", config.RunOptions),
 )
 
 

@@ -31,7 +31,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
-    """Address of an S3 server on loopback."""
+    """Address of an S3 server: that of STYLEID_RAY_TEST_S3_ENDPOINT, with the credentials of the
+    usual variables, or else one on loopback."""
+    address = os.environ.get("STYLEID_RAY_TEST_S3_ENDPOINT")
+    if address:
+        yield address
+        return
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -46,15 +51,17 @@ def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """URL of a new, empty bucket, reached by the usual environment."""
     import s3fs
 
-    for name, value in {
-        "AWS_ENDPOINT_URL": s3_endpoint,
-        "AWS_ACCESS_KEY_ID": "someone",
-        "AWS_SECRET_ACCESS_KEY": "something",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    if "STYLEID_RAY_TEST_S3_ENDPOINT" not in os.environ:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "something")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     s3fs.S3FileSystem.clear_instance_cache()
     bucket = f"bucket-{uuid.uuid4().hex}"
-    s3fs.S3FileSystem().mkdir(bucket)
+    store = s3fs.S3FileSystem()
+    store.mkdir(bucket)
     yield f"s3://{bucket}"
+    if "STYLEID_RAY_TEST_S3_ENDPOINT" in os.environ:
+        store.invalidate_cache()
+        store.rm(bucket, recursive=True)
     s3fs.S3FileSystem.clear_instance_cache()

@@ -41,6 +41,9 @@ def test_layers_are_written_as_ranges_and_lists(text: str, layers: tuple[int, ..
         {"actors": "0"},
         {"pairing": "table"},
         {"table": "t.csv"},
+        {"reuse": True},
+        {"reuse": True, "pairing": "random"},
+        {"shard_pairs": 0},
         {"content": None},
         {"nonsense": 1},
     ],
@@ -72,9 +75,9 @@ def test_the_fingerprint_changes_with_the_pictures_and_not_with_the_cluster() ->
 
 def test_a_job_file_gives_options_by_their_names(tmp_path: Any) -> None:
     file = tmp_path / "job.yaml"
-    file.write_text("content: c\nstyle: s\noutput: o\nshard-styles: 3\nlayers: 6-7\n")
+    file.write_text("content: c\nstyle: s\noutput: o\nshard-pairs: 3\nlayers: 6-7\n")
     config = make_config(load_job_file(str(file)))
-    assert (config.shard_styles, config.layers) == (3, (6, 7))
+    assert (config.shard_pairs, config.layers) == (3, (6, 7))
 
 
 @pytest.mark.parametrize(
@@ -96,3 +99,29 @@ def test_a_wrong_job_file_is_one_clear_error(tmp_path: Any, text: str, said: str
 def test_a_job_file_that_is_not_there_is_one_clear_error(tmp_path: Any) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_job_file(str(tmp_path / "none.yaml"))
+
+
+def test_storage_options_are_read_from_json_and_shown_nowhere() -> None:
+    config = make_config({**BASE, "storage_options": '{"key": "hidden"}'})
+    assert config.storage_options == {"key": "hidden"}
+    assert "hidden" not in repr(config) + str(config.model_dump()) + config.model_dump_json()
+    assert "storage_options" not in config.identity()
+    for wrong in ('{"key": "hidden"', '["hidden"]', 3):
+        with pytest.raises(
+            ConfigError, match=r"--storage-options: must be a JSON object"
+        ) as caught:
+            make_config({**BASE, "storage_options": wrong})
+        assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "bound"), [("5", "5"), (0, "0"), (" 2.5 % ", "2.5%"), ("100%", "100%")]
+)
+def test_a_bound_on_failures_is_a_number_or_a_percentage(given: Any, bound: str) -> None:
+    assert JobConfig(**BASE, max_failures=given).max_failures == bound
+
+
+@pytest.mark.parametrize("given", ["many", "-1", "2.5", "101%", "%", "", True])
+def test_another_bound_on_failures_is_refused(given: Any) -> None:
+    with pytest.raises(ConfigError, match="--max-failures: "):
+        make_config({**BASE, "max_failures": given})

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from styleid_ray.config import JobConfig
 from styleid_ray.optiontable import option_table
 
 ROOT = Path(__file__).parent.parent
@@ -49,7 +50,10 @@ def test_the_public_names_are_there_and_others_are_not() -> None:
 
 
 def test_the_readme_has_the_table_of_options_as_the_configuration_defines_it() -> None:
-    assert option_table() in (ROOT / "README.md").read_text()
+    table = option_table()
+    assert table in (ROOT / "README.md").read_text()
+    options = [name.replace("_", "-") for name in JobConfig.model_fields]
+    assert not [name for name in options if f"| `--{name}` |" not in table]
 
 
 def test_every_folder_of_the_package_is_in_the_architecture_page() -> None:

@@ -6,16 +6,21 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
 from PIL import Image
 
+from styleid_ray.batch import row_error
+from styleid_ray.batch.naming import labelled
 from styleid_ray.batch.output import Output
-from styleid_ray.batch.shard import Shard, shards_in
+from styleid_ray.batch.shard import Done, Shard, shards_in
 from styleid_ray.config import JobConfig
+from styleid_ray.errors import RowError
 from styleid_ray.imaging import encode, extension, restore
 
+_WRITERS = 8
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 PARAMS = pa.struct(
     [
@@ -43,8 +48,9 @@ ERRORS = pa.schema(
         ("message", pa.string()),
     ]
 )
+_OF_A_PAIR = ("pair_id", "content", "style", "k", "gamma", "temperature")
 # Columns of the plan that are not passed through: written under their own rules, or not at all.
-_PLAN_ONLY = ("pair_id", "content", "style", "k", "shard", "gamma", "temperature")
+_PLAN_ONLY = (*_OF_A_PAIR, "shard")
 # What Hugging Face datasets looks for to read `image` as pictures.
 _HF_FEATURES = json.dumps({"info": {"features": {"image": {"_type": "Image"}}}})
 
@@ -52,8 +58,8 @@ _HF_FEATURES = json.dumps({"info": {"features": {"image": {"_type": "Image"}}}})
 class Commit:
     """Stylised shards to committed files. The rows that come out say what was done.
 
-    The failed pairs are written before the others: a shard cut off in between has its good pairs
-    done again, and none is lost.
+    The failed pairs are written after the others: a shard cut off in between has its failed pairs
+    tried again, and no good pair can come to stand in two files.
 
     Args:
         output: where to write.
@@ -74,30 +80,41 @@ class Commit:
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         for shard in shards_in(block):
-            yield pa.table({"shard": [shard.name], "measures": [json.dumps(self.commit(shard))]})
+            yield Done(shard.name, self.commit(shard), shard.notes).to_block()
 
     def commit(self, shard: Shard) -> dict[str, float]:
         """Writes the shard; returns its counts and seconds."""
         began, size = time.perf_counter(), 0
-        pairs, results = shard.pairs.to_pylist(), shard.results.to_pylist()
-        failed = [p | r for p, r in zip(pairs, results, strict=True) if r["pixels"] is None]
-        good = [row for row, result in enumerate(results) if result["pixels"] is not None]
-        if failed:
-            errors = [{name: row[name] for name in ERRORS.names} for row in failed]
-            self.output.write_table(
-                f"errors/{shard.name}.parquet", pa.Table.from_pylist(errors, schema=ERRORS)
-            )
+        pairs, results = shard.pairs.select(_OF_A_PAIR).to_pylist(), shard.results.to_pylist()
+        with ThreadPoolExecutor(_WRITERS if self.config.format == "files" else 1) as pool:
+            rows = list(pool.map(self._row_or_failure, pairs, results))
+        good = [at for at, row in enumerate(rows) if "stage" not in row]
+        failed = [row for row in rows if "stage" in row]
         if good:
-            rows = [self._row(pairs[row], results[row]) for row in good]
+            rows = [rows[at] for at in good]
             size = sum(row.pop("size") for row in rows)
             table = _with_passed_through(rows, shard.pairs.take(good))
+            table = labelled(table, [row["pair_id"] for row in failed])
             size += self.output.write_table(f"data/{shard.name}.parquet", table)
+        if failed:
+            errors = [{name: row[name] for name in ERRORS.names} for row in failed]
+            table = pa.Table.from_pylist(errors, schema=ERRORS)
+            table = labelled(table, [pairs[at]["pair_id"] for at in good])
+            self.output.write_table(f"errors/{shard.name}.parquet", table)
         return shard.measures | {
             "done": len(good),
             "failed": len(failed),
             "commit_seconds": time.perf_counter() - began,
             "bytes_out": size,
         }
+
+    def _row_or_failure(self, pair: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+        if result["pixels"] is None:
+            return pair | result
+        try:
+            return self._row(pair, result)
+        except RowError as e:
+            return pair | row_error.columns(e)
 
     def _row(self, pair: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
         image = Image.frombytes("RGB", (result["width"], result["height"]), result["pixels"])
@@ -148,7 +165,10 @@ def _with_passed_through(rows: list[dict[str, Any]], pairs: pa.Table) -> pa.Tabl
 
 def _picture_name(pair: dict[str, Any], suffix: str) -> str:
     """A file name that tells the pair to a person and is unique through the id."""
-    stems = (re.sub(r"[^\w-]+", "_", _stem(pair[role]))[:48] for role in ("content", "style"))
+    stems = (
+        re.sub(r"[^\w-]+", "_", _stem(pair[role])).encode()[:48].decode(errors="ignore")
+        for role in ("content", "style")
+    )
     return "__".join([*stems, pair["pair_id"][:16]]) + suffix
 
 

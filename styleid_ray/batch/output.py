@@ -4,38 +4,53 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from contextlib import contextmanager, suppress
+from typing import Any, Literal, TypeVar
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 from fsspec.implementations.local import LocalFileSystem
 
-from styleid_ray.errors import OutputError
+from styleid_ray.errors import OutputError, StyleIDError
+from styleid_ray.planning.fetch import reason, retrying
+from styleid_ray.planning.secrets import scrubbed, without_secrets
+from styleid_ray.planning.urls import Options, cannot_open, open_filesystem, shown
 
 Kind = Literal["data", "errors"]
 CONFIG = "_run/config.yaml"
 PLAN = "_run/plan"
 _READERS = 16
+_READ_ATTEMPTS, _WRITE_ATTEMPTS = 4, 10
+T = TypeVar("T")
 
 
 class Output:
     """The files of a run under one URL. Names are relative to it, with '/' between their parts.
 
     Every write is whole or does not happen: aside and renamed on a disk, one put in an object
-    store. Instances can be pickled and sent to any node.
+    store, where requests are tried again for as long as an outage commonly lasts. Instances can be
+    pickled and sent to any node.
+
+    Args:
+        url: local path, or URL of any fsspec filesystem.
+        storage_options: what the filesystem is opened with.
+
+    Raises OutputError, here when nothing can be opened at the URL, later when a file cannot be
+    written or read.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/") or url
+    def __init__(self, url: str, storage_options: Options = None) -> None:
+        self.url = without_secrets(url.rstrip("/") or url)
+        self.storage_options = storage_options
         try:
-            self.fs, self.root = fsspec.core.url_to_fs(self.url)
-        except (ImportError, ValueError) as e:
-            raise OutputError(f"--output {url} cannot be opened: {e}") from e
+            self.fs, self.root = open_filesystem(url.rstrip("/") or url, storage_options)
+        except Exception as e:  # each filesystem has its own errors
+            said = scrubbed(cannot_open(url, e), storage_options)
+            raise OutputError(f"--output {shown(url)}: {said}") from e
 
     def path(self, name: str) -> str:
         """Where a file lies on the filesystem `fs`."""
@@ -44,9 +59,15 @@ class Output:
     def write(self, name: str, data: bytes) -> None:
         """Puts a whole file in place; a reader sees the old one or the new one, never a part."""
         path = self.path(name)
-        if not isinstance(self.fs, LocalFileSystem):
-            self.fs.pipe_file(path, data)
-            return
+        with self._said(name, "written", "make room there, or check permissions and credentials"):
+            if isinstance(self.fs, LocalFileSystem):
+                self._replace(path, data)
+                return
+            for attempt in retrying(_WRITE_ATTEMPTS, timeout=120):
+                with attempt:
+                    self.fs.pipe_file(path, data)
+
+    def _replace(self, path: str, data: bytes) -> None:
         aside = self.path(f"_run/tmp/{uuid.uuid4().hex}")
         os.makedirs(os.path.dirname(aside), exist_ok=True)
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -71,25 +92,69 @@ class Output:
 
     def read(self, name: str) -> bytes:
         """A file's bytes; raises FileNotFoundError when it is not there."""
-        return self.fs.cat_file(self.path(name))
+        with self._said(name, "read"):
+            return self._tried(lambda: self.fs.cat_file(self.path(name)))
+
+    def delete(self, name: str) -> None:
+        """Removes a file; one that is not there is no error."""
+        with self._said(name, "removed"), suppress(FileNotFoundError):
+            self._tried(lambda: self.fs.rm_file(self.path(name)))
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[Any]:
+        """A file to read parts of. Nothing is read ahead: of a large file of pictures, the ids
+        are read alone."""
+        ahead = {} if isinstance(self.fs, LocalFileSystem) else {"cache_type": "none"}
+        with self.fs.open(self.path(name), "rb", **ahead) as f:
+            yield f
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """A Parquet file's rows."""
-        with self.fs.open(self.path(name), "rb") as f:
-            return pq.read_table(f, columns=columns)
+        """A Parquet file's rows; raises pyarrow.ArrowInvalid when it is damaged."""
+
+        def read() -> pa.Table:
+            with self.open(name) as f:
+                return pq.read_table(f, columns=columns)
+
+        with self._said(name, "read"):
+            return self._tried(read)
 
     def files(self, folder: str) -> list[str]:
         """Names of the Parquet files in a folder, sorted; none when it does not exist."""
+        return [name for name in self.listed(folder) if name.endswith(".parquet")]
+
+    def listed(self, folder: str) -> list[str]:
+        """Names of the files in a folder, sorted, without hidden ones."""
         self.fs.invalidate_cache()
         try:
-            found = self.fs.ls(self.path(folder), detail=False)
+            with self._said(folder, "listed"):
+                found = self._tried(lambda: self.fs.ls(self.path(folder), detail=False))
         except FileNotFoundError:
             return []
-        return sorted(
-            f"{folder}/{name}"
-            for name in (path.rstrip("/").rsplit("/", 1)[-1] for path in found)
-            if name.endswith(".parquet") and not name.startswith((".", "_"))
-        )
+        names = (path.rstrip("/").rsplit("/", 1)[-1] for path in found)
+        return sorted(f"{folder}/{name}" for name in names if not name.startswith((".", "_")))
+
+    def _tried(self, work: Callable[[], T]) -> T:
+        """The result of a request, made again when it fails for a while."""
+        for attempt in retrying(1 if isinstance(self.fs, LocalFileSystem) else _READ_ATTEMPTS):
+            with attempt:
+                return work()
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    @contextmanager
+    def _said(
+        self, name: str, done: str, remedy: str = "check permissions and credentials"
+    ) -> Iterator[None]:
+        """What goes wrong in the block is an OutputError; a file that is missing when it is read,
+        or damaged, stays what it is."""
+        try:
+            yield
+        except (pa.ArrowInvalid, StyleIDError):
+            raise
+        except Exception as e:  # each filesystem has its own errors
+            if isinstance(e, FileNotFoundError) and done != "written":
+                raise
+            why = reason(e, self.storage_options)
+            raise OutputError(f"{self.url}/{name} cannot be {done} ({why}): {remedy}") from e
 
     def pair_ids(self, kind: Kind) -> np.ndarray:
         """The ids in all committed files of a kind, sorted, each once, as fixed-size bytes."""
@@ -110,7 +175,13 @@ class Output:
     def plan_parts(self) -> Iterator[pa.Table]:
         """The stored plan, part by part."""
         for name in self.files(PLAN):
-            yield self.read_table(name)
+            try:
+                yield self.read_table(name)
+            except pa.ArrowInvalid as e:
+                raise OutputError(
+                    f"{self.url}/{name}, a part of the plan, is damaged ({shown(str(e))}): "
+                    "choose another --output"
+                ) from e
 
     def record(self) -> dict[str, Any] | None:
         """The stored `config.yaml`, or None when there is no run here."""

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import ray
 import ray.data
 from ray.data import ActorPoolStrategy
 from ray.data._internal.logging import get_log_directory
-from ray.exceptions import RayError
+from ray.exceptions import RayActorError, RayError, WorkerCrashedError
 
 from styleid_ray.batch.cluster import Resources
 from styleid_ray.batch.commit import Commit
 from styleid_ray.batch.load import Load
 from styleid_ray.batch.output import PLAN, Output
 from styleid_ray.batch.prepare import Prepared
-from styleid_ray.batch.shard import Shard
+from styleid_ray.batch.read_plan import ReadPlan
+from styleid_ray.batch.shard import Done, done_in
 from styleid_ray.batch.stylize import Stylize
 from styleid_ray.errors import JobError, StyleIDError
-from styleid_ray.planning import shards_of
+from styleid_ray.planning.secrets import scrubbed
+from styleid_ray.planning.urls import shown
 
 # Ray runs neighbouring stages as one where they ask for the same; these stay apart, so that
 # pictures are loaded while the actors compute. Both stages wait for I/O more than they compute.
@@ -32,14 +32,24 @@ _READ_CPUS, _LOAD_CPUS = 0.25, 0.5
 # busy with something else took twenty times as long as one.
 _ACTOR_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
+# Processes die now and then: of memory, with their node. A shard that is cut off this often, or an
+# actor that is, is at fault itself; Ray would begin it again for ever.
+_TASK_RETRIES, _ACTOR_RESTARTS = 10, 20
+
 
 def run_shards(
-    job: Prepared, output: Output, done: np.ndarray, resources: Resources
-) -> Iterator[dict[str, float]]:
-    """Does what the stored plan holds beyond `done` (sorted ids); yields each shard's measures.
+    job: Prepared,
+    output: Output,
+    done: np.ndarray,
+    resources: Resources,
+    stylize: type = Stylize,
+) -> Generator[Done, None, None]:
+    """Does what the stored plan holds beyond `done` (sorted ids); yields each shard when it is
+    committed.
 
     The driver passes on the names of the plan's parts and gets back a few numbers a shard: neither
-    pairs nor pictures go through it.
+    pairs nor pictures go through it. `stylize` is the class of the actors: what takes the same
+    arguments as `Stylize` can stand in for it.
     """
     config, plan, revision = job.config, job.plan, job.checkpoint.revision
     parts = [{"part": name} for name in output.files(PLAN)]
@@ -50,6 +60,7 @@ def run_shards(
             batch_format="pyarrow",
             batch_size=None,
             num_cpus=_READ_CPUS,
+            max_retries=_TASK_RETRIES,
         )
         # A shard a block: the block is what Ray dispatches, retries and holds back.
         .repartition(target_num_rows_per_block=1)
@@ -58,12 +69,13 @@ def run_shards(
             batch_format="pyarrow",
             batch_size=None,
             num_cpus=_LOAD_CPUS,
+            max_retries=_TASK_RETRIES,
         )
         .map_batches(
-            Stylize,
+            stylize,
             batch_format="pyarrow",
             batch_size=1,
-            fn_constructor_args=(config, revision, resources.threads),
+            fn_constructor_args=(config, revision, resources),
             compute=ActorPoolStrategy(
                 min_size=resources.min_actors,
                 max_size=resources.max_actors,
@@ -72,11 +84,14 @@ def run_shards(
             num_gpus=resources.gpus_per_actor or None,
             num_cpus=resources.cpus_per_actor,
             runtime_env={"env_vars": _ACTOR_ENVIRONMENT},
+            max_restarts=_ACTOR_RESTARTS,
+            max_task_retries=_TASK_RETRIES,
         )
         .map_batches(
             Commit(output, config, revision).__call__,
             batch_format="pyarrow",
             batch_size=None,
+            max_retries=_TASK_RETRIES,
         )
     )
     try:
@@ -85,10 +100,11 @@ def run_shards(
             batch_size=None, batch_format="pyarrow", prefetch_batches=0
         )
         for batch in batches:
-            yield from map(json.loads, batch.column("measures").to_pylist())
+            yield from done_in(batch)
     except RayError as e:
         raise JobError(
-            f"the job stopped: {_cause(e)}; what is committed is safe, and the same command "
+            f"the job stopped: {scrubbed(_cause(e), config.storage_options)}; "
+            "what is committed is safe, and the same command "
             f"goes on from there (Ray's logs: {get_log_directory()})"
         ) from e
 
@@ -97,24 +113,13 @@ def _cause(error: BaseException) -> str:
     """The first exception of a chain that Ray handed on, in one line."""
     while isinstance(getattr(error, "cause", None), BaseException):
         error = error.cause  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(error, WorkerCrashedError):
+        return f"loading or writing one shard ended its process {_TASK_RETRIES + 1} times"
+    if isinstance(error, RayActorError) and not error.actor_init_failed:
+        return (
+            f"stylize actors end again and again, one of them {_ACTOR_RESTARTS} times or with one "
+            f"shard {_TASK_RETRIES} times, for want of memory most often"
+        )
     lines = str(error).strip().splitlines() or [""]
-    return lines[0] if isinstance(error, StyleIDError) else f"{type(error).__name__}: {lines[0]}"
-
-
-class ReadPlan:
-    """Names of plan parts to the shards in them that are not done.
-
-    Args:
-        output: where the plan is stored.
-        done: reference to the sorted ids of finished pairs, in Ray's object store.
-    """
-
-    def __init__(self, output: Output, done: ray.ObjectRef) -> None:
-        self.output = output
-        self.done = done
-
-    def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
-        done = ray.get(self.done)
-        for name in block.column("part").to_pylist():
-            for shard, pairs in shards_of(self.output.read_table(name), done):
-                yield Shard(shard, pairs).to_block()
+    said = shown(lines[0])
+    return said if isinstance(error, StyleIDError) else f"{type(error).__name__}: {said}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -22,6 +22,7 @@ class Progress:
     def __init__(self, planned: int, done: int, failed: int) -> None:
         self.planned, self.done, self.failed = planned, done, failed
         self.new = 0
+        self.notes: list[str] = []
         self.began = time.monotonic()
 
     def add(self, done: int, failed: int) -> None:
@@ -29,6 +30,15 @@ class Progress:
         self.done += done
         self.failed += failed
         self.new += done + failed
+
+    def say(self, notes: Iterable[str]) -> None:
+        """Show notes above the progress, each once however many actors have it."""
+        self.notes += [note for note in dict.fromkeys(notes) if note not in self.notes]
+
+    @property
+    def left(self) -> int:
+        """Pairs still to do."""
+        return self.planned - self.done - self.failed
 
     @property
     def rate(self) -> float:
@@ -59,24 +69,27 @@ def shown(progress: Progress, stream: TextIO | None = None) -> Iterator[None]:
     out = stream or sys.stderr
     live = out.isatty()
     over = threading.Event()
+    clear = "\r\033[K" if live else ""
+    said = 0
 
-    def show() -> None:
+    def show(end: str) -> None:
+        nonlocal said
+        notes, said = progress.notes[said:], len(progress.notes)
+        lines = [*notes, progress.line()]
+        print(clear + "\n".join(lines), end=end, file=out, flush=True)
+
+    def keep_showing() -> None:
         while not over.wait(_TTY_SECONDS if live else _LINE_SECONDS):
-            print(
-                f"\r\033[K{progress.line()}" if live else progress.line(),
-                end="" if live else "\n",
-                file=out,
-                flush=True,
-            )
+            show("" if live else "\n")
 
-    thread = threading.Thread(target=show, daemon=True)
+    thread = threading.Thread(target=keep_showing, daemon=True)
     thread.start()
     try:
         yield
     finally:
         over.set()
         thread.join()
-        print(f"\r\033[K{progress.line()}" if live else progress.line(), file=out, flush=True)
+        show("\n")
 
 
 def duration(seconds: float) -> str:

@@ -6,18 +6,22 @@ import json
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TextIO
 
 import numpy as np
 
-from styleid_ray.batch.output import Output, as_ids
+from styleid_ray.batch.failures import check_failures, tidy_errors
+from styleid_ray.batch.measures import add_measures
+from styleid_ray.batch.output import CONFIG, Output, as_ids
 from styleid_ray.batch.prepare import Prepared, prepare
 from styleid_ray.batch.progress import Progress, duration, shown
-from styleid_ray.batch.record import open_run
+from styleid_ray.batch.record import begin_run, find_run
 from styleid_ray.batch.status import Committed
 from styleid_ray.config import JobConfig
+from styleid_ray.errors import OutputError
 from styleid_ray.planning import Plan
 
 SUMMARY = "summary.json"
@@ -34,7 +38,8 @@ class Summary:
     missing: int
     session: dict[str, float]
     """Of this call: pairs done and failed, shards, seconds in all and by stage, pairs_per_second,
-    unet_evaluations, bytes_in, bytes_out."""
+    unet_evaluations, inversions made and reused, peak_feature_bytes of an actor, bytes_in,
+    bytes_out."""
     finished: str
 
     @property
@@ -50,44 +55,87 @@ def stylize(config: JobConfig, stream: TextIO | None = None) -> Summary:
     work starts when something is wrong with the options, the sources, the model or the output.
     """
     out = stream or sys.stderr
-    output = Output(config.output)
+    output = Output(config.output, config.storage_options)
     job = prepare(config)
     plan = job.plan
-    open_run(output, config, job.checkpoint, plan)
+    record = find_run(output, config, job.checkpoint, plan)
     committed = Committed.read(output)
     planned = as_ids(plan.table.column("pair_id"))
     done = int(np.isin(planned, committed.done).sum())
     failed = int(np.isin(planned, committed.failed).sum())
     progress = Progress(plan.pairs, done, failed)
-    left = plan.pairs - done - failed
+    left = progress.left
     if not left:
         print(f"nothing to do: {_counts(progress)} at {output.url}", file=out)
         return _finish(output, plan, progress, Counter(), began=time.monotonic())
-    print(_plan_line(job), file=out)
-    if done or failed:
+    if record:
         print(f"resuming: {_counts(progress)} already, {left} to do", file=out)
-    return _run(job, output, committed, progress, out)
+    shards = record["plan"]["shards"] if record else None
+    return _run(job, output, shards, committed.all, progress, out)
+
+
+def retry(config: JobConfig, stream: TextIO | None = None) -> Summary:
+    """Does what failed again, and nothing else, in the run that is at the config's output.
+
+    Pairs that come out well are in `data/` afterwards and fail no more; the others keep one row in
+    `errors/`, with the latest reason. Raises JobError as `stylize` does, or when there is no run.
+    """
+    out = stream or sys.stderr
+    output = Output(config.output, config.storage_options)
+    job = prepare(config)
+    record = find_run(output, config, job.checkpoint, job.plan)
+    if record is None:
+        raise OutputError(f"there is no run at {output.url} (no {CONFIG}): check the path")
+    committed = Committed.read(output)
+    planned = as_ids(job.plan.table.column("pair_id"))
+    done = int(np.isin(planned, committed.done).sum())
+    again = np.isin(planned, committed.failed)
+    progress = Progress(done + int(again.sum()), done, failed=0)
+    if not progress.left:
+        print(f"nothing to retry: no pair failed at {output.url}", file=out)
+        return _finish(output, job.plan, progress, Counter(), began=time.monotonic())
+    print(f"retrying {progress.left} pairs that failed", file=out)
+    skip, shards = np.sort(planned[~again]), record["plan"]["shards"]
+    try:
+        return _run(job, output, shards, skip, progress, out)
+    finally:
+        tidy_errors(output)
 
 
 def _run(
-    job: Prepared, output: Output, committed: Committed, progress: Progress, out: TextIO
+    job: Prepared,
+    output: Output,
+    shards: int | None,
+    skip: np.ndarray,
+    progress: Progress,
+    out: TextIO,
 ) -> Summary:
+    """Does a run of so many shards, but for the pairs to skip; with None, begins one."""
     from styleid_ray.batch.cluster import choose_resources, connected
     from styleid_ray.batch.pipeline import run_shards
 
-    plan, measures = job.plan, Counter()
-    with connected(job.config) as where:
-        shards = -(-(plan.pairs - progress.done - progress.failed) * plan.shards // plan.pairs)
-        resources = choose_resources(job.config, shards)
+    config, measures = job.config, Counter()
+    check_failures(config.max_failures, progress, output)
+    with connected(config) as where:
+        if shards is None:
+            workers = choose_resources(config, job.plan.pairs).max_actors
+            if workers > 1 and not config.actors:  # else the plan is cut for them already
+                job = job.for_workers(workers)
+            begin_run(output, config, job.checkpoint, job.plan)
+            shards = job.plan.shards
+            print(_plan_line(job), file=out)
+        resources = choose_resources(config, -(-progress.left * shards // progress.planned))
         device = f"{resources.gpus_per_actor:g} GPU each" if resources.gpus_per_actor else "on CPU"
         print(f"{where}; {resources.max_actors} actors, {device}", file=out)
         began = progress.began = time.monotonic()
-        with shown(progress, out):
-            for shard in run_shards(job, output, committed.all, resources):
-                progress.add(int(shard["done"]), int(shard["failed"]))
-                measures.update(shard)
+        with shown(progress, out), closing(run_shards(job, output, skip, resources)) as committed:
+            for shard in committed:
+                progress.add(int(shard.measures["done"]), int(shard.measures["failed"]))
+                progress.say(shard.notes)
+                add_measures(measures, shard.measures)
                 measures["shards"] += 1
-    summary = _finish(output, plan, progress, measures, began)
+                check_failures(config.max_failures, progress, output)
+    summary = _finish(output, job.plan, progress, measures, began)
     print(_closing_line(summary), file=out)
     return summary
 

@@ -54,6 +54,8 @@ class Shard:
     """One row a pair in the order of `pairs`, schema `RESULTS`."""
     measures: dict[str, float] = field(default_factory=dict)
     """Seconds by stage and counts, for the summary."""
+    notes: tuple[str, ...] = ()
+    """What a person should hear of: the feature store that was chosen, a batch that was halved."""
 
     def to_block(self) -> pa.Table:
         """The shard as a Ray block of one row."""
@@ -64,6 +66,7 @@ class Shard:
                 "pictures": pa.array([_pack(self.pictures)], pa.large_binary()),
                 "results": pa.array([_pack(self.results)], pa.large_binary()),
                 "measures": [json.dumps(self.measures)],
+                "notes": [json.dumps(self.notes)],
             }
         )
 
@@ -72,11 +75,37 @@ class Shard:
         return replace(self, measures={**self.measures, **measures})
 
 
+@dataclass(frozen=True)
+class Done:
+    """What is told of a shard that was committed."""
+
+    shard: str
+    measures: dict[str, float]
+    notes: tuple[str, ...]
+
+    def to_block(self) -> pa.Table:
+        """The same as a Ray block of one row."""
+        return pa.table(
+            {
+                "shard": [self.shard],
+                "measures": [json.dumps(self.measures)],
+                "notes": [json.dumps(self.notes)],
+            }
+        )
+
+
+def done_in(block: pa.Table) -> Iterator[Done]:
+    """What a Ray block tells of committed shards."""
+    for row in block.to_pylist():
+        yield Done(row["shard"], json.loads(row["measures"]), tuple(json.loads(row["notes"])))
+
+
 def shards_in(block: pa.Table) -> Iterator[Shard]:
     """The shards of a Ray block."""
     for row in range(block.num_rows):
-        name, pairs, pictures, results, measures = (
-            block.column(c)[row] for c in ("shard", "pairs", "pictures", "results", "measures")
+        name, pairs, pictures, results, measures, notes = (
+            block.column(c)[row]
+            for c in ("shard", "pairs", "pictures", "results", "measures", "notes")
         )
         yield Shard(
             name.as_py(),
@@ -84,6 +113,7 @@ def shards_in(block: pa.Table) -> Iterator[Shard]:
             _unpack(pictures),
             _unpack(results),
             json.loads(measures.as_py()),
+            tuple(json.loads(notes.as_py())),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,9 +13,12 @@ import pyarrow as pa
 import torch
 from PIL import Image
 
+from styleid_ray.batch.cluster import Resources
 from styleid_ray.batch.shard import RESULTS, Shard, each_shard
 from styleid_ray.config import JobConfig
-from styleid_ray.engine.pipeline import StyleIDPipeline
+from styleid_ray.engine.autoencoder import NOT_FINITE
+from styleid_ray.engine.pipeline import Counts, StyleIDPipeline
+from styleid_ray.errors import RowError
 
 
 class Stylize:
@@ -23,14 +27,24 @@ class Stylize:
     Args:
         config: the job.
         revision: the commit that the hub model was resolved to.
-        threads: CPU threads to compute with.
+        resources: what this actor has of its node.
     """
 
-    def __init__(self, config: JobConfig, revision: str | None, threads: int) -> None:
-        torch.set_num_threads(threads)
+    def __init__(self, config: JobConfig, revision: str | None, resources: Resources) -> None:
+        torch.set_num_threads(resources.threads)
         self.params = config.style_params
         self.pipe = StyleIDPipeline.from_pretrained(
-            config.model, revision, config.dtype, config.device, batch_size=config.batch
+            config.model,
+            revision,
+            config.dtype,
+            config.device,
+            batch_size=config.batch,
+            features=config.features,
+            feature_dtype=config.feature_dtype,
+            feature_memory=config.feature_memory,
+            host_share=resources.host_share,
+            device_share=resources.device_share,
+            compile=config.compile,
         )
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
@@ -38,7 +52,7 @@ class Stylize:
 
     def stylize(self, shard: Shard) -> Shard:
         """The shard's pairs stylised together; a pair that cannot be has its reason instead."""
-        began, spent = time.perf_counter(), self.pipe.unet_evaluations
+        began, before, said = time.perf_counter(), self.pipe.counts, len(self.pipe.notes)
         pictures = {(row["role"], row["key"]): row for row in shard.pictures.to_pylist()}
         pairs = shard.pairs.select(["content", "style", "gamma", "temperature"]).to_pylist()
         results: list[dict[str, Any]] = []
@@ -60,7 +74,8 @@ class Stylize:
             shard,
             pictures=shard.pictures.slice(0, 0),  # not needed any more: the row travels lighter
             results=pa.Table.from_pylist(results, schema=RESULTS),
-        ).measured(stylize_seconds=seconds, unet_evaluations=self.pipe.unet_evaluations - spent)
+            notes=shard.notes + tuple(self.pipe.notes[said:]),
+        ).measured(stylize_seconds=seconds, **self._spent(before))
 
     def _stylize(
         self, pairs: list[dict[str, Any]], pictures: dict[tuple[str, str], dict[str, Any]]
@@ -75,18 +90,43 @@ class Stylize:
             self.pipe.encode([_image(pictures["style", key]) for key in styles]),
             [(contents.index(pair["content"]), styles.index(pair["style"])) for pair in pairs],
             [self._params(pair) for pair in pairs],
+            keys=(
+                [_pixel_key(pictures["content", key]) for key in contents],
+                [_pixel_key(pictures["style", key]) for key in styles],
+            ),
         )
         finite = [row for row, z in enumerate(latents) if bool(torch.isfinite(z).all())]
         images: list[Image.Image | None] = [None] * len(pairs)
-        for row, image in zip(
-            finite, self.pipe.decode([latents[row] for row in finite]), strict=True
-        ):
+        for row, image in zip(finite, self._decode([latents[row] for row in finite]), strict=True):
             images[row] = image
         return images
+
+    def _spent(self, before: Counts) -> dict[str, float]:
+        """Counts of one shard; of what is a peak, the peak so far."""
+        now = self.pipe.counts
+        return {
+            "unet_evaluations": now.unet_evaluations - before.unet_evaluations,
+            "inversions": now.inversions - before.inversions,
+            "inversions_reused": now.inversions_reused - before.inversions_reused,
+            "batch_halvings": now.batch_halvings - before.batch_halvings,
+            "peak_feature_bytes": now.peak_feature_bytes,
+        }
+
+    def _decode(self, latents: list[torch.Tensor]) -> list[Image.Image | None]:
+        """Pictures of latents, None where the autoencoder gave values that are no numbers."""
+        try:
+            return list(self.pipe.decode(latents))
+        except RowError:
+            return [None] if len(latents) == 1 else [self._decode([z])[0] for z in latents]
 
     def _params(self, pair: dict[str, Any]) -> Any:
         own = {name: pair[name] for name in ("gamma", "temperature") if pair[name] is not None}
         return self.params.model_copy(update=own)
+
+
+def _pixel_key(row: dict[str, Any]) -> str:
+    """Equal for equal pictures, wherever they lie."""
+    return hashlib.blake2b(row["pixels"], digest_size=16).hexdigest()
 
 
 def _image(row: dict[str, Any]) -> Image.Image:
@@ -98,7 +138,7 @@ def _result(image: Image.Image | None) -> dict[str, Any]:
         return {
             "stage": "stylize",
             "error": "NonFiniteResult",
-            "message": "the model gave values that are no numbers; try --dtype bfloat16 or float32",
+            "message": NOT_FINITE,
         }
     return {
         "pixels": np.asarray(image).tobytes(),

@@ -42,7 +42,7 @@ def read_gallery(output: Output, record: dict[str, Any], most: int, seed: int) -
         "styles" (name, image), "params" ((label, value) texts), "total" of which the pairs are a
         sample, "grid" whether rows and columns make sense, "side" of the copies in pixels.
     """
-    config = record.get("config") or {}
+    config, options = record.get("config") or {}, output.storage_options
     sample = choose(output, most, seed)
     side = side_of(sample.shown)
     contents, styles, params = _Numbers(), _Numbers(), _Numbers()
@@ -63,8 +63,8 @@ def read_gallery(output: Output, record: dict[str, Any], most: int, seed: int) -
         }
     return {
         "pairs": list(pairs.values()),
-        "contents": _sources(config, "content", contents, side),
-        "styles": _sources(config, "style", styles, side),
+        "contents": _sources(SourcePictures(config, "content", side, options), contents),
+        "styles": _sources(SourcePictures(config, "style", side, options), styles),
         "params": list(params.of),
         "total": sample.total,
         "grid": sample.crossed,
@@ -115,8 +115,7 @@ def _is_beside(path: Any) -> bool:
     return isinstance(path, str) and path.startswith("images/") and ".." not in path.split("/")
 
 
-def _sources(config: dict[str, Any], role: str, keys: _Numbers, side: int) -> list[dict[str, Any]]:
-    pictures = SourcePictures(config, role, side)
+def _sources(pictures: SourcePictures, keys: _Numbers) -> list[dict[str, Any]]:
     with ThreadPoolExecutor(_WORKERS) as pool:
         images = pool.map(pictures.embedded, keys.of)
         return [

@@ -13,7 +13,7 @@ from styleid_ray.errors import RowError
 from styleid_ray.imaging import decode
 from styleid_ray.planning import Source, read_bytes
 from styleid_ray.planning.listing import has_glob, split_glob
-from styleid_ray.planning.urls import absolute, local_path, split_chain
+from styleid_ray.planning.urls import Options, absolute, local_path, split_chain
 
 _SIDES = ((200, 512), (1000, 256), (4000, 192))
 """Up to so many pairs, copies of so many pixels."""
@@ -60,12 +60,16 @@ class SourcePictures:
         config: the run's stored options.
         role: "content" or "style".
         side: longest side of the copies, in pixels.
+        storage_options: what the sources' filesystems are opened with.
     """
 
-    def __init__(self, config: dict[str, Any], role: str, side: int) -> None:
+    def __init__(
+        self, config: dict[str, Any], role: str, side: int, storage_options: Options = None
+    ) -> None:
         self.roots = list(_roots(config.get(role), config.get("table")))
         self.square = config.get("fit") == "crop"
         self.side = side
+        self.storage_options = storage_options
         self._found = False
         self._failures = 0
 
@@ -75,7 +79,7 @@ class SourcePictures:
             return None
         for root in self.roots:
             try:
-                data = read_bytes(Source(root, ()).url(key))
+                data = read_bytes(Source(root, ()).url(key), self.storage_options)
             except RowError:
                 continue
             self.roots, self._found = [root], True

@@ -43,8 +43,7 @@ def job(pictures: Path) -> Callable[..., JobConfig]:
             "model": "demo",
             "size": 64,
             "steps": 2,
-            "shard_contents": 2,
-            "shard_styles": 1,
+            "shard_pairs": 2,
         }
         return JobConfig(**{**defaults, **options})
 

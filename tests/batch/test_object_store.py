@@ -29,7 +29,7 @@ def test_a_job_reads_from_and_writes_to_s3_and_resumes_there(
         ray.shutdown()
     assert (summary.done, summary.failed) == (6, 0)
     assert read_status(Output(config.output)).missing == 0
-    assert len(fs.ls(f"{s3}/runs/one/data")) == 4
+    assert len(fs.ls(f"{s3}/runs/one/data")) == 3
     assert not fs.exists(f"{s3}/runs/one/_run/tmp")
     said = io.StringIO()
     stylize(config, said)

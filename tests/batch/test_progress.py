@@ -50,3 +50,14 @@ def test_on_a_terminal_the_line_is_rewritten_in_place() -> None:
     with shown(Progress(4, 4, 0), stream):
         pass
     assert stream.getvalue().startswith("\r\033[K4 of 4")
+
+
+def test_a_note_of_several_actors_is_shown_once_above_the_progress() -> None:
+    stream = io.StringIO()
+    state = Progress(4, 4, 0)
+    with shown(state, stream):
+        for _ in range(2):
+            state.say(["features: host (12.00 GiB of features do not fit the device)"])
+    note, line = stream.getvalue().splitlines()
+    assert note == "features: host (12.00 GiB of features do not fit the device)"
+    assert line.startswith("4 of 4 pairs (100 %)")

@@ -17,16 +17,23 @@ import pytest
 from PIL import Image
 
 from styleid_ray import JobConfig
+from styleid_ray.batch.run import stylize
 from tests.batch.conftest import draw
 
 
-def pictures_of(output: Path) -> dict[str, bytes]:
+def same_pictures(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
+    """The same ids, and pixels that differ by rounding at most: batches are put together otherwise
+    after a resume."""
+    assert a.keys() == b.keys()
+    assert all(np.abs(a[key].astype(int) - b[key]).max() <= 1 for key in a)
+
+
+def pictures_of(output: Path) -> dict[str, np.ndarray]:
     table = pads.dataset(output / "data", format="parquet").to_table(["pair_id", "image"])
     found = table.to_pylist()
     assert len({row["pair_id"] for row in found}) == len(found), "a pair was committed twice"
     return {
-        row["pair_id"]: np.asarray(Image.open(io.BytesIO(row["image"]["bytes"]))).tobytes()
-        for row in found
+        row["pair_id"]: np.asarray(Image.open(io.BytesIO(row["image"]["bytes"]))) for row in found
     }
 
 
@@ -64,7 +71,7 @@ def test_resume_after_kills_neither_loses_nor_repeats_a_pair(
     for seed in range(6, 12):
         draw(pictures / "content" / f"{seed}.png", seed)
     # One pair a shard and slow enough steps, so that there is a middle to be stopped in.
-    config = job(shard_contents=1, shard_styles=1, steps=12)
+    config = job(shard_pairs=1, steps=12)
     undisturbed, disturbed = pictures / "undisturbed", pictures / "disturbed"
     driver = start(config, undisturbed)
     said = driver.communicate(timeout=180)[1]
@@ -85,8 +92,22 @@ def test_resume_after_kills_neither_loses_nor_repeats_a_pair(
     said = driver.communicate(timeout=180)[1]
     assert driver.returncode == 0, said
     assert "resuming" in said
-    assert pictures_of(disturbed) == pictures_of(undisturbed)
+    same_pictures(pictures_of(disturbed), pictures_of(undisturbed))
     assert not list(disturbed.glob("_run/tmp/*")), "a half-written file was left"
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_what_is_missing_is_made_with_other_shards_and_actors_in_the_runs_own_shards(
+    job: Callable[..., JobConfig], pictures: Path
+) -> None:
+    stylize(job(shard_pairs=2), io.StringIO())
+    whole, shards = pictures_of(pictures / "out"), sorted(pictures.glob("out/data/*.parquet"))
+    shards[0].unlink()
+    said = io.StringIO()
+    assert stylize(job(shard_pairs=200, actors=2), said).exit_status == 0
+    assert "resuming: 4 of 6 pairs are done already, 2 to do" in said.getvalue()
+    assert sorted(pictures.glob("out/data/*.parquet")) == shards
+    same_pictures(pictures_of(pictures / "out"), whole)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense://127.0.0.1"])

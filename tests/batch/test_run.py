@@ -171,8 +171,10 @@ def test_layers_that_the_model_lacks_are_said_before_any_work(job: Job, pictures
 def test_the_summary_counts_evaluations_and_seconds_of_each_stage(job: Job, pictures: Path) -> None:
     stylize(job(), io.StringIO())
     session = json.loads((pictures / "out" / "summary.json").read_text())["session"]
-    # Contents stand in blocks of 2 and 1, styles in blocks of 1: 10 inversions of 2 steps, 6 pairs
-    # sampled in 1 step.
-    assert session["unet_evaluations"] == 10 * 2 + 6
-    assert session["shards"] == 4
+    # Five pictures in three shards: what comes back in another shard is not inverted again.
+    assert session["inversions"] == 5
+    assert session["inversions_reused"] > 0
+    assert session["unet_evaluations"] == 5 * 2 + 6
+    assert session["peak_feature_bytes"] > 0
+    assert session["shards"] == 3
     assert all(session[f"{stage}_seconds"] > 0 for stage in ("load", "stylize", "commit"))

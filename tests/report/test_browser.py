@@ -272,8 +272,7 @@ def test_two_thousand_pairs_open_at_once(visit: Any, make_run: MakeRun, tmp_path
         str(tmp_path / "run"),
         tmp_path / "content",
         tmp_path / "style",
-        shard_contents=50,
-        shard_styles=50,
+        shard_pairs=2048,
     )
     there = visit(Path(write_report(output, sample=2000)))
     assert "2,000 of 2,500" in there.text("#sampled")

@@ -102,7 +102,7 @@ def test_pictures_beside_the_dataset_are_shown_and_linked(
 def test_an_unfinished_run_with_failures_says_so(
     make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    options: dict[str, Any] = {"failing": ("boat.png",), "shard_contents": 1, "shard_styles": 1}
+    options: dict[str, Any] = {"failing": ("boat.png",), "shard_pairs": 1}
     output = make_run(str(tmp_path / "run"), *inputs, shards=3, **options)
     page = page_of(output)
     tiles = tiles_of(page)

@@ -1,0 +1,109 @@
+"""A way to a server on which requests go wrong, in an order that a seed fixes."""
+
+from __future__ import annotations
+
+import http.client
+import random
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+_SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
+_OF_THE_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
+
+
+@dataclass
+class Unreliable:
+    """A proxy, and what it has done so far."""
+
+    address: str = ""
+    share: float = 0.1
+    """Part of the requests that fails."""
+    counts: dict[str, int] = field(
+        default_factory=lambda: {"passed": 0, "slow down": 0, "dropped": 0}
+    )
+
+
+@contextmanager
+def unreliable(server: str, share: float = 0.1, seed: int = 0) -> Iterator[Unreliable]:
+    """A proxy on loopback before a server: of its requests, a share is answered with 503 SlowDown
+    or has its connection dropped, before or after the server has done what was asked."""
+    state, lock, chance = Unreliable(share=share), threading.Lock(), random.Random(seed)
+    host = urlsplit(server).netloc
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_any(self) -> None:
+            body = self._body()
+            with lock:
+                fails, how = (
+                    chance.random() < state.share,
+                    chance.choice(["503", "before", "after"]),
+                )
+                name = "passed" if not fails else "slow down" if how == "503" else "dropped"
+                state.counts[name] += 1
+            if fails and how == "503":
+                self._answer(503, [("Content-Type", "application/xml")], _SLOW_DOWN)
+                return
+            if not fails or how == "after":
+                answer = self._ask(body)
+            if fails:
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            self._answer(*answer)  # pyright: ignore[reportPossiblyUnboundVariable]
+
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any
+
+        def _body(self) -> bytes:
+            if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            parts: list[bytes] = []
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                parts.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(parts)
+
+        def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+            connection = http.client.HTTPConnection(host, timeout=60)
+            headers = {k: v for k, v in self.headers.items() if k.lower() not in _OF_THE_HOP}
+            connection.request(self.command, self.path, body or None, headers)
+            with connection.getresponse() as answer:
+                length = answer.getheader("Content-Length")
+                kept = [(k, v) for k, v in answer.getheaders() if k.lower() not in _OF_THE_HOP]
+                if self.command == "HEAD" and length:
+                    kept.append(("Content-Length", length))
+                data = answer.read()
+            connection.close()
+            return answer.status, kept, data
+
+        def _answer(self, status: int, headers: list[tuple[str, str]], data: bytes) -> None:
+            self.send_response_only(status)
+            for name, value in headers:
+                self.send_header(name, value)
+            if self.command != "HEAD":
+                self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(data)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing on the screen."""
+
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    proxy.daemon_threads = True
+    state.address = f"http://127.0.0.1:{proxy.server_address[1]}"
+    thread = threading.Thread(target=proxy.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield state
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+        thread.join()
