@@ -26,6 +26,7 @@ from styleid_ray.engine.transfer import Pair, Picture, SeenStep, Transfer
 from styleid_ray.errors import ConfigError
 
 _LOG = logging.getLogger(__name__)
+_SHAPES = 64
 _DTYPES: dict[str, torch.dtype] = {
     "float32": torch.float32,
     "float16": torch.float16,
@@ -372,12 +373,14 @@ class StyleIDPipeline:
             self.vae_batch.run(rows, latent, work)
 
 
-def compile_blocks(part: torch.nn.Module) -> None:
+def compile_blocks(part: torch.nn.Module, backend: str = "inductor") -> None:
     """Compile a model's repeated blocks in place, with torch.compile.
 
     The blocks and not the whole: attention changes what it does between calls, and a block that
     stands in many places is compiled once for each of its shapes.
     """
+    # A block's code is compiled anew for each width that it has somewhere in the model.
+    torch._dynamo.config.recompile_limit = max(_SHAPES, torch._dynamo.config.recompile_limit)
     for module in part.modules():
         if type(module).__name__ in ("ResnetBlock2D", "FeedForward"):
-            module.compile()
+            module.compile(backend=backend)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from styleid_ray import StyleParams
+from styleid_ray import StyleIDPipeline, StyleParams
 from styleid_ray.engine.features import NAMES, Inversion, StoredFeatures, Trajectory, new_kept
 from styleid_ray.engine.memory import GIB, Budget, choose_store, features_nbytes
+from styleid_ray.engine.pipeline import compile_blocks
 from styleid_ray.errors import JobError
 
 QUICK = StyleParams(steps=4)
@@ -161,6 +163,19 @@ def test_a_content_is_never_taken_for_a_style_of_the_same_key(
     other = make_pipe().transfer_latents(latents[:1], latents[:1], params=QUICK)
     assert pipe.counts.inversions == 2
     assert error(same, other) <= 1e-4
+
+
+def test_compiled_blocks_give_the_same_pictures(make_pipe: Any, latents: Tensor) -> None:
+    pipe = make_pipe()
+    want = pipe.transfer_latents(latents[:2], latents[3:4], params=QUICK)
+    blocks = copy.deepcopy(pipe.unet)
+    # Captured as for the compiler, but run as it is: no C++ compiler is needed.
+    compile_blocks(blocks, backend="aot_eager")
+    compiled = StyleIDPipeline(
+        unet=blocks, scheduler=pipe.scheduler, null_embedding=pipe.denoise.null_embedding
+    )
+    got = compiled.transfer_latents(latents[:2], latents[3:4], params=QUICK)
+    assert error(got, want) <= 1e-4
 
 
 class OutOfMemory:
