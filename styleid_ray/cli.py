@@ -1,6 +1,7 @@
 """The command `styleid-ray`.
 
 Exit status: 0 when every pair is done, 1 when it ran but some failed, 2 when it could not run.
+`verify` ends with 0 for a run that is sound and complete, 1 for a sound one, 2 for a damaged one.
 """
 
 from __future__ import annotations
@@ -9,25 +10,26 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import UnionType
 from typing import Annotated, Any, TypedDict, get_args, get_origin
 
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from styleid_ray.config import JobConfig
-from styleid_ray.errors import StyleIDError
-from styleid_ray.jobfile import load_job_file, make_config
+from styleid_ray.config import ClusterOptions, EngineOptions, JobConfig, RunOptions
+from styleid_ray.errors import ConfigError, StyleIDError
+from styleid_ray.jobfile import load_job_file, make_config, make_storage_options
 
-_TEXT = {"layers": "6-11", "actors": "MIN,MAX"}
-"""Options that are written as one word, though they hold several numbers."""
+_TEXT = {"layers": "6-11", "actors": "MIN,MAX", "storage_options": "JSON"}
+"""Options that are written as one word, though they hold several values."""
 
 
-def _job_options() -> Any:
-    """The options of `JobConfig` as a TypedDict, so that only what was given is in it."""
+def _job_options(names: Iterable[str]) -> Any:
+    """These options of `JobConfig` as a TypedDict, so that only what was given is in it."""
     fields: dict[str, Any] = {}
-    for name, field in JobConfig.model_fields.items():
+    for name in names:
+        field = JobConfig.model_fields[name]
         said = " ".join((field.description or "").split())
         default = (
             "" if field.is_required() or field.default is None else f" [default: {field.default}]"
@@ -45,8 +47,31 @@ def _without_none(kind: Any) -> Any:
     return kinds[0] if get_origin(kind) is UnionType and len(kinds) == 1 else kind
 
 
-JobOptions = _job_options()
+JobOptions = _job_options(JobConfig.model_fields)
+# What can be another one when a run goes on: where things lie, and how the machine is used.
+RetryOptions = _job_options(
+    [
+        *("content", "style", "table", "device"),
+        *(name for name in EngineOptions.model_fields if name != "feature_dtype"),
+        *ClusterOptions.model_fields,
+        *RunOptions.model_fields,
+    ]
+)
+# The job server has an address of its own, and shows the command line to all who reach it.
+SubmitOptions = _job_options(
+    name for name in JobConfig.model_fields if name not in ("address", "storage_options")
+)
 _Options = Annotated[JobOptions, arg(name="")]
+_SubmitOptions = Annotated[SubmitOptions, arg(name="")]
+_RetryOptions = Annotated[RetryOptions, arg(name="")]
+_StorageOptions = Annotated[
+    str | None,
+    arg(
+        metavar="JSON",
+        help=" ".join((JobConfig.model_fields["storage_options"].description or "").split()),
+        help_behavior_hint="",
+    ),
+]
 _ConfigFile = Annotated[
     str | None,
     arg(
@@ -75,40 +100,111 @@ def plan(
     options: _Options,
     config: _ConfigFile = None,
     rate: Annotated[
-        float | None, arg(help="UNet evaluations a second, to estimate the time.")
+        float | None, arg(help="UNet evaluations a second of one actor, to estimate time.")
+    ] = None,
+    calibrate: Annotated[
+        bool, arg(help="Measure that rate: load the model, run its UNet for 20 seconds.")
+    ] = False,
+    price: Annotated[
+        float | None, arg(help="Money for a GPU hour, with --rate or --calibrate.")
     ] = None,
     json: Annotated[bool, arg(name="json", help="Print JSON.")] = False,
 ) -> int:
-    """Say what a job would cost: pairs, shards, UNet evaluations. Runs nothing."""
-    from styleid_ray.batch.prepare import prepare
+    """Say what a job would cost: UNet evaluations, bytes, memory, time. Runs nothing."""
+    from styleid_ray.batch.forecast import forecast
 
-    job = prepare(_config(config, options))
-    cost = job.cost
-    counts: dict[str, Any] = {
-        "pairs": cost.pairs,
-        "shards": cost.shards,
-        "contents": cost.contents,
-        "styles": cost.styles,
-        "inversions": cost.content_inversions + cost.style_inversions,
-        "unet_evaluations": cost.unet_evaluations,
-        "naive_unet_evaluations": cost.naive_unet_evaluations,
-        "fingerprint": job.fingerprint,
-    }
-    if rate:
-        counts["seconds"] = round(cost.unet_evaluations / rate, 1)
-    _print(counts, json)
+    found = forecast(_config(config, options), rate, calibrate, price)
+    _print(found.as_dict() if json else found.as_text(), json)
     return 0
+
+
+def submit(
+    options: _SubmitOptions,
+    script: Positional[tuple[str, ...]] = (),
+    config: _ConfigFile = None,
+    address: Annotated[
+        str | None,
+        arg(
+            metavar="URL",
+            help="The job server, which is the cluster's dashboard; default: "
+            "RAY_API_SERVER_ADDRESS, else http://127.0.0.1:8265.",
+            help_behavior_hint="",
+        ),
+    ] = None,
+    working_dir: Annotated[
+        str, arg(metavar="DIR", help="Folder sent to the cluster, without what git ignores.")
+    ] = ".",
+    wait: Annotated[
+        bool, arg(help="Show what the job prints and wait for its end; Ctrl-C stops it.")
+    ] = True,
+) -> int:
+    """Run stylize on a cluster, with the options given; or a script: submit -- SCRIPT.py ARGS
+
+    Exit status: that of stylize, or of the script. To go on after a stop, submit again.
+    """
+    from styleid_ray.submit import script_command, stylize_command
+    from styleid_ray.submit import submit as run
+
+    if not script:
+        command = stylize_command(_config(config, options), config, options, working_dir)
+    elif config or options:
+        raise ConfigError(f"options of stylize do not go with {script[0]}: leave one of them out")
+    else:
+        command = script_command(script, working_dir)
+    return run(command, address, working_dir, wait)
+
+
+def retry(output: Positional[str], options: _RetryOptions) -> int:
+    """Do again what failed in the run at OUTPUT, with the options that it was begun with.
+
+    Exit status as that of stylize.
+    """
+    from styleid_ray.batch.run import retry as run
+    from styleid_ray.batch.stored import stored_job
+
+    return run(stored_job(output, dict(options))).exit_status
+
+
+def verify(
+    output: Positional[str],
+    json: Annotated[bool, arg(name="json", help="Print JSON.")] = False,
+    repair: Annotated[
+        bool, arg(help="Remove damaged shard files, so that stylize makes their pairs again.")
+    ] = False,
+    storage_options: _StorageOptions = None,
+) -> int:
+    """Read the run at OUTPUT back: every planned pair once, every shard and picture whole.
+
+    Exit status: 0 sound and complete; 1 sound, but pairs are missing or failed; 2 damaged, or no
+    run there.
+    """
+    from styleid_ray.batch.output import Output
+    from styleid_ray.batch.verify import repair as remove
+    from styleid_ray.batch.verify import verify as read_back
+
+    there = Output(output, make_storage_options(storage_options))
+    found = read_back(there)
+    if json:
+        _print(found.as_dict(), json)
+    else:
+        _print(found.counts, json)
+        print(*found.remarks, sep="\n")
+    if repair:
+        for name in remove(there, found):
+            print(f"removed {name}", file=sys.stderr)
+    return found.exit_status
 
 
 def status(
     output: Positional[str],
     json: Annotated[bool, arg(name="json", help="Print JSON.")] = False,
+    storage_options: _StorageOptions = None,
 ) -> int:
     """Say how far the run at OUTPUT is, by its committed files alone."""
     from styleid_ray.batch.output import Output
     from styleid_ray.batch.status import read_status
 
-    found = read_status(Output(output))
+    found = read_status(Output(output, make_storage_options(storage_options)))
     _print(found.as_dict(), json)
     return 0 if found.done == found.planned else 1
 
@@ -118,12 +214,13 @@ def report(
     sample: Annotated[
         int, arg(help="Most pairs shown; a larger run shows a random sample of so many.")
     ] = 2000,
+    storage_options: _StorageOptions = None,
 ) -> int:
     """Write report.html into the run at OUTPUT: a gallery of content, style and result."""
     from styleid_ray.batch.output import Output
     from styleid_ray.report import write_report
 
-    print(write_report(Output(output), sample=sample))
+    print(write_report(Output(output, make_storage_options(storage_options)), sample=sample))
     return 0
 
 
@@ -151,6 +248,9 @@ def _print(counts: dict[str, Any], as_json: bool) -> None:
 COMMANDS = {
     "demo": demo,
     "stylize": stylize,
+    "submit": submit,
+    "retry": retry,
+    "verify": verify,
     "plan": plan,
     "status": status,
     "report": report,

@@ -34,8 +34,22 @@ def test_plan_counts_pairs_shards_and_evaluations_and_writes_nothing(
     assert (said["pairs"], said["shards"]) == (4, 1)
     assert said["unet_evaluations"] == 4 * 50 + 4 * 49
     assert said["naive_unet_evaluations"] == 4 * 149
+    assert said["floor_unet_evaluations"] == said["unet_evaluations"]
     assert said["seconds"] == 39.6
     assert not (tmp_path / "out").exists()
+
+
+def test_plan_says_it_with_units_to_a_person(
+    args: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", *args, "--rate", "0.1", "--price", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    said = {line[:26].strip(): line[28:] for line in lines}
+    assert said["pairs"] == "4 of 2 contents and 2 styles"
+    assert said["GPU hours"] == "1.10 h"
+    assert said["cost"] == "2.20"
+    assert said["memory, features host"].endswith("GiB on the host")
+    assert {line[26:28] for line in lines} == {"  "}
 
 
 def test_a_job_file_gives_options_and_the_command_line_overrides_them(
@@ -59,6 +73,7 @@ def test_a_job_file_gives_options_and_the_command_line_overrides_them(
         (["--model=/no/such/folder"], "--model demo"),
         (["--output=nonsense://x"], "--output"),
         (["--fit=crop", "--size=100"], "--size"),
+        (["--reuse"], "reuse"),
     ],
 )
 def test_what_cannot_work_is_one_line_that_names_the_option_and_status_2(
@@ -78,7 +93,9 @@ def test_status_of_a_place_without_a_run_is_an_error(
     assert "there is no run at" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["stylize", "plan", "status", "report", "demo"])
+@pytest.mark.parametrize(
+    "command", ["stylize", "retry", "verify", "plan", "status", "report", "demo"]
+)
 def test_help_of_every_command_explains_it(command: str) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "styleid_ray.cli", command, "--help"],

@@ -180,7 +180,10 @@ def _closing_line(summary: Summary) -> str:
     session = summary.session
     line = (
         f"{summary.done} of {summary.planned} pairs done in {duration(session['seconds'])}, "
-        f"{session['pairs_per_second']:.3g} pairs/s, at {summary.output}"
+        f"{session['pairs_per_second']:.3g} pairs/s, at {summary.output}\n"
+        f"{session.get('unet_evaluations', 0):,.0f} UNet evaluations; "
+        f"{session.get('inversions', 0):.0f} pictures inverted, "
+        f"{session.get('inversions_reused', 0):.0f} times one was there from an earlier shard"
     )
     if summary.failed:
         line += f"\n{summary.failed} pairs failed: their reasons are in {summary.output}/errors"

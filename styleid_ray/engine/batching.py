@@ -22,11 +22,15 @@ class MicroBatch:
         size: the bound, or "auto": by the latents' size on a GPU (memory decides from there), 8 on
             a CPU, which larger batches do not make faster.
         device: where the work is done.
+        weight: memory that a latent takes, where a UNet evaluation takes 1.
     """
 
-    def __init__(self, size: int | Literal["auto"], device: torch.device) -> None:
+    def __init__(
+        self, size: int | Literal["auto"], device: torch.device, weight: int = 1
+    ) -> None:
         self.size = size
         self.device = device
+        self.weight = weight
         self.halvings = 0
 
     def most(self, shape: Sequence[int]) -> int:
@@ -36,7 +40,7 @@ class MicroBatch:
         elif self.device.type == "cpu":
             rows = _AUTO_CPU
         else:
-            rows = _AUTO_POSITIONS // (shape[-2] * shape[-1])
+            rows = _AUTO_POSITIONS // (shape[-2] * shape[-1] * self.weight)
         return max(1, rows >> self.halvings)
 
     def run(

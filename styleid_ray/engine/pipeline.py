@@ -27,6 +27,7 @@ from styleid_ray.errors import ConfigError
 
 _LOG = logging.getLogger(__name__)
 _SHAPES = 64
+_VAE_WEIGHT = 4
 _DTYPES: dict[str, torch.dtype] = {
     "float32": torch.float32,
     "float16": torch.float16,
@@ -109,7 +110,7 @@ class StyleIDPipeline:
         self.vae = vae
         self.device = unet.device
         self.batch = MicroBatch(batch_size, self.device)
-        self.vae_batch = MicroBatch(batch_size, self.device)
+        self.vae_batch = MicroBatch(batch_size, self.device, weight=_VAE_WEIGHT)
         self.features = features
         self.feature_dtype = unet.dtype if feature_dtype == "auto" else _DTYPES[feature_dtype]
         self.feature_memory = feature_memory
