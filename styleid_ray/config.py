@@ -219,6 +219,8 @@ class ClusterOptions(_Options):
     num_gpus_per_actor: Annotated[float, Field(ge=0)] | None = None
     """GPUs an actor takes; a fraction lets several share one; 0 runs on CPU. Default: 1 where the
     cluster has GPUs."""
+    grow: Annotated[float, Field(ge=0)] = 0
+    """Minutes that a cluster may take to grow to what the fewest --actors need; 0 does not ask."""
 
     @field_validator("actors", mode="before")
     @classmethod

@@ -112,11 +112,13 @@ def _run(
 ) -> Summary:
     """Does a run of so many shards, but for the pairs to skip; with None, begins one."""
     from styleid_ray.batch.cluster import choose_resources, connected
+    from styleid_ray.batch.growth import wait_for_growth
     from styleid_ray.batch.pipeline import run_shards
 
     config, measures = job.config, Counter()
     check_failures(config.max_failures, progress, output)
     with connected(config) as where:
+        wait_for_growth(config, out)
         if shards is None:
             workers = choose_resources(config, job.plan.pairs).max_actors
             if workers > 1 and not config.actors:  # else the plan is cut for them already
