@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint format typecheck bench clean
+.PHONY: setup demo test test-cluster chaos chaos-ci lint format typecheck bench clean
 
 setup: $(READY)
 
@@ -19,9 +19,22 @@ demo: $(READY)  ## stylise a handful of drawn scenes with the embedded model
 test: $(READY)
 	$(BIN)/python -m pytest
 
+test-cluster: $(READY)  ## job server, several nodes, growth from none: minutes of starting Ray
+	$(BIN)/python -m pytest -m cluster
+
+# What is killed when follows from the seed: make chaos KILLS=300 SEED=7
+KILLS ?= 300
+chaos: $(READY)  ## whole jobs whose processes, nodes and drivers are killed
+	STYLEID_RAY_CHAOS_KILLS=$(KILLS) STYLEID_RAY_CHAOS_SEED=$(SEED) \
+		$(BIN)/python -m pytest -s -x -m chaos tests/chaos
+
+chaos-ci: $(READY)
+	$(MAKE) chaos KILLS=30
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/hadolint deploy/Dockerfile
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
@@ -30,7 +43,7 @@ format: $(READY)
 typecheck: $(READY)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: $(READY)  ## pipeline on Ray against the bare engine, on the embedded model
+bench: $(READY)  ## every claim about speed and memory, measured
 	$(BIN)/python jobs/benchmark.py
 
 clean:

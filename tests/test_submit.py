@@ -21,6 +21,8 @@ import requests
 from styleid_ray.cli import main
 from tests.batch.conftest import draw
 
+pytestmark = pytest.mark.cluster
+
 ROOT, BIN = Path(__file__).parent.parent, Path(sys.executable).parent
 
 

@@ -18,6 +18,8 @@ import yaml
 
 from styleid_ray import JobConfig
 
+pytestmark = pytest.mark.cluster
+
 BIN = Path(sys.executable).parent
 # Ray fills these in for its own kinds of provider only.
 LISTS = [

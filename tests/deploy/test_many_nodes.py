@@ -17,6 +17,8 @@ from styleid_ray import JobConfig
 from styleid_ray.batch.run import stylize
 from tests.batch.conftest import draw, job, pictures
 
+pytestmark = pytest.mark.cluster
+
 __all__ = ["job", "pictures"]  # fixtures
 
 
