@@ -25,9 +25,7 @@ class MicroBatch:
         weight: memory that a latent takes, where a UNet evaluation takes 1.
     """
 
-    def __init__(
-        self, size: int | Literal["auto"], device: torch.device, weight: int = 1
-    ) -> None:
+    def __init__(self, size: int | Literal["auto"], device: torch.device, weight: int = 1) -> None:
         self.size = size
         self.device = device
         self.weight = weight
