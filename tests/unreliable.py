@@ -5,11 +5,13 @@ from __future__ import annotations
 import http.client
 import random
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import urlsplit
 
 _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
@@ -26,6 +28,12 @@ class Unreliable:
     counts: dict[str, int] = field(
         default_factory=lambda: {"passed": 0, "slow down": 0, "dropped": 0}
     )
+
+
+class _Proxy(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # a client that was killed is no news
+            super().handle_error(request, client_address)
 
 
 @contextmanager
@@ -96,7 +104,7 @@ def unreliable(server: str, share: float = 0.1, seed: int = 0) -> Iterator[Unrel
         def log_message(self, format: str, *args: object) -> None:
             """Nothing on the screen."""
 
-    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    proxy = _Proxy(("127.0.0.1", 0), Handler)
     proxy.daemon_threads = True
     state.address = f"http://127.0.0.1:{proxy.server_address[1]}"
     thread = threading.Thread(target=proxy.serve_forever, daemon=True)

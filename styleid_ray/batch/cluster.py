@@ -21,6 +21,8 @@ from styleid_ray.errors import JobError
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 # The driver's C++ side prints to the terminal what concerns Ray's own actor pools.
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+# A task that Ray itself ends, so that its node keeps some memory, is begun again for ever.
+os.environ.setdefault("RAY_task_oom_retries", "10")
 
 import ray
 from ray._private import ray_constants
