@@ -55,11 +55,12 @@ def measure(
         log(f"codec, {name}: {result['codec'][name]}")
         result["round trip"][name] = measure_round_trip(pipe, pictures[:3])
         log(f"round trip, {name}: {result['round trip'][name]}")
-    contents = drawn[1:2] + [p for pictures in list(real.values())[:2] for p in pictures[1:3]]
-    styles = painted[:2] + real.get("paintings", [])[:3]
+    photographs = [p for name, pictures in real.items() if name != "paintings" for p in pictures]
+    contents = drawn[1:2] + photographs[1::2]
+    styles = painted[:1] + real.get("paintings", [])[:6]
     for name, params in SETTINGS.items():
         # The default on all pairs, its variations on a few: compare those with "few pairs".
-        few = slice(None) if name == "default" else slice(None, None, 4)
+        few = slice(None) if name == "default" else slice(None, None, 3)
         some, looks = contents[few], styles[few]
         pictures = pipe(some, looks, pairs="cross", params=params)
         result["stylised"][name] = measure_likeness(some, looks, pictures)
