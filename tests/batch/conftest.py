@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.dataset as pads
 import pytest
 from PIL import Image
 
@@ -58,3 +60,19 @@ def local_ray() -> Iterator[None]:
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
+
+
+def same_pictures(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
+    """The same ids, and pixels that differ by rounding at most: batches are put together otherwise
+    after a resume."""
+    assert a.keys() == b.keys()
+    assert all(np.abs(a[key].astype(int) - b[key]).max() <= 1 for key in a)
+
+
+def pictures_of(output: Path) -> dict[str, np.ndarray]:
+    table = pads.dataset(output / "data", format="parquet").to_table(["pair_id", "image"])
+    found = table.to_pylist()
+    assert len({row["pair_id"] for row in found}) == len(found), "a pair was committed twice"
+    return {
+        row["pair_id"]: np.asarray(Image.open(io.BytesIO(row["image"]["bytes"]))) for row in found
+    }

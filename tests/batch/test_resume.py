@@ -11,30 +11,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import pyarrow.dataset as pads
 import pytest
-from PIL import Image
 
 from styleid_ray import JobConfig
 from styleid_ray.batch.run import stylize
-from tests.batch.conftest import draw
-
-
-def same_pictures(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
-    """The same ids, and pixels that differ by rounding at most: batches are put together otherwise
-    after a resume."""
-    assert a.keys() == b.keys()
-    assert all(np.abs(a[key].astype(int) - b[key]).max() <= 1 for key in a)
-
-
-def pictures_of(output: Path) -> dict[str, np.ndarray]:
-    table = pads.dataset(output / "data", format="parquet").to_table(["pair_id", "image"])
-    found = table.to_pylist()
-    assert len({row["pair_id"] for row in found}) == len(found), "a pair was committed twice"
-    return {
-        row["pair_id"]: np.asarray(Image.open(io.BytesIO(row["image"]["bytes"]))) for row in found
-    }
+from tests.batch.conftest import draw, pictures_of, same_pictures
 
 
 def start(config: JobConfig, output: Path) -> subprocess.Popen[str]:

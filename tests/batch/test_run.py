@@ -20,7 +20,7 @@ from styleid_ray.batch.output import Output
 from styleid_ray.batch.run import stylize
 from styleid_ray.batch.status import read_status
 from styleid_ray.errors import ConfigError, OutputError
-from tests.batch.conftest import draw
+from tests.batch.conftest import draw, pictures_of, same_pictures
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 Job = Callable[..., JobConfig]
@@ -76,15 +76,14 @@ def test_a_second_run_does_nothing_and_needs_no_ray(
 
 def test_what_is_missing_is_made_again_and_nothing_else(job: Job, pictures: Path) -> None:
     stylize(job(), io.StringIO())
-    whole = {r["pair_id"]: r["image"]["bytes"] for r in rows(pictures / "out").to_pylist()}
+    whole = pictures_of(pictures / "out")
     shards = sorted((pictures / "out" / "data").glob("*.parquet"))
     kept = shards[1].stat().st_mtime_ns
     shards[0].unlink()
     assert read_status(Output(str(pictures / "out"))).missing > 0
 
     assert stylize(job(), io.StringIO()).exit_status == 0
-    again = {r["pair_id"]: r["image"]["bytes"] for r in rows(pictures / "out").to_pylist()}
-    assert again == whole
+    same_pictures(pictures_of(pictures / "out"), whole)
     assert shards[1].stat().st_mtime_ns == kept
     assert sorted((pictures / "out" / "data").glob("*.parquet")) == shards
 
