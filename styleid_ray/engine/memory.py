@@ -103,10 +103,9 @@ def choose_store(asked: str, need: int, free: Budget, on_cpu: bool) -> Choice:
     if asked != "auto":
         return Choice(asked, capacity[asked], "asked for")  # pyright: ignore[reportArgumentType]
     if need <= free.device:
-        why = f"{said(need)} of features fit {said(free.device)} of the device"
-        return Choice("device", free.device, why)
+        return Choice("device", free.device, f"{said(need)} of them fit the device's memory")
     if need <= free.host and not on_cpu:
-        why = f"{said(need)} of features fit {said(free.host)} of the host, not the device"
+        why = f"{said(need)} of them fit the host's memory, not {said(free.device)} of the device's"
         return Choice("host", free.host, why)
-    why = f"{said(need)} of features fit neither the device nor {said(free.host)} of the host"
+    why = f"{said(need)} of them do not fit {said(free.host)} of the host's memory"
     return Choice("recompute", free.host, why)
