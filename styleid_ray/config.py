@@ -205,7 +205,8 @@ class EngineOptions(_Options):
     feature_memory: Annotated[float, Field(gt=0)] | None = None
     """GiB that kept features may take in an actor; default: three quarters of what is free."""
     compile: bool = False
-    """Compile the UNet's blocks with torch.compile: slow to start, faster afterwards on GPUs."""
+    """Compile the blocks of UNet and autoencoder with torch.compile: minutes to start, some percent
+    faster afterwards."""
 
 
 class ClusterOptions(_Options):
