@@ -13,9 +13,11 @@ from PIL import Image
 from torch import Tensor
 
 from styleid_ray.config import FeatureDType, FeatureStore, ResolvedParams, StyleParams
-from styleid_ray.engine import autoencoder, ddim
-from styleid_ray.engine.attention import QKV, attend, check_layers, tapped
+from styleid_ray.engine import autoencoder
+from styleid_ray.engine.attention import check_layers
+from styleid_ray.engine.batch_inversion import BatchInversion, invert_batch
 from styleid_ray.engine.batching import MicroBatch
+from styleid_ray.engine.compiling import compile_blocks
 from styleid_ray.engine.denoiser import Denoiser
 from styleid_ray.engine.features import Role
 from styleid_ray.engine.inversions import InversionCache
@@ -26,7 +28,6 @@ from styleid_ray.engine.transfer import Pair, Picture, SeenStep, Transfer
 from styleid_ray.errors import ConfigError
 
 _LOG = logging.getLogger(__name__)
-_SHAPES = 64
 _VAE_WEIGHT = 4
 _DTYPES: dict[str, torch.dtype] = {
     "float32": torch.float32,
@@ -34,23 +35,6 @@ _DTYPES: dict[str, torch.dtype] = {
     "bfloat16": torch.bfloat16,
     "int8": torch.int8,
 }
-
-
-@dataclass(frozen=True)
-class BatchFeatures:
-    """Q, K and V of a batch by (layer, timestep), each [B, heads, tokens, d]."""
-
-    q: dict[tuple[int, int], Tensor]
-    k: dict[tuple[int, int], Tensor]
-    v: dict[tuple[int, int], Tensor]
-
-
-@dataclass(frozen=True)
-class BatchInversion:
-    """What inverting a batch gives: z_T [B, C, h, w] and the features on the way."""
-
-    z_T: Tensor
-    features: BatchFeatures
 
 
 @dataclass(frozen=True)
@@ -222,32 +206,9 @@ class StyleIDPipeline:
     def invert_latents(self, z0: Tensor, params: StyleParams | None = None) -> BatchInversion:
         """z_T and the features Q, K, V of clean latents z_0 [B, C, h, w], on the device."""
         resolved = (params or StyleParams()).resolved()
-        steps, parts = self._schedule(resolved).inversion, BatchFeatures({}, {}, {})
-        recorded: dict[str, dict[tuple[int, int], list[Tensor]]] = {
-            name: defaultdict(list) for name in ("q", "k", "v")
-        }
-        ends: list[Tensor] = []
-
-        def work(rows: list[int]) -> None:
-            batch = z0[rows].to(self.device, torch.float32)
-            with tapped(self.unet, resolved.layers) as tap:
-
-                def recording(z: Tensor, t: int, a: float) -> Tensor:
-                    def kept(layer: int, qkv: QKV, scale: float) -> Tensor:
-                        for name in recorded:
-                            recorded[name][layer, t].append(getattr(qkv, name).clone())
-                        return attend(layer, qkv, scale)
-
-                    tap.attend = kept
-                    return self.denoise(z, t, a)
-
-                ends.append(ddim.invert(recording, batch, steps))
-
-        for rows in torch.arange(len(z0)).split(self.batch.most(z0.shape)):
-            work(rows.tolist())
-        for name, store in recorded.items():
-            getattr(parts, name).update({key: torch.cat(x) for key, x in store.items()})
-        return BatchInversion(torch.cat(ends), parts)
+        steps = self._schedule(resolved).inversion
+        z0 = z0.to(self.device, torch.float32)
+        return invert_batch(self.denoise, z0, steps, resolved.layers, self.batch.most(z0.shape))
 
     @torch.no_grad()
     def transfer_latents(
@@ -372,16 +333,3 @@ class StyleIDPipeline:
         for shape, rows in groups.items():
             latent = (shape[0], shape[1] // scale, shape[2] // scale)
             self.vae_batch.run(rows, latent, work)
-
-
-def compile_blocks(part: torch.nn.Module, backend: str = "inductor") -> None:
-    """Compile a model's repeated blocks in place, with torch.compile.
-
-    The blocks and not the whole: attention changes what it does between calls, and a block that
-    stands in many places is compiled once for each of its shapes.
-    """
-    # A block's code is compiled anew for each width that it has somewhere in the model.
-    torch._dynamo.config.recompile_limit = max(_SHAPES, torch._dynamo.config.recompile_limit)
-    for module in part.modules():
-        if type(module).__name__ in ("ResnetBlock2D", "FeedForward"):
-            module.compile(backend=backend)

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from styleid_ray import StyleIDPipeline, StyleParams
+from styleid_ray.engine.compiling import compile_blocks
 from styleid_ray.engine.features import NAMES, Inversion, StoredFeatures, Trajectory, new_kept
 from styleid_ray.engine.memory import GIB, Budget, choose_store, features_nbytes
-from styleid_ray.engine.pipeline import compile_blocks
 from styleid_ray.errors import JobError
 
 QUICK = StyleParams(steps=4)
