@@ -7,7 +7,7 @@ import random
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +16,10 @@ from urllib.parse import urlsplit
 
 _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
 _OF_THE_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
+
+
+def _as_it_is(path: str, data: bytes) -> bytes:
+    return data
 
 
 @dataclass
@@ -28,6 +32,10 @@ class Unreliable:
     counts: dict[str, int] = field(
         default_factory=lambda: {"passed": 0, "slow down": 0, "dropped": 0}
     )
+    gets: list[str] = field(default_factory=list)
+    """Paths, with their queries, that GET requests were passed on for."""
+    change: Callable[[str, bytes], bytes] = _as_it_is
+    """What becomes of the answer to a GET request of a path."""
 
 
 class _Proxy(ThreadingHTTPServer):
@@ -60,6 +68,9 @@ def unreliable(server: str, share: float = 0.1, seed: int = 0) -> Iterator[Unrel
                 return
             if not fails or how == "after":
                 answer = self._ask(body)
+                if self.command == "GET":
+                    state.gets.append(self.path)
+                    answer = *answer[:2], state.change(self.path, answer[2])
             if fails:
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)

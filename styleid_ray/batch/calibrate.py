@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from styleid_ray.batch.node_model import model_on_node
 from styleid_ray.batch.prepare import Prepared
 
 BATCH = 8
@@ -23,9 +24,8 @@ def measure_rate(job: Prepared, seconds: float = SECONDS) -> float:
     from styleid_ray.engine.pipeline import StyleIDPipeline
 
     config, side = job.config, job.latent_side
-    pipe = StyleIDPipeline.from_pretrained(
-        config.model, job.checkpoint.revision, config.dtype, config.device
-    )
+    model = model_on_node(config, job.checkpoint.revision)
+    pipe = StyleIDPipeline.from_pretrained(*model, config.dtype, config.device)
     latents = torch.randn(BATCH, pipe.unet.config.in_channels, side, side, device=pipe.device)
 
     def evaluate() -> None:

@@ -18,14 +18,14 @@ def stored_job(output: str, options: dict[str, Any]) -> JobConfig:
 
     Raises:
         OutputError: there is no run.
-        ConfigError: an option is not valid, or a source was stored without the secret in it.
+        ConfigError: an option is not valid, or a URL was stored without the secret in it.
     """
     there = Output(output, make_storage_options(options.get("storage_options")))
     record = there.record()
     if record is None:
         raise OutputError(f"there is no run at {there.url} (no {CONFIG}): check the path")
     stored = {name: value for name, value in record["config"].items() if value is not None}
-    for name in ("content", "style", "table"):
+    for name in ("content", "style", "table", "model"):
         if name not in options and any(mark in str(stored.get(name)) for mark in _HIDDEN):
             raise ConfigError(
                 f"--{name} was stored as {stored[name]}, without its password or signature: "

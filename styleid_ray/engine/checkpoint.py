@@ -1,4 +1,4 @@
-"""Which files a model name stands for: a hub id at a commit, a local folder, or the embedded model.
+"""Which files a model is made of: of a hub id at a commit, a local folder, or the embedded model.
 
 Nothing here imports torch, so that a driver without a GPU can check a model before a job starts.
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from styleid_ray.config import DEMO_MODEL
 from styleid_ray.errors import ModelError
@@ -26,14 +27,18 @@ _REMEDY = (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model that was found: `name` as given, `revision` the commit of a hub model (else None)."""
+    """A model that was found."""
 
     name: str
+    """As given, without secrets."""
     revision: str | None
+    """Commit of a hub model; of one in an object store, digest of its listing; else None."""
     folder: Path
-    """Local folder; of a hub model only with its small files until `fetch` has run."""
-    hub: bool
+    """Local folder; with the small files only, until all of a model that lies elsewhere is
+    fetched."""
+    origin: Literal["folder", "hub", "store"]
     files: tuple[str, ...]
+    """Names of all files below the model's folder."""
 
     def config(self, part: str) -> dict[str, Any]:
         """A part's configuration as diffusers stores it."""
@@ -53,11 +58,14 @@ class Checkpoint:
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change when the model does.
 
-        Of a hub model its id and commit; of a folder every file's size, and the first and last
-        MiB of each file (headers, small files whole), so that gigabytes need not be read.
+        Of a hub model its id and commit; of an object store its revision; of a folder every
+        file's size, and the first and last MiB of each file (headers, small files whole), so that
+        gigabytes need not be read.
         """
+        if self.origin == "store" and self.revision:
+            return self.revision
         h = hashlib.blake2b(digest_size=8)
-        if self.hub:
+        if self.origin == "hub":
             h.update(f"{self.name}@{self.revision}".encode())
             return h.hexdigest()
         for name in self.files:
@@ -72,38 +80,42 @@ class Checkpoint:
 
     def variant(self, part: str) -> str | None:
         """The diffusers weights variant to load of a part: plain where it exists, else fp16."""
-        stem = "model" if part == "text_encoder" else "diffusion_pytorch_model"
-        for variant, file in ((None, f"{part}/{stem}"), ("fp16", f"{part}/{stem}.fp16")):
-            if any(f.startswith(file) and _is_weights(f, stem, variant) for f in self.files):
+        plain = f"{part}/{_stem(part)}.safetensors"
+        for variant in (None, "fp16"):
+            if self._weights(part, variant):
                 return variant
         if any(f.startswith(f"{part}/") and f.endswith((".bin", ".ckpt")) for f in self.files):
             raise ModelError(
                 f"model {self.name}: {part} has its weights as a pickle only; convert it to "
                 "safetensors first (pickles can run code and are never loaded)"
             )
-        raise ModelError(
-            f"model {self.name}: {part} has no safetensors weights ({part}/{stem}.safetensors)"
-        )
+        raise ModelError(f"model {self.name}: {part} has no safetensors weights ({plain})")
 
     def weights(self, part: str) -> list[str]:
-        """The safetensors files of a part's chosen variant, shards and index included."""
-        variant = self.variant(part)
-        stem = "model" if part == "text_encoder" else "diffusion_pytorch_model"
-        return [
+        """The safetensors files of a part's chosen variant, all its shards."""
+        return self._weights(part, self.variant(part))
+
+    def _weights(self, part: str, variant: str | None) -> list[str]:
+        tag, shard = rf"\.{variant}" if variant else "", r"(?:-\d{5}-of-\d{5})?"
+        name = rf"{part}/{_stem(part)}(?:{tag}{shard}|{shard}{tag})\.safetensors"
+        return [f for f in self.files if re.fullmatch(name, f)]
+
+    @property
+    def needed(self) -> list[str]:
+        """The files that loading takes, of those that are there: never a pickle."""
+        weights = [name for part in _weighty(self.files) for name in self.weights(part)]
+        small = [
             f
             for f in self.files
-            if f.startswith((f"{part}/{stem}.", f"{part}/{stem}-"))
-            if _is_weights(f, stem, variant) or f.endswith(".index.json")
+            if f == NULL_EMBEDDING
+            or f.startswith("tokenizer/")
+            or (f.endswith(".json") and f.rpartition("/")[0] in PARTS)
         ]
+        return sorted({*small, *weights})
 
 
-def _is_weights(file: str, stem: str, variant: str | None) -> bool:
-    name = file.rsplit("/", 1)[-1]
-    return (
-        name.endswith(".safetensors")
-        and name.startswith(stem)
-        and (".fp16" in name) == bool(variant)
-    )
+def _stem(part: str) -> str:
+    return "model" if part == "text_encoder" else "diffusion_pytorch_model"
 
 
 def find_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
@@ -117,6 +129,11 @@ def find_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
         found = _local(model, models.DEMO_MODEL)
     elif os.path.isdir(os.path.expanduser(model)):
         found = _local(model, Path(os.path.expanduser(model)))
+    elif "://" in model:
+        raise ModelError(
+            f"a model at a {model.partition('://')[0]}:// URL is fetched by jobs alone; here "
+            f"{_REMEDY}"
+        )
     elif _looks_like_path(model):
         raise ModelError(f"model folder {model} does not exist; {_REMEDY}")
     else:
@@ -130,16 +147,9 @@ def find_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
 
 def fetch(checkpoint: Checkpoint) -> Path:
     """The folder with all that loading needs; downloads a hub model's weights once."""
-    if not checkpoint.hub:
+    if checkpoint.origin != "hub":
         return checkpoint.folder
-    wanted = [*_SMALL, "tokenizer/*", NULL_EMBEDDING]
-    for part in (
-        "unet",
-        "vae",
-        *(["text_encoder"] if _has(checkpoint.files, "text_encoder") else []),
-    ):
-        wanted += checkpoint.weights(part)
-    return _download(checkpoint.name, checkpoint.revision, wanted)
+    return _download(checkpoint.name, checkpoint.revision, checkpoint.needed)
 
 
 def _looks_like_path(model: str) -> bool:
@@ -153,7 +163,7 @@ def _local(name: str, folder: Path) -> Checkpoint:
         )
     except OSError as e:
         raise ModelError(f"model folder {name} cannot be read: {e}") from e
-    return Checkpoint(name, None, folder, hub=False, files=files)
+    return Checkpoint(name, None, folder, origin="folder", files=files)
 
 
 def _on_hub(model: str, revision: str | None) -> Checkpoint:
@@ -188,7 +198,7 @@ def _on_hub(model: str, revision: str | None) -> Checkpoint:
     files = tuple(sorted(s.rfilename for s in info.siblings or ()))
     # By the name it was asked for, so that the cache knows it by that name when the hub is away.
     folder = _download(model, revision, _SMALL)
-    return Checkpoint(model, folder.name, folder, hub=True, files=files)
+    return Checkpoint(model, folder.name, folder, origin="hub", files=files)
 
 
 def _from_cache(model: str, revision: str | None) -> Checkpoint | None:
@@ -204,7 +214,7 @@ def _from_cache(model: str, revision: str | None) -> Checkpoint | None:
     except (OSError, ValueError):
         return None
     files = _local(model, folder).files
-    return Checkpoint(model, folder.name, folder, hub=True, files=files)
+    return Checkpoint(model, folder.name, folder, origin="hub", files=files)
 
 
 def _download(model: str, revision: str | None, patterns: list[str]) -> Path:
@@ -222,8 +232,19 @@ def _has(files: tuple[str, ...], part: str) -> bool:
     return any(f.startswith(f"{part}/") for f in files)
 
 
+def _weighty(files: tuple[str, ...]) -> tuple[str, ...]:
+    """The parts whose weights are loaded: a stored null embedding stands for the text encoder."""
+    return ("unet", "vae") if NULL_EMBEDDING in files else ("unet", "vae", "text_encoder")
+
+
 def _check(checkpoint: Checkpoint) -> Checkpoint:
-    """Raises ModelError for what is not a whole model of the SD 1.x / 2.x family."""
+    check_parts(checkpoint)
+    check_family(checkpoint)
+    return checkpoint
+
+
+def check_parts(checkpoint: Checkpoint) -> None:
+    """Raises ModelError for what lacks a part of a model, by the names of its files alone."""
     name, files = checkpoint.name, checkpoint.files
     if not (_has(files, "unet") and _has(files, "scheduler")):
         hint = (
@@ -244,6 +265,13 @@ def _check(checkpoint: Checkpoint) -> Checkpoint:
         for part in ("text_encoder", "tokenizer"):
             if not _has(files, part):
                 raise ModelError(f"model {name}: the part {part}/ is missing")
+    for part in _weighty(files):
+        checkpoint.variant(part)
+
+
+def check_family(checkpoint: Checkpoint) -> None:
+    """Raises ModelError for a model that is not of the SD 1.x / 2.x family, by its small files."""
+    name = checkpoint.name
     unet = checkpoint.config("unet")
     kind = unet.get("_class_name")
     if kind != "UNet2DConditionModel" or unet.get("addition_embed_type"):
@@ -257,6 +285,3 @@ def _check(checkpoint: Checkpoint) -> Checkpoint:
             f"model {name}: the unet takes {channels} channels but the autoencoder makes {latent} "
             "(inpainting and depth models cannot be used)"
         )
-    for part in ("unet", "vae", *(() if NULL_EMBEDDING in files else ("text_encoder",))):
-        checkpoint.variant(part)
-    return checkpoint

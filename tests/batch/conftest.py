@@ -52,6 +52,24 @@ def job(pictures: Path) -> Callable[..., JobConfig]:
     return make
 
 
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder, not there yet, in which this machine keeps models of object stores."""
+    monkeypatch.setenv("STYLEID_RAY_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "models"
+
+
+@pytest.fixture
+def stored_model(s3: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URL of the tiny model in a bucket, put there without checksums that S3's client compares."""
+    import s3fs
+
+    monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+    s3fs.S3FileSystem.clear_instance_cache()
+    s3fs.S3FileSystem().put(str(tiny_model), f"{s3}/models/tiny", recursive=True)
+    return f"{s3}/models/tiny"
+
+
 @pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
     """One Ray for the tests of a module."""
@@ -70,9 +88,11 @@ def same_pictures(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
 
 
 def pictures_of(output: Path) -> dict[str, np.ndarray]:
+    """Pixels by pair, of either format; a pair that is there twice is an error."""
     table = pads.dataset(output / "data", format="parquet").to_table(["pair_id", "image"])
-    found = table.to_pylist()
-    assert len({row["pair_id"] for row in found}) == len(found), "a pair was committed twice"
-    return {
-        row["pair_id"]: np.asarray(Image.open(io.BytesIO(row["image"]["bytes"]))) for row in found
-    }
+    found: dict[str, np.ndarray] = {}
+    for row in table.to_pylist():
+        assert row["pair_id"] not in found, f"{row['pair_id']} was committed twice"
+        data = row["image"]["bytes"] or (output / row["image"]["path"]).read_bytes()
+        found[row["pair_id"]] = np.asarray(Image.open(io.BytesIO(data)))
+    return found

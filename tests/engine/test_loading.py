@@ -68,6 +68,11 @@ def test_a_folder_that_is_not_there_is_not_looked_for_on_the_hub() -> None:
         find_checkpoint("./nowhere")
 
 
+def test_the_url_of_a_model_is_left_to_jobs() -> None:
+    with pytest.raises(ModelError, match="s3:// URL is fetched by jobs alone; here name a local"):
+        StyleIDPipeline.from_pretrained("s3://bucket/models/sd15")
+
+
 def remove(part: str) -> Callable[[Path], None]:
     return lambda folder: shutil.rmtree(folder / part)
 
