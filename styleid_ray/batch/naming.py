@@ -1,4 +1,7 @@
-"""A shard's files say what they are: the name follows from the pairs that were tried together."""
+"""What runs and shards are called.
+
+A shard's files say what they are: the name follows from the pairs that were tried together.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from styleid_ray.planning import shard_name
+from styleid_ray.planning.secrets import without_secrets
 
 _OTHERS = b"styleid_ray.others"
+
+
+def run_name(output: str) -> str:
+    """What a run is called where it is told from others: the URL of its output, without secrets."""
+    return without_secrets(output.rstrip("/") or output)
 
 
 def labelled(table: pa.Table, others: Iterable[str]) -> pa.Table:

@@ -117,7 +117,7 @@ def shards_in(block: pa.Table) -> Iterator[Shard]:
         )
 
 
-def each_shard(block: pa.Table, work: Callable[[Shard], Shard]) -> Iterator[pa.Table]:
+def each_shard(block: pa.Table, work: Callable[[Shard], Shard | Done]) -> Iterator[pa.Table]:
     """`work` done on every shard of a block, as blocks of one row."""
     for shard in shards_in(block):
         yield work(shard).to_block()
