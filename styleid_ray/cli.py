@@ -7,7 +7,6 @@ Exit status: 0 when every pair is done, 1 when it ran but some failed, 2 when it
 from __future__ import annotations
 
 import json
-import logging
 import signal
 import sys
 from collections.abc import Iterable, Sequence
@@ -51,7 +50,7 @@ JobOptions = _job_options(JobConfig.model_fields)
 # What can be another one when a run goes on: where things lie, and how the machine is used.
 RetryOptions = _job_options(
     [
-        *("content", "style", "table", "device"),
+        *("content", "style", "table", "model", "device"),
         *(name for name in EngineOptions.model_fields if name != "feature_dtype"),
         *ClusterOptions.model_fields,
         *RunOptions.model_fields,
@@ -198,13 +197,20 @@ def verify(
 def status(
     output: Positional[str],
     json: Annotated[bool, arg(name="json", help="Print JSON.")] = False,
+    watch: Annotated[
+        bool, arg(help="Show its progress until every pair is finished, or Ctrl-C.")
+    ] = False,
     storage_options: _StorageOptions = None,
 ) -> int:
-    """Say how far the run at OUTPUT is, by its committed files alone."""
-    from styleid_ray.batch.output import Output
-    from styleid_ray.batch.status import read_status
+    """Say how far the run at OUTPUT is, by its committed files alone: from any machine.
 
-    found = read_status(Output(output, make_storage_options(storage_options)))
+    Exit status: 0 when every pair is done, else 1.
+    """
+    from styleid_ray.batch.output import Output
+    from styleid_ray.batch.status import read_status, watch_status
+
+    there = Output(output, make_storage_options(storage_options))
+    found = watch_status(there, sys.stderr) if watch else read_status(there)
     _print(found.as_dict(), json)
     return 0 if found.done == found.planned else 1
 
@@ -260,7 +266,6 @@ COMMANDS = {
 def main(args: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     signal.signal(signal.SIGTERM, _terminate)
-    logging.getLogger("stamina").setLevel(logging.ERROR)  # a retry that works is no news
     try:
         return tyro.extras.subcommand_cli_from_dict(
             COMMANDS,

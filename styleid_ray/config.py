@@ -162,7 +162,8 @@ class ModelOptions(_Options):
     """Which model makes the pictures, and in what precision."""
 
     model: str = PAPER_MODEL
-    """Hub id or local diffusers folder of the SD 1.x / 2.x family; demo is the embedded model."""
+    """Hub id, local diffusers folder or URL of one (fetched once a node), of the SD 1.x / 2.x
+    family; demo is the embedded model."""
     revision: str | None = None
     """Branch, tag or commit of a hub model; the run's config keeps the commit it stands for."""
     dtype: DType = "auto"
@@ -220,6 +221,9 @@ class ClusterOptions(_Options):
     num_gpus_per_actor: Annotated[float, Field(ge=0)] | None = None
     """GPUs an actor takes; a fraction lets several share one; 0 runs on CPU. Default: 1 where the
     cluster has GPUs."""
+    accelerator_type: str | None = None
+    """Kind of GPU that actors run on, as Ray calls it (T4, L4, A10G, A100, H100 ...); others of the
+    cluster are left alone. Default: any."""
     grow: Annotated[float, Field(ge=0)] = 0
     """Minutes that a cluster may take to grow to what the fewest --actors need; 0 does not ask."""
 
@@ -233,6 +237,21 @@ class ClusterOptions(_Options):
         if isinstance(value, (list, tuple)) and len(value) == 1:
             value = (value[0], value[0])
         return value
+
+    @field_validator("accelerator_type")
+    @classmethod
+    def _accelerator_type_is_a_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[\w.-]+", value):
+            raise ValueError("must be one name such as A100")
+        return value
+
+    @model_validator(mode="after")
+    def _accelerator_type_needs_gpus(self) -> ClusterOptions:
+        if self.accelerator_type and self.num_gpus_per_actor == 0:
+            raise ValueError(
+                "accelerator_type is given, but num_gpus_per_actor is 0: leave one of them out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _actors_in_order(self) -> ClusterOptions:

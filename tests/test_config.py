@@ -96,6 +96,15 @@ def test_a_wrong_job_file_is_one_clear_error(tmp_path: Any, text: str, said: str
         load_job_file(str(file))
 
 
+@pytest.mark.parametrize("text", ["storage_options: {key: k3y, x: [", "size: !!int k3y", "k3y: *k"])
+def test_what_is_wrong_with_a_job_file_is_said_without_its_text(tmp_path: Any, text: str) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match="not valid YAML: ") as caught:
+        load_job_file(str(file))
+    assert "k3y" not in str(caught.value)
+
+
 def test_a_job_file_that_is_not_there_is_one_clear_error(tmp_path: Any) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_job_file(str(tmp_path / "none.yaml"))

@@ -30,6 +30,10 @@ from ray._private import worker as ray_worker
 from ray.data import DataContext
 from ray.util.annotations import RayDeprecationWarning
 
+from styleid_ray.batch.logs import ray_job
+
+# What begins the name of a node's resource that says the kind of its GPUs.
+KIND = "accelerator_type:"
 _ADDRESS_REMEDY = "check --address and RAY_ADDRESS, or leave them out to start Ray on this machine"
 
 
@@ -41,15 +45,59 @@ class Resources:
     max_actors: int
     gpus_per_actor: float
     cpus_per_actor: float
-    threads: int
-    """CPU threads each actor computes with."""
-    host_share: float = 1.0
-    """The part of its node's memory that is an actor's, in (0, 1]."""
+    accelerator_type: str | None = None
+    """The one kind of GPU that actors run on."""
 
     @property
     def device_share(self) -> float:
         """The part of its GPU's memory that is an actor's, in (0, 1]."""
         return min(1.0, self.gpus_per_actor) or 1.0
+
+    def share(self) -> Share:
+        """What is this process's own, as one actor of those that its node may hold. Nodes differ:
+        an actor asks where it is."""
+        nodes = [node for node in ray.nodes() if node["Alive"]] if ray.is_initialized() else []
+        if self.gpus_per_actor:
+            here = ray.get_runtime_context().get_node_id() if nodes else None
+            gpus = sum(n["Resources"].get("GPU", 0) for n in nodes if n["NodeID"] == here)
+            beside = _fitting(gpus, self.gpus_per_actor)
+        else:
+            beside = -(-self.max_actors // max(1, sum("CPU" in n["Resources"] for n in nodes)))
+        beside = max(1, min(beside, self.max_actors))
+        return Share(max(1, _cores() // beside), 1 / beside)
+
+
+@dataclass(frozen=True)
+class Share:
+    """An actor's part of its node."""
+
+    threads: int
+    """CPU threads to compute with."""
+    memory: float
+    """Of the node's memory, in (0, 1]."""
+
+
+@dataclass(frozen=True)
+class Present:
+    """What the connected cluster has now, in all."""
+
+    gpus: float
+    """Of the kind that was asked for."""
+    cpus: float
+    kinds: tuple[str, ...]
+    """Of all its GPUs."""
+
+    @classmethod
+    def read(cls, accelerator_type: str | None = None) -> Present:
+        """Asks the cluster; with `accelerator_type` only GPUs of that kind count."""
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        kinds = {name.removeprefix(KIND) for node in nodes for name in node if KIND in name}
+        asked = [n for n in nodes if not accelerator_type or f"{KIND}{accelerator_type}" in n]
+        return cls(
+            gpus=sum(node.get("GPU", 0) for node in asked),
+            cpus=sum(node.get("CPU", 0) for node in nodes),
+            kinds=tuple(sorted(kinds)),
+        )
 
 
 @contextmanager
@@ -66,20 +114,21 @@ def connected(options: ClusterOptions) -> Iterator[str]:
     address = options.address or os.environ.get("RAY_ADDRESS")
     if address:
         _check_reachable(address)
-    local: dict[str, Any] = {
+    # Ray's client (ray://) takes no job.
+    given: dict[str, Any] = {} if address and "://" in address else {"job_config": ray_job()}
+    if not address:
         # Loading and writing are light: they share the cores with the actors.
-        "num_cpus": _cores() + (options.actors or (1, 1))[1],
-        "include_dashboard": True,
-    }
+        given["num_cpus"] = _cores() + (options.actors or (1, 1))[1]
+        given["include_dashboard"] = True
     try:
         with _stderr_hushed(), _handlers_kept(), nullcontext() if address else _on_loopback():
             context = ray.init(
                 address or "local",
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                **({} if address else local),
+                **given,
             )
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as e:
+    except Exception as e:  # Ray has many kinds of errors
         if address:
             raise JobError(f"no Ray at {address} ({_first_line(e)}): {_ADDRESS_REMEDY}") from e
         raise JobError(f"Ray did not start: {_first_line(e)}") from e
@@ -99,18 +148,26 @@ def choose_resources(config: JobConfig, shards: int) -> Resources:
     Raises JobError when the cluster does not have it, or when nothing would be left for loading
     and writing.
     """
-    total = ray.cluster_resources()
-    gpus, cpus = total.get("GPU", 0), total.get("CPU", 0)
+    kind = config.accelerator_type
+    present = Present.read(kind)
+    gpus, cpus = present.gpus, present.cpus
+    if kind and not gpus:
+        there = f"those of {', '.join(present.kinds)}" if present.kinds else "none of any kind"
+        raise JobError(
+            f"--accelerator-type {kind}: the cluster has no GPU of that kind, but {there}; "
+            "--grow waits for one"
+        )
     per_actor = config.num_gpus_per_actor
     if per_actor is None:
-        per_actor = 1 if gpus and config.device != "cpu" else 0
+        per_actor = 1 if gpus and (kind or config.device != "cpu") else 0
     if per_actor and not gpus:
         raise JobError(
             f"--num-gpus-per-actor {per_actor:g}, but the cluster has no GPU: use 0 to run on CPU"
         )
     if per_actor > 1 and per_actor != int(per_actor):
         raise JobError(f"--num-gpus-per-actor {per_actor:g}: above 1 it must be a whole number")
-    lowest, highest = config.actors or ((int(gpus // per_actor) or 1,) * 2 if per_actor else (1, 1))
+    fitting = _fitting(gpus, per_actor) if per_actor else 1
+    lowest, highest = config.actors or (fitting or 1,) * 2
     highest = max(1, min(highest, shards))
     lowest = min(lowest, highest)
     if per_actor and lowest * per_actor > gpus:
@@ -119,15 +176,22 @@ def choose_resources(config: JobConfig, shards: int) -> Resources:
             f"the cluster has {gpus:g}: ask for fewer actors or a smaller --num-gpus-per-actor"
         )
     cpus_per_actor = 0 if per_actor else 1
+    if cpus < 1 + cpus_per_actor:
+        raise JobError(
+            f"the cluster has {cpus:g} CPUs, and a job takes {1 + cpus_per_actor} at least, one of "
+            "them for loading and writing: add a node, or --grow waits for one"
+        )
     if cpus - lowest * cpus_per_actor < 1:
         raise JobError(
             f"{lowest} actors would take all {cpus:g} CPUs of the cluster and leave none for "
-            f"loading and writing: use --actors {max(1, int(cpus) - 1)} at most"
+            f"loading and writing: use --actors {int(cpus) - 1} at most"
         )
-    nodes = max(1, sum(node["Alive"] for node in ray.nodes()))
-    beside = -(-highest // nodes)
-    threads = max(1, _cores() // beside)
-    return Resources(lowest, highest, per_actor, cpus_per_actor, threads, 1 / beside)
+    return Resources(lowest, highest, per_actor, cpus_per_actor, kind)
+
+
+def _fitting(gpus: float, per_actor: float) -> int:
+    """Actors that so many GPUs hold; ten of a tenth, though 1 // 0.1 is 9."""
+    return int(gpus / per_actor + 1e-6)
 
 
 def _check_reachable(address: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from typing import Any
 
@@ -35,6 +36,8 @@ _ACTOR_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 # Processes die now and then: of memory, with their node. A shard that is cut off this often, or an
 # actor that is, is at fault itself; Ray would begin it again for ever.
 _TASK_RETRIES, _ACTOR_RESTARTS = 10, 20
+
+_RAISED = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception): )")
 
 
 def run_shards(
@@ -83,6 +86,7 @@ def run_shards(
             ),
             num_gpus=resources.gpus_per_actor or None,
             num_cpus=resources.cpus_per_actor,
+            accelerator_type=resources.accelerator_type,
             runtime_env={"env_vars": _ACTOR_ENVIRONMENT},
             max_restarts=_ACTOR_RESTARTS,
             max_task_retries=_TASK_RETRIES,
@@ -121,5 +125,8 @@ def _cause(error: BaseException) -> str:
             f"shard {_TASK_RETRIES} times, for want of memory most often"
         )
     lines = str(error).strip().splitlines() or [""]
+    if isinstance(error, RayActorError):  # a traceback in text, and the constructor's error in it
+        raised = [line for line in lines if _RAISED.match(line)]
+        return shown(_RAISED.sub(r"\1", (raised or lines)[-1]))
     said = shown(lines[0])
     return said if isinstance(error, StyleIDError) else f"{type(error).__name__}: {said}"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
 _TTY_SECONDS, _LINE_SECONDS = 0.5, 10.0
+# Without a new shard for longer, a person wants to know why.
+_QUIET_SECONDS = 30.0
 
 
 class Progress:
@@ -23,13 +25,29 @@ class Progress:
         self.planned, self.done, self.failed = planned, done, failed
         self.new = 0
         self.notes: list[str] = []
-        self.began = time.monotonic()
+        self.begin()
+
+    def begin(
+        self,
+        doing: str = "into the first shard",
+        awaited: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """Seconds are counted from here.
+
+        Args:
+            doing: said of them until something was committed.
+            awaited: says what the run waits for, or None; asked when nothing has been committed
+                for half a minute.
+        """
+        self.doing, self.awaited = doing, awaited
+        self.began = self.heard = time.monotonic()
 
     def add(self, done: int, failed: int) -> None:
         """A shard was committed."""
         self.done += done
         self.failed += failed
         self.new += done + failed
+        self.heard = time.monotonic()
 
     def say(self, notes: Iterable[str]) -> None:
         """Show notes above the progress, each once however many actors have it."""
@@ -55,10 +73,12 @@ class Progress:
             parts.append(f"{self.rate:.3g} pairs/s")
             if finished < self.planned:
                 parts.append(f"{duration((self.planned - finished) / self.rate)} left")
-        else:
-            parts.append(f"{duration(time.monotonic() - self.began)} into the first shard")
+        elif self.left:
+            parts.append(f"{duration(time.monotonic() - self.began)} {self.doing}")
         if self.failed:
             parts.append(f"{self.failed} failed")
+        if self.left and time.monotonic() - self.heard > _QUIET_SECONDS and (why := self.awaited()):
+            parts.append(f"waiting: {why}")
         return " · ".join(parts)
 
 
@@ -88,7 +108,7 @@ def shown(progress: Progress, stream: TextIO | None = None) -> Iterator[None]:
         yield
     finally:
         over.set()
-        thread.join()
+        thread.join(timeout=_LINE_SECONDS)  # a cluster that is gone may not answer
         show("\n")
 
 

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from typing import TextIO
 import numpy as np
 
 from styleid_ray.batch.failures import check_failures, tidy_errors
-from styleid_ray.batch.measures import add_measures
+from styleid_ray.batch.measures import add_measures, of_gpus
 from styleid_ray.batch.output import CONFIG, Output, as_ids
 from styleid_ray.batch.prepare import Prepared, prepare
 from styleid_ray.batch.progress import Progress, duration, shown
@@ -39,7 +40,7 @@ class Summary:
     session: dict[str, float]
     """Of this call: pairs done and failed, shards, seconds in all and by stage, pairs_per_second,
     unet_evaluations, inversions made and reused, peak_feature_bytes of an actor, bytes_in,
-    bytes_out."""
+    bytes_out, gpu_hours and busy_share of the actors."""
     finished: str
 
     @property
@@ -112,7 +113,8 @@ def _run(
 ) -> Summary:
     """Does a run of so many shards, but for the pairs to skip; with None, begins one."""
     from styleid_ray.batch.cluster import choose_resources, connected
-    from styleid_ray.batch.growth import wait_for_growth
+    from styleid_ray.batch.growth import awaited, wait_for_growth
+    from styleid_ray.batch.metrics import RunMetrics
     from styleid_ray.batch.pipeline import run_shards
 
     config, measures = job.config, Counter()
@@ -128,22 +130,27 @@ def _run(
             print(_plan_line(job), file=out)
         resources = choose_resources(config, -(-progress.left * shards // progress.planned))
         device = f"{resources.gpus_per_actor:g} GPU each" if resources.gpus_per_actor else "on CPU"
-        print(f"{where}; {resources.max_actors} actors, {device}", file=out)
-        began = progress.began = time.monotonic()
+        count = resources.max_actors
+        print(f"{where}; {count} actor{'s' if count > 1 else ''}, {device}", file=out)
+        began = time.monotonic()
+        progress.begin(awaited=lambda: awaited(resources))
+        metrics = RunMetrics(output.url, progress)
         with shown(progress, out), closing(run_shards(job, output, skip, resources)) as committed:
             for shard in committed:
                 progress.add(int(shard.measures["done"]), int(shard.measures["failed"]))
                 progress.say(shard.notes)
+                metrics.add(shard.measures)
                 add_measures(measures, shard.measures)
                 measures["shards"] += 1
                 check_failures(config.max_failures, progress, output)
-    summary = _finish(output, job.plan, progress, measures, began)
+    session = dict(measures) | of_gpus(measures, resources.gpus_per_actor)
+    summary = _finish(output, job.plan, progress, session, began)
     print(_closing_line(summary), file=out)
     return summary
 
 
 def _finish(
-    output: Output, plan: Plan, progress: Progress, measures: Counter[str], began: float
+    output: Output, plan: Plan, progress: Progress, measures: Mapping[str, float], began: float
 ) -> Summary:
     seconds = time.monotonic() - began
     session = dict(measures) | {
@@ -187,6 +194,10 @@ def _closing_line(summary: Summary) -> str:
         f"{session.get('inversions', 0):.0f} pictures inverted, "
         f"{session.get('inversions_reused', 0):.0f} times one was there from an earlier shard"
     )
+    if session.get("gpu_hours"):
+        line += (
+            f"\n{session['gpu_hours']:.3g} GPU hours, {session['busy_share']:.0%} of them stylising"
+        )
     if summary.failed:
         line += f"\n{summary.failed} pairs failed: their reasons are in {summary.output}/errors"
     return line

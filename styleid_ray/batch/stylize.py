@@ -14,6 +14,11 @@ import torch
 from PIL import Image
 
 from styleid_ray.batch.cluster import Resources
+from styleid_ray.batch.logs import StageLog
+from styleid_ray.batch.measures import ActorClock
+from styleid_ray.batch.metrics import STYLIZED, MeasureCounters
+from styleid_ray.batch.naming import run_name
+from styleid_ray.batch.node_model import model_on_node
 from styleid_ray.batch.shard import RESULTS, Shard, each_shard
 from styleid_ray.config import JobConfig
 from styleid_ray.engine.autoencoder import NOT_FINITE
@@ -26,29 +31,34 @@ class Stylize:
 
     Args:
         config: the job.
-        revision: the commit that the hub model was resolved to.
+        revision: what the model was found at: the commit of one on the hub, the digest of one in
+            an object store.
         resources: what this actor has of its node.
     """
 
     def __init__(self, config: JobConfig, revision: str | None, resources: Resources) -> None:
-        torch.set_num_threads(resources.threads)
+        self.clock = ActorClock()
+        share = resources.share()
+        torch.set_num_threads(share.threads)
         self.params = config.style_params
         self.pipe = StyleIDPipeline.from_pretrained(
-            config.model,
-            revision,
+            *model_on_node(config, revision),
             config.dtype,
             config.device,
             batch_size=config.batch,
             features=config.features,
             feature_dtype=config.feature_dtype,
             feature_memory=config.feature_memory,
-            host_share=resources.host_share,
+            host_share=share.memory,
             device_share=resources.device_share,
             compile=config.compile,
         )
+        self.log = StageLog("stylize", config)
+        self.counters = MeasureCounters(STYLIZED, run_name(config.output))
+        self.clock.ready()
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
-        return each_shard(block, self.stylize)
+        return each_shard(block, self.log.of(self.stylize))
 
     def stylize(self, shard: Shard) -> Shard:
         """The shard's pairs stylised together; a pair that cannot be has its reason instead."""
@@ -70,12 +80,14 @@ class Stylize:
         seconds = time.perf_counter() - began
         for row, image in zip(good, images, strict=True):
             results[row] |= _result(image) | {"seconds": seconds / len(good)}
-        return replace(
+        done = replace(
             shard,
             pictures=shard.pictures.slice(0, 0),  # not needed any more: the row travels lighter
             results=pa.Table.from_pylist(results, schema=RESULTS),
             notes=shard.notes + tuple(self.pipe.notes[said:]),
-        ).measured(stylize_seconds=seconds, **self._spent(before))
+        ).measured(stylize_seconds=seconds, **self._spent(before), **self.clock.shard(began))
+        self.counters.add({**done.measures, "pairs": len(good)})
+        return done
 
     def _stylize(
         self, pairs: list[dict[str, Any]], pictures: dict[tuple[str, str], dict[str, Any]]

@@ -71,7 +71,7 @@ def run_job(config: JobConfig, stylize: type = Clocked) -> Ran:
             resources = choose_resources(config, job.plan.shards)
         else:
             lowest, highest = config.actors or (1, 1)
-            resources = Resources(lowest, highest, 0, _CPUS_PER_SIMULATED_ACTOR, threads=1)
+            resources = Resources(lowest, highest, 0, _CPUS_PER_SIMULATED_ACTOR)
         began = time.time()
         shards, committed = [], []
         for shard in run_shards(job, output, np.empty(0, "S32"), resources, stylize):

@@ -99,7 +99,7 @@ def _bare(config: JobConfig) -> list[dict[str, float]]:
     os.nice(_RAYS_NICENESS - os.nice(0))
     job = prepare(config)
     load = Load(job.plan.contents, job.plan.styles, config, job.checkpoint.factor)
-    resources = Resources(1, 1, 0, 1, threads=os.cpu_count() or 1)
+    resources = Resources(1, 1, 0, 1)
     engine = Clocked(config, job.checkpoint.revision, resources)
     loaded = [load.load(Shard(name, pairs)) for name, pairs in shards_of(job.plan.table, ())]
     done = [engine.stylize(shard) for shard in loaded]

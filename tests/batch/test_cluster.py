@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from styleid_ray import JobConfig
-from styleid_ray.batch.cluster import choose_resources
+from styleid_ray.batch import growth
+from styleid_ray.batch.cluster import Resources, choose_resources
 from styleid_ray.batch.run import stylize
 from styleid_ray.errors import JobError
 
@@ -20,7 +21,14 @@ Job = Callable[..., JobConfig]
 def two_gpus() -> Iterator[None]:
     import ray
 
-    ray.init(address="local", num_cpus=2, num_gpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(
+        address="local",
+        num_cpus=2,
+        num_gpus=2,
+        resources={"accelerator_type:L4": 1},
+        include_dashboard=False,
+        log_to_driver=False,
+    )
     yield
     ray.shutdown()
 
@@ -32,6 +40,8 @@ def two_gpus() -> Iterator[None]:
         ({}, 1, (1, 1, 1, 0)),
         ({"num_gpus_per_actor": 0.5}, 100, (4, 4, 0.5, 0)),
         ({"num_gpus_per_actor": 2}, 100, (1, 1, 2, 0)),
+        ({"num_gpus_per_actor": 0.1}, 100, (20, 20, 0.1, 0)),
+        ({"accelerator_type": "L4"}, 100, (2, 2, 1, 0)),
         ({"actors": "1,5"}, 100, (1, 5, 1, 0)),
         ({"device": "cpu"}, 100, (1, 1, 0, 1)),
         ({"num_gpus_per_actor": 0}, 100, (1, 1, 0, 1)),
@@ -50,6 +60,7 @@ def test_actors_follow_the_gpus_unless_told_otherwise(
         ({"actors": 3}, "the cluster has 2: ask for fewer actors"),
         ({"num_gpus_per_actor": 1.5}, "whole number"),
         ({"num_gpus_per_actor": 0, "actors": 2}, "--actors 1 at most"),
+        ({"accelerator_type": "A100"}, "no GPU of that kind, but those of L4"),
     ],
 )
 def test_what_the_cluster_does_not_have_is_said_before_the_start(
@@ -57,6 +68,47 @@ def test_what_the_cluster_does_not_have_is_said_before_the_start(
 ) -> None:
     with pytest.raises(JobError, match=said):
         choose_resources(job(**options), 100)
+
+
+@pytest.mark.parametrize(
+    ("resources", "memory"),
+    [
+        (Resources(1, 1, 1, 0), 1),
+        (Resources(2, 2, 1, 0), 1 / 2),
+        (Resources(1, 9, 1, 0), 1 / 2),
+        (Resources(1, 9, 0.5, 0), 1 / 4),
+        (Resources(1, 3, 0, 1), 1 / 3),
+    ],
+)
+def test_an_actor_has_its_part_of_the_node_that_it_is_on(
+    resources: Resources, memory: float
+) -> None:
+    assert resources.share().memory == pytest.approx(memory)
+
+
+@pytest.mark.parametrize(
+    ("resources", "said"),
+    [
+        (Resources(2, 9, 1, 0), None),
+        (Resources(3, 9, 1, 0), "2 of 3 GPUs are there"),
+        (Resources(1, 1, 1, 0, "A100"), "0 of 1 GPUs of kind A100 are there"),
+        (Resources(2, 2, 0, 1), "2 of 3 CPUs are there"),
+    ],
+)
+def test_what_the_fewest_actors_wait_for_is_told(resources: Resources, said: str | None) -> None:
+    assert growth.awaited(resources) == said
+
+
+def test_who_waits_for_a_cluster_to_grow_hears_what_is_missing(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growth, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(growth, "_SAY_SECONDS", 0.2)
+    said = io.StringIO()
+    growth.wait_for_growth(job(actors=3, grow=0.02), said)
+    first, second, *_ = said.getvalue().splitlines()
+    assert first == "asking the cluster for 3 GPU and 1 CPU: 0.02 minutes at most"
+    assert second.startswith("waiting: 2 of 3 GPUs are there after ")
 
 
 def test_as_many_gpu_actors_as_cpus_leave_room_for_loading_and_writing(job: Job) -> None:

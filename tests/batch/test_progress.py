@@ -33,6 +33,21 @@ def test_the_line_tells_pairs_rate_time_left_and_failures(monkeypatch: pytest.Mo
     assert state.line() == "38 of 100 pairs (40 %) · 2 pairs/s · 30 s left · 2 failed"
 
 
+def test_what_a_run_waits_for_is_said_when_nothing_comes_for_half_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    state = Progress(planned=100, done=0, failed=0)
+    state.begin(awaited=lambda: "0 of 1 GPUs are there")
+    now = 125.0
+    state.add(done=10, failed=0)
+    now = 150.0
+    assert "waiting" not in state.line()
+    now = 160.0
+    assert state.line().endswith(" · waiting: 0 of 1 GPUs are there")
+
+
 def test_without_a_terminal_the_last_state_is_one_plain_line() -> None:
     stream = io.StringIO()
     with shown(Progress(4, 4, 0), stream):

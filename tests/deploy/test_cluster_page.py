@@ -23,6 +23,7 @@ KNOWN = [
     "docker build -f",
     "docker push",
     "export RAY_AUTH_MODE=token",
+    "jq -R",
     "kubectl apply -f",
     "kubectl create secret generic styleid-ray-store",
     "kubectl delete rayjob styleid-ray",

@@ -55,6 +55,18 @@ def test_actors_spread_over_the_nodes_that_have_gpus(
     assert nodes_of_actors() == {node.node_id for node in cluster.worker_nodes}
 
 
+def test_actors_stay_on_the_nodes_with_the_kind_of_gpu_that_was_asked_for(
+    cluster: Cluster, job: Callable[..., JobConfig]
+) -> None:
+    cluster.add_node(num_cpus=1, num_gpus=1, resources={"accelerator_type:T4": 1})
+    node = cluster.add_node(num_cpus=1, num_gpus=1, resources={"accelerator_type:L4": 1})
+    config = job(shard_pairs=1, accelerator_type="L4", device="cpu")
+    said = io.StringIO()
+    assert stylize(config, said).exit_status == 0
+    assert "1 actor, 1 GPU each" in said.getvalue()
+    assert nodes_of_actors() == {node.node_id}
+
+
 def test_a_node_that_joins_late_is_used(
     cluster: Cluster, job: Callable[..., JobConfig], pictures: Path
 ) -> None:
