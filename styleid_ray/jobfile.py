@@ -29,8 +29,7 @@ def load_job_file(url: str) -> dict[str, Any]:
     try:
         found = yaml.safe_load(text)
     except Exception as e:  # a wrong value of a tag comes out as nearly anything
-        said = _one_line(str(e) or type(e).__name__)
-        raise ConfigError(f"--config {shown(url)} is not valid YAML: {said}") from e
+        raise ConfigError(f"--config {shown(url)} is not valid YAML: {_fault(e)}") from None
     if not isinstance(found, dict):
         raise ConfigError(
             f"--config {shown(url)} must be a mapping of options, one 'name: value' a line"
@@ -43,6 +42,14 @@ def load_job_file(url: str) -> dict[str, Any]:
             f"the known ones are {', '.join(JobConfig.model_fields)}"
         )
     return options
+
+
+def _fault(error: Exception) -> str:
+    """What is wrong with YAML, and where; never its text, in which secrets may stand."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return f"it cannot be read ({type(error).__name__})"
+    mark = error.problem_mark
+    return _one_line(f"{error.problem}, line {mark.line + 1}, column {mark.column + 1}")
 
 
 def make_config(options: dict[str, Any]) -> JobConfig:

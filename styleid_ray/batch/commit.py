@@ -13,12 +13,14 @@ import pyarrow as pa
 from PIL import Image
 
 from styleid_ray.batch import row_error
+from styleid_ray.batch.logs import StageLog
 from styleid_ray.batch.naming import labelled
 from styleid_ray.batch.output import Output
-from styleid_ray.batch.shard import Done, Shard, shards_in
+from styleid_ray.batch.shard import Done, Shard, each_shard
 from styleid_ray.config import JobConfig
 from styleid_ray.errors import RowError
 from styleid_ray.imaging import encode, extension, restore
+from styleid_ray.planning.secrets import without_secrets
 
 _WRITERS = 8
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -64,25 +66,25 @@ class Commit:
     Args:
         output: where to write.
         config: the job; picture format, sizes and parameters are taken from it.
-        revision: the commit that the hub model was resolved to.
+        revision: what the model was found at, as `Stylize` takes it.
     """
 
     def __init__(self, output: Output, config: JobConfig, revision: str | None) -> None:
         self.output = output
         self.config = config
+        self.log = StageLog("commit", config)
         resolved = config.style_params.resolved().model_dump()
         self.params = resolved | {
             "size": config.size,
             "fit": config.fit,
-            "model": config.model,
+            "model": without_secrets(config.model),
             "revision": revision,
         }
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
-        for shard in shards_in(block):
-            yield Done(shard.name, self.commit(shard), shard.notes).to_block()
+        return each_shard(block, self.log.of(self.commit))
 
-    def commit(self, shard: Shard) -> dict[str, float]:
+    def commit(self, shard: Shard) -> Done:
         """Writes the shard; returns its counts and seconds."""
         began, size = time.perf_counter(), 0
         pairs, results = shard.pairs.select(_OF_A_PAIR).to_pylist(), shard.results.to_pylist()
@@ -101,12 +103,14 @@ class Commit:
             table = pa.Table.from_pylist(errors, schema=ERRORS)
             table = labelled(table, [pairs[at]["pair_id"] for at in good])
             self.output.write_table(f"errors/{shard.name}.parquet", table)
-        return shard.measures | {
+            self.log.failures(shard.name, failed)
+        measures: dict[str, float] = {
             "done": len(good),
             "failed": len(failed),
             "commit_seconds": time.perf_counter() - began,
             "bytes_out": size,
         }
+        return Done(shard.name, shard.measures | measures, shard.notes)
 
     def _row_or_failure(self, pair: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
         if result["pixels"] is None:

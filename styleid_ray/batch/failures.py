@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 
 import numpy as np
 import pyarrow as pa
@@ -55,7 +56,10 @@ def tidy_errors(output: Output) -> None:
     Of two rows, that of the later attempt stays: it was made together with fewer others. A row is
     gone only when another place tells of its pair, so a tidying cut off loses nothing.
     """
-    found = [(name, output.read_table(name)) for name in output.files("errors")]
+    found: list[tuple[str, pa.Table]] = []
+    for name in output.files("errors"):
+        with suppress(FileNotFoundError):  # another command tidies too
+            found.append((name, output.read_table(name)))
     if not found:
         return
     told = output.pair_ids("data")

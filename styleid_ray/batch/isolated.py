@@ -14,7 +14,7 @@ _context = get_context("spawn")
 
 
 class ProcessDiedError(Exception):
-    """A call took its process along; the message says how it ended."""
+    """A call took its process along, or was ended with it; the message says how."""
 
 
 class Isolated:
@@ -22,10 +22,15 @@ class Isolated:
 
     The child ends with the block, and also when this process is killed. The function, its
     arguments and its results must be fit for pickling.
+
+    Args:
+        function: what is called.
+        seconds: how long a call may take.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], seconds: float) -> None:
         self.function = function
+        self.seconds = seconds
         self._start()
 
     def __enter__(self) -> Self:
@@ -43,14 +48,21 @@ class Isolated:
         """The function's result; raises what it raises, or ProcessDiedError."""
         try:
             self._link.send(args)
+            if not self._link.poll(self.seconds):
+                self._process.kill()
+                self._restart()
+                raise ProcessDiedError(f"took longer than {self.seconds:g} seconds")
             result, error = self._link.recv()
         except (EOFError, OSError) as e:
-            how = self._stop()
-            self._start()
-            raise ProcessDiedError(how) from e
+            raise ProcessDiedError(f"killed the process ({self._restart()})") from e
         if error is not None:
             raise error
         return result
+
+    def _restart(self) -> str:
+        how = self._stop()
+        self._start()
+        return how
 
     def _start(self) -> None:
         self._link, theirs = _context.Pipe()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -23,6 +25,7 @@ from styleid_ray.planning.urls import Options, cannot_open, open_filesystem, sho
 Kind = Literal["data", "errors"]
 CONFIG = "_run/config.yaml"
 PLAN = "_run/plan"
+_RECORD = ("model", "config")
 _READERS = 16
 _READ_ATTEMPTS, _WRITE_ATTEMPTS = 4, 10
 T = TypeVar("T")
@@ -46,6 +49,8 @@ class Output:
     def __init__(self, url: str, storage_options: Options = None) -> None:
         self.url = without_secrets(url.rstrip("/") or url)
         self.storage_options = storage_options
+        if url.endswith("://"):
+            raise OutputError(f"--output {url}: name a bucket, and a folder in it")
         try:
             self.fs, self.root = open_filesystem(url.rstrip("/") or url, storage_options)
         except Exception as e:  # each filesystem has its own errors
@@ -108,15 +113,42 @@ class Output:
         with self.fs.open(self.path(name), "rb", **ahead) as f:
             yield f
 
-    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """A Parquet file's rows; raises pyarrow.ArrowInvalid when it is damaged."""
+    def parsed(self, name: str, parse: Callable[[Any], T]) -> T:
+        """What `parse` makes of an open file, of which it need not read all.
 
-        def read() -> pa.Table:
+        What goes wrong may lie in the file or on the way to it, which only a whole read tells: no
+        file is called damaged because a store could not be reached.
+
+        Raises:
+            pyarrow.ArrowInvalid: the file is damaged.
+            FileNotFoundError: it is not there.
+        """
+
+        def read() -> T:
             with self.open(name) as f:
-                return pq.read_table(f, columns=columns)
+                return parse(f)
 
-        with self._said(name, "read"):
-            return self._tried(read)
+        try:
+            with self._said(name, "read"):
+                return self._tried(read)
+        except OutputError:
+            data = self.read(name)
+        try:
+            return parse(io.BytesIO(data))
+        except (pa.ArrowInvalid, StyleIDError):
+            raise
+        except Exception as e:  # of bytes at hand, anything is their own fault
+            raise pa.ArrowInvalid(f"{type(e).__name__}: {shown(str(e))}"[:300]) from e
+
+    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """A Parquet file's rows; raises as `parsed` does."""
+        return self.parsed(name, lambda f: pq.read_table(f, columns=columns))
+
+    def read_ids(self, name: str) -> np.ndarray:
+        """The ids of the pairs in a file; raises as `parsed` does."""
+        return self.parsed(
+            name, lambda f: as_ids(pq.read_table(f, columns=["pair_id"]).column("pair_id"))
+        )
 
     def files(self, folder: str) -> list[str]:
         """Names of the Parquet files in a folder, sorted; none when it does not exist."""
@@ -158,19 +190,28 @@ class Output:
 
     def pair_ids(self, kind: Kind) -> np.ndarray:
         """The ids in all committed files of a kind, sorted, each once, as fixed-size bytes."""
+        return unique_ids(self.ids_by_file(kind).values())
+
+    def ids_by_file(
+        self, kind: Kind, known: Mapping[str, np.ndarray] = MappingProxyType({})
+    ) -> dict[str, np.ndarray]:
+        """The ids in each committed file of a kind; of files that are `known`, without a look."""
+        names = self.files(kind)
+        new = [name for name in names if name not in known]
         with ThreadPoolExecutor(_READERS) as pool:
-            parts = list(pool.map(self._ids_of, self.files(kind)))
-        ids = np.concatenate(parts) if parts else np.empty(0, "S32")
-        return np.unique(ids)
+            read = dict(zip(new, pool.map(self._ids_of, new), strict=True))
+        return {name: known[name] if name in known else read[name] for name in names}
 
     def _ids_of(self, name: str) -> np.ndarray:
         try:
-            column = self.read_table(name, ["pair_id"]).column("pair_id")
+            return self.read_ids(name)
+        except FileNotFoundError:  # taken away since it was listed: it was tidied up
+            return np.empty(0, "S32")
         except pa.ArrowInvalid as e:
             raise OutputError(
-                f"{self.url}/{name} is damaged ({e}): delete it, and its pairs are made again"
+                f"{self.url}/{name} is damaged ({shown(str(e))}): delete it, and its pairs are "
+                "made again"
             ) from e
-        return as_ids(column)
 
     def plan_parts(self) -> Iterator[pa.Table]:
         """The stored plan, part by part."""
@@ -191,10 +232,17 @@ class Output:
             return None
         try:
             found = yaml.safe_load(text)
-            assert isinstance(found, dict)
-        except (yaml.YAMLError, AssertionError) as e:
+            parts = [found[name] for name in _RECORD]
+        except Exception as e:  # what is not YAML, or a wrong value in it, comes out as anything
             raise OutputError(f"{self.url}/{CONFIG} is damaged: choose another --output") from e
+        if not all(isinstance(part, dict) for part in parts):
+            raise OutputError(f"{self.url}/{CONFIG} is damaged: choose another --output")
         return found
+
+
+def unique_ids(parts: Iterable[np.ndarray]) -> np.ndarray:
+    """The ids of all parts, sorted, each once."""
+    return np.unique(np.concatenate([np.empty(0, "S32"), *parts]))
 
 
 def as_ids(column: pa.ChunkedArray) -> np.ndarray:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
+from styleid_ray.batch.node_model import find_model
 from styleid_ray.batch.record import identity, make_plan
 from styleid_ray.config import JobConfig, digest
-from styleid_ray.engine.checkpoint import Checkpoint, find_checkpoint
+from styleid_ray.engine.checkpoint import Checkpoint
 from styleid_ray.errors import ConfigError
+from styleid_ray.imaging import extension
 from styleid_ray.imaging.fit import check_crop_size, working_size
 from styleid_ray.planning import Plan, recut_plan
 from styleid_ray.planning.cost import Cost
+from styleid_ray.planning.sources import takes
+from styleid_ray.planning.urls import shown
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,17 @@ def prepare(config: JobConfig) -> Prepared:
 
     The shards are cut for as many actors as the job asks for, or else for one.
     """
-    checkpoint = find_checkpoint(config.model, config.revision)
-    _check_layers(checkpoint.config("unet"), config)
+    checkpoint = find_model(config)
+    _check_layers(checkpoint, config)
     if config.fit == "crop":
         check_crop_size(config.size, checkpoint.factor)
+    _check_apart(config)
     _, workers = config.actors or (1, 1)
     return Prepared(config, checkpoint, make_plan(config, checkpoint, workers))
 
 
-def _check_layers(unet: dict[str, Any], config: JobConfig) -> None:
+def _check_layers(checkpoint: Checkpoint, config: JobConfig) -> None:
+    unet = checkpoint.config("unet")
     depth = unet.get("layers_per_block", 2) + 1
     there = [
         i * depth + j
@@ -68,6 +73,21 @@ def _check_layers(unet: dict[str, Any], config: JobConfig) -> None:
     missing = [layer for layer in config.style_params.resolved().layers if layer not in there]
     if missing and config.inject:
         raise ConfigError(
-            f"--layers {missing} are not decoder self-attention layers of {config.model}, "
+            f"--layers {missing} are not decoder self-attention layers of {checkpoint.name}, "
             f"which has {there}"
         )
+
+
+def _check_apart(config: JobConfig) -> None:
+    """Refuses an output whose pictures would be contents or styles when the run goes on."""
+    if config.format != "files" or config.pairing == "table":
+        return
+    picture = f"{config.output.rstrip('/')}/images/x{extension(config.picture_format)}"
+    for name in ("content", "style"):
+        url = getattr(config, name)
+        if takes(url, picture):
+            raise ConfigError(
+                f"--output {shown(config.output)} lies in --{name} {shown(url)}, where its "
+                "pictures would be taken for more of them: name a place outside, or use "
+                "--format parquet"
+            )

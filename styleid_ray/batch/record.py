@@ -48,12 +48,6 @@ def make_plan(config: JobConfig, checkpoint: Checkpoint, workers: int = 1) -> Pl
     return build_plan(config, digest(of_pairs), config.storage_options, workers)
 
 
-def open_run(output: Output, config: JobConfig, checkpoint: Checkpoint, plan: Plan) -> None:
-    """Begins a run at `output`, or makes sure that the one there is the same."""
-    if find_run(output, config, checkpoint, plan) is None:
-        begin_run(output, config, checkpoint, plan)
-
-
 def find_run(
     output: Output, config: JobConfig, checkpoint: Checkpoint, plan: Plan
 ) -> dict[str, Any] | None:
@@ -89,11 +83,21 @@ def find_run(
 
 def begin_run(output: Output, config: JobConfig, checkpoint: Checkpoint, plan: Plan) -> None:
     """Stores the plan and the record of a new run, the record last: a run that has one has its
-    whole plan."""
-    for name in output.files(PLAN):  # of a beginning that was cut off, in other shards
-        output.delete(name)
+    whole plan. Does nothing where another driver has begun the same run since `find_run`.
+
+    Raises:
+        OutputError: another driver has begun another run there.
+    """
+    if find_run(output, config, checkpoint, plan):
+        return
+    written: set[str] = set()
     for name, part in write_parts(plan):
         output.write_table(f"{PLAN}/{name}", part)
+        written.add(f"{PLAN}/{name}")
+    # Those of a beginning that was cut off, in other shards. Never those of a driver beside this
+    # one, which may be reading them already.
+    for name in sorted({*output.files(PLAN)} - written):
+        output.delete(name)
     record = _record(config, checkpoint, plan)
     output.write(CONFIG, yaml.safe_dump(record, sort_keys=False, allow_unicode=True).encode())
 
@@ -113,7 +117,7 @@ def _record(config: JobConfig, checkpoint: Checkpoint, plan: Plan) -> dict[str, 
 
 
 def _locations(config: JobConfig) -> dict[str, str]:
-    """Where the sources and the output lie, for another command in another working directory.
+    """Where sources, model and output lie, for another command in another working directory.
 
     A URL that holds a secret is kept as it may be shown, which nothing can be read from.
     """
@@ -123,9 +127,13 @@ def _locations(config: JobConfig) -> dict[str, str]:
         if url is None:
             continue
         path = local_path(url)
-        public = url if without_secrets(url) == url else shown(url)
-        said[name] = public if path is None else absolute(path)
-    return said
+        said[name] = _public(url) if path is None else absolute(path)
+    # A hub id is no path, and a model's folder is part of its identity by the name that was given.
+    return said | {"model": _public(config.model)}
+
+
+def _public(url: str) -> str:
+    return url if without_secrets(url) == url else shown(url)
 
 
 def _version(name: str) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 import numpy as np
 import pyarrow as pa
 
-from styleid_ray.batch.output import CONFIG, Kind, Output, as_ids
+from styleid_ray.batch.output import CONFIG, Kind, Output
 from styleid_ray.batch.readback import ShardFile, read_data, read_errors
 from styleid_ray.errors import OutputError
 from styleid_ray.planning.urls import shown
@@ -164,8 +164,8 @@ def _planned(output: Output, findings: _Findings) -> np.ndarray:
     parts: list[np.ndarray] = []
     for name in output.files("_run/plan"):
         try:
-            parts.append(as_ids(output.read_table(name, ["pair_id"]).column("pair_id")))
-        except (pa.ArrowException, KeyError) as e:
+            parts.append(output.read_ids(name))
+        except pa.ArrowInvalid as e:
             findings.add("damaged_files", [f"{name}: {e}"], 1)
     return np.unique(np.concatenate(parts or [np.empty(0, "S32")]))
 

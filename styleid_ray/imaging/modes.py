@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
 
+_BLOCK = 2**18
 _WHITE = (255, 255, 255)
 _PROFILE_SPACE = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
 
@@ -55,16 +57,32 @@ def _to_8_bit(values: np.ndarray, mode: str) -> np.ndarray:
     not say what white is: 0..1, 0..255 and 0..65535 are taken for such ranges, anything else is
     stretched from its least to its greatest value.
     """
-    if mode.startswith("I;16"):
-        return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    grey = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=np.inf, neginf=-np.inf)
-    finite = grey[np.isfinite(grey)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    if low >= 0 and high <= 65535:
-        ranges = (1.0, 255.0, 65535.0) if mode == "F" else (255.0, 65535.0)
-        low, high = 0.0, next(top for top in ranges if high <= top)
-    scaled = (np.clip(grey, low, high) - low) * (255.0 / ((high - low) or 1.0))
-    return np.rint(scaled).astype(np.uint8)
+    low, high = (0.0, 65535.0) if mode.startswith("I;16") else _range(values, mode)
+    grey = np.empty(values.shape, np.uint8)
+    for rows, block in _blocks(values):
+        grey[rows] = np.rint((np.clip(block, low, high) - low) * (255.0 / ((high - low) or 1.0)))
+    return grey
+
+
+def _range(values: np.ndarray, mode: str) -> tuple[float, float]:
+    """What black and white are."""
+    finite = (block[np.isfinite(block)] for _, block in _blocks(values))
+    ends = [(float(block.min()), float(block.max())) for block in finite if block.size]
+    low, high = min((e[0] for e in ends), default=0.0), max((e[1] for e in ends), default=0.0)
+    if low < 0 or high > 65535:
+        return low, high
+    ranges = (1.0, 255.0, 65535.0) if mode == "F" else (255.0, 65535.0)
+    return 0.0, next(top for top in ranges if high <= top)
+
+
+def _blocks(values: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Rows of a picture as float64, a few at a time: the whole would take ten times the memory of
+    an RGB picture."""
+    height = max(1, _BLOCK // values.shape[1])
+    for top in range(0, values.shape[0], height):
+        rows = slice(top, top + height)
+        block = values[rows].astype(np.float64)
+        yield rows, np.nan_to_num(block, copy=False, nan=0.0, posinf=np.inf, neginf=-np.inf)
 
 
 def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Iterable
@@ -12,8 +13,13 @@ from styleid_ray.errors import RowError
 from styleid_ray.planning.secrets import scrubbed
 from styleid_ray.planning.urls import Options, local_path, open_filesystem, shown
 
+# It would tell each error, with the signed URL that is in it; and a retry that works is no news.
+logging.getLogger("stamina").setLevel(logging.ERROR)
+
 ATTEMPTS = 4
 """Attempts to read one file, with exponential backoff and jitter between them."""
+_MOST_BYTES = 2**32
+"""Larger files are no pictures, and would take all the memory there is."""
 
 _PERMANENT = (
     FileNotFoundError,
@@ -79,7 +85,7 @@ def reason(error: BaseException, storage_options: Options = None) -> str:
     if isinstance(error, FileNotFoundError):
         return "the file does not exist"
     if isinstance(error, PermissionError):
-        return "no permission to read the file"
+        return "permission denied"
     if isinstance(error, IsADirectoryError):
         return "it is a folder, not a file"
     said = scrubbed(shown(str(error)), storage_options)
@@ -88,9 +94,11 @@ def reason(error: BaseException, storage_options: Options = None) -> str:
 
 def _read_local(path: str) -> bytes:
     # Opening a pipe would wait for its writer for ever.
-    mode = os.stat(path).st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
         raise RowError("fetch", "it is a pipe or a device, not a file")
+    if status.st_size > _MOST_BYTES:
+        raise RowError("fetch", f"the file has {status.st_size:,} bytes, more than 4 GiB")
     with open(path, "rb") as file:
         return file.read()
 

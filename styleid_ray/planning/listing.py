@@ -7,7 +7,8 @@ import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
-from fsspec.asyn import sync
+from fsspec import AbstractFileSystem
+from fsspec.asyn import AsyncFileSystem, sync
 from fsspec.utils import glob_translate
 
 from styleid_ray.errors import SourceError
@@ -75,7 +76,7 @@ def _paths(filesystem: Any, folder: str) -> Iterator[str]:
     """Paths of all files below a folder, page by page in S3: `find` would hold a description of
     every file, ten times its name, until the last is there."""
     if not hasattr(filesystem, "_iterdir"):
-        yield from filesystem.find(folder)
+        yield from filesystem.find(folder) if _finds(filesystem) else _walk(filesystem, folder)
         return
     bucket, prefix, _ = filesystem.split_path(folder)
     below = f"{prefix.rstrip('/')}/" if prefix else ""
@@ -85,6 +86,38 @@ def _paths(filesystem: Any, folder: str) -> Iterator[str]:
         if not page:
             return
         yield from page
+
+
+def _finds(filesystem: Any) -> bool:
+    """Whether a filesystem has a `find` of its own."""
+    kind = type(filesystem)
+    own = getattr(kind, "_find", AsyncFileSystem._find)
+    return own is not AsyncFileSystem._find or kind.find is not AbstractFileSystem.find
+
+
+def _walk(filesystem: Any, folder: str) -> Iterator[str]:
+    """Paths of all files below a folder. fsspec's own `find` passes over folders that it cannot
+    list without a word."""
+    pending = [folder]
+    while pending:
+        current = pending.pop()
+        for info in _listed(filesystem, current, needed=current == folder):
+            if info["type"] != "directory":
+                yield info["name"]
+            elif info["name"].rstrip("/") != current.rstrip("/"):
+                pending.append(info["name"])
+
+
+def _listed(filesystem: Any, folder: str, needed: bool) -> list[dict[str, Any]]:
+    for attempt in retrying():
+        with attempt:
+            try:
+                return filesystem.ls(folder, detail=True)
+            except FileNotFoundError:
+                if needed:
+                    raise
+                return []  # it went away, or is linked to on the web without being there
+    raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 async def _page(files: AsyncIterator[dict[str, Any]]) -> list[str]:

@@ -96,7 +96,9 @@ def scrubbed(text: str, options: Mapping[str, object] | None) -> str:
 
 def _texts(options: object) -> Iterator[str]:
     if isinstance(options, Mapping):
-        for inner in options.values():
+        options = list(options.values())
+    if isinstance(options, (list, tuple)):
+        for inner in options:
             yield from _texts(inner)
     # Short ones and addresses are no secrets, and messages are the worse for their loss.
     elif isinstance(options, str) and len(options) >= 6 and "://" not in options:

@@ -21,6 +21,7 @@ from styleid_ray.planning.urls import (
     cannot_open,
     extension,
     is_absolute,
+    is_web,
     join,
     local_path,
     open_filesystem,
@@ -28,7 +29,7 @@ from styleid_ray.planning.urls import (
     split_chain,
 )
 
-__all__ = ["Source", "list_pictures", "picture_extensions", "read_bytes"]
+__all__ = ["Source", "list_pictures", "picture_extensions", "read_bytes", "takes"]
 
 # What Pillow opens, or stands in for, without being pictures: documents, films, containers.
 _NOT_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
@@ -83,6 +84,23 @@ def list_pictures(url: str, what: str, storage_options: Options = None) -> Sourc
     # A presigned URL is known by its key without the signature, which is kept apart.
     named = {_key(root, key): join(root, key) for key in keys}
     return Source(root, tuple(sorted(named)), options, FullURLs.of(named.values()))
+
+
+def takes(url: str, location: str) -> bool:
+    """Whether a picture that came to lie at a location would be one of `list_pictures(url)`."""
+    url, location = _real(url), _real(location)
+    folder, pattern = listing.split_glob(url)
+    inside = location.startswith(url.rstrip("/") + "/")
+    return inside or (
+        listing.has_glob(url)
+        and location.startswith(folder)
+        and any(listing.matching([location.removeprefix(folder)], pattern))
+    )
+
+
+def _real(url: str) -> str:
+    path = local_path(url)
+    return url if path is None else os.path.realpath(absolute(path))
 
 
 def _key(root: str, key: str) -> str:
@@ -151,7 +169,10 @@ def _kind(filesystem: Any, path: str) -> str | None:
         with attempt:
             try:
                 return "file" if filesystem.info(path)["type"] == "file" else "directory"
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                # Of the web, fsspec says so whatever it was.
+                if is_web(filesystem) and getattr(error.__cause__, "status", None) != 404:
+                    raise error.__cause__ or error from None
                 return None
     raise AssertionError("unreachable: the last attempt returns or raises")
 

@@ -15,6 +15,7 @@ from styleid_ray.planning.urls import (
     Options,
     absolute,
     is_absolute,
+    is_web,
     local_path,
     open_filesystem,
     shown,
@@ -109,9 +110,12 @@ def _missing_in(source: Source, folder: str, keys: list[str]) -> list[str]:
         _, file = open_filesystem(source.url(key), source.storage_options)
         if file in names:
             return False
+        # Of the web, fsspec says of any failure that nothing is there, unless it is asked to be
+        # strict.
+        strictly = {"strict": True} if is_web(filesystem) else {}
         for attempt in retrying():
             with attempt:
-                return not filesystem.exists(file)
+                return not filesystem.exists(file, **strictly)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     if len(keys) == 1:

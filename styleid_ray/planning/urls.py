@@ -15,8 +15,8 @@ from fsspec.registry import known_implementations
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 _LOCAL = re.compile(r"(?:file|local)://", re.IGNORECASE)
 _CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.\-]*://)")
-_QUERY = re.compile(r"(://[^\s'\"?]*)\?[^\s'\"]+")
-_USER = re.compile(r"://[^\s/@'\"]+@")
+_QUERY = re.compile(r"(://[^?]{0,4096})\?[^\s'\"]+")
+_USER = re.compile(r"://[^\s/?]+@")
 
 _NO_SERVER = {"file", "local", "memory", "zip", "tar", "libarchive", "dir", "data"}
 
@@ -70,6 +70,11 @@ def open_filesystem(url: str, options: Options) -> tuple[Any, str]:
     own = options_for(protocol, options)
     filesystem = cls(**{**cls._get_kwargs_from_urls(inner), **own})
     return filesystem, cls._strip_protocol(inner)
+
+
+def is_web(filesystem: Any) -> bool:
+    """Whether a filesystem is fsspec's for web servers."""
+    return "https" in filesystem.protocol
 
 
 def cannot_open(url: str, error: Exception) -> str:

@@ -6,8 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow.parquet as pq
 
-from styleid_ray.batch.output import Output, as_ids
+from styleid_ray.batch.output import Output
 from styleid_ray.report.public import public_location, public_message
 
 MOST = 200
@@ -23,6 +24,9 @@ class Failure:
     stage: str
     error: str
     message: str
+
+
+_COLUMNS = ["pair_id", *Failure.__annotations__]
 
 
 @dataclass(frozen=True)
@@ -44,14 +48,13 @@ def read_failures(output: Output) -> Failures:
     reasons: Counter[tuple[str, str]] = Counter()
     listed: list[Failure] = []
     for name in files:
-        table = output.read_table(name)
-        ids = as_ids(table.column("pair_id"))
-        failed = ~np.isin(ids, done)
-        for row in np.flatnonzero(failed).tolist():
-            if ids[row] in seen:
+        rows = output.parsed(name, lambda f: pq.read_table(f).select(_COLUMNS).to_pylist())
+        ids = np.array([row["pair_id"] for row in rows], "S32")
+        for row, pair, was_done in zip(rows, ids.tolist(), np.isin(ids, done), strict=True):
+            if was_done or pair in seen:
                 continue
-            seen.add(ids[row])
-            said = {c: str(table.column(c)[row].as_py() or "") for c in Failure.__annotations__}
+            seen.add(pair)
+            said = {name: str(row[name] or "") for name in Failure.__annotations__}
             reasons[said["stage"], said["error"]] += 1
             if len(listed) < MOST:
                 listed.append(_public(said))

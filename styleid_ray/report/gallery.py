@@ -8,11 +8,9 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from styleid_ray.batch.output import Output
-from styleid_ray.errors import OutputError
 from styleid_ray.report.facts import labelled
 from styleid_ray.report.pictures import SourcePictures, embedded, side_of
 from styleid_ray.report.public import public_location
@@ -76,26 +74,22 @@ def _results(output: Output, rows: dict[str, np.ndarray], side: int) -> Iterator
     """The chosen rows with `image` as data URI; files are read side by side, batch by batch."""
 
     def of_file(name: str) -> list[dict[str, Any]]:
-        return [_result(output, row, side) for row in _rows(output, name, rows[name])]
+        return output.parsed(
+            name, lambda f: [_result(output, row, side) for row in _rows(f, rows[name])]
+        )
 
     with ThreadPoolExecutor(_WORKERS) as pool:
         for found in pool.map(of_file, rows):
             yield from found
 
 
-def _rows(output: Output, name: str, wanted: np.ndarray) -> Iterator[dict[str, Any]]:
+def _rows(file: Any, wanted: np.ndarray) -> Iterator[dict[str, Any]]:
     start = 0
-    try:
-        with output.fs.open(output.path(name), "rb") as f:
-            for batch in pq.ParquetFile(f).iter_batches(_ROWS_AT_ONCE, columns=_COLUMNS):
-                inside = wanted[(wanted >= start) & (wanted < start + batch.num_rows)] - start
-                start += batch.num_rows
-                for row in inside.tolist():
-                    yield batch.slice(row, 1).to_pylist()[0]
-    except pa.ArrowInvalid as e:
-        raise OutputError(
-            f"{output.url}/{name} is damaged ({e}): delete it, and its pairs are made again"
-        ) from e
+    for batch in pq.ParquetFile(file).iter_batches(_ROWS_AT_ONCE, columns=_COLUMNS):
+        inside = wanted[(wanted >= start) & (wanted < start + batch.num_rows)] - start
+        start += batch.num_rows
+        for row in inside.tolist():
+            yield batch.slice(row, 1).select(_COLUMNS).to_pylist()[0]
 
 
 def _result(output: Output, row: dict[str, Any], side: int) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from styleid_ray.batch.output import Output
 
@@ -39,7 +41,7 @@ def choose(output: Output, most: int, seed: int) -> Sample:
     """
     files = output.files("data")
     with ThreadPoolExecutor(_READERS) as pool:
-        parts = list(pool.map(lambda name: _hashes(output, name, seed), files))
+        parts = list(pool.map(lambda name: output.parsed(name, lambda f: _hashes(f, seed)), files))
     counts = [part.shape[1] for part in parts]
     hashes = np.concatenate(parts, axis=1) if parts else np.empty((3, 0), np.uint64)
     content, style, pair = hashes
@@ -57,9 +59,9 @@ def choose(output: Output, most: int, seed: int) -> Sample:
     return Sample(rows, len(chosen), len(pair), crossed)
 
 
-def _hashes(output: Output, name: str, seed: int) -> np.ndarray:
-    """Seeded 64-bit hashes [3, rows] of each row's content, style and pair."""
-    table = output.read_table(name, ["content", "style", "k"])
+def _hashes(file: Any, seed: int) -> np.ndarray:
+    """Seeded 64-bit hashes [3, rows] of each row's content, style and pair of an open file."""
+    table = pq.read_table(file, columns=["content", "style", "k"])
     content, style = (_key_hashes(table.column(role), seed) for role in ("content", "style"))
     k = table.column("k").to_numpy().astype(np.uint64)
     pair = _mixed(_mixed(content) + style * np.uint64(3) + k * np.uint64(0x9E3779B97F4A7C15))

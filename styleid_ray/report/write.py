@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pyarrow as pa
+
 from styleid_ray.batch.output import CONFIG, Output
 from styleid_ray.batch.status import read_status
 from styleid_ray.errors import OutputError
+from styleid_ray.planning.urls import shown
 from styleid_ray.report.facts import read_facts
 from styleid_ray.report.failures import read_failures
 from styleid_ray.report.gallery import read_gallery
@@ -39,11 +42,14 @@ def write_report(output: Output, sample: int = 2000, seed: int = 0) -> str:
     if record is None:
         raise OutputError(f"there is no run at {output.url} (no {CONFIG}): check the path")
     status = read_status(output)
-    page = render(
-        read_facts(output, record, status),
-        read_failures(output),
-        read_gallery(output, record, sample, seed),
-        made=datetime.now(UTC),
-    )
+    try:
+        failures, gallery = read_failures(output), read_gallery(output, record, sample, seed)
+    except pa.ArrowInvalid as e:
+        raise OutputError(
+            f"a file of the run at {output.url} is damaged ({shown(str(e))}): styleid-ray verify "
+            "names it"
+        ) from e
+    facts = read_facts(output, record, status)
+    page = render(facts, failures, gallery, made=datetime.now(UTC))
     output.write(REPORT, page.encode())
     return f"{output.url}/{REPORT}"

@@ -49,6 +49,19 @@ def test_a_beginning_that_was_cut_off_leaves_nothing_in_the_plan(job: Job) -> No
     assert rows == begun.plan.table["pair_id"].to_pylist()
 
 
+def test_a_run_that_another_driver_began_meanwhile_is_joined_or_refused(job: Job) -> None:
+    first, same, other = (
+        prepare(job(shard_pairs=n, gamma=gamma)) for n, gamma in ((1, 0.5), (2, 0.5), (2, 0.25))
+    )
+    output = Output(first.config.output)
+    begin_run(output, first.config, first.checkpoint, first.plan)
+    begin_run(output, same.config, same.checkpoint, same.plan)
+    with pytest.raises(OutputError, match=r"other options \(gamma: 0\.5 there, 0\.25 now\)"):
+        begin_run(output, other.config, other.checkpoint, other.plan)
+    shards = {shard for part in output.plan_parts() for shard in part["shard"].to_pylist()}
+    assert len(shards) == first.plan.shards != same.plan.shards
+
+
 def test_the_same_pictures_in_other_pairs_are_another_run(job: Job, pictures: Path) -> None:
     table = pictures / "pairs.csv"
     table.write_text("content,style\na.png,s.png\nb.png,t.png\n")

@@ -7,7 +7,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,7 +27,9 @@ SECRETS = (PASSWORD, SIGNATURE, SECRET, KEY)
 
 @pytest.fixture
 def guarded(pictures: Path) -> Iterator[str]:
-    """host:port of a server of the contents that answers to the password and the signature."""
+    """host:port of a server of the contents that answers to the password and the signature, but
+    not each time."""
+    asked = Counter[str]()
     credentials = base64.b64encode(f"me:{PASSWORD}".encode()).decode()
 
     class Handler(BaseHTTPRequestHandler):
@@ -35,6 +39,9 @@ def guarded(pictures: Path) -> Iterator[str]:
             may = self.headers.get("Authorization") == f"Basic {credentials}"
             may = may and f"X-Amz-Signature={SIGNATURE}" in query
             status = 403 if not may else 200 if file.is_file() else 404
+            asked[path] += 1
+            if asked[path] == 2:  # the first time is a look whether it is there
+                status = 500
             data = file.read_bytes() if status == 200 else b""
             self.send_response_only(status)
             self.send_header("Content-Length", str(len(data)))
@@ -53,12 +60,12 @@ def guarded(pictures: Path) -> Iterator[str]:
     thread.join()
 
 
-def command(*args: str) -> subprocess.CompletedProcess[str]:
+def command(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "styleid_ray.cli", *args],
         capture_output=True,
         text=True,
-        env={**os.environ, "RAY_ADDRESS": ""},
+        env={**os.environ, "RAY_ADDRESS": "", **environment},
         check=False,
     )
 
@@ -74,8 +81,15 @@ def everything_in(folder: Path) -> bytes:
     return b"\n".join(found)
 
 
-def test_no_secret_is_in_the_output_or_on_the_screen(
-    pictures: Path, guarded: str, s3: str, s3_endpoint: str, tmp_path: Path
+@pytest.fixture
+def ray_folder() -> Iterator[Path]:
+    """Where Ray keeps its logs; the names of sockets below it may not be long."""
+    with tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def test_no_secret_is_in_the_output_on_the_screen_or_in_the_workers_logs(
+    pictures: Path, guarded: str, s3: str, s3_endpoint: str, tmp_path: Path, ray_folder: Path
 ) -> None:
     import s3fs
 
@@ -93,6 +107,7 @@ def test_no_secret_is_in_the_output_or_on_the_screen(
         *("stylize", "--pairing=table", f"--table={tmp_path}/pairs.parquet", f"--style={s3}/style"),
         *("--model=demo", "--size=64", "--steps=2", f"--output={output}"),
         f"--storage-options={json.dumps(options)}",
+        RAY_TMPDIR=str(ray_folder),
     )
     assert run.returncode == 1, run.stderr
     status = read_status(Output(str(output)))
@@ -101,7 +116,9 @@ def test_no_secret_is_in_the_output_or_on_the_screen(
     assert report.returncode == 0, report.stderr
 
     said = "".join((run.stdout, run.stderr, report.stdout, report.stderr)).encode()
-    left = everything_in(output) + said
+    logs = [path.read_bytes() for path in ray_folder.glob("ray/*/logs/worker-*")]
+    assert logs
+    left = b"".join((everything_in(output), said, *logs))
     assert f"http://{guarded}/broken.png?size=1".encode() in left
     assert not [secret for secret in SECRETS if secret.encode() in left]
 
@@ -111,6 +128,7 @@ def test_no_secret_is_in_the_output_or_on_the_screen(
     [
         f"--content=http://me:{PASSWORD}@127.0.0.1:9/a.png?X-Amz-Signature={SIGNATURE}",
         f"--output=nonsense://me:{PASSWORD}@host/x?token={SECRET}",
+        f"--model=https://me:{PASSWORD}@127.0.0.1:9/model?X-Amz-Signature={SIGNATURE}",
         f'--storage-options={{"key": "{KEY}"',
         f"--storage-options={SECRET}",
         f'--storage-options=["{SECRET}"]',

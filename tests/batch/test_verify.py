@@ -8,12 +8,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from styleid_ray import JobConfig
+from styleid_ray.batch.failures import tidy_errors
 from styleid_ray.batch.output import Output
 from styleid_ray.batch.run import stylize
 from styleid_ray.batch.verify import Verification, repair, verify
@@ -137,6 +139,59 @@ def rewrite(run: Path, change: Callable[[dict], None]) -> None:
     rows = table.to_pylist()
     change(rows[0])
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), shards(run)[0])
+
+
+def test_a_picture_larger_than_pillow_opens_by_itself_is_no_damage(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert checked(run).exit_status == 0
+
+
+@pytest.mark.parametrize("folder", ["data", "errors", "_run/plan"])
+def test_whatever_is_wrong_with_the_bytes_of_a_file_it_is_told_and_nothing_else_is_blamed(
+    run: Path, folder: str
+) -> None:
+    if folder == "errors":
+        ids = pq.read_table(shards(run)[0], columns=["pair_id"])
+        Output(str(run)).write_table(f"errors/{shards(run)[0].name}", ids)
+    file, *_ = sorted((run / folder).iterdir())
+    whole = file.read_bytes()
+    rng = np.random.default_rng(0)
+    told = 0
+    for _ in range(60):
+        wrong = bytearray(whole)
+        for at in rng.integers(0, len(whole), 8):
+            wrong[at] ^= int(rng.integers(1, 256))
+        file.write_bytes(wrong)
+        found = checked(run)
+        told += not found.sound
+        assert all(folder in name for name in found.examples.get("damaged_files", ()))
+    assert told > 20
+    file.write_bytes(whole)
+    assert checked(run).sound
+
+
+def test_a_file_that_cannot_be_read_is_not_called_damaged_and_repair_leaves_it(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shards(run)[0].unlink()
+    file = run / "data" / "shard-0.parquet"
+    file.symlink_to("/proc/self/mem")  # reading it is an input/output error
+    assert main(["verify", str(run), "--repair"]) == 2
+    assert f"{file} cannot be read (OSError: " in capsys.readouterr().err
+    assert file.is_symlink()
+
+
+def test_a_file_that_another_command_has_just_removed_is_no_damage(run: Path) -> None:
+    rows = pq.read_table(shards(run)[0]).num_rows
+    shards(run)[0].unlink()
+    (run / "data" / "shard-0.parquet").symlink_to("nowhere")  # is listed, but not there
+    (run / "errors").mkdir()
+    (run / "errors" / "shard-0.parquet").symlink_to("nowhere")
+    assert harm(checked(run)) == {"missing": rows}
+    tidy_errors(Output(str(run)))
+    assert len(Output(str(run)).pair_ids("data")) == 6 - rows
 
 
 def test_pictures_beside_the_shards_are_missed_read_and_told_from_strays(beside: Path) -> None:

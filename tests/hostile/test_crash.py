@@ -1,4 +1,4 @@
-"""Pictures that kill the process which decodes them."""
+"""Pictures that kill the process which decodes them, or never let it go."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,14 +21,17 @@ from styleid_ray.batch.isolated import Isolated, ProcessDiedError
 from styleid_ray.batch.run import stylize
 from tests.batch.conftest import draw
 
-# A decoder that crashes, as native ones do, known to every Python process that is started.
-CRASHING_DECODER = """
-import os, signal
+# A decoder that crashes or hangs with Python's lock in its hands, as native ones do, known to every
+# Python process that is started.
+BAD_DECODER = """
+import ctypes, os, signal
 from PIL import Image
 
 def accept(prefix):
     if prefix.startswith(b"CRASH"):
         os.kill(os.getpid(), signal.SIGSEGV)
+    if prefix.startswith(b"HANG"):
+        ctypes.PyDLL(None).sleep(10**6)
     return False
 
 Image.register_open("CRASH", lambda file, name: None, accept)
@@ -35,33 +39,36 @@ Image.register_open("CRASH", lambda file, name: None, accept)
 
 
 @pytest.fixture
-def crashing_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def bad_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     import ray
 
     (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(CRASHING_DECODER)
+    (tmp_path / "site" / "sitecustomize.py").write_text(BAD_DECODER)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"), prepend=os.pathsep)
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
 
 
-@pytest.mark.usefixtures("crashing_decoder")
+def small_job(folder: Path) -> JobConfig:
+    return JobConfig(
+        content=str(folder / "content"),
+        style=str(folder / "style"),
+        output=str(folder / "out"),
+        model="demo",
+        size=64,
+        steps=2,
+    )
+
+
+@pytest.mark.usefixtures("bad_decoder")
 def test_a_picture_that_kills_its_process_is_named_and_the_others_are_made(tmp_path: Path) -> None:
     for seed, name in enumerate("abcd"):
         draw(tmp_path / "content" / f"{name}.png", seed)
     for name in ("b2.png", "d2.png"):
         (tmp_path / "content" / name).write_bytes(b"CRASH")
     draw(tmp_path / "style" / "s.png", 9)
-    config = JobConfig(
-        content=str(tmp_path / "content"),
-        style=str(tmp_path / "style"),
-        output=str(tmp_path / "out"),
-        model="demo",
-        size=64,
-        steps=2,
-    )
-    summary = stylize(config, io.StringIO())
+    summary = stylize(small_job(tmp_path), io.StringIO())
     assert (summary.done, summary.failed, summary.missing) == (4, 2, 0)
     errors = pads.dataset(tmp_path / "out" / "errors", format="parquet").to_table().to_pylist()
     assert sorted(row["content"] for row in errors) == ["b2.png", "d2.png"]
@@ -72,6 +79,20 @@ def test_a_picture_that_kills_its_process_is_named_and_the_others_are_made(tmp_p
         )
 
 
+@pytest.mark.usefixtures("bad_decoder")
+def test_a_picture_that_is_never_read_to_its_end_is_named_and_the_others_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("styleid_ray.batch.load._PATIENCE", 6.0)
+    draw(tmp_path / "content" / "a.png", 1)
+    (tmp_path / "content" / "b.png").write_bytes(b"HANG")
+    draw(tmp_path / "style" / "s.png", 9)
+    summary = stylize(small_job(tmp_path), io.StringIO())
+    assert (summary.done, summary.failed, summary.missing) == (1, 1, 0)
+    (row,) = pads.dataset(tmp_path / "out" / "errors", format="parquet").to_table().to_pylist()
+    assert row["message"] == "content b.png: reading it took longer than 6 seconds"
+
+
 def _divide(one: int, other: int) -> float:
     if other < 0:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -79,7 +100,7 @@ def _divide(one: int, other: int) -> float:
 
 
 def test_a_call_that_kills_its_process_is_an_error_and_the_next_one_works() -> None:
-    with Isolated(_divide) as divide:
+    with Isolated(_divide, seconds=60) as divide:
         assert divide(6, 3) == 2
         with pytest.raises(ProcessDiedError, match="SIGKILL"):
             divide(1, -1)
@@ -88,12 +109,19 @@ def test_a_call_that_kills_its_process_is_an_error_and_the_next_one_works() -> N
         assert divide(1, 4) == 0.25
 
 
+def test_a_call_that_takes_too_long_is_an_error_and_the_next_one_works() -> None:
+    with Isolated(time.sleep, seconds=0.5) as sleep:
+        with pytest.raises(ProcessDiedError, match=r"took longer than 0\.5 seconds"):
+            sleep(3600)
+        assert sleep(0) is None
+
+
 def test_the_child_ends_when_its_parent_is_killed() -> None:
     script = (
         "import os, signal\n"
         "from styleid_ray.batch.isolated import Isolated\n"
         "if __name__ == '__main__':\n"
-        "    print(Isolated(os.getpid)(), flush=True)\n"
+        "    print(Isolated(os.getpid, 60)(), flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     parent = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

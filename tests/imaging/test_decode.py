@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -100,6 +101,16 @@ def test_floats_of_any_range_are_stretched_and_nan_is_black():
     values = np.array([[-3.0, np.nan], [1.0, np.inf]], np.float32)
     grey = np.asarray(decode(file_of(Image.fromarray(values), "TIFF"), LIMIT))[..., 0]
     assert grey.tolist() == [[0, 191], [255, 255]]
+
+
+def test_a_deep_picture_takes_no_more_memory_than_its_pixels_and_a_little():
+    side = 2000
+    data = file_of(Image.new("F", (side, side), 0.5), "TIFF")
+    tracemalloc.start()
+    assert decode(data, side * side).getpixel((1999, 1999)) == (128, 128, 128)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20 * side * side
 
 
 @pytest.mark.parametrize("transparency", [0, b"\x00\xff"])

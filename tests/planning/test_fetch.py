@@ -74,6 +74,13 @@ def test_local_failures_are_row_errors(tmp_path):
         assert caught.value.stage == "fetch"
 
 
+def test_a_file_too_large_for_a_picture_is_not_read(tmp_path):
+    with open(tmp_path / "a.png", "wb") as file:
+        file.truncate(2**32 + 1)
+    with pytest.raises(RowError, match="4,294,967,297 bytes, more than 4 GiB"):
+        read_bytes(str(tmp_path / "a.png"))
+
+
 @pytest.mark.parametrize(
     ("root", "key", "url"),
     [
@@ -91,5 +98,17 @@ def test_a_key_below_a_root_makes_a_location(root, key, url):
     assert join(root, key) == url
 
 
-def test_locations_are_shown_on_one_line_without_secrets():
-    assert shown("s3://key:secret@host/a\nb.png") == "s3://...@host/a\\nb.png"
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("s3://key:secret@host/a\nb.png", "s3://...@host/a\\nb.png"),
+        (
+            "http://me:p@ss'w@host/x y's.png?sig=abc is gone",
+            "http://...@host/x y's.png?... is gone",
+        ),
+        ("s3://bucket/me@home.png", "s3://bucket/me@home.png"),
+        ("is it at http://host/x? No", "is it at http://host/x? No"),
+    ],
+)
+def test_locations_are_shown_on_one_line_without_secrets(text, said):
+    assert shown(text) == said

@@ -62,9 +62,13 @@ def test_one_picture_signed_twice_is_one_and_two_tokens_are_refused() -> None:
 
 
 def test_the_values_of_storage_options_are_taken_out_of_messages() -> None:
-    options = {"key": "AKIA1234", "s3": {"secret": "hidden-one"}, "endpoint_url": "http://host"}
-    said = scrubbed("AKIA1234 with hidden-one is unknown at http://host", options)
-    assert said == "... with ... is unknown at http://host"
+    options = {
+        "key": "AKIA1234",
+        "s3": {"secret": "hidden-one", "headers": [["X-Auth", "hidden-two"]]},
+        "endpoint_url": "http://host",
+    }
+    said = scrubbed("AKIA1234 with hidden-one, hidden-two is unknown at http://host", options)
+    assert said == "... with ..., ... is unknown at http://host"
 
 
 def test_storage_options_reach_the_protocols_that_they_are_for() -> None:

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from styleid_ray.errors import RowError, SourceError
 from styleid_ray.planning import list_pictures, listing, read_bytes
-from styleid_ray.planning.sources import picture_extensions
+from styleid_ray.planning.sources import picture_extensions, takes
+from styleid_ray.planning.table_sources import resolve
+from tests.unreliable import unreliable
 
 HOSTILE = [
     "a b.png",
@@ -265,6 +268,69 @@ def test_pictures_on_the_web_are_listed_and_read(web):
     assert "planted" not in str(caught.value)
     with pytest.raises(RowError, match="does not exist"):
         read_bytes(f"{url}/none.png")
+
+
+def test_a_web_server_that_is_out_of_order_is_not_taken_to_be_empty(web):
+    _, url = web
+    with unreliable(url, share=1) as proxy:
+        for place in ("in/", "in/b/c.jpg"):
+            with pytest.raises(SourceError, match="--content: cannot list http"):
+                list_pictures(f"{proxy.address}/{place}", "content")
+        with pytest.raises(SourceError, match="--content: cannot look into http"):
+            resolve([f"{proxy.address}/in/b/c.jpg"], "content", None, "t.csv", None)
+    with pytest.raises(SourceError, match="does not exist"):
+        list_pictures(f"{url}/in/none.jpg", "content")
+    with pytest.raises(SourceError, match="1 of its content pictures do not exist"):
+        resolve([f"{url}/in/none.jpg"], "content", None, "t.csv", None)
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error_and_not_empty(folder):
+    class CutOff(LocalFileSystem):
+        """A disk behind a line that breaks."""
+
+        protocol = "cutoff"
+
+        @classmethod
+        def _strip_protocol(cls, path):
+            return super()._strip_protocol(path.removeprefix("cutoff://"))
+
+        def ls(self, path, detail=False, **kwargs):
+            if path.endswith("/b"):
+                raise ConnectionResetError("line broke")
+            return super().ls(path, detail, **kwargs)
+
+    fsspec.register_implementation("cutoff", CutOff, clobber=True)
+    root = folder("in", ["a.png", "c/d.png"])
+    assert list_pictures(f"cutoff://{root}", "content").keys == ("a.png", "c/d.png")
+    folder("in", ["b/x.png"])
+    with pytest.raises(SourceError, match=r"--content: cannot list .*line broke"):
+        list_pictures(f"cutoff://{root}", "content")
+
+
+@pytest.mark.parametrize(
+    ("url", "taken"),
+    [
+        ("{}", True),
+        ("file://{}/", True),
+        ("{}/*.png", False),
+        ("{}/**/*.png", True),
+        ("{}/**/*.jpg", False),
+        ("{}/o*", True),
+        ("{}/a.png", False),
+        ("{}/ou", False),
+        ("{}/link", True),
+        ("s3://bucket/in", False),
+    ],
+)
+def test_what_a_source_would_take_is_known_before_it_is_there(folder, url, taken):
+    root = folder("in", ["a.png"])
+    (root / "link").symlink_to(root)
+    assert takes(url.format(root), f"{root}/out/images/x.png") == taken
+
+
+def test_what_a_bucket_would_take_is_known_before_it_is_there():
+    assert takes("s3://bucket/in/", "s3://bucket/in/out/images/x.png")
+    assert not takes("s3://bucket/in", "s3://bucket/input/images/x.png")
 
 
 def test_a_bucket_of_more_than_one_page_is_listed_whole(s3, monkeypatch):

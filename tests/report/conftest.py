@@ -16,7 +16,7 @@ from PIL import Image
 
 from styleid_ray.batch.commit import Commit
 from styleid_ray.batch.output import Output
-from styleid_ray.batch.record import make_plan, open_run
+from styleid_ray.batch.record import begin_run, make_plan
 from styleid_ray.batch.run import SUMMARY, Summary
 from styleid_ray.batch.shard import RESULTS, Shard
 from styleid_ray.config import JobConfig
@@ -60,7 +60,7 @@ def make_run(tiny_model: Path) -> MakeRun:
         )
         checkpoint = find_checkpoint(config.model)
         plan, to = make_plan(config, checkpoint), Output(output)
-        open_run(to, config, checkpoint, plan)
+        begin_run(to, config, checkpoint, plan)
         commit, pictures = Commit(to, config, None), {}
         done = failed = 0
 

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
@@ -218,3 +219,25 @@ def test_a_run_in_a_bucket_gets_its_page_there(
     data = data_of(Output(f"{s3}/some/run").read("report.html").decode())
     assert len(data["pairs"]) == 6
     assert all(pair["image"] for pair in data["pairs"])
+
+
+@pytest.mark.parametrize("folder", ["data", "errors", "_run/plan"])
+def test_a_damaged_file_is_told_in_one_line(
+    folder: str, make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    output = make_run(str(tmp_path / "out"), *inputs, failing=("boat.png",))
+    file, *_ = sorted((tmp_path / "out" / folder).iterdir())
+    whole = file.read_bytes()
+    rng = np.random.default_rng(0)
+    told: list[str] = []
+    for _ in range(25):
+        wrong = bytearray(whole)
+        for at in rng.integers(0, len(whole), 4):
+            wrong[at] ^= int(rng.integers(1, 256))
+        file.write_bytes(wrong)
+        try:
+            write_report(output)
+        except OutputError as error:
+            told.append(str(error))
+    assert told
+    assert all("damaged" in line and line.isprintable() for line in told)
