@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-cluster chaos chaos-ci lint format typecheck bench clean
+.PHONY: setup demo test test-cluster test-hosts chaos chaos-ci lint format typecheck bench clean
 
 setup: $(READY)
 
@@ -21,6 +21,9 @@ test: $(READY)
 
 test-cluster: $(READY)  ## job server, several nodes, growth from none: minutes of starting Ray
 	$(BIN)/python -m pytest -m cluster
+
+test-hosts: $(READY)  ## root alone: a job on hosts of their own (network namespaces), some of them lost
+	$(BIN)/python -m pytest -m hosts tests/hosts
 
 # What is killed when follows from the seed: make chaos KILLS=300 SEED=7
 KILLS ?= 300

@@ -23,6 +23,10 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 # A task that Ray itself ends, so that its node keeps some memory, is begun again for ever.
 os.environ.setdefault("RAY_task_oom_retries", "10")
+# What was asked of a host that vanished is begun again elsewhere after 100 seconds, not seven
+# minutes. Servers refuse to be asked for a sign of life more often than once a minute.
+os.environ.setdefault("RAY_grpc_client_keepalive_time_ms", "70000")
+os.environ.setdefault("RAY_grpc_client_keepalive_timeout_ms", "30000")
 
 import ray
 from ray._private import ray_constants
