@@ -19,7 +19,7 @@ demo: $(READY)  ## stylise a handful of drawn scenes with the embedded model
 test: $(READY)
 	$(BIN)/python -m pytest
 
-test-cluster: $(READY)  ## job server, several nodes, growth from none: minutes of starting Ray
+test-cluster: $(READY)  ## job server, many nodes and drivers, growth, metrics, logs: minutes of starting Ray
 	$(BIN)/python -m pytest -m cluster
 
 test-hosts: $(READY)  ## root alone: a job on hosts of their own (network namespaces), some of them lost

@@ -37,6 +37,7 @@ def lines_in(logs: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in found if line.startswith("{")]
 
 
+@pytest.mark.cluster
 def test_each_stage_says_what_it_did_with_each_shard_and_the_screen_stays_as_it_is(
     job: Job, pictures: Path, logs: Path
 ) -> None:

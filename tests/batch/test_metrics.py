@@ -22,6 +22,8 @@ from styleid_ray.batch.metrics import COMMITTED, STYLIZED
 from styleid_ray.batch.run import Summary, stylize
 from tests.batch.conftest import draw
 
+pytestmark = pytest.mark.cluster
+
 DASHBOARD = Path(__file__).parents[2] / "deploy" / "grafana" / "styleid_ray.json"
 _PATIENCE, _LOOK_AGAIN = 60, 0.2  # seconds
 

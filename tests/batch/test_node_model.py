@@ -92,6 +92,7 @@ def test_a_model_with_pickles_only_is_refused_by_its_names_alone(
     assert not [get for get in proxy.gets if "list-type" not in get]
 
 
+@pytest.mark.cluster
 def test_of_two_processes_at_once_one_fetches_and_both_have_the_whole_model(
     config: JobConfig, proxy: Unreliable, cache: Path, tiny_model: Path
 ) -> None:
@@ -118,6 +119,7 @@ def test_of_two_processes_at_once_one_fetches_and_both_have_the_whole_model(
     assert not list(cache.glob("*.part"))
 
 
+@pytest.mark.cluster
 def test_a_fetch_that_is_killed_leaves_nothing_that_is_taken_for_a_model(
     config: JobConfig, proxy: Unreliable, cache: Path, tiny_model: Path
 ) -> None:
@@ -209,6 +211,7 @@ def ray_here(cache: Path, s3: str) -> Iterator[None]:
     ray.shutdown()
 
 
+@pytest.mark.cluster
 def test_a_run_with_a_stored_model_makes_the_pictures_of_the_same_one_on_disk(
     job: Job, pictures: Path, tiny_model: Path, config: JobConfig, ray_here: None
 ) -> None:
@@ -232,6 +235,7 @@ def test_a_run_with_a_stored_model_makes_the_pictures_of_the_same_one_on_disk(
         retry(stored_job(str(out), {}), io.StringIO())
 
 
+@pytest.mark.cluster
 def test_actors_refuse_a_model_that_changed_after_the_job_was_checked(
     config: JobConfig, ray_here: None
 ) -> None:

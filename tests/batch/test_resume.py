@@ -46,6 +46,7 @@ def stop_after_shards(driver: subprocess.Popen[str], output: Path, shards: int, 
     return driver.communicate(timeout=60)[1]
 
 
+@pytest.mark.cluster
 def test_resume_after_kills_neither_loses_nor_repeats_a_pair(
     job: Callable[..., JobConfig], pictures: Path
 ) -> None:

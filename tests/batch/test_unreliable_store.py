@@ -51,6 +51,7 @@ def test_a_store_that_fails_every_tenth_request_delays_a_run_and_costs_no_pair(
     assert proxy.counts["dropped"]
 
 
+@pytest.mark.cluster
 def test_two_drivers_of_one_job_at_once_make_every_pair_once(job: Job, pictures: Path) -> None:
     (pictures / "content" / "broken.png").write_bytes(b"not a picture")
     output, config = pictures / "out", job(shard_pairs=2)

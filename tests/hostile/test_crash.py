@@ -79,6 +79,7 @@ def test_a_picture_that_kills_its_process_is_named_and_the_others_are_made(tmp_p
         )
 
 
+@pytest.mark.cluster
 @pytest.mark.usefixtures("bad_decoder")
 def test_a_picture_that_is_never_read_to_its_end_is_named_and_the_others_are_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
