@@ -25,6 +25,19 @@ class PictureMemory:
     """The latents at each step, from which features can be computed anew."""
 
 
+def pinned_size(nbytes: int) -> int:
+    """Bytes of pinned host memory that PyTorch takes for so many: the next power of two."""
+    return 1 << (nbytes - 1).bit_length() if nbytes > 0 else 0
+
+
+def in_pinned_memory(picture: PictureMemory, steps: int) -> PictureMemory:
+    """The same where features lie in pinned host memory, in one piece a step."""
+    content, style = (
+        steps * pinned_size(size // steps) for size in (picture.content, picture.style)
+    )
+    return PictureMemory(content, style, picture.trajectory)
+
+
 def picture_memory(
     unet: Mapping[str, Any], latent: tuple[int, int], params: ResolvedParams, dtype: str
 ) -> PictureMemory:

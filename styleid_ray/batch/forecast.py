@@ -12,7 +12,7 @@ from styleid_ray.batch.prepare import Prepared, prepare
 from styleid_ray.batch.progress import duration
 from styleid_ray.config import FeatureDType, JobConfig
 from styleid_ray.errors import ConfigError, RowError
-from styleid_ray.footprint import picture_memory
+from styleid_ray.footprint import PictureMemory, in_pinned_memory, picture_memory
 from styleid_ray.imaging import decode, encode, fit_picture, restore
 from styleid_ray.planning import Cost, read_bytes
 from styleid_ray.planning.cost import shard_pictures
@@ -174,16 +174,21 @@ def _memory(job: Prepared) -> dict[str, Place]:
     picture = picture_memory(unet, (side, side), params, _feature_dtype(config))
     batch = AUTO_BATCH if config.batch == "auto" else config.batch
     counts = np.unique(shard_pictures(job.plan.table), axis=0).tolist()
-    shards = [
-        shard_memory(c, s if params.uses_style else 0, picture, batch, params.steps)
-        for c, s, _ in counts
-    ]
+
+    def most(picture: PictureMemory) -> ShardMemory:
+        shards = [
+            shard_memory(c, s if params.uses_style else 0, picture, batch, params.steps)
+            for c, s, _ in counts
+        ]
+        return ShardMemory(*map(max, zip(*map(astuple, shards), strict=True)))
+
+    on_device = most(picture)
+    on_host = most(in_pinned_memory(picture, params.steps)) if _gpus(config) else on_device
     pictures = max(map(sum, counts)) * 3 * config.size**2
-    most = ShardMemory(*map(max, zip(*map(astuple, shards), strict=True)))
     places = {
-        "device": Place(most.features, pictures),
-        "host": Place(most.streamed, most.features + pictures),
-        "recompute": Place(most.trajectories, pictures),
+        "device": Place(on_device.features, pictures),
+        "host": Place(on_device.streamed, on_host.features + pictures),
+        "recompute": Place(on_device.trajectories, pictures),
     }
     return places if config.features == "auto" else {config.features: places[config.features]}
 

@@ -12,7 +12,14 @@ from styleid_ray.errors import JobError
 _AUTO_POSITIONS = 16 * 64 * 64
 """Latent positions of an automatic batch on a GPU: 16 pictures of 512 px, 64 of 256 px."""
 _AUTO_CPU = 8
-_CPU_MESSAGES = ("can't allocate memory", "not enough memory")
+_MESSAGES = (
+    "can't allocate memory",
+    "not enough memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""What PyTorch says where memory was not taken by its own allocator."""
 
 
 class MicroBatch:
@@ -89,7 +96,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that the device or the host is out of memory."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(m in str(error) for m in _CPU_MESSAGES)
+    return isinstance(error, RuntimeError) and any(m in str(error) for m in _MESSAGES)
 
 
 def free_cached_memory(device: torch.device) -> None:

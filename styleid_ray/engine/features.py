@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from styleid_ray.engine.attention import QKV, Attend, attend, attend_in_groups
+from styleid_ray.footprint import pinned_size
 
 Store = Literal["device", "host", "recompute"]
 Role = Literal["content", "style"]
@@ -64,7 +65,8 @@ class Packed:
     @property
     def nbytes(self) -> int:
         """Memory that is taken."""
-        return self.values.nbytes + (0 if self.scales is None else self.scales.nbytes)
+        parts = [self.values] if self.scales is None else [self.values, self.scales]
+        return sum(pinned_size(x.nbytes) if x.is_pinned() else x.nbytes for x in parts)
 
     def to(self, device: torch.device) -> Packed:
         """The same on another device: asynchronous where CUDA takes part, from and to pinned
@@ -169,29 +171,29 @@ def row_features(recorded: Mapping[tuple[str, int], Tensor], role: Role, row: in
 
 @dataclass(frozen=True)
 class PairAttention:
-    """One pair's part in an injected attention: its pictures' keys, gamma and temperature."""
+    """One pair's part in an injected attention: its pictures' keys and its temperature."""
 
     content: Hashable
     style: Hashable
-    gamma: float
     temperature: float
 
 
-def inject(pairs: Sequence[PairAttention], found: Mapping[Hashable, StepFeatures]) -> Attend:
+def inject(
+    pairs: Sequence[PairAttention], gammas: Tensor, found: Mapping[Hashable, StepFeatures]
+) -> Attend:
     """Attention-based style injection (StyleID section 3.2 and 3.3, eq. 4-7).
 
     Q = γ·Q_c + (1−γ)·Q_cs, K = K_s, V = V_s, softmax(temperature · Q Kᵀ / √d) V, for a batch whose
     row i is the stylised latent of `pairs[i]`, with the features of its pictures at this timestep.
-    Pairs of one style should stand together: each run of them is one attention call.
+    Pairs of one style should stand together: each run of them is one attention call. `gammas`
+    [P, 1, 1, 1] are on the device already: a copy from the host would make it wait in every layer.
     """
     runs = [list(run) for _, run in groupby(pairs, key=lambda pair: (pair.style, pair.temperature))]
-    gammas = torch.tensor([pair.gamma for pair in pairs]).view(-1, 1, 1, 1)
 
     def injected(layer: int, qkv: QKV, scale: float) -> Tensor:
         q_c = torch.stack([found[pair.content]["q", layer] for pair in pairs])
-        gamma = gammas.to(q_c)
         return attend_in_groups(
-            gamma * q_c + (1 - gamma) * qkv.q,
+            gammas * q_c + (1 - gammas) * qkv.q,
             [found[run[0].style]["k", layer] for run in runs],
             [found[run[0].style]["v", layer] for run in runs],
             [len(run) for run in runs],

@@ -12,7 +12,7 @@ import torch
 
 from styleid_ray.config import ResolvedParams
 from styleid_ray.engine.features import Role, Store
-from styleid_ray.footprint import picture_memory
+from styleid_ray.footprint import in_pinned_memory, picture_memory
 
 GIB = 2**30
 USABLE = 0.75
@@ -21,8 +21,8 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
-class Budget:
-    """Bytes that kept features may take on the device and in host memory."""
+class Room:
+    """Bytes of kept features on the device and in host memory: what they may take, or need."""
 
     device: int
     host: int
@@ -43,6 +43,7 @@ def features_nbytes(
     params: ResolvedParams,
     role: Role,
     dtype: torch.dtype,
+    pinned: bool = False,
 ) -> int:
     """Bytes of the features of one picture with latents [C, h, w].
 
@@ -51,15 +52,17 @@ def features_nbytes(
     Args:
         unet: the UNet's configuration.
         dtype: of the stored features.
+        pinned: whether they lie in pinned host memory, which is handed out in powers of two.
     """
     name = str(dtype).removeprefix("torch.")
     picture = picture_memory(unet, (shape[-2], shape[-1]), params, name)
+    picture = in_pinned_memory(picture, params.steps) if pinned else picture
     return picture.content if role == "content" else picture.style
 
 
 def budget(
     device: torch.device, held: int, limit: float | None, host_share: float, device_share: float
-) -> Budget:
+) -> Room:
     """What kept features may take.
 
     Args:
@@ -68,13 +71,13 @@ def budget(
         host_share, device_share: the parts of what is free that are this process's, in (0, 1].
     """
     if limit is not None:
-        return Budget(int(limit * GIB), int(limit * GIB))
+        return Room(int(limit * GIB), int(limit * GIB))
     host = int(USABLE * host_share * (free_host_bytes() + held))
     if device.type != "cuda":
-        return Budget(host, host)
+        return Room(host, host)
     free, _ = torch.cuda.mem_get_info(device)
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return Budget(int(USABLE * device_share * (free + unused + held)), host)
+    return Room(int(USABLE * device_share * (free + unused + held)), host)
 
 
 def free_host_bytes() -> int:
@@ -88,24 +91,28 @@ def free_host_bytes() -> int:
     return min(free, max(0, int(most) - used)) if most.isdigit() else free
 
 
-def choose_store(asked: str, need: int, free: Budget, on_cpu: bool) -> Choice:
-    """The store asked for, or with "auto" the fastest that holds `need` bytes.
+def choose_store(asked: str, need: Room, free: Room, on_cpu: bool) -> Choice:
+    """The store asked for, or with "auto" the fastest that holds what is needed.
 
     Args:
-        need: bytes of the features that a call holds at the same time.
+        need: of the features that a call holds at the same time, in the one place or the other.
         on_cpu: whether the device is the host itself.
     """
 
     def said(count: int) -> str:
         return f"{count / GIB:.2f} GiB"
 
-    capacity = {"device": free.device, "host": free.host, "recompute": free.host}
+    # Latents, which is what recomputing keeps, stay on the device.
+    capacity = {"device": free.device, "host": free.host, "recompute": free.device}
     if asked != "auto":
         return Choice(asked, capacity[asked], "asked for")  # pyright: ignore[reportArgumentType]
-    if need <= free.device:
-        return Choice("device", free.device, f"{said(need)} of them fit the device's memory")
-    if need <= free.host and not on_cpu:
-        why = f"{said(need)} of them fit the host's memory, not {said(free.device)} of the device's"
+    if need.device <= free.device:
+        return Choice("device", free.device, f"{said(need.device)} of them fit the device's memory")
+    if need.host <= free.host and not on_cpu:
+        why = (
+            f"{said(need.host)} of them fit the host's memory, "
+            f"{said(need.device)} not {said(free.device)} of the device's"
+        )
         return Choice("host", free.host, why)
-    why = f"{said(need)} of them do not fit {said(free.host)} of the host's memory"
-    return Choice("recompute", free.host, why)
+    why = f"{said(need.host)} of them do not fit {said(free.host)} of the host's memory"
+    return Choice("recompute", free.device, why)

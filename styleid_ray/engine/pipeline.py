@@ -21,7 +21,7 @@ from styleid_ray.engine.compiling import compile_blocks
 from styleid_ray.engine.denoiser import Denoiser
 from styleid_ray.engine.features import Role
 from styleid_ray.engine.inversions import InversionCache
-from styleid_ray.engine.memory import Choice, budget, choose_store, features_nbytes
+from styleid_ray.engine.memory import Choice, Room, budget, choose_store, features_nbytes
 from styleid_ray.engine.pairs import Pairs, params_of_pairs, resolve_pairs
 from styleid_ray.engine.schedule import Schedule, make_schedule
 from styleid_ray.engine.transfer import Pair, Picture, SeenStep, Transfer
@@ -295,15 +295,21 @@ class StyleIDPipeline:
 
     def _choose_store(self, pictures: Sequence[Picture], params: ResolvedParams) -> Choice:
         """Where features go: what must be held is the smaller side, and two of the other."""
-        sides: dict[Role, list[int]] = {"content": [], "style": []}
         config: Any = self.unet.config
-        for x in pictures:
-            size = features_nbytes(config, x.z0.shape, params, x.role, self.feature_dtype)
-            sides[x.role].append(size)
-        held, passing = sorted(sides.values(), key=sum)
-        need = sum(held) + sum(sorted(passing)[-2:])
+        on_gpu = self.device.type == "cuda"
+
+        def needed(pinned: bool) -> int:
+            sides: dict[Role, list[int]] = {"content": [], "style": []}
+            for x in pictures:
+                sides[x.role].append(
+                    features_nbytes(config, x.z0.shape, params, x.role, self.feature_dtype, pinned)
+                )
+            held, passing = sorted(sides.values(), key=sum)
+            return sum(held) + sum(sorted(passing)[-2:])
+
+        need = Room(needed(False), needed(pinned=on_gpu))
         free = budget(self.device, self.cache.nbytes, self.feature_memory, *self.shares)
-        choice = choose_store(self.features, need, free, self.device.type == "cpu")
+        choice = choose_store(self.features, need, free, on_cpu=not on_gpu)
         if self.choice is None or choice.store != self.choice.store:
             self._note(f"features: {choice.store} ({choice.why})")
         self.choice = choice

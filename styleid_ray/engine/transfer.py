@@ -131,8 +131,14 @@ class Transfer:
         if self.choice.store == "recompute":
             return z * (1 + self.params.steps)
         config: Any = self.denoise.unet.config
-        shape = picture.z0.shape
-        return z + features_nbytes(config, shape, self.params, picture.role, self.dtype)
+        return z + features_nbytes(
+            config,
+            picture.z0.shape,
+            self.params,
+            picture.role,
+            self.dtype,
+            pinned=self.choice.store == "host" and self.device.type == "cuda",
+        )
 
     def _sorted(self, pairs: Sequence[Pair]) -> list[int]:
         """Rows in the order of work: the smaller side stays, the other one passes by."""
@@ -250,11 +256,12 @@ class Transfer:
         if not self.params.inject:
             return ddim.sample(self.denoise, z_T, steps, returns_z0, seen)
         rows = [
-            PairAttention(
-                pair.content.key, (pair.style or pair.content).key, pair.gamma, pair.temperature
-            )
+            PairAttention(pair.content.key, (pair.style or pair.content).key, pair.temperature)
             for pair in pairs
         ]
+        gammas = torch.tensor(
+            [pair.gamma for pair in pairs], dtype=self.denoise.dtype, device=self.device
+        ).view(-1, 1, 1, 1)
         with tapped(self.denoise.unet, self.params.layers) as tap:
             recall = partial(self._recall, tap, [x.role for x in inversions.values()])
             feed = Feed(
@@ -263,7 +270,7 @@ class Transfer:
 
             def injecting(z: Tensor, t: int, a: float) -> Tensor:
                 found = feed.at(t)
-                tap.attend = inject(rows, found)
+                tap.attend = inject(rows, gammas, found)
                 return self.denoise(z, t, a)
 
             return ddim.sample(injecting, z_T, steps, returns_z0, seen)

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from styleid_ray import StyleIDPipeline, StyleParams
+from styleid_ray.engine.batching import is_out_of_memory
 from styleid_ray.engine.compiling import compile_blocks
 from styleid_ray.engine.features import NAMES, Inversion, StoredFeatures, Trajectory, new_kept
-from styleid_ray.engine.memory import GIB, Budget, choose_store, features_nbytes
+from styleid_ray.engine.memory import GIB, Room, choose_store, features_nbytes
 from styleid_ray.errors import JobError
 
 QUICK = StyleParams(steps=4)
@@ -209,6 +210,21 @@ def test_a_batch_that_does_not_fit_is_halved_and_no_pair_is_lost(
     assert memory.raised <= 3, "what was learned about the memory is forgotten"
 
 
+@pytest.mark.parametrize(
+    ("message", "memory"),
+    [
+        ("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA", True),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)", True),
+        ("[enforce fail] DefaultCPUAllocator: can't allocate memory", True),
+        ("CUDA error: an illegal memory access was encountered", False),
+    ],
+)
+def test_memory_that_libraries_beside_pytorch_ran_out_of_is_recognised(
+    message: str, memory: bool
+) -> None:
+    assert is_out_of_memory(RuntimeError(message)) is memory
+
+
 def test_a_picture_that_alone_does_not_fit_is_an_error_that_says_what_to_do(
     make_pipe: Any, latents: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,9 +254,17 @@ def test_an_error_that_is_not_about_memory_is_not_swallowed(
 def test_the_fastest_store_that_fits_is_taken_and_the_reason_given(
     need: int, on_cpu: bool, store: str
 ) -> None:
-    choice = choose_store("auto", need * GIB, Budget(10 * GIB, 20 * GIB), on_cpu)
+    choice = choose_store(
+        "auto", Room(need * GIB, (need + 1) * GIB), Room(10 * GIB, 20 * GIB), on_cpu
+    )
     assert choice.store == store
-    assert f"{need:.2f} GiB" in choice.why
+    assert f"{need if store == 'device' else need + 1:.2f} GiB" in choice.why
+
+
+@pytest.mark.parametrize(("store", "capacity"), [("device", 10), ("host", 20), ("recompute", 10)])
+def test_a_store_is_bounded_by_the_memory_that_it_lies_in(store: str, capacity: int) -> None:
+    free = Room(10 * GIB, 20 * GIB)
+    assert choose_store(store, Room(0, 0), free, on_cpu=False).capacity == capacity * GIB
 
 
 def test_the_store_that_was_chosen_is_logged_once_with_its_reason(
