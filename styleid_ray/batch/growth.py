@@ -53,11 +53,14 @@ def awaited(resources: Resources) -> str | None:
     """What the fewest actors of a job that runs wait for, where the cluster has lost it; None when
     it has enough."""
     fewest = resources.min_actors
-    return _missing(
-        fewest * resources.gpus_per_actor,
-        1 + fewest * resources.cpus_per_actor,
-        resources.accelerator_type,
-    )
+    try:
+        return _missing(
+            fewest * resources.gpus_per_actor,
+            1 + fewest * resources.cpus_per_actor,
+            resources.accelerator_type,
+        )
+    except Exception:  # Ray has many errors for a head that is gone; the run meets its own
+        return "the cluster's head does not answer"
 
 
 def _missing(gpus: float, cpus: float, kind: str | None) -> str | None:

@@ -109,6 +109,7 @@ def shown(progress: Progress, stream: TextIO | None = None) -> Iterator[None]:
     finally:
         over.set()
         thread.join(timeout=_LINE_SECONDS)  # a cluster that is gone may not answer
+        progress.awaited = lambda: None
         show("\n")
 
 

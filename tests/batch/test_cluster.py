@@ -99,6 +99,16 @@ def test_what_the_fewest_actors_wait_for_is_told(resources: Resources, said: str
     assert growth.awaited(resources) == said
 
 
+def test_a_cluster_whose_head_is_gone_is_told_of_and_does_not_end_the_progress(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gone() -> None:
+        raise ConnectionError("failed to connect to GCS")
+
+    monkeypatch.setattr("styleid_ray.batch.cluster.ray.nodes", gone)
+    assert growth.awaited(Resources(1, 1, 1, 0)) == "the cluster's head does not answer"
+
+
 def test_who_waits_for_a_cluster_to_grow_hears_what_is_missing(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,19 @@ def test_what_a_run_waits_for_is_said_when_nothing_comes_for_half_a_minute(
     assert state.line().endswith(" · waiting: 0 of 1 GPUs are there")
 
 
+def test_the_last_line_does_not_ask_a_cluster_that_may_be_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    state = Progress(planned=4, done=0, failed=0)
+    state.begin(awaited=lambda: "nobody answers")
+    stream = io.StringIO()
+    with shown(state, stream):
+        now = 200.0
+    assert "waiting" not in stream.getvalue()
+
+
 def test_without_a_terminal_the_last_state_is_one_plain_line() -> None:
     stream = io.StringIO()
     with shown(Progress(4, 4, 0), stream):
