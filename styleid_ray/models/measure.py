@@ -34,6 +34,7 @@ SETTINGS: dict[str, StyleParams] = {
     "gamma 0.3": StyleParams(steps=50, gamma=0.3),
     "gamma 1.0": StyleParams(steps=50, gamma=1.0),
     "temperature 1.0": StyleParams(steps=50, temperature=1.0),
+    "temperature 2.0": StyleParams(steps=50, temperature=2.0),
     "adain only": StyleParams(steps=50, inject=False),
 }
 

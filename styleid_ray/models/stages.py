@@ -55,20 +55,22 @@ RECIPES: dict[str, Recipe] = {
         SIZES["tiny"], widths=(16, 24, 32, 40), picture_size=64, chunks=1, variants=1,
         codec=CodecSchedule(steps=30, batch=4, crop=64),
         decoder=CodecSchedule(steps=10, batch=4, crop=64),
-        schedule=Schedule(steps=60, batch=4, side=8, last_side=8, warmup=10),
+        schedule=Schedule(steps=60, crops=((4, 8),), warmup=10),
     ),
     "small": Recipe(SIZES["small"], schedule=Schedule(steps=2000)),
     "base": Recipe(
         SIZES["base"],
         codec=CodecSchedule(steps=2100, batch=12),
         decoder=CodecSchedule(steps=5000, batch=4, crop=128, learning_rate=5e-4),
-        schedule=Schedule(steps=2800),
+        schedule=Schedule(steps=5000, learning_rate=6e-4, ema=0.999),
     ),
     "large": Recipe(
         SIZES["large"], widths=(64, 128, 256, 256), chunks=1000,
         codec=CodecSchedule(steps=50_000, batch=32, crop=128, learning_rate=3e-4),
         decoder=CodecSchedule(steps=20_000, batch=16, crop=256, learning_rate=1e-4),
-        schedule=Schedule(steps=200_000, batch=64, last_batch=32, learning_rate=2e-4, warmup=1000),
+        schedule=Schedule(
+            steps=200_000, crops=((64, 16), (32, 32)), learning_rate=2e-4, warmup=1000, ema=0.9995
+        ),
     ),
 }  # fmt: skip
 

@@ -2,8 +2,9 @@
 
 A model this small does not learn by itself to carry a picture's look in its self-attention. So a
 third of every batch is denoised the way StyleID samples: queries blended with those of a content,
-keys and values of a painting, temperature up; its target is the content painted in that look. The
-other two thirds, the contents and the paintings, are ordinary diffusion training.
+keys and values of a painting, temperature up; its target is the content painted in that look, the
+more so the lower gamma and the higher the temperature. The other two thirds, the contents and the
+paintings, are ordinary diffusion training.
 """
 
 from __future__ import annotations
@@ -30,31 +31,27 @@ INJECTED_LAYERS = tuple(range(6, 12))
 
 @dataclass(frozen=True)
 class Schedule:
-    """How to train: `steps` of `batch` triples; crops of `side` latents, then of `last_side`.
-
-    The last `last_share` of the steps see whole pictures, `last_batch` triples a step.
-    """
+    """How to train: `steps` on crops (triples a step, side in latents), one kind after another."""
 
     steps: int = 3000
-    batch: int = 8
-    side: int = 16
-    last_share: float = 0.15
-    last_batch: int = 3
-    last_side: int = 32
+    crops: tuple[tuple[int, int], ...] = ((16, 16), (16, 16), (16, 16), (7, 24), (4, 32))
     learning_rate: float = 8e-4
     warmup: int = 100
     ema: float = 0.998
     loss_weight_cap: float = 6.0
 
 
-def injected_attention(gamma: float, temperature: float) -> Callable[[int, QKV, float], Tensor]:
-    """Attention of a batch [contents, styles, mixtures]: the mixtures attend as in StyleID."""
+def injected_attention(gamma: Tensor, temperature: Tensor) -> Callable[[int, QKV, float], Tensor]:
+    """Attention of a batch [contents, styles, mixtures]: the mixtures attend as in StyleID.
+
+    gamma and temperature are those of each mixture, [n, 1, 1, 1].
+    """
 
     def attend(layer: int, qkv: QKV, scale: float) -> Tensor:
         del layer
         n = len(qkv.q) // 3
         mixed = gamma * qkv.q[:n] + (1.0 - gamma) * qkv.q[2 * n :]
-        q = torch.cat([qkv.q[: 2 * n] * scale, mixed * (scale * temperature)])
+        q = torch.cat([qkv.q[: 2 * n] * scale, (mixed * (scale * temperature)).to(qkv.q.dtype)])
         k = torch.cat([qkv.k[: 2 * n], qkv.k[n : 2 * n]])
         v = torch.cat([qkv.v[: 2 * n], qkv.v[n : 2 * n]])
         # On CPUs the fused attention's backward pass is several times slower than this.
@@ -63,14 +60,28 @@ def injected_attention(gamma: float, temperature: float) -> Callable[[int, QKV, 
     return attend
 
 
-def noised(triples: Tensor, a: Tensor, s: Tensor, drift: Tensor) -> tuple[Tensor, Tensor]:
+def style_strength(gamma: Tensor, temperature: Tensor) -> Tensor:
+    """How far a mixture's target lies from the content (0) toward its painted copy (1).
+
+    0.85 at StyleID's defaults; less where gamma keeps more of the content's queries or a low
+    temperature blurs the style's values.
+    """
+    strength = 0.85 + 0.7 * (0.75 - gamma) + 0.5 * (temperature - 1.5)
+    return strength.clamp(0.3, 1.2)
+
+
+def noised(
+    triples: Tensor, a: Tensor, s: Tensor, strength: Tensor, drift: Tensor
+) -> tuple[Tensor, Tensor]:
     """Noisy latents and the noise to predict, both [3n, C, h, w], of triples [3, n, C, h, w].
 
-    a = sqrt(alpha_bar), s = sqrt(1 - alpha_bar), each [n, 1, 1, 1]. A mixture starts with the
+    a = sqrt(alpha_bar), s = sqrt(1 - alpha_bar), each [n, 1, 1, 1] like the rest. A mixture's
+    target y is content + strength (painted content - content). The mixture starts with the
     content's noise and, by `drift` in [0, 1], still shows the content; its target noise is the one
-    that leads to the painted content: eps' = (x_t - a y) / s.
+    that leads to y: eps' = (x_t - a y) / s.
     """
-    content, style, target = triples
+    content, style, painted = triples
+    target = content + strength * (painted - content)
     noise, other = torch.randn_like(content), torch.randn_like(style)
     # Never ask for a correction larger than the noise itself.
     drift = drift * (s / a).clamp(max=1.0)
@@ -107,10 +118,6 @@ class Trainer:
             self.schedule.learning_rate * min(1.0, (self.step + 1) / self.schedule.warmup) * cosine
         )
 
-    def whole(self) -> bool:
-        """Whether this step sees whole pictures."""
-        return self.step >= self.schedule.steps * (1.0 - self.schedule.last_share)
-
     def train_step(
         self, triples: Tensor, precision: Callable[[], AbstractContextManager[object]]
     ) -> float:
@@ -121,9 +128,16 @@ class Trainer:
         alpha = self.alphas[t].view(n, 1, 1, 1)
         # In sampling the mixture starts as the content and keeps traces of it.
         drift = torch.rand(n, 1, 1, 1) * (torch.rand(n, 1, 1, 1) < 0.5)
-        x_t, noise = noised(triples, alpha.sqrt(), (1 - alpha).sqrt(), drift.to(self.device))
-        gamma = 0.75 if torch.rand(()) < 0.5 else float(torch.rand(()))
-        temperature = 1.5 if torch.rand(()) < 0.6 else 1.0 + 0.5 * float(torch.rand(()))
+        gamma = torch.where(torch.rand(n) < 0.3, 0.75, torch.rand(n)).view(n, 1, 1, 1)
+        temperature = torch.where(torch.rand(n) < 0.4, 1.5, 0.8 + torch.rand(n)).view(n, 1, 1, 1)
+        gamma, temperature = gamma.to(self.device), temperature.to(self.device)
+        x_t, noise = noised(
+            triples,
+            alpha.sqrt(),
+            (1 - alpha).sqrt(),
+            style_strength(gamma, temperature),
+            drift.to(self.device),
+        )
         with precision(), tapped(self.denoiser.unet, INJECTED_LAYERS) as tap:
             tap.attend = injected_attention(gamma, temperature)
             predicted = self.denoiser(x_t, t.repeat(3)).float()
@@ -184,8 +198,7 @@ def train(
     plan = trainer.schedule
     start, first, saved = time.monotonic(), trainer.step, time.monotonic()
     while trainer.step < plan.steps:
-        whole = trainer.whole()
-        batch, side = (plan.last_batch, plan.last_side) if whole else (plan.batch, plan.side)
+        batch, side = plan.crops[trainer.step % len(plan.crops)]
         trainer.train_step(crops.batch(batch, side), precision)
         now = time.monotonic()
         if trainer.step % 50 == 0:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 class UNetSize:
     """Channels per resolution, attention heads, and the shape of the null embedding."""
 
-    channels: tuple[int, int, int, int] = (64, 96, 128, 128)
+    channels: tuple[int, int, int, int] = (64, 96, 128, 112)
     heads: int = 2
     tokens: int = 4
     embedding: int = 32

@@ -14,10 +14,16 @@ from styleid_ray.models.codec import build_codec, decode, encode, start_linear
 from styleid_ray.models.codec_training import Crops, normalise, psnr
 from styleid_ray.models.pictures import draw_chunks, load_chunks
 from styleid_ray.models.stages import RECIPES, Workshop
-from styleid_ray.models.training import Schedule, Trainer, injected_attention, noised
+from styleid_ray.models.training import (
+    Schedule,
+    Trainer,
+    injected_attention,
+    noised,
+    style_strength,
+)
 from styleid_ray.models.unet import SIZES, Denoiser
 
-SCHEDULE = Schedule(steps=40, batch=2, side=8, warmup=5, learning_rate=2e-3)
+SCHEDULE = Schedule(steps=40, crops=((2, 8),), warmup=5, learning_rate=2e-3)
 
 
 @pytest.fixture(scope="module")
@@ -57,21 +63,31 @@ def test_resumed_training_goes_on_exactly_as_if_it_had_not_stopped(tmp_path: Pat
         torch.testing.assert_close(mean, other)
 
 
-def test_the_noise_of_a_mixture_leads_to_the_painted_content() -> None:
+def test_the_noise_of_a_mixture_leads_to_its_target() -> None:
     triples = torch.randn(3, 2, 4, 8, 8)
     a, s = torch.full((2, 1, 1, 1), 0.6), torch.full((2, 1, 1, 1), 0.8)
-    x_t, noise = noised(triples, a, s, torch.ones(2, 1, 1, 1))
+    strength = torch.tensor([0.5, 1.0]).view(2, 1, 1, 1)
+    x_t, noise = noised(triples, a, s, strength, torch.ones(2, 1, 1, 1))
     clean = (x_t - s.repeat(3, 1, 1, 1) * noise) / a.repeat(3, 1, 1, 1)
-    torch.testing.assert_close(clean, triples.flatten(0, 1))
+    content, style, painted = triples
+    halfway = torch.stack([(content[0] + painted[0]) / 2, painted[1]])
+    torch.testing.assert_close(clean, torch.cat([content, style, halfway]))
+
+
+def test_a_target_is_nearer_to_the_style_the_lower_gamma_and_the_higher_the_temperature() -> None:
+    gamma, temperature = torch.tensor([0.3, 0.75, 1.0]), torch.tensor([2.0, 1.5, 1.0])
+    assert style_strength(gamma, torch.tensor(1.5)).diff().max() < 0
+    assert style_strength(torch.tensor(0.75), temperature).diff().max() < 0
 
 
 def test_mixtures_see_the_style_and_the_others_only_themselves() -> None:
     from styleid_ray.engine.attention import QKV
 
     q, k, v = torch.randn(3, 3, 2, 5, 4)
-    out = injected_attention(1.0, 1.5)(6, QKV(q, k, v), 0.5)
+    attend = injected_attention(torch.ones(1, 1, 1, 1), torch.full((1, 1, 1, 1), 1.5))
+    out = attend(6, QKV(q, k, v), 0.5)
     swapped = torch.cat([v[:1], v[1:2], torch.zeros_like(v[2:])])
-    torch.testing.assert_close(out, injected_attention(1.0, 1.5)(6, QKV(q, k, swapped), 0.5))
+    torch.testing.assert_close(out, attend(6, QKV(q, k, swapped), 0.5))
     weights = (q[0] @ k[1].transpose(-1, -2) * 0.75).softmax(-1)
     torch.testing.assert_close(out[2], weights @ v[1])
 
