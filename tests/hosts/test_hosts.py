@@ -22,7 +22,14 @@ pytestmark = pytest.mark.hosts
 
 CONTENTS, STYLES = 12, 8
 # GPUs are counted only, so that each host has one actor.
-OPTIONS = {"model": "demo", "size": 64, "steps": 10, "device": "cpu", "num_gpus_per_actor": 1}
+OPTIONS = {
+    "model": "demo",
+    "size": 64,
+    "fit": "crop",
+    "steps": 10,
+    "device": "cpu",
+    "num_gpus_per_actor": 1,
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
