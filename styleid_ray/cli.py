@@ -158,8 +158,8 @@ def retry(output: Positional[str], options: _RetryOptions) -> int:
 
     Exit status as that of stylize.
     """
+    from styleid_ray.batch.folder.stored import stored_job
     from styleid_ray.batch.run import retry as run
-    from styleid_ray.batch.stored import stored_job
 
     return run(stored_job(output, dict(options))).exit_status
 
@@ -177,9 +177,9 @@ def verify(
     Exit status: 0 sound and complete; 1 sound, but pairs are missing or failed; 2 damaged, or no
     run there.
     """
-    from styleid_ray.batch.output import Output
-    from styleid_ray.batch.verify import repair as remove
-    from styleid_ray.batch.verify import verify as read_back
+    from styleid_ray.batch.folder.output import Output
+    from styleid_ray.batch.folder.verify import repair as remove
+    from styleid_ray.batch.folder.verify import verify as read_back
 
     there = Output(output, make_storage_options(storage_options))
     found = read_back(there)
@@ -206,8 +206,8 @@ def status(
 
     Exit status: 0 when every pair is done, else 1.
     """
-    from styleid_ray.batch.output import Output
-    from styleid_ray.batch.status import read_status, watch_status
+    from styleid_ray.batch.folder.output import Output
+    from styleid_ray.batch.folder.status import read_status, watch_status
 
     there = Output(output, make_storage_options(storage_options))
     found = watch_status(there, sys.stderr) if watch else read_status(there)
@@ -223,7 +223,7 @@ def report(
     storage_options: _StorageOptions = None,
 ) -> int:
     """Write report.html into the run at OUTPUT: a gallery of content, style and result."""
-    from styleid_ray.batch.output import Output
+    from styleid_ray.batch.folder.output import Output
     from styleid_ray.report import write_report
 
     print(write_report(Output(output, make_storage_options(storage_options)), sample=sample))

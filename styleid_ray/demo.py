@@ -39,7 +39,7 @@ def run_demo(
     """
     if "://" in output:
         raise OutputError(f"the demo needs a folder on this machine, not {output}")
-    from styleid_ray.batch.output import Output
+    from styleid_ray.batch.folder.output import Output
     from styleid_ray.batch.run import stylize
     from styleid_ray.report import write_report
 

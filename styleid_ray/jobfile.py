@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from styleid_ray.config import JobConfig, RunOptions
 from styleid_ray.errors import ConfigError
-from styleid_ray.planning.urls import shown
+from styleid_ray.storage.locations import shown
 
 _MOST_SAID, _MOST_CHARACTERS = 5, 300
 

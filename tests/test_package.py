@@ -33,7 +33,7 @@ def loaded_after(statement: str) -> set[str]:
         ("import styleid_ray.models", {"torch", "ray"}),
         ("import styleid_ray.models.drawing", {"torch", "ray"}),
         ("import styleid_ray.report", {"torch", "ray"}),
-        ("import styleid_ray.batch.run, styleid_ray.batch.status", {"torch", "ray"}),
+        ("import styleid_ray.batch.run, styleid_ray.batch.folder.status", {"torch", "ray"}),
     ],
 )
 def test_an_import_loads_no_more_than_it_needs(statement: str, absent: set[str]) -> None:

@@ -1,0 +1,1 @@
+"""A run on Ray: prepare, plan or resume, work through the shards, sum up."""

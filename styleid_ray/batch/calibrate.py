@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from styleid_ray.batch.node_model import model_on_node
+from styleid_ray.batch.cluster.node_model import model_on_node
 from styleid_ray.batch.prepare import Prepared
 
 BATCH = 8

@@ -9,7 +9,7 @@ import numpy as np
 
 from styleid_ray.batch.calibrate import measure_rate
 from styleid_ray.batch.prepare import Prepared, prepare
-from styleid_ray.batch.progress import duration
+from styleid_ray.batch.watch.progress import duration
 from styleid_ray.config import FeatureDType, JobConfig
 from styleid_ray.errors import ConfigError, RowError
 from styleid_ray.footprint import PictureMemory, in_pinned_memory, picture_memory

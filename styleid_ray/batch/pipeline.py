@@ -13,17 +13,17 @@ from ray.data import ActorPoolStrategy
 from ray.data._internal.logging import get_log_directory
 from ray.exceptions import RayActorError, RayError, WorkerCrashedError
 
-from styleid_ray.batch.cluster import Resources
-from styleid_ray.batch.commit import Commit
-from styleid_ray.batch.load import Load
-from styleid_ray.batch.output import PLAN, Output
+from styleid_ray.batch.cluster.connect import Resources
+from styleid_ray.batch.folder.output import PLAN, Output
 from styleid_ray.batch.prepare import Prepared
-from styleid_ray.batch.read_plan import ReadPlan
-from styleid_ray.batch.shard import Done, done_in
-from styleid_ray.batch.stylize import Stylize
+from styleid_ray.batch.stages.commit import Commit
+from styleid_ray.batch.stages.load import Load
+from styleid_ray.batch.stages.read_plan import ReadPlan
+from styleid_ray.batch.stages.shard import Done, done_in
+from styleid_ray.batch.stages.stylize import Stylize
 from styleid_ray.errors import JobError, StyleIDError
-from styleid_ray.planning.secrets import scrubbed
-from styleid_ray.planning.urls import shown
+from styleid_ray.storage.locations import shown
+from styleid_ray.storage.secrets import scrubbed
 
 # Ray runs neighbouring stages as one where they ask for the same; these stay apart, so that
 # pictures are loaded while the actors compute. Both stages wait for I/O more than they compute.

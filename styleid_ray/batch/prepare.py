@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from styleid_ray.batch.node_model import find_model
-from styleid_ray.batch.record import identity, make_plan
+from styleid_ray.batch.cluster.node_model import find_model
+from styleid_ray.batch.folder.record import identity, make_plan
 from styleid_ray.config import JobConfig, digest
 from styleid_ray.engine.checkpoint import Checkpoint
 from styleid_ray.errors import ConfigError
@@ -14,7 +14,7 @@ from styleid_ray.imaging.fit import check_crop_size, working_size
 from styleid_ray.planning import Plan, recut_plan
 from styleid_ray.planning.cost import Cost
 from styleid_ray.planning.sources import takes
-from styleid_ray.planning.urls import shown
+from styleid_ray.storage.locations import shown
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from typing import TextIO
 
 import numpy as np
 
-from styleid_ray.batch.failures import check_failures, tidy_errors
-from styleid_ray.batch.measures import add_measures, of_gpus
-from styleid_ray.batch.output import CONFIG, Output, as_ids
+from styleid_ray.batch.folder.failures import check_failures, tidy_errors
+from styleid_ray.batch.folder.output import CONFIG, Output, as_ids
+from styleid_ray.batch.folder.record import begin_run, find_run
+from styleid_ray.batch.folder.status import Committed
 from styleid_ray.batch.prepare import Prepared, prepare
-from styleid_ray.batch.progress import Progress, duration, shown
-from styleid_ray.batch.record import begin_run, find_run
-from styleid_ray.batch.status import Committed
+from styleid_ray.batch.watch.measures import add_measures, of_gpus
+from styleid_ray.batch.watch.progress import Progress, duration, shown
 from styleid_ray.config import JobConfig
 from styleid_ray.errors import OutputError
 from styleid_ray.planning import Plan
@@ -112,10 +112,10 @@ def _run(
     out: TextIO,
 ) -> Summary:
     """Does a run of so many shards, but for the pairs to skip; with None, begins one."""
-    from styleid_ray.batch.cluster import choose_resources, connected
-    from styleid_ray.batch.growth import awaited, wait_for_growth
-    from styleid_ray.batch.metrics import RunMetrics
+    from styleid_ray.batch.cluster.connect import choose_resources, connected
+    from styleid_ray.batch.cluster.growth import awaited, wait_for_growth
     from styleid_ray.batch.pipeline import run_shards
+    from styleid_ray.batch.watch.metrics import RunMetrics
 
     config, measures = job.config, Counter()
     check_failures(config.max_failures, progress, output)

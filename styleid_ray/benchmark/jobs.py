@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import ray
 
-from styleid_ray.batch.cluster import Resources, choose_resources, connected
-from styleid_ray.batch.output import Output
+from styleid_ray.batch.cluster.connect import Resources, choose_resources, connected
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.record import begin_run
 from styleid_ray.batch.pipeline import run_shards
 from styleid_ray.batch.prepare import prepare
-from styleid_ray.batch.record import begin_run
-from styleid_ray.batch.shard import Shard
-from styleid_ray.batch.stylize import Stylize
+from styleid_ray.batch.stages.shard import Shard
+from styleid_ray.batch.stages.stylize import Stylize
 from styleid_ray.config import DEMO_MODEL, JobConfig
 
 # A simulated actor computes nothing, so many of them share a core.

@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from styleid_ray.batch.cluster import Resources
-from styleid_ray.batch.load import Load
+from styleid_ray.batch.cluster.connect import Resources
 from styleid_ray.batch.prepare import prepare
-from styleid_ray.batch.shard import Shard
+from styleid_ray.batch.stages.load import Load
+from styleid_ray.batch.stages.shard import Shard
 from styleid_ray.benchmark.apart import run_apart
 from styleid_ray.benchmark.jobs import Clocked, run_job
 from styleid_ray.benchmark.options import PipelineOptions

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from styleid_ray.batch.shard import RESULTS, Shard, each_shard
+from styleid_ray.batch.stages.shard import RESULTS, Shard, each_shard
 from styleid_ray.config import JobConfig
 
 

@@ -11,11 +11,11 @@ from styleid_ray.config import SourceOptions
 from styleid_ray.errors import SourceError
 from styleid_ray.planning.columns import key_column
 from styleid_ray.planning.draw import draw_shared_styles, draw_styles
-from styleid_ray.planning.secrets import FullURLs, without_secrets
 from styleid_ray.planning.sources import Source, list_pictures
 from styleid_ray.planning.table import check_unique, read_table
 from styleid_ray.planning.table_sources import resolve
-from styleid_ray.planning.urls import Options
+from styleid_ray.storage.locations import Options
+from styleid_ray.storage.secrets import FullURLs, without_secrets
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from styleid_ray.planning.identity import (
 from styleid_ray.planning.pairing import Pairs, make_pairs
 from styleid_ray.planning.shards import assign_shards, pairs_a_shard
 from styleid_ray.planning.sources import Source
-from styleid_ray.planning.urls import Options
+from styleid_ray.storage.locations import Options
 
 _CHUNK = 2**20
 

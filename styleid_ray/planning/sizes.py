@@ -7,10 +7,10 @@ import os
 import numpy as np
 
 from styleid_ray.planning.columns import codes
-from styleid_ray.planning.fetch import retrying
 from styleid_ray.planning.plan import Plan
 from styleid_ray.planning.sources import Source
-from styleid_ray.planning.urls import is_absolute, local_path, open_filesystem
+from styleid_ray.storage.fetch import retrying
+from styleid_ray.storage.locations import is_absolute, local_path, open_filesystem
 
 
 def bytes_read(plan: Plan) -> int | None:

@@ -12,10 +12,9 @@ from typing import Any
 from PIL import Image
 
 from styleid_ray.errors import SourceError
-from styleid_ray.planning import listing
-from styleid_ray.planning.fetch import read_bytes, reason, retrying
-from styleid_ray.planning.secrets import FullURLs, without_secrets
-from styleid_ray.planning.urls import (
+from styleid_ray.storage import listing
+from styleid_ray.storage.fetch import read_bytes, reason, retrying
+from styleid_ray.storage.locations import (
     Options,
     absolute,
     cannot_open,
@@ -28,6 +27,7 @@ from styleid_ray.planning.urls import (
     shown,
     split_chain,
 )
+from styleid_ray.storage.secrets import FullURLs, without_secrets
 
 __all__ = ["Source", "list_pictures", "picture_extensions", "read_bytes", "takes"]
 

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 
 from styleid_ray.config import StyleParams
 from styleid_ray.errors import RowError, SourceError
-from styleid_ray.planning.fetch import read_bytes
-from styleid_ray.planning.urls import Options, extension, shown
+from styleid_ray.storage.fetch import read_bytes
+from styleid_ray.storage.locations import Options, extension, shown
 
 RESERVED = frozenset(
     {"pair_id", "image", "content", "style", "k", "width", "height", "params", "shard", "model"}

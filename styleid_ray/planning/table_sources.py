@@ -8,10 +8,9 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from styleid_ray.errors import SourceError
-from styleid_ray.planning.fetch import reason, retrying
-from styleid_ray.planning.secrets import FullURLs
 from styleid_ray.planning.sources import Source, list_pictures
-from styleid_ray.planning.urls import (
+from styleid_ray.storage.fetch import reason, retrying
+from styleid_ray.storage.locations import (
     Options,
     absolute,
     is_absolute,
@@ -20,6 +19,7 @@ from styleid_ray.planning.urls import (
     open_filesystem,
     shown,
 )
+from styleid_ray.storage.secrets import FullURLs
 
 _REQUESTS = 16
 

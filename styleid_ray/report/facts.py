@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
-from styleid_ray.batch.output import Output
-from styleid_ray.batch.progress import duration
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.status import Status
 from styleid_ray.batch.run import SUMMARY
-from styleid_ray.batch.status import Status
+from styleid_ray.batch.watch.progress import duration
 from styleid_ray.report.public import public_location, public_values
 
 

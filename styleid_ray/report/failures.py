@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.parquet as pq
 
-from styleid_ray.batch.output import Output
+from styleid_ray.batch.folder.output import Output
 from styleid_ray.report.public import public_location, public_message
 
 MOST = 200

@@ -9,7 +9,7 @@ import sys
 
 from PIL import Image, ImageOps
 
-from styleid_ray.batch.output import Output
+from styleid_ray.batch.folder.output import Output
 from styleid_ray.errors import OutputError, StyleIDError
 from styleid_ray.imaging import decode
 from styleid_ray.planning import Source, read_bytes

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import numpy as np
 import pyarrow.parquet as pq
 
-from styleid_ray.batch.output import Output
+from styleid_ray.batch.folder.output import Output
 from styleid_ray.report.facts import labelled
 from styleid_ray.report.pictures import SourcePictures, embedded, side_of
 from styleid_ray.report.public import public_location

@@ -12,8 +12,8 @@ from PIL import Image
 from styleid_ray.errors import RowError
 from styleid_ray.imaging import decode
 from styleid_ray.planning import Source, read_bytes
-from styleid_ray.planning.listing import has_glob, split_glob
-from styleid_ray.planning.urls import Options, absolute, local_path, split_chain
+from styleid_ray.storage.listing import has_glob, split_glob
+from styleid_ray.storage.locations import Options, absolute, local_path, split_chain
 
 _SIDES = ((200, 512), (1000, 256), (4000, 192))
 """Up to so many pairs, copies of so many pixels."""

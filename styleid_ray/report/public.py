@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from styleid_ray.planning.urls import shown
+from styleid_ray.storage.locations import shown
 
 
 def public_location(location: str) -> str:

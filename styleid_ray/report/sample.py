@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from styleid_ray.batch.output import Output
+from styleid_ray.batch.folder.output import Output
 
 _READERS = 8
 _FEW = 24

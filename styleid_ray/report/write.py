@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from styleid_ray.batch.output import CONFIG, Output
-from styleid_ray.batch.status import read_status
+from styleid_ray.batch.folder.output import CONFIG, Output
+from styleid_ray.batch.folder.status import read_status
 from styleid_ray.errors import OutputError
-from styleid_ray.planning.urls import shown
 from styleid_ray.report.facts import read_facts
 from styleid_ray.report.failures import read_failures
 from styleid_ray.report.gallery import read_gallery
 from styleid_ray.report.page import render
+from styleid_ray.storage.locations import shown
 
 REPORT = "report.html"
 """Name of the page in the output."""

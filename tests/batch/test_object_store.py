@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from styleid_ray import JobConfig
-from styleid_ray.batch.output import Output
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.status import read_status
 from styleid_ray.batch.run import stylize
-from styleid_ray.batch.status import read_status
 
 
 def test_a_job_reads_from_and_writes_to_s3_and_resumes_there(

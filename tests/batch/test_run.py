@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from styleid_ray import JobConfig
-from styleid_ray.batch.output import Output
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.status import read_status
 from styleid_ray.batch.run import stylize
-from styleid_ray.batch.status import read_status
 from styleid_ray.errors import ConfigError, OutputError
 from tests.batch.conftest import draw, pictures_of, same_pictures
 

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from styleid_ray.batch.output import Output
-from styleid_ray.batch.status import read_status
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.status import read_status
 
 PASSWORD, SIGNATURE, SECRET, KEY = "pa55word-1", "51gnature-2", "5ecret-3", "k3y-4"
 SECRETS = (PASSWORD, SIGNATURE, SECRET, KEY)

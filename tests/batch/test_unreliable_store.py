@@ -12,11 +12,11 @@ import pyarrow.dataset as pads
 import pytest
 
 from styleid_ray import JobConfig
-from styleid_ray.batch.output import Output
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.verify import verify
 from styleid_ray.batch.run import stylize
-from styleid_ray.batch.verify import verify
 from styleid_ray.errors import JobError
-from tests.batch.test_resume import start
+from tests.batch.folder.test_resume import start
 from tests.unreliable import unreliable
 
 Job = Callable[..., JobConfig]

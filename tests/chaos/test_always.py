@@ -10,7 +10,7 @@ import pytest
 
 from styleid_ray import JobConfig
 from tests.batch.conftest import job, pictures
-from tests.batch.test_resume import start
+from tests.batch.folder.test_resume import start
 
 pytestmark = pytest.mark.cluster
 

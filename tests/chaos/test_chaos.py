@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow.dataset as pads
 import pytest
 
-from styleid_ray.batch.output import Output
-from styleid_ray.batch.verify import verify
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.verify import verify
 from styleid_ray.cli import main
 from tests.batch.conftest import draw, pictures_of, same_pictures
 from tests.chaos.machines import Machines, machines

@@ -17,8 +17,8 @@ import pyarrow.dataset as pads
 import pytest
 
 from styleid_ray import JobConfig
-from styleid_ray.batch.isolated import Isolated, ProcessDiedError
 from styleid_ray.batch.run import stylize
+from styleid_ray.batch.stages.isolated import Isolated, ProcessDiedError
 from tests.batch.conftest import draw
 
 # A decoder that crashes or hangs with Python's lock in its hands, as native ones do, known to every
@@ -84,7 +84,7 @@ def test_a_picture_that_kills_its_process_is_named_and_the_others_are_made(tmp_p
 def test_a_picture_that_is_never_read_to_its_end_is_named_and_the_others_are_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("styleid_ray.batch.load._PATIENCE", 6.0)
+    monkeypatch.setattr("styleid_ray.batch.stages.load._PATIENCE", 6.0)
     draw(tmp_path / "content" / "a.png", 1)
     (tmp_path / "content" / "b.png").write_bytes(b"HANG")
     draw(tmp_path / "style" / "s.png", 9)
@@ -120,7 +120,7 @@ def test_a_call_that_takes_too_long_is_an_error_and_the_next_one_works() -> None
 def test_the_child_ends_when_its_parent_is_killed() -> None:
     script = (
         "import os, signal\n"
-        "from styleid_ray.batch.isolated import Isolated\n"
+        "from styleid_ray.batch.stages.isolated import Isolated\n"
         "if __name__ == '__main__':\n"
         "    print(Isolated(os.getpid, 60)(), flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -7,7 +7,7 @@ import ipaddress
 import psutil
 import pytest
 
-from styleid_ray.batch.cluster import connected
+from styleid_ray.batch.cluster.connect import connected
 from styleid_ray.config import ClusterOptions
 
 

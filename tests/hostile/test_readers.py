@@ -15,7 +15,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from styleid_ray.batch.output import Output
+from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.prepare import prepare
 from styleid_ray.config import JobConfig
 from styleid_ray.errors import StyleIDError

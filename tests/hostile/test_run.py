@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from styleid_ray import JobConfig
-from styleid_ray.batch.output import Output
+from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.run import stylize
 from styleid_ray.errors import OutputError
 from styleid_ray.models import DEMO_MODEL

@@ -15,9 +15,10 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from styleid_ray.errors import RowError, SourceError
-from styleid_ray.planning import list_pictures, listing, read_bytes
+from styleid_ray.planning import list_pictures, read_bytes
 from styleid_ray.planning.sources import picture_extensions, takes
 from styleid_ray.planning.table_sources import resolve
+from styleid_ray.storage import listing
 from tests.unreliable import unreliable
 
 HOSTILE = [

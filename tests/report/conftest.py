@@ -14,11 +14,11 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from styleid_ray.batch.commit import Commit
-from styleid_ray.batch.output import Output
-from styleid_ray.batch.record import begin_run, make_plan
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.record import begin_run, make_plan
 from styleid_ray.batch.run import SUMMARY, Summary
-from styleid_ray.batch.shard import RESULTS, Shard
+from styleid_ray.batch.stages.commit import Commit
+from styleid_ray.batch.stages.shard import RESULTS, Shard
 from styleid_ray.config import JobConfig
 from styleid_ray.engine.checkpoint import find_checkpoint
 from styleid_ray.imaging import decode

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from styleid_ray.batch.commit import ERRORS
-from styleid_ray.batch.output import Output
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.stages.commit import ERRORS
 from styleid_ray.errors import OutputError
 from styleid_ray.report import write_report
 from tests.report.conftest import MakeRun, paint, picture_of

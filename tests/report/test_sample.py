@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from styleid_ray.batch.output import Output
+from styleid_ray.batch.folder.output import Output
 from styleid_ray.report.sample import Sample, choose
 
 Key = tuple[str, str]

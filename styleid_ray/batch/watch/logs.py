@@ -1,0 +1,89 @@
+"""Structured logs: what each stage did with each shard, in JSON lines that Ray's workers keep."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import ray.job_config
+from ray import LoggingConfig
+
+from styleid_ray.batch.folder.naming import run_name
+from styleid_ray.batch.stages.shard import Done, Shard
+from styleid_ray.config import JobConfig
+from styleid_ray.storage.locations import shown
+from styleid_ray.storage.secrets import scrubbed
+
+_PACKAGE = "styleid_ray"
+_log = logging.getLogger(__name__)
+Worked = TypeVar("Worked", Shard, Done)
+
+
+@dataclass
+class WorkerLogging(LoggingConfig):
+    """How the workers of a job log: JSON lines on standard error, which Ray keeps in a file for
+    each worker. Of the package they say what it did, of libraries what is wrong: some of those tell
+    the signed URLs that they fetch.
+    """
+
+    encoding: str = "JSON"
+
+    def _apply(self) -> None:  # what Ray calls in each worker
+        super()._apply()
+        logging.getLogger().setLevel(logging.WARNING)
+        logging.getLogger(_PACKAGE).setLevel(self.log_level)
+
+
+def ray_job() -> ray.job_config.JobConfig:
+    """What the driver connects to Ray with, so that its workers log as `WorkerLogging` has it; its
+    own logging stays as it is."""
+    job = ray.job_config.JobConfig()
+    job.set_py_logging_config(WorkerLogging())
+    return job
+
+
+class StageLog:
+    """Lines of one stage on the shards of a run, with `run`, `stage`, `shard` and `pairs` each.
+
+    In a job on a Ray that the caller has connected to, the caller's logging decides what becomes
+    of them.
+    """
+
+    def __init__(self, stage: str, config: JobConfig) -> None:
+        self.stage = stage
+        self.run = run_name(config.output)
+        self.storage_options = config.storage_options
+
+    def of(self, work: Callable[[Shard], Worked]) -> Callable[[Shard], Worked]:
+        """`work` that writes a line when a shard is done, with the seconds and what was measured,
+        or when it is cut off, with the reason."""
+
+        def logged(shard: Shard) -> Worked:
+            began, pairs = time.perf_counter(), shard.pairs.num_rows
+            try:
+                done = work(shard)
+            except Exception as e:
+                said = (str(e).strip().splitlines() or ["no reason given"])[0]
+                self._write(logging.ERROR, said, shard.name, pairs=pairs, error=type(e).__name__)
+                raise
+            facts = {name: v for name, v in done.measures.items() if name not in shard.measures}
+            facts["seconds"] = round(time.perf_counter() - began, 3)
+            self._write(logging.INFO, "done", shard.name, pairs=pairs, **facts)
+            return done
+
+        return logged
+
+    def failures(self, shard: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """A line for each reason that pairs failed for: `stage`, `error` and `message` of rows."""
+        reasons = Counter((row["stage"], row["error"], row["message"]) for row in rows)
+        for (stage, error, said), pairs in reasons.items():
+            self._write(logging.WARNING, said, shard, failed_in=stage, error=error, pairs=pairs)
+
+    def _write(self, level: int, said: str, shard: str, **facts: Any) -> None:
+        said = scrubbed(shown(said), self.storage_options)
+        where = {"run": self.run, "stage": self.stage, "shard": shard}
+        _log.log(level, "%s", said, extra=where | facts)

@@ -1,0 +1,1 @@
+"""Files anywhere: locations, secrets in them, listing, fetching, and writing whole files."""

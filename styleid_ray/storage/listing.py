@@ -1,0 +1,169 @@
+"""Every file below a folder, on a disk or in an object store, as keys relative to it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any
+
+from fsspec import AbstractFileSystem
+from fsspec.asyn import AsyncFileSystem, sync
+from fsspec.utils import glob_translate
+
+from styleid_ray.errors import SourceError
+from styleid_ray.storage.fetch import retrying
+from styleid_ray.storage.locations import shown
+
+_PAGE = 1000
+_MAGIC = re.compile(r"[*?\[]")
+
+
+def walk_disk(root: str, what: str) -> Iterator[str]:
+    """Keys of all files below a local folder, in no particular order.
+
+    Linked folders are followed, but each folder is walked once, under its real name where that
+    lies below `root` too: a loop of links ends, and no picture is listed twice. Pipes, sockets
+    and devices are left out. Hidden folders are not walked.
+
+    Raises:
+        SourceError: a folder cannot be read.
+    """
+    links: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    for pending in ([""], links):
+        while pending:
+            prefix = pending.pop()
+            try:
+                folder = os.path.join(root, prefix)
+                status = os.stat(folder)
+                if (status.st_dev, status.st_ino) in seen:
+                    continue
+                seen.add((status.st_dev, status.st_ino))
+                with os.scandir(folder) as entries:
+                    found = sorted(entries, key=lambda entry: entry.name, reverse=True)
+            except OSError as error:
+                raise SourceError(
+                    f"--{what}: cannot read the folder {shown(os.path.join(root, prefix))}: "
+                    f"{error.strerror}; make it readable or name another folder"
+                ) from error
+            for entry in found:
+                if is_hidden(entry.name):
+                    continue
+                if _is_folder(entry):
+                    # Links wait until everything has been seen under its real name.
+                    (links if entry.is_symlink() else pending).append(f"{prefix}{entry.name}/")
+                elif _is_file(entry):
+                    yield prefix + entry.name
+
+
+def walk_store(filesystem: Any, folder: str) -> list[str]:
+    """Keys of all files below a folder of an fsspec filesystem, in no particular order."""
+    prefix = folder.rstrip("/") + "/" if folder.strip("/") else folder
+    keys: list[str] = []
+    for attempt in retrying():
+        with attempt:
+            filesystem.invalidate_cache()
+            found = (path.removeprefix(prefix) for path in _paths(filesystem, folder))
+            keys = [
+                k for k in found if not k.endswith("/") and not any(map(is_hidden, k.split("/")))
+            ]
+    filesystem.invalidate_cache()  # the cache of a large listing would stay for the whole run
+    return keys
+
+
+def _paths(filesystem: Any, folder: str) -> Iterator[str]:
+    """Paths of all files below a folder, page by page in S3: `find` would hold a description of
+    every file, ten times its name, until the last is there."""
+    if not hasattr(filesystem, "_iterdir"):
+        yield from filesystem.find(folder) if _finds(filesystem) else _walk(filesystem, folder)
+        return
+    bucket, prefix, _ = filesystem.split_path(folder)
+    below = f"{prefix.rstrip('/')}/" if prefix else ""
+    files = filesystem._iterdir(bucket, delimiter="", prefix=below)
+    while True:
+        page: list[str] = sync(filesystem.loop, _page, files)  # pyright: ignore
+        if not page:
+            return
+        yield from page
+
+
+def _finds(filesystem: Any) -> bool:
+    """Whether a filesystem has a `find` of its own."""
+    kind = type(filesystem)
+    own = getattr(kind, "_find", AsyncFileSystem._find)
+    return own is not AsyncFileSystem._find or kind.find is not AbstractFileSystem.find
+
+
+def _walk(filesystem: Any, folder: str) -> Iterator[str]:
+    """Paths of all files below a folder. fsspec's own `find` passes over folders that it cannot
+    list without a word."""
+    pending = [folder]
+    while pending:
+        current = pending.pop()
+        for info in _listed(filesystem, current, needed=current == folder):
+            if info["type"] != "directory":
+                yield info["name"]
+            elif info["name"].rstrip("/") != current.rstrip("/"):
+                pending.append(info["name"])
+
+
+def _listed(filesystem: Any, folder: str, needed: bool) -> list[dict[str, Any]]:
+    for attempt in retrying():
+        with attempt:
+            try:
+                return filesystem.ls(folder, detail=True)
+            except FileNotFoundError:
+                if needed:
+                    raise
+                return []  # it went away, or is linked to on the web without being there
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+async def _page(files: AsyncIterator[dict[str, Any]]) -> list[str]:
+    page: list[str] = []
+    async for file in files:
+        page.append(file["name"])
+        if len(page) == _PAGE:
+            break
+    return page
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is none of the user's own: .git, .DS_Store, __MACOSX ..."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def has_glob(url: str) -> bool:
+    """Whether a location could be a pattern."""
+    return _MAGIC.search(url) is not None
+
+
+def split_glob(pattern: str) -> tuple[str, str]:
+    """A pattern as the folder that all matches lie in, and the pattern below that folder."""
+    found = _MAGIC.search(pattern)
+    cut = pattern.rfind("/", 0, found.start() if found else len(pattern)) + 1
+    return pattern[:cut], pattern[cut:]
+
+
+def matching(keys: Iterable[str], pattern: str) -> Iterator[str]:
+    """The keys that match a glob pattern, or that lie in a folder which does."""
+    match = re.compile(glob_translate(pattern)).match
+    for key in keys:
+        if match(key) or any(match(key[: cut.start()]) for cut in re.finditer("/", key)):
+            yield key
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    # A link to nowhere counts: it is told as a row error, where leaving it out would be silent.
+    try:
+        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
+    except OSError:
+        return True

@@ -1,0 +1,126 @@
+"""What a job takes of a cluster; Ray is told of two GPUs that are not there."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from styleid_ray import JobConfig
+from styleid_ray.batch.cluster import growth
+from styleid_ray.batch.cluster.connect import Resources, choose_resources
+from styleid_ray.batch.run import stylize
+from styleid_ray.errors import JobError
+
+Job = Callable[..., JobConfig]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_gpus() -> Iterator[None]:
+    import ray
+
+    ray.init(
+        address="local",
+        num_cpus=2,
+        num_gpus=2,
+        resources={"accelerator_type:L4": 1},
+        include_dashboard=False,
+        log_to_driver=False,
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("options", "shards", "want"),
+    [
+        ({}, 100, (2, 2, 1, 0)),
+        ({}, 1, (1, 1, 1, 0)),
+        ({"num_gpus_per_actor": 0.5}, 100, (4, 4, 0.5, 0)),
+        ({"num_gpus_per_actor": 2}, 100, (1, 1, 2, 0)),
+        ({"num_gpus_per_actor": 0.1}, 100, (20, 20, 0.1, 0)),
+        ({"accelerator_type": "L4"}, 100, (2, 2, 1, 0)),
+        ({"actors": "1,5"}, 100, (1, 5, 1, 0)),
+        ({"device": "cpu"}, 100, (1, 1, 0, 1)),
+        ({"num_gpus_per_actor": 0}, 100, (1, 1, 0, 1)),
+    ],
+)
+def test_actors_follow_the_gpus_unless_told_otherwise(
+    job: Job, options: dict[str, Any], shards: int, want: tuple[float, ...]
+) -> None:
+    got = choose_resources(job(**options), shards)
+    assert (got.min_actors, got.max_actors, got.gpus_per_actor, got.cpus_per_actor) == want
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"actors": 3}, "the cluster has 2: ask for fewer actors"),
+        ({"num_gpus_per_actor": 1.5}, "whole number"),
+        ({"num_gpus_per_actor": 0, "actors": 2}, "--actors 1 at most"),
+        ({"accelerator_type": "A100"}, "no GPU of that kind, but those of L4"),
+    ],
+)
+def test_what_the_cluster_does_not_have_is_said_before_the_start(
+    job: Job, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(JobError, match=said):
+        choose_resources(job(**options), 100)
+
+
+@pytest.mark.parametrize(
+    ("resources", "memory"),
+    [
+        (Resources(1, 1, 1, 0), 1),
+        (Resources(2, 2, 1, 0), 1 / 2),
+        (Resources(1, 9, 1, 0), 1 / 2),
+        (Resources(1, 9, 0.5, 0), 1 / 4),
+        (Resources(1, 3, 0, 1), 1 / 3),
+    ],
+)
+def test_an_actor_has_its_part_of_the_node_that_it_is_on(
+    resources: Resources, memory: float
+) -> None:
+    assert resources.share().memory == pytest.approx(memory)
+
+
+@pytest.mark.parametrize(
+    ("resources", "said"),
+    [
+        (Resources(2, 9, 1, 0), None),
+        (Resources(3, 9, 1, 0), "2 of 3 GPUs are there"),
+        (Resources(1, 1, 1, 0, "A100"), "0 of 1 GPUs of kind A100 are there"),
+        (Resources(2, 2, 0, 1), "2 of 3 CPUs are there"),
+    ],
+)
+def test_what_the_fewest_actors_wait_for_is_told(resources: Resources, said: str | None) -> None:
+    assert growth.awaited(resources) == said
+
+
+def test_a_cluster_whose_head_is_gone_is_told_of_and_does_not_end_the_progress(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gone() -> None:
+        raise ConnectionError("failed to connect to GCS")
+
+    monkeypatch.setattr("styleid_ray.batch.cluster.connect.ray.nodes", gone)
+    assert growth.awaited(Resources(1, 1, 1, 0)) == "the cluster's head does not answer"
+
+
+def test_who_waits_for_a_cluster_to_grow_hears_what_is_missing(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growth, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(growth, "_SAY_SECONDS", 0.2)
+    said = io.StringIO()
+    growth.wait_for_growth(job(actors=3, grow=0.02), said)
+    first, second, *_ = said.getvalue().splitlines()
+    assert first == "asking the cluster for 3 GPU and 1 CPU: 0.02 minutes at most"
+    assert second.startswith("waiting: 2 of 3 GPUs are there after ")
+
+
+def test_as_many_gpu_actors_as_cpus_leave_room_for_loading_and_writing(job: Job) -> None:
+    config = job(device="cpu", num_gpus_per_actor=1, actors=2)
+    assert stylize(config, io.StringIO()).done == 6

@@ -1,0 +1,71 @@
+"""How far a run is, by its output alone."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from styleid_ray import JobConfig
+from styleid_ray.batch.folder import status
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.status import statuses, watch_status
+from styleid_ray.batch.run import stylize
+from styleid_ray.cli import main
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+
+@pytest.fixture
+def half_done(job: Callable[..., JobConfig], pictures: Path) -> list[Path]:
+    """The shards of a run of 6 pairs whose last shard is not yet in place, but beside it."""
+    stylize(job(), io.StringIO())
+    shards = sorted((pictures / "out" / "data").glob("*.parquet"))
+    shards[-1].rename(pictures / "last")
+    return shards
+
+
+def test_a_run_is_watched_until_its_last_shard_is_there(
+    half_done: list[Path], pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "_LOOK_SECONDS", 0.05)
+    said = io.StringIO()
+    with ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr("styleid_ray.batch.watch.progress._LINE_SECONDS", 0.05)
+        watched = pool.submit(watch_status, Output(str(pictures / "out")), said)
+        deadline = time.monotonic() + 60
+        while "without a new shard" not in said.getvalue():
+            assert time.monotonic() < deadline, said.getvalue()
+        assert not watched.done()
+        (pictures / "last").rename(half_done[-1])
+        found = watched.result(timeout=60)
+    assert (found.done, found.missing) == (6, 0)
+    assert said.getvalue().splitlines()[-1].startswith("6 of 6 pairs (100 %)")
+
+
+def test_each_file_is_read_once_however_often_a_run_is_looked_at(
+    half_done: list[Path], pictures: Path
+) -> None:
+    looks = statuses(Output(str(pictures / "out")))
+    before = next(looks)
+    assert before.missing > 0
+    half_done[0].write_bytes(b"no longer a Parquet file")
+    (pictures / "last").rename(half_done[-1])
+    assert next(looks).missing == 0
+    half_done[0].unlink()
+    assert next(looks).missing > 0
+
+
+def test_a_finished_run_is_told_at_once(
+    job: Callable[..., JobConfig], pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stylize(job(), io.StringIO())
+    assert main(["status", str(pictures / "out"), "--watch", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["done"] == 6
+    assert told.err == "6 of 6 pairs (100 %)\n"

@@ -1,0 +1,226 @@
+"""Runs read back after somebody had a hand in them."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from styleid_ray import JobConfig
+from styleid_ray.batch.folder.failures import tidy_errors
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.verify import Verification, repair, verify
+from styleid_ray.batch.run import stylize
+from styleid_ray.cli import main
+from tests.batch.conftest import draw
+
+Job = Callable[..., JobConfig]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> Path:
+    """Two finished runs of 6 pairs in 4 shards: parquet/ and files/."""
+    root = tmp_path_factory.mktemp("runs")
+    for seed, name in enumerate(("content/a", "content/b", "content/c", "style/s", "style/t")):
+        draw(root / f"{name}.png", seed)
+    for kind in ("parquet", "files"):
+        config = JobConfig(
+            content=str(root / "content"),
+            style=str(root / "style"),
+            output=str(root / kind),
+            model="demo",
+            size=64,
+            steps=2,
+            shard_pairs=2,
+            format=kind,
+        )
+        stylize(config, io.StringIO())
+    return root
+
+
+@pytest.fixture
+def run(runs: Path, tmp_path: Path) -> Path:
+    """A copy of the run with pictures inside the shards."""
+    return shutil.copytree(runs / "parquet", tmp_path / "run")
+
+
+@pytest.fixture
+def beside(runs: Path, tmp_path: Path) -> Path:
+    """A copy of the run with pictures beside the shards."""
+    return shutil.copytree(runs / "files", tmp_path / "beside")
+
+
+def checked(run: Path) -> Verification:
+    return verify(Output(str(run)), io.StringIO())
+
+
+def shards(run: Path) -> list[Path]:
+    return sorted((run / "data").glob("*.parquet"))
+
+
+def harm(found: Verification) -> dict[str, int]:
+    return {name: count for name, count in found.found.items() if count}
+
+
+def test_a_finished_run_is_sound_and_complete(run: Path, beside: Path) -> None:
+    for there in (run, beside):
+        found = checked(there)
+        assert (found.planned, found.done, harm(found), found.exit_status) == (6, 6, {}, 0)
+
+
+def test_a_shard_that_is_gone_leaves_a_sound_run_with_missing_pairs(run: Path) -> None:
+    rows = pq.read_table(shards(run)[0]).num_rows
+    shards(run)[0].unlink()
+    found = checked(run)
+    assert (harm(found), found.exit_status) == ({"missing": rows}, 1)
+
+
+def test_a_cut_off_shard_is_damage_and_repair_makes_room_for_its_pairs(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = shards(run)[1].read_bytes()
+    shards(run)[1].write_bytes(whole[: len(whole) // 2])
+    name = shards(run)[1].name
+    assert main(["verify", str(run)]) == 2
+    said = capsys.readouterr().out
+    assert name in said
+    assert "damaged: verify --repair" in said
+
+    assert main(["verify", str(run), "--repair"]) == 2
+    assert f"removed data/{name}" in capsys.readouterr().err
+    assert main(["verify", str(run), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["sound"] is True
+
+
+def test_a_copied_shard_is_named_for_its_doubled_pairs_and_its_wrong_name(run: Path) -> None:
+    copy = run / "data" / "shard-zzzzzzzzzzzzzzzz.parquet"
+    shutil.copy(shards(run)[0], copy)
+    rows = pq.read_table(copy).num_rows
+    found = checked(run)
+    assert harm(found) == {"doubled": rows, "misnamed_files": 1}
+    assert all(copy.name in example for example in found.examples["doubled"])
+    assert repair(Output(str(run)), found) == [f"data/{copy.name}"]
+    assert checked(run).exit_status == 0
+
+
+def test_pairs_that_no_plan_has_are_told_and_left_alone(run: Path) -> None:
+    table = pq.read_table(shards(run)[0])
+    ids = pa.array([f"{n:032x}" for n in range(table.num_rows)])
+    pq.write_table(table.set_column(0, "pair_id", ids), run / "data" / "shard-x.parquet")
+    found = checked(run)
+    assert found.found["unplanned"] == table.num_rows
+    assert found.exit_status == 2
+
+
+@pytest.mark.parametrize("data", [b"not a picture", b""])
+def test_a_picture_that_does_not_decode_is_named(run: Path, data: bytes) -> None:
+    rewrite(run, lambda row: row["image"].update(bytes=data))
+    found = checked(run)
+    assert harm(found) == {"damaged_pictures": 1}
+    assert "does not decode" in found.examples["damaged_pictures"][0]
+
+
+def test_a_picture_of_another_size_than_its_row_says_is_named(run: Path) -> None:
+    rewrite(run, lambda row: row.update(width=row["width"] + 1))
+    assert checked(run).examples["damaged_pictures"][0].endswith("not 81 x 72")
+
+
+def rewrite(run: Path, change: Callable[[dict], None]) -> None:
+    """Changes the first row of the first shard."""
+    table = pq.read_table(shards(run)[0])
+    rows = table.to_pylist()
+    change(rows[0])
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), shards(run)[0])
+
+
+def test_a_picture_larger_than_pillow_opens_by_itself_is_no_damage(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert checked(run).exit_status == 0
+
+
+@pytest.mark.parametrize("folder", ["data", "errors", "_run/plan"])
+def test_whatever_is_wrong_with_the_bytes_of_a_file_it_is_told_and_nothing_else_is_blamed(
+    run: Path, folder: str
+) -> None:
+    if folder == "errors":
+        ids = pq.read_table(shards(run)[0], columns=["pair_id"])
+        Output(str(run)).write_table(f"errors/{shards(run)[0].name}", ids)
+    file, *_ = sorted((run / folder).iterdir())
+    whole = file.read_bytes()
+    rng = np.random.default_rng(0)
+    told = 0
+    for _ in range(60):
+        wrong = bytearray(whole)
+        for at in rng.integers(0, len(whole), 8):
+            wrong[at] ^= int(rng.integers(1, 256))
+        file.write_bytes(wrong)
+        found = checked(run)
+        told += not found.sound
+        assert all(folder in name for name in found.examples.get("damaged_files", ()))
+    assert told > 20
+    file.write_bytes(whole)
+    assert checked(run).sound
+
+
+def test_a_file_that_cannot_be_read_is_not_called_damaged_and_repair_leaves_it(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shards(run)[0].unlink()
+    file = run / "data" / "shard-0.parquet"
+    file.symlink_to("/proc/self/mem")  # reading it is an input/output error
+    assert main(["verify", str(run), "--repair"]) == 2
+    assert f"{file} cannot be read (OSError: " in capsys.readouterr().err
+    assert file.is_symlink()
+
+
+def test_a_file_that_another_command_has_just_removed_is_no_damage(run: Path) -> None:
+    rows = pq.read_table(shards(run)[0]).num_rows
+    shards(run)[0].unlink()
+    (run / "data" / "shard-0.parquet").symlink_to("nowhere")  # is listed, but not there
+    (run / "errors").mkdir()
+    (run / "errors" / "shard-0.parquet").symlink_to("nowhere")
+    assert harm(checked(run)) == {"missing": rows}
+    tidy_errors(Output(str(run)))
+    assert len(Output(str(run)).pair_ids("data")) == 6 - rows
+
+
+def test_pictures_beside_the_shards_are_missed_read_and_told_from_strays(beside: Path) -> None:
+    first, second, *_ = sorted((beside / "images").iterdir())
+    first.unlink()
+    Image.new("RGB", (3, 3)).save(second)
+    (beside / "images" / "stray.png").write_bytes(b"whatever")
+    found = checked(beside)
+    assert harm(found) == {"missing_pictures": 1, "damaged_pictures": 1, "stray_pictures": 1}
+    assert found.examples["missing_pictures"] == [f"images/{first.name}"]
+    assert found.examples["stray_pictures"] == ["images/stray.png"]
+    assert "is 3 x 3" in found.examples["damaged_pictures"][0]
+
+
+def test_a_stray_picture_alone_is_no_damage(beside: Path) -> None:
+    (beside / "images" / "stray.png").write_bytes(b"whatever")
+    assert checked(beside).exit_status == 0
+
+
+def test_a_plan_that_lost_a_part_is_damage(run: Path) -> None:
+    for part in (run / "_run" / "plan").iterdir():
+        part.unlink()
+    found = checked(run)
+    assert found.found["damaged_files"] == 1
+    assert found.exit_status == 2
+
+
+def test_where_there_is_no_run_the_status_is_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(tmp_path)]) == 2
+    assert "there is no run at" in capsys.readouterr().err

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from styleid_ray.batch.watch import progress
+from styleid_ray.batch.watch.progress import Progress, duration, shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (60, "1 min 0 s"),
+        (3725, "1 h 2 min"),
+        (200000, "2 d 7 h"),
+        (-1, "0 s"),
+    ],
+)
+def test_durations_read_as_a_person_says_them(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_the_line_tells_pairs_rate_time_left_and_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    state = Progress(planned=100, done=20, failed=0)
+    now = 110.0
+    assert "10 s into the first shard" in state.line()
+    state.add(done=18, failed=2)
+    assert state.line() == "38 of 100 pairs (40 %) · 2 pairs/s · 30 s left · 2 failed"
+
+
+def test_what_a_run_waits_for_is_said_when_nothing_comes_for_half_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    state = Progress(planned=100, done=0, failed=0)
+    state.begin(awaited=lambda: "0 of 1 GPUs are there")
+    now = 125.0
+    state.add(done=10, failed=0)
+    now = 150.0
+    assert "waiting" not in state.line()
+    now = 160.0
+    assert state.line().endswith(" · waiting: 0 of 1 GPUs are there")
+
+
+def test_the_last_line_does_not_ask_a_cluster_that_may_be_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    state = Progress(planned=4, done=0, failed=0)
+    state.begin(awaited=lambda: "nobody answers")
+    stream = io.StringIO()
+    with shown(state, stream):
+        now = 200.0
+    assert "waiting" not in stream.getvalue()
+
+
+def test_without_a_terminal_the_last_state_is_one_plain_line() -> None:
+    stream = io.StringIO()
+    with shown(Progress(4, 4, 0), stream):
+        pass
+    assert stream.getvalue().count("\n") == 1
+    assert "\033" not in stream.getvalue()
+
+
+def test_on_a_terminal_the_line_is_rewritten_in_place() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    with shown(Progress(4, 4, 0), stream):
+        pass
+    assert stream.getvalue().startswith("\r\033[K4 of 4")
+
+
+def test_a_note_of_several_actors_is_shown_once_above_the_progress() -> None:
+    stream = io.StringIO()
+    state = Progress(4, 4, 0)
+    with shown(state, stream):
+        for _ in range(2):
+            state.say(["features: host (12.00 GiB of features do not fit the device)"])
+    note, line = stream.getvalue().splitlines()
+    assert note == "features: host (12.00 GiB of features do not fit the device)"
+    assert line.startswith("4 of 4 pairs (100 %)")
