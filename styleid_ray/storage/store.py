@@ -1,0 +1,199 @@
+"""One location, on a disk or in an object store: whole-file writes, reads, listings."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, BinaryIO, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+from styleid_ray.errors import OutputError, StyleIDError
+from styleid_ray.storage.fetch import reason, retrying
+from styleid_ray.storage.locations import Options, cannot_open, open_filesystem, shown
+from styleid_ray.storage.secrets import scrubbed, without_secrets
+
+_READ_ATTEMPTS, _WRITE_ATTEMPTS = 4, 10
+_ROOM = "make room there, or check permissions and credentials"
+T = TypeVar("T")
+
+
+class Store:
+    """Files under one URL. Names are relative to it, with '/' between their parts.
+
+    Every write is whole or does not happen: aside and renamed on a disk, one put or one completed
+    multipart upload in an object store, where requests are retried for as long as an outage
+    commonly lasts. Instances can be pickled and sent to any node.
+
+    Args:
+        url: local path, or URL of any fsspec filesystem.
+        storage_options: what the filesystem is opened with.
+
+    Raises OutputError, here when nothing can be opened at the URL, later when a file cannot be
+    written or read.
+    """
+
+    def __init__(self, url: str, storage_options: Options = None) -> None:
+        self.url = without_secrets(url.rstrip("/") or url)
+        self.storage_options = storage_options
+        if url.endswith("://"):
+            raise OutputError(f"--output {url}: name a bucket, and a folder in it")
+        try:
+            self.fs, self.root = open_filesystem(url.rstrip("/") or url, storage_options)
+        except Exception as e:  # each filesystem has its own errors
+            message = scrubbed(cannot_open(url, e), storage_options)
+            raise OutputError(f"--output {shown(url)}: {message}") from e
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it lies on a disk of this machine."""
+        return isinstance(self.fs, LocalFileSystem)
+
+    def path(self, name: str) -> str:
+        """Where a file lies on the filesystem `fs`."""
+        return f"{self.root}/{name}"
+
+    def write(self, name: str, data: bytes) -> None:
+        """Puts a whole file in place; a reader sees the old one or the new one, never a part."""
+        if self.is_local:
+            with self.writing(name) as file:
+                file.write(data)
+            return
+        with self._reported(name, "written", _ROOM):
+            for attempt in retrying(_WRITE_ATTEMPTS, timeout=120):
+                with attempt:
+                    self.fs.pipe_file(self.path(name), data)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[BinaryIO]:
+        """A file to write to; at the end of the block it is put in place, whole. After an error
+        in the block nothing is."""
+        with self._reported(name, "written", _ROOM), self._aside() as aside:
+            with open(aside, "wb") as file:
+                yield file
+                file.flush()
+                if self.is_local:
+                    os.fsync(file.fileno())
+            self._put(aside, name)
+
+    def _put(self, aside: str, name: str) -> None:
+        path = self.path(name)
+        if self.is_local:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.replace(aside, path)
+            return
+        for attempt in retrying(_WRITE_ATTEMPTS, timeout=120):
+            with attempt:
+                self.fs.put_file(aside, path)
+
+    @contextmanager
+    def _aside(self) -> Iterator[str]:
+        """A name for a temporary file: on a disk in the same filesystem as the target."""
+        if not self.is_local:
+            folder = tempfile.mkdtemp(prefix="styleid-ray-")
+            try:
+                yield os.path.join(folder, "file")
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+            return
+        aside = self.path(f"_run/tmp/{uuid.uuid4().hex}")
+        os.makedirs(os.path.dirname(aside), exist_ok=True)
+        try:
+            yield aside
+        finally:
+            with suppress(FileNotFoundError):  # put in place
+                os.unlink(aside)
+
+    def read(self, name: str) -> bytes:
+        """A file's bytes; raises FileNotFoundError when it is not there."""
+        with self._reported(name, "read"):
+            return self._retried(lambda: self.fs.cat_file(self.path(name)))
+
+    def delete(self, name: str) -> None:
+        """Removes a file; one that is not there is no error."""
+        with self._reported(name, "removed"), suppress(FileNotFoundError):
+            self._retried(lambda: self.fs.rm_file(self.path(name)))
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[Any]:
+        """A file to read parts of, without read-ahead: of a large file of pictures, a column of
+        ids is read alone."""
+        ahead = {} if self.is_local else {"cache_type": "none"}
+        with self.fs.open(self.path(name), "rb", **ahead) as f:
+            yield f
+
+    def parsed(self, name: str, parse: Callable[[Any], T]) -> T:
+        """The result of `parse` on an open file, of which it need not read all.
+
+        A failure may lie in the file or on the way to it, which only a whole read tells: no file
+        is called damaged because a store could not be reached.
+
+        Raises:
+            pyarrow.ArrowInvalid: the file is damaged.
+            FileNotFoundError: it is not there.
+        """
+
+        def read() -> T:
+            with self.open(name) as f:
+                return parse(f)
+
+        try:
+            with self._reported(name, "read"):
+                return self._retried(read)
+        except OutputError:
+            data = self.read(name)
+        try:
+            return parse(io.BytesIO(data))
+        except (pa.ArrowInvalid, StyleIDError):
+            raise
+        except Exception as e:  # of bytes at hand, anything is their own fault
+            raise pa.ArrowInvalid(f"{type(e).__name__}: {shown(str(e))}"[:300]) from e
+
+    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """A Parquet file's rows; raises as `parsed` does."""
+        return self.parsed(name, lambda f: pq.read_table(f, columns=columns))
+
+    def files(self, folder: str) -> list[str]:
+        """Names of the Parquet files in a folder, sorted; none when it does not exist."""
+        return [name for name in self.listed(folder) if name.endswith(".parquet")]
+
+    def listed(self, folder: str) -> list[str]:
+        """Names of the files in a folder, sorted, without hidden ones."""
+        self.fs.invalidate_cache()
+        try:
+            with self._reported(folder, "listed"):
+                paths = self._retried(lambda: self.fs.ls(self.path(folder), detail=False))
+        except FileNotFoundError:
+            return []
+        names = (path.rstrip("/").rsplit("/", 1)[-1] for path in paths)
+        return sorted(f"{folder}/{name}" for name in names if not name.startswith((".", "_")))
+
+    def _retried(self, request: Callable[[], T]) -> T:
+        """The result of a request, made again when it fails for a while."""
+        for attempt in retrying(1 if self.is_local else _READ_ATTEMPTS):
+            with attempt:
+                return request()
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    @contextmanager
+    def _reported(
+        self, name: str, done: str, remedy: str = "check permissions and credentials"
+    ) -> Iterator[None]:
+        """Turns errors in the block into OutputError; a file that is missing when it is read, or
+        damaged, stays what it is."""
+        try:
+            yield
+        except (pa.ArrowInvalid, StyleIDError):
+            raise
+        except Exception as e:  # each filesystem has its own errors
+            if isinstance(e, FileNotFoundError) and done != "written":
+                raise
+            why = reason(e, self.storage_options)
+            raise OutputError(f"{self.url}/{name} cannot be {done} ({why}): {remedy}") from e
