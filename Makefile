@@ -47,7 +47,7 @@ typecheck: $(READY)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(READY)  ## every claim about speed and memory, measured
-	$(BIN)/python jobs/benchmark.py
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .ruff_cache

@@ -1,8 +1,8 @@
 """The project's claims about speed and memory, measured.
 
-    python jobs/benchmark.py                                  # all of them
-    python jobs/benchmark.py --only naive,pipeline            # some of them
-    python jobs/benchmark.py --only gpu --gpu.batches 8 16    # with options of their own
+    python -m benchmarks                                  # all of them
+    python -m benchmarks --only naive,pipeline            # some of them
+    python -m benchmarks --only gpu --gpu.batches 8 16    # with options of their own
 
 naive     the engine against the plain procedure: UNet evaluations, seconds, distance to the floor
 pipeline  the pipeline on Ray against the bare engine
@@ -27,9 +27,9 @@ from pathlib import Path
 
 import tyro
 
-from styleid_ray.benchmark.machine import describe_machine
-from styleid_ray.benchmark.measure import measure
-from styleid_ray.benchmark.options import BenchmarkOptions
+from benchmarks.machine import describe_machine
+from benchmarks.measure import measure
+from benchmarks.options import BenchmarkOptions
 from styleid_ray.errors import StyleIDError
 
 

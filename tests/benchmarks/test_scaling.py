@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from styleid_ray.benchmark.jobs import Ran
-from styleid_ray.benchmark.scaling import occupation
+from benchmarks.jobs import Ran
+from benchmarks.scaling import occupation
 
 
 def shard(actor: int, began: float, ended: float) -> dict[str, float]:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
-from styleid_ray.benchmark.options import BenchmarkOptions
-from styleid_ray.benchmark.table import Table
+from benchmarks.options import BenchmarkOptions
+from benchmarks.table import Table
 from styleid_ray.errors import ConfigError
 
 MEASUREMENTS = {
@@ -33,4 +33,4 @@ def measure(options: BenchmarkOptions) -> Iterator[tuple[str, Table]]:
 
 def _function(module: str) -> Callable[[Any], Table]:
     # Not before it is needed: most of them load torch or ray.
-    return getattr(import_module(f"styleid_ray.benchmark.{module}"), f"measure_{module}")
+    return getattr(import_module(f"benchmarks.{module}"), f"measure_{module}")

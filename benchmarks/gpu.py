@@ -22,8 +22,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.flop_counter import FlopCounterMode
 
-from styleid_ray.benchmark.options import GpuOptions
-from styleid_ray.benchmark.table import Table
+from benchmarks.options import GpuOptions
+from benchmarks.table import Table
 from styleid_ray.config import StyleParams
 from styleid_ray.engine.pipeline import StyleIDPipeline
 

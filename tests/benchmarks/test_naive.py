@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.naive import NaiveStyleID
 from styleid_ray import StyleIDPipeline, StyleParams
-from styleid_ray.benchmark.naive import NaiveStyleID
 from styleid_ray.engine.loading import load_components
 
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from styleid_ray.benchmark.apart import peak_rss, run_apart
+from benchmarks.apart import peak_rss, run_apart
 from styleid_ray.errors import JobError
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from styleid_ray.benchmark.jobs import simulated_cluster
-from styleid_ray.benchmark.measure import measure
-from styleid_ray.benchmark.options import (
+from benchmarks.jobs import simulated_cluster
+from benchmarks.measure import measure
+from benchmarks.options import (
     BenchmarkOptions,
     GpuOptions,
     MemoryOptions,
@@ -21,7 +21,7 @@ from styleid_ray.benchmark.options import (
     PlanningOptions,
     ScalingOptions,
 )
-from styleid_ray.benchmark.table import Table
+from benchmarks.table import Table
 from styleid_ray.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent.parent
@@ -102,8 +102,8 @@ def test_a_machine_without_a_gpu_says_that_the_gpu_was_left_out() -> None:
 
 
 _PRINT_GPU_TABLE = """
-from styleid_ray.benchmark.gpu import measure_gpu
-from styleid_ray.benchmark.options import GpuOptions
+from benchmarks.gpu import measure_gpu
+from benchmarks.options import GpuOptions
 print(measure_gpu(GpuOptions()))
 """
 
@@ -124,7 +124,7 @@ def test_an_unknown_measurement_is_refused_with_the_names_there_are() -> None:
 
 def test_the_command_prints_a_table_and_writes_it_with_the_machine(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "figures.json"
-    command = [sys.executable, "jobs/benchmark.py", "--only", "planning", "--json", str(target)]
+    command = [sys.executable, "-m", "benchmarks", "--only", "planning", "--json", str(target)]
     command += ["--planning.pairs", "1000"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "### Planning" in run.stdout

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from styleid_ray.benchmark.apart import peak_rss, run_apart
-from styleid_ray.benchmark.options import PlanningOptions
-from styleid_ray.benchmark.pictures import name_pictures
-from styleid_ray.benchmark.table import Table
+from benchmarks.apart import peak_rss, run_apart
+from benchmarks.options import PlanningOptions
+from benchmarks.pictures import name_pictures
+from benchmarks.table import Table
 from styleid_ray.config import JobConfig, Pairing
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from styleid_ray.benchmark.naive import NaiveStyleID
-from styleid_ray.benchmark.options import NaiveOptions
-from styleid_ray.benchmark.table import Table
+from benchmarks.naive import NaiveStyleID
+from benchmarks.options import NaiveOptions
+from benchmarks.table import Table
 from styleid_ray.config import StyleParams
 from styleid_ray.engine.loading import load_components
 from styleid_ray.engine.pipeline import StyleIDPipeline

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from styleid_ray.benchmark.apart import run_apart
-from styleid_ray.benchmark.options import MemoryOptions
-from styleid_ray.benchmark.pictures import draw_pictures
-from styleid_ray.benchmark.table import Table
+from benchmarks.apart import run_apart
+from benchmarks.options import MemoryOptions
+from benchmarks.pictures import draw_pictures
+from benchmarks.table import Table
 
 _STYLES = 10
 _KINDS = ("driver", "actor", "light stage", "raylet and GCS", "object store")
@@ -45,8 +45,8 @@ def measure_memory(options: MemoryOptions) -> Table:
 
 
 def _run(folder: str, options: MemoryOptions) -> dict[str, Any]:
-    from styleid_ray.benchmark.jobs import run_job, simulated_cluster, simulated_job
-    from styleid_ray.benchmark.simulated import simulated
+    from benchmarks.jobs import run_job, simulated_cluster, simulated_job
+    from benchmarks.simulated import simulated
 
     config = simulated_job(folder, options.size, options.actors)
     with simulated_cluster(options.actors), watched(options.period) as peaks:

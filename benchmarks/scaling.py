@@ -16,11 +16,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from styleid_ray.benchmark.jobs import SHARD_PAIRS, Ran, run_job, simulated_cluster, simulated_job
-from styleid_ray.benchmark.options import ScalingOptions
-from styleid_ray.benchmark.pictures import draw_pictures
-from styleid_ray.benchmark.simulated import simulated
-from styleid_ray.benchmark.table import Table
+from benchmarks.jobs import SHARD_PAIRS, Ran, run_job, simulated_cluster, simulated_job
+from benchmarks.options import ScalingOptions
+from benchmarks.pictures import draw_pictures
+from benchmarks.simulated import simulated
+from benchmarks.table import Table
 
 # Contents, and styles, of a shard.
 _SIDE = math.isqrt(SHARD_PAIRS)

@@ -1,6 +1,6 @@
 """How figures are printed."""
 
-from styleid_ray.benchmark.table import Table
+from benchmarks.table import Table
 
 
 def test_a_table_prints_as_markdown_with_its_notes() -> None:

@@ -7,16 +7,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.apart import run_apart
+from benchmarks.jobs import Clocked, run_job
+from benchmarks.options import PipelineOptions
+from benchmarks.pictures import draw_pictures
+from benchmarks.scaling import occupation
+from benchmarks.table import Table
 from styleid_ray.batch.cluster.connect import Resources
 from styleid_ray.batch.prepare import prepare
 from styleid_ray.batch.stages.load import Load
 from styleid_ray.batch.stages.shard import Shard
-from styleid_ray.benchmark.apart import run_apart
-from styleid_ray.benchmark.jobs import Clocked, run_job
-from styleid_ray.benchmark.options import PipelineOptions
-from styleid_ray.benchmark.pictures import draw_pictures
-from styleid_ray.benchmark.scaling import occupation
-from styleid_ray.benchmark.table import Table
 from styleid_ray.config import JobConfig
 from styleid_ray.planning import shards_of
 
