@@ -7,7 +7,7 @@ from pathlib import Path
 
 def draw_pictures(folder: Path, contents: int, styles: int, size: int) -> tuple[str, str]:
     """Draws content/ and style/ into a folder, size x size pixels; returns their paths."""
-    from styleid_ray.models.drawing import draw_content, draw_style
+    from demo_model.drawing import draw_content, draw_style
 
     for role, draw, count in (("content", draw_content, contents), ("style", draw_style, styles)):
         (folder / role).mkdir(parents=True)

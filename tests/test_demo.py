@@ -8,17 +8,22 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
-from styleid_ray.demo import CONTENTS, STYLES, draw_inputs, run_demo
+from styleid_ray.demo import INPUTS, copy_inputs, run_demo
 from styleid_ray.errors import OutputError
 
 
 @pytest.fixture
-def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+def fast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Fewer and smaller pictures than a person is shown."""
+    inputs = tmp_path / "inputs"
+    for name in ("content/lake.png", "style/oil.png", "style/glass.png"):
+        (inputs / name).parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(INPUTS / name) as picture:
+            picture.resize((64, 64)).save(inputs / name)
     monkeypatch.setattr("styleid_ray.demo.SIZE", 64)
-    monkeypatch.setattr("styleid_ray.demo.CONTENTS", {"lake": 3})
-    monkeypatch.setattr("styleid_ray.demo.STYLES", {"waves": 0, "mosaic": 1})
+    monkeypatch.setattr("styleid_ray.demo.INPUTS", inputs)
 
 
 @pytest.fixture(scope="module")
@@ -38,28 +43,28 @@ def ray() -> Iterator[None]:
 def test_makes_a_dataset_and_a_page_and_a_second_time_does_nothing(
     tmp_path: Path, tiny_model: Path
 ) -> None:
-    output, said = tmp_path / "demo", io.StringIO()
-    assert run_demo(str(output), said, model=str(tiny_model), steps=2) == 0
+    output, screen = tmp_path / "demo", io.StringIO()
+    assert run_demo(str(output), screen, model=str(tiny_model), steps=2) == 0
     assert sum(pq.read_metadata(file).num_rows for file in (output / "data").iterdir()) == 2
     page = output / "report.html"
-    assert "2 of 2 pairs" in said.getvalue()
-    assert page.resolve().as_uri() in said.getvalue()
-    assert "--preset diffusers" in said.getvalue()
+    assert "2 of 2 pairs" in screen.getvalue()
+    assert page.resolve().as_uri() in screen.getvalue()
+    assert "--preset diffusers" in screen.getvalue()
     assert page.read_text().count("data:image/webp") == 5, "a content, two styles, two results"
 
     written = {file: file.stat().st_mtime_ns for file in (output / "data").iterdir()}
-    said = io.StringIO()
-    assert run_demo(str(output), said, model=str(tiny_model), steps=2) == 0
-    assert "nothing to do" in said.getvalue()
+    screen = io.StringIO()
+    assert run_demo(str(output), screen, model=str(tiny_model), steps=2) == 0
+    assert "nothing to do" in screen.getvalue()
     assert {file: file.stat().st_mtime_ns for file in (output / "data").iterdir()} == written
 
 
-def test_drawn_pictures_are_named_after_what_they_show_and_kept(tmp_path: Path) -> None:
-    content, style = draw_inputs(tmp_path)
-    assert sorted(p.stem for p in content.iterdir()) == sorted(CONTENTS)
-    assert sorted(p.stem for p in style.iterdir()) == sorted(STYLES)
+def test_pictures_are_named_after_what_they_show_and_kept(tmp_path: Path) -> None:
+    content, style = copy_inputs(tmp_path)
+    assert sorted(p.stem for p in content.iterdir()) == ["flowers", "lake", "town"]
+    assert sorted(p.stem for p in style.iterdir()) == ["glass", "oil", "swirls", "woodcut"]
     before = {p: p.stat().st_mtime_ns for p in content.iterdir()}
-    draw_inputs(tmp_path)
+    copy_inputs(tmp_path)
     assert {p: p.stat().st_mtime_ns for p in content.iterdir()} == before
 
 

@@ -19,6 +19,8 @@ from styleid_ray.errors import ModelError
 PARTS = ("unet", "vae", "scheduler", "text_encoder", "tokenizer")
 _SMALL = [f"{part}/*.json" for part in PARTS]
 NULL_EMBEDDING = "null_embedding.safetensors"
+EMBEDDED_MODEL = Path(__file__).parents[1] / "demo" / "model"
+"""Folder of the weights that come with the package."""
 _REMEDY = (
     "name a local folder in diffusers format with --model FOLDER, or use --model demo, "
     "the embedded model, which needs no network"
@@ -124,9 +126,7 @@ def find_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
     Of a hub model only the small files are fetched. Raises ModelError, in one line with a remedy.
     """
     if model == DEMO_MODEL:
-        from styleid_ray import models
-
-        found = _local(model, models.DEMO_MODEL)
+        found = _local(model, EMBEDDED_MODEL)
     elif os.path.isdir(os.path.expanduser(model)):
         found = _local(model, Path(os.path.expanduser(model)))
     elif "://" in model:

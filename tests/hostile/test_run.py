@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save_file
 from styleid_ray import JobConfig
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.run import stylize
+from styleid_ray.engine.checkpoint import EMBEDDED_MODEL
 from styleid_ray.errors import OutputError
-from styleid_ray.models import DEMO_MODEL
 from styleid_ray.report import write_report
 from tests.batch.conftest import draw, local_ray
 from tests.hostile.corpus import (
@@ -121,7 +121,7 @@ def test_a_model_that_gives_no_numbers_is_told_for_every_pair_and_nothing_is_wri
     draw(tmp_path / "content" / "a.png", 1)
     draw(tmp_path / "content" / "b.png", 2, (120, 64))
     draw(tmp_path / "style" / "s.png", 3)
-    model = Path(shutil.copytree(DEMO_MODEL, tmp_path / "model"))
+    model = Path(shutil.copytree(EMBEDDED_MODEL, tmp_path / "model"))
     file = model / part / "diffusion_pytorch_model.safetensors"
     weights = load_file(file)
     weights[weight].fill_(torch.nan)

@@ -1,0 +1,1 @@
+"""How the embedded demo model was made: its pictures, its parts, its training. Not installed."""

@@ -1,0 +1,212 @@
+"""Training of the UNet: predict the noise, in pictures and in pictures that borrow a style.
+
+A model this small does not learn by itself to carry a picture's look in its self-attention. So a
+third of every batch is denoised the way StyleID samples: queries blended with those of a content,
+keys and values of a painting, temperature up; its target is the content painted in that look, the
+more so the lower gamma and the higher the temperature. The other two thirds, the contents and the
+paintings, are ordinary diffusion training.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Tensor
+
+from demo_model.latents import LatentCrops
+from demo_model.unet import Denoiser, build_scheduler
+from styleid_ray.engine.attention import QKV, tapped
+
+INJECTED_LAYERS = tuple(range(6, 12))
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How to train: `steps` on crops (triples a step, side in latents), one kind after another."""
+
+    steps: int = 3000
+    crops: tuple[tuple[int, int], ...] = ((16, 16), (16, 16), (16, 16), (7, 24), (4, 32))
+    learning_rate: float = 8e-4
+    warmup: int = 100
+    ema: float = 0.998
+    loss_weight_cap: float = 6.0
+
+
+def injected_attention(gamma: Tensor, temperature: Tensor) -> Callable[[int, QKV, float], Tensor]:
+    """Attention of a batch [contents, styles, mixtures]: the mixtures attend as in StyleID.
+
+    gamma and temperature are those of each mixture, [n, 1, 1, 1].
+    """
+
+    def attend(layer: int, qkv: QKV, scale: float) -> Tensor:
+        del layer
+        n = len(qkv.q) // 3
+        mixed = gamma * qkv.q[:n] + (1.0 - gamma) * qkv.q[2 * n :]
+        q = torch.cat([qkv.q[: 2 * n] * scale, (mixed * (scale * temperature)).to(qkv.q.dtype)])
+        k = torch.cat([qkv.k[: 2 * n], qkv.k[n : 2 * n]])
+        v = torch.cat([qkv.v[: 2 * n], qkv.v[n : 2 * n]])
+        # On CPUs the fused attention's backward pass is several times slower than this.
+        return (q @ k.transpose(-1, -2)).softmax(dim=-1).to(v.dtype) @ v
+
+    return attend
+
+
+def style_strength(gamma: Tensor, temperature: Tensor) -> Tensor:
+    """How far a mixture's target lies from the content (0) toward its painted copy (1).
+
+    0.85 at StyleID's defaults; less where gamma keeps more of the content's queries or a low
+    temperature blurs the style's values.
+    """
+    strength = 0.85 + 0.7 * (0.75 - gamma) + 0.5 * (temperature - 1.5)
+    return strength.clamp(0.3, 1.2)
+
+
+def noised(
+    triples: Tensor, a: Tensor, s: Tensor, strength: Tensor, drift: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Noisy latents and the noise to predict, both [3n, C, h, w], of triples [3, n, C, h, w].
+
+    a = sqrt(alpha_bar), s = sqrt(1 - alpha_bar), each [n, 1, 1, 1] like the rest. A mixture's
+    target y is content + strength (painted content - content). The mixture starts with the
+    content's noise and, by `drift` in [0, 1], still shows the content; its target noise is the one
+    that leads to y: eps' = (x_t - a y) / s.
+    """
+    content, style, painted = triples
+    target = content + strength * (painted - content)
+    noise, other = torch.randn_like(content), torch.randn_like(style)
+    # Never ask for a correction larger than the noise itself.
+    drift = drift * (s / a).clamp(max=1.0)
+    mixture = a * (target + drift * (content - target)) + s * noise
+    x_t = torch.cat([a * content + s * noise, a * style + s * other, mixture])
+    return x_t, torch.cat([noise, other, (mixture - a * target) / s])
+
+
+class Trainer:
+    """State of a training run: weights, their average, optimiser, step; saved as one file."""
+
+    def __init__(self, denoiser: Denoiser, schedule: Schedule, seed: int) -> None:
+        self.denoiser, self.schedule = denoiser, schedule
+        denoiser.unet.set_attn_processor(AttnProcessor())
+        self.device = next(denoiser.parameters()).device
+        self.average = copy.deepcopy(denoiser).eval().requires_grad_(False)
+        self.optimiser = torch.optim.AdamW(
+            denoiser.parameters(),
+            schedule.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=0.01,
+            fused=True,
+        )
+        self.alphas = build_scheduler().alphas_cumprod.to(self.device)
+        self.step = 0
+        self.losses = [0.0, 0.0, 0.0]
+        torch.manual_seed(seed)
+
+    def rate(self) -> float:
+        """Learning rate at this step: linear warm-up, then a cosine to 2 %."""
+        share = self.step / self.schedule.steps
+        cosine = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+        return (
+            self.schedule.learning_rate * min(1.0, (self.step + 1) / self.schedule.warmup) * cosine
+        )
+
+    def train_step(
+        self, triples: Tensor, precision: Callable[[], AbstractContextManager[object]]
+    ) -> float:
+        """One step on latents [3, n, C, h, w]; returns the weighted loss."""
+        triples = triples.to(self.device)
+        n = triples.shape[1]
+        t = ((torch.arange(n) + torch.rand(n)) / n * 1000).long().clamp(0, 999).to(self.device)
+        alpha = self.alphas[t].view(n, 1, 1, 1)
+        # In sampling the mixture starts as the content and keeps traces of it.
+        drift = torch.rand(n, 1, 1, 1) * (torch.rand(n, 1, 1, 1) < 0.5)
+        gamma = torch.where(torch.rand(n) < 0.3, 0.75, torch.rand(n)).view(n, 1, 1, 1)
+        temperature = torch.where(torch.rand(n) < 0.4, 1.5, 0.8 + torch.rand(n)).view(n, 1, 1, 1)
+        gamma, temperature = gamma.to(self.device), temperature.to(self.device)
+        x_t, noise = noised(
+            triples,
+            alpha.sqrt(),
+            (1 - alpha).sqrt(),
+            style_strength(gamma, temperature),
+            drift.to(self.device),
+        )
+        with precision(), tapped(self.denoiser.unet, INJECTED_LAYERS) as tap:
+            tap.attend = injected_attention(gamma, temperature)
+            predicted = self.denoiser(x_t, t.repeat(3)).float()
+        error = (predicted - noise).square().mean(dim=(1, 2, 3)).view(3, n)
+        weight = (1 / alpha.flatten()).clamp(max=self.schedule.loss_weight_cap)
+        loss = (error * weight).mean() / weight.mean()
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        self._average()
+        for k, value in enumerate(error.detach().mean(dim=1).tolist()):
+            self.losses[k] += (value - self.losses[k]) / min(self.step, 100)
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        keep = min(self.schedule.ema, (self.step + 1) / (self.step + 10))
+        for mean, now in zip(self.average.parameters(), self.denoiser.parameters(), strict=True):
+            mean.lerp_(now, 1.0 - keep)
+
+    def save(self, path: Path) -> None:
+        """Write the whole state, aside first, so that a kill leaves a whole file."""
+        state: dict[str, Any] = {
+            "denoiser": self.denoiser.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "losses": self.losses,
+            "random": torch.get_rng_state(),
+        }
+        aside = path.with_suffix(".tmp")
+        torch.save(state, aside)
+        aside.rename(path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a saved state."""
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.denoiser.load_state_dict(state["denoiser"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.losses = state["step"], state["losses"]
+        torch.set_rng_state(state["random"].cpu())
+
+
+def train(
+    trainer: Trainer,
+    crops: LatentCrops,
+    checkpoint: Path,
+    log: Callable[[str], None],
+    precision: Callable[[], AbstractContextManager[object]],
+    save_every: float = 180.0,
+) -> None:
+    """Train to the end of the schedule; saves every `save_every` seconds and at the end."""
+    plan = trainer.schedule
+    start, first, saved = time.monotonic(), trainer.step, time.monotonic()
+    while trainer.step < plan.steps:
+        batch, side = plan.crops[trainer.step % len(plan.crops)]
+        trainer.train_step(crops.batch(batch, side), precision)
+        now = time.monotonic()
+        if trainer.step % 50 == 0:
+            left = (now - start) / (trainer.step - first) * (plan.steps - trainer.step)
+            losses = " ".join(f"{value:.4f}" for value in trainer.losses)
+            log(f"unet step {trainer.step}/{plan.steps} loss {losses} left {left / 60:.1f} min")
+        if now - saved > save_every:
+            trainer.save(checkpoint)
+            crops.reload()
+            saved = now
+    trainer.save(checkpoint)
