@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import ray
 
-from styleid_ray.batch.cluster.connect import Resources, choose_resources, connected
+from styleid_ray.batch.cluster.connect import connected
+from styleid_ray.batch.cluster.resources import Resources, choose_resources
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.record import begin_run
 from styleid_ray.batch.pipeline import run_shards

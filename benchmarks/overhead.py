@@ -13,7 +13,7 @@ from benchmarks.options import PipelineOptions
 from benchmarks.pictures import draw_pictures
 from benchmarks.scaling import occupation
 from benchmarks.table import Table
-from styleid_ray.batch.cluster.connect import Resources
+from styleid_ray.batch.cluster.resources import Resources
 from styleid_ray.batch.prepare import prepare
 from styleid_ray.batch.stages.load import Load
 from styleid_ray.batch.stages.shard import Shard

@@ -13,7 +13,7 @@ from ray.data import ActorPoolStrategy
 from ray.data._internal.logging import get_log_directory
 from ray.exceptions import RayActorError, RayError, WorkerCrashedError
 
-from styleid_ray.batch.cluster.connect import Resources
+from styleid_ray.batch.cluster.resources import Resources
 from styleid_ray.batch.folder.output import PLAN, Output
 from styleid_ray.batch.prepare import Prepared
 from styleid_ray.batch.stages.commit import Commit

@@ -112,8 +112,9 @@ def _run(
     out: TextIO,
 ) -> Summary:
     """Does a run of so many shards, but for the pairs to skip; with None, begins one."""
-    from styleid_ray.batch.cluster.connect import choose_resources, connected
+    from styleid_ray.batch.cluster.connect import connected
     from styleid_ray.batch.cluster.growth import awaited, wait_for_growth
+    from styleid_ray.batch.cluster.resources import choose_resources
     from styleid_ray.batch.pipeline import run_shards
     from styleid_ray.batch.watch.metrics import RunMetrics
 

@@ -1,4 +1,4 @@
-"""Connecting to Ray, and how much of the cluster a job takes."""
+"""Connecting to Ray."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
-from styleid_ray.config import ClusterOptions, JobConfig
+from styleid_ray.config import ClusterOptions
 from styleid_ray.errors import JobError
 
 # Ray announces a future change of how CPU tasks see GPUs; what it will become suits us.
@@ -34,74 +33,10 @@ from ray._private import worker as ray_worker
 from ray.data import DataContext
 from ray.util.annotations import RayDeprecationWarning
 
+from styleid_ray.batch.cluster.resources import cores
 from styleid_ray.batch.watch.logs import ray_job
 
-# What begins the name of a node's resource that says the kind of its GPUs.
-KIND = "accelerator_type:"
 _ADDRESS_REMEDY = "check --address and RAY_ADDRESS, or leave them out to start Ray on this machine"
-
-
-@dataclass(frozen=True)
-class Resources:
-    """The stylize actors of a job."""
-
-    min_actors: int
-    max_actors: int
-    gpus_per_actor: float
-    cpus_per_actor: float
-    accelerator_type: str | None = None
-    """The one kind of GPU that actors run on."""
-
-    @property
-    def device_share(self) -> float:
-        """The part of its GPU's memory that is an actor's, in (0, 1]."""
-        return min(1.0, self.gpus_per_actor) or 1.0
-
-    def share(self) -> Share:
-        """What is this process's own, as one actor of those that its node may hold. Nodes differ:
-        an actor asks where it is."""
-        nodes = [node for node in ray.nodes() if node["Alive"]] if ray.is_initialized() else []
-        if self.gpus_per_actor:
-            here = ray.get_runtime_context().get_node_id() if nodes else None
-            gpus = sum(n["Resources"].get("GPU", 0) for n in nodes if n["NodeID"] == here)
-            beside = _fitting(gpus, self.gpus_per_actor)
-        else:
-            beside = -(-self.max_actors // max(1, sum("CPU" in n["Resources"] for n in nodes)))
-        beside = max(1, min(beside, self.max_actors))
-        return Share(max(1, _cores() // beside), 1 / beside)
-
-
-@dataclass(frozen=True)
-class Share:
-    """An actor's part of its node."""
-
-    threads: int
-    """CPU threads to compute with."""
-    memory: float
-    """Of the node's memory, in (0, 1]."""
-
-
-@dataclass(frozen=True)
-class Present:
-    """What the connected cluster has now, in all."""
-
-    gpus: float
-    """Of the kind that was asked for."""
-    cpus: float
-    kinds: tuple[str, ...]
-    """Of all its GPUs."""
-
-    @classmethod
-    def read(cls, accelerator_type: str | None = None) -> Present:
-        """Asks the cluster; with `accelerator_type` only GPUs of that kind count."""
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        kinds = {name.removeprefix(KIND) for node in nodes for name in node if KIND in name}
-        asked = [n for n in nodes if not accelerator_type or f"{KIND}{accelerator_type}" in n]
-        return cls(
-            gpus=sum(node.get("GPU", 0) for node in asked),
-            cpus=sum(node.get("CPU", 0) for node in nodes),
-            kinds=tuple(sorted(kinds)),
-        )
 
 
 @contextmanager
@@ -122,7 +57,7 @@ def connected(options: ClusterOptions) -> Iterator[str]:
     given: dict[str, Any] = {} if address and "://" in address else {"job_config": ray_job()}
     if not address:
         # Loading and writing are light: they share the cores with the actors.
-        given["num_cpus"] = _cores() + (options.actors or (1, 1))[1]
+        given["num_cpus"] = cores() + (options.actors or (1, 1))[1]
         given["include_dashboard"] = True
     try:
         with _stderr_hushed(), _handlers_kept(), nullcontext() if address else _on_loopback():
@@ -144,58 +79,6 @@ def connected(options: ClusterOptions) -> Iterator[str]:
         )
     finally:
         ray.shutdown()
-
-
-def choose_resources(config: JobConfig, shards: int) -> Resources:
-    """What the stylize stage takes of the connected cluster for so many shards.
-
-    Raises JobError when the cluster does not have it, or when nothing would be left for loading
-    and writing.
-    """
-    kind = config.accelerator_type
-    present = Present.read(kind)
-    gpus, cpus = present.gpus, present.cpus
-    if kind and not gpus:
-        there = f"those of {', '.join(present.kinds)}" if present.kinds else "none of any kind"
-        raise JobError(
-            f"--accelerator-type {kind}: the cluster has no GPU of that kind, but {there}; "
-            "--grow waits for one"
-        )
-    per_actor = config.num_gpus_per_actor
-    if per_actor is None:
-        per_actor = 1 if gpus and (kind or config.device != "cpu") else 0
-    if per_actor and not gpus:
-        raise JobError(
-            f"--num-gpus-per-actor {per_actor:g}, but the cluster has no GPU: use 0 to run on CPU"
-        )
-    if per_actor > 1 and per_actor != int(per_actor):
-        raise JobError(f"--num-gpus-per-actor {per_actor:g}: above 1 it must be a whole number")
-    fitting = _fitting(gpus, per_actor) if per_actor else 1
-    lowest, highest = config.actors or (fitting or 1,) * 2
-    highest = max(1, min(highest, shards))
-    lowest = min(lowest, highest)
-    if per_actor and lowest * per_actor > gpus:
-        raise JobError(
-            f"--actors {lowest} with {per_actor:g} GPUs each need {lowest * per_actor:g} GPUs, but "
-            f"the cluster has {gpus:g}: ask for fewer actors or a smaller --num-gpus-per-actor"
-        )
-    cpus_per_actor = 0 if per_actor else 1
-    if cpus < 1 + cpus_per_actor:
-        raise JobError(
-            f"the cluster has {cpus:g} CPUs, and a job takes {1 + cpus_per_actor} at least, one of "
-            "them for loading and writing: add a node, or --grow waits for one"
-        )
-    if cpus - lowest * cpus_per_actor < 1:
-        raise JobError(
-            f"{lowest} actors would take all {cpus:g} CPUs of the cluster and leave none for "
-            f"loading and writing: use --actors {int(cpus) - 1} at most"
-        )
-    return Resources(lowest, highest, per_actor, cpus_per_actor, kind)
-
-
-def _fitting(gpus: float, per_actor: float) -> int:
-    """Actors that so many GPUs hold; ten of a tenth, though 1 // 0.1 is 9."""
-    return int(gpus / per_actor + 1e-6)
 
 
 def _check_reachable(address: str) -> None:
@@ -245,10 +128,6 @@ def _stderr_hushed() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(null)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _quiet() -> None:

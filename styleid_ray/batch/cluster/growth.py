@@ -7,7 +7,7 @@ from typing import TextIO
 
 from ray.autoscaler.sdk import request_resources
 
-from styleid_ray.batch.cluster.connect import KIND, Present, Resources
+from styleid_ray.batch.cluster.resources import KIND, Present, Resources
 from styleid_ray.batch.watch.progress import duration
 from styleid_ray.config import JobConfig
 

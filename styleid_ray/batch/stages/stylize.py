@@ -13,8 +13,8 @@ import pyarrow as pa
 import torch
 from PIL import Image
 
-from styleid_ray.batch.cluster.connect import Resources
 from styleid_ray.batch.cluster.node_model import model_on_node
+from styleid_ray.batch.cluster.resources import Resources
 from styleid_ray.batch.folder.naming import run_name
 from styleid_ray.batch.stages.shard import RESULTS, Shard, each_shard
 from styleid_ray.batch.watch.logs import StageLog

@@ -10,7 +10,7 @@ import pytest
 
 from styleid_ray import JobConfig
 from styleid_ray.batch.cluster import growth
-from styleid_ray.batch.cluster.connect import Resources, choose_resources
+from styleid_ray.batch.cluster.resources import Resources, choose_resources
 from styleid_ray.batch.run import stylize
 from styleid_ray.errors import JobError
 

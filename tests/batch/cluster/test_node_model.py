@@ -21,8 +21,8 @@ from diffusers import UNet2DConditionModel
 from PIL import Image
 
 from styleid_ray import JobConfig
-from styleid_ray.batch.cluster.connect import choose_resources
 from styleid_ray.batch.cluster.node_model import find_model, model_on_node
+from styleid_ray.batch.cluster.resources import choose_resources
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.record import begin_run
 from styleid_ray.batch.folder.stored import stored_job

@@ -1,0 +1,155 @@
+"""How much of the cluster a job takes, and what of its node is an actor's own."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import ray
+
+from styleid_ray.config import JobConfig
+from styleid_ray.errors import JobError
+
+KIND = "accelerator_type:"
+"""Prefix of the node resource that names the type of its GPUs."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """The stylize actors of a job."""
+
+    min_actors: int
+    max_actors: int
+    gpus_per_actor: float
+    cpus_per_actor: float
+    accelerator_type: str | None = None
+    """The one kind of GPU that actors run on."""
+
+    @property
+    def device_share(self) -> float:
+        """The part of its GPU's memory that is an actor's, in (0, 1]."""
+        return min(1.0, self.gpus_per_actor) or 1.0
+
+    def device(self, asked: str) -> str:
+        """Where an actor computes: without a GPU of its own on the CPU, whatever is visible."""
+        return asked if self.gpus_per_actor else "cpu"
+
+    def share(self) -> Share:
+        """This process's part of its node, as one of the actors that the node may hold. Nodes
+        differ, so an actor asks where it runs."""
+        nodes = [node for node in ray.nodes() if node["Alive"]] if ray.is_initialized() else []
+        if self.gpus_per_actor:
+            here = ray.get_runtime_context().get_node_id() if nodes else None
+            gpus = sum(n["Resources"].get("GPU", 0) for n in nodes if n["NodeID"] == here)
+            beside = fitting(gpus, self.gpus_per_actor)
+        else:
+            beside = -(-self.max_actors // max(1, sum("CPU" in n["Resources"] for n in nodes)))
+        beside = max(1, min(beside, self.max_actors))
+        return Share(max(1, cores() // beside), 1 / beside)
+
+
+@dataclass(frozen=True)
+class Share:
+    """An actor's part of its node."""
+
+    threads: int
+    """CPU threads to compute with."""
+    memory: float
+    """Of the node's memory, in (0, 1]."""
+
+
+@dataclass(frozen=True)
+class Present:
+    """The connected cluster as it is now."""
+
+    gpus: float
+    """Of the requested kind."""
+    cpus: float
+    kinds: tuple[str, ...]
+    """Of all its GPUs."""
+    hosts: tuple[tuple[float, float], ...] = ()
+    """(GPUs, CPUs) of each node that has GPUs of that kind."""
+
+    @classmethod
+    def read(
+        cls, accelerator_type: str | None = None, without: frozenset[str] = frozenset()
+    ) -> Present:
+        """Asks the cluster, leaving out the nodes whose ids are in `without`; with
+        `accelerator_type` only GPUs of that kind count."""
+        alive = [n for n in ray.nodes() if n["Alive"] and n["NodeID"] not in without]
+        nodes = [node["Resources"] for node in alive]
+        kinds = {name.removeprefix(KIND) for node in nodes for name in node if KIND in name}
+        asked = [n for n in nodes if not accelerator_type or f"{KIND}{accelerator_type}" in n]
+        return cls(
+            gpus=sum(node.get("GPU", 0) for node in asked),
+            cpus=sum(node.get("CPU", 0) for node in nodes),
+            kinds=tuple(sorted(kinds)),
+            hosts=tuple((n["GPU"], n.get("CPU", 0)) for n in asked if n.get("GPU")),
+        )
+
+
+def choose_resources(config: JobConfig, shards: int) -> Resources:
+    """The part of the connected cluster that the actors of a job of so many shards take.
+
+    Raises JobError when the cluster does not have it, or when nothing would be left for loading
+    and writing.
+    """
+    kind = config.accelerator_type
+    present = Present.read(kind)
+    gpus, cpus = present.gpus, present.cpus
+    if kind and not gpus:
+        others = f"those of {', '.join(present.kinds)}" if present.kinds else "none of any kind"
+        raise JobError(
+            f"--accelerator-type {kind}: the cluster has no GPU of that kind, but {others}; "
+            "--grow waits for one"
+        )
+    per_actor = config.num_gpus_per_actor
+    if per_actor is None:
+        per_actor = 1 if gpus and (kind or config.device != "cpu") else 0
+    if per_actor and not gpus:
+        raise JobError(
+            f"--num-gpus-per-actor {per_actor:g}, but the cluster has no GPU: use 0 to run on CPU"
+        )
+    if not per_actor and config.device == "cuda":
+        raise JobError(
+            "--device cuda, but the actors have no GPU: "
+            + ("give --num-gpus-per-actor 1" if gpus else "the cluster has none, use --device cpu")
+        )
+    if per_actor > 1 and per_actor != int(per_actor):
+        raise JobError(f"--num-gpus-per-actor {per_actor:g}: above 1 it must be a whole number")
+    fit = fitting(gpus, per_actor) if per_actor else 1
+    lowest, highest = config.actors or (fit or 1,) * 2
+    highest = max(1, min(highest, shards))
+    lowest = min(lowest, highest)
+    if per_actor and lowest * per_actor > gpus:
+        raise JobError(
+            f"--actors {lowest} with {per_actor:g} GPUs each need {lowest * per_actor:g} GPUs, but "
+            f"the cluster has {gpus:g}: ask for fewer actors or a smaller --num-gpus-per-actor"
+        )
+    if per_actor:
+        # The thread that launches kernels has a core to itself, where every node can spare it.
+        spare = all(has >= 2 * max(1, fitting(gpus, per_actor)) for gpus, has in present.hosts)
+        cpus_per_actor = 1 if spare and cpus > highest else 0
+    else:
+        cpus_per_actor = 1
+    if cpus < 1 + cpus_per_actor:
+        raise JobError(
+            f"the cluster has {cpus:g} CPUs, and a job takes {1 + cpus_per_actor} at least, one of "
+            "them for loading and writing: add a node, or --grow waits for one"
+        )
+    if cpus - lowest * cpus_per_actor < 1:
+        raise JobError(
+            f"{lowest} actors would take all {cpus:g} CPUs of the cluster and leave none for "
+            f"loading and writing: use --actors {int(cpus) - 1} at most"
+        )
+    return Resources(lowest, highest, per_actor, cpus_per_actor, kind)
+
+
+def fitting(gpus: float, per_actor: float) -> int:
+    """Actors that so many GPUs hold; ten of a tenth, though 1 // 0.1 is 9."""
+    return int(gpus / per_actor + 1e-6)
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
