@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import ray
 import ray.data
 from ray.data import ActorPoolStrategy
@@ -14,7 +13,7 @@ from ray.data._internal.logging import get_log_directory
 from ray.exceptions import RayActorError, RayError, WorkerCrashedError
 
 from styleid_ray.batch.cluster.resources import Resources
-from styleid_ray.batch.folder.output import PLAN, Output
+from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.prepare import Prepared
 from styleid_ray.batch.stages.commit import Commit
 from styleid_ray.batch.stages.load import Load
@@ -22,6 +21,7 @@ from styleid_ray.batch.stages.read_plan import ReadPlan
 from styleid_ray.batch.stages.shard import Done, done_in
 from styleid_ray.batch.stages.stylize import Stylize
 from styleid_ray.errors import JobError, StyleIDError
+from styleid_ray.planning.shards import MOST_PICTURES
 from styleid_ray.storage.locations import shown
 from styleid_ray.storage.secrets import scrubbed
 
@@ -43,23 +43,24 @@ _RAISED = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception): )")
 def run_shards(
     job: Prepared,
     output: Output,
-    done: np.ndarray,
+    work: Sequence[Mapping[str, Any]],
     resources: Resources,
     stylize: type = Stylize,
 ) -> Generator[Done, None, None]:
-    """Does what the stored plan holds beyond `done` (sorted ids); yields each shard when it is
-    committed.
+    """Does the work and yields each shard when it is committed.
+
+    An entry of the work is a part of the stored plan with what is left of it: `part`, its name, and
+    `shards`, names, or `pair_ids` of pairs to retry (`ReadPlan`).
 
     The driver passes on the names of the plan's parts and gets back a few numbers a shard: neither
     pairs nor pictures go through it. `stylize` is the class of the actors: what takes the same
     arguments as `Stylize` can stand in for it.
     """
     config, plan, revision = job.config, job.plan, job.checkpoint.revision
-    parts = [{"part": name} for name in output.files(PLAN)]
     dataset = (
-        ray.data.from_items(parts, override_num_blocks=len(parts))
+        ray.data.from_items(list(work), override_num_blocks=len(work))
         .map_batches(
-            ReadPlan(output, ray.put(done)).__call__,
+            ReadPlan(output, config.shard_pairs, MOST_PICTURES).__call__,
             batch_format="pyarrow",
             batch_size=None,
             num_cpus=_READ_CPUS,

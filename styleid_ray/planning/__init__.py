@@ -6,6 +6,7 @@ from styleid_ray.planning.pairing import Pairs, make_pairs
 from styleid_ray.planning.plan import (
     Plan,
     build_plan,
+    packed,
     plan_digest,
     recut_plan,
     shards_of,
@@ -26,6 +27,7 @@ __all__ = [
     "estimate",
     "list_pictures",
     "make_pairs",
+    "packed",
     "pair_ids",
     "plan_digest",
     "read_bytes",

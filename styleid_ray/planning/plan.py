@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -106,36 +106,41 @@ def write_parts(plan: Plan, rows_per_part: int = 65536) -> Iterator[tuple[str, p
         start, number = end, number + 1
 
 
-def shards_of(
-    table: pa.Table, done: Collection[str] | np.ndarray
-) -> Iterator[tuple[str, pa.Table]]:
-    """The shards that remain to be done, in order.
-
-    A shard of which some pairs are done is renamed after those that are left, so that its file
-    does not replace the one that holds the others.
+def shards_of(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """The shards of a plan's table, or of a part of it, in order: name and pairs.
 
     Args:
-        table: a plan's table or a part of it, whole shards, shard after shard.
-        done: ids of the pairs that need not be done: a set, or a sorted array.
-
-    Yields:
-        The shard's name, and its remaining pairs; its shard column has the new name too.
+        table: whole shards, shard after shard; of each shard some pairs may have been left out.
     """
     starts = _starts(table["shard"])
-    left = _left(table["pair_id"], done)
-    ends = np.append(starts[1:], table.num_rows)
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        remaining = left[start:end]
-        if not remaining.any():
-            continue
+    for start, end in pairwise([*starts.tolist(), table.num_rows]):
         shard = plain(table.slice(start, end - start))
-        if remaining.all():
-            yield shard["shard"][0].as_py(), shard
-            continue
-        shard = shard.filter(pa.array(remaining))
-        name = shard_name(id_array(shard["pair_id"]))
-        column = pa.array([name] * shard.num_rows, pa.string())
-        yield name, shard.set_column(shard.schema.get_field_index("shard"), "shard", column)
+        yield shard["shard"][0].as_py(), shard
+
+
+def packed(
+    table: pa.Table, most_pairs: int, most_pictures: int
+) -> Iterator[tuple[list[str], pa.Table]]:
+    """The shards of a table as `shards_of` gives them, several small ones together.
+
+    Yields:
+        The shards' names and their pairs: at most `most_pairs` of at most `most_pictures` distinct
+        pictures, unless a single shard has more.
+    """
+    names: list[str] = []
+    pictures: set[tuple[str, str]] = set()
+    start = end = 0
+    for name, shard in shards_of(table):
+        new = {(role, k) for role in ("content", "style") for k in shard[role].to_pylist()}
+        over = end + shard.num_rows - start > most_pairs or len(pictures | new) > most_pictures
+        if names and over:
+            yield names, plain(table.slice(start, end - start))
+            names, pictures, start = [], set(), end
+        names.append(name)
+        pictures |= new
+        end += shard.num_rows
+    if names:
+        yield names, plain(table.slice(start, end - start))
 
 
 def _cut(pairs: Pairs, ids: np.ndarray, shard_pairs: int, workers: int) -> Plan:
@@ -189,14 +194,3 @@ def _starts(shard: pa.ChunkedArray) -> np.ndarray:
     """Rows at which a shard begins."""
     shards = codes(shard)
     return np.flatnonzero(np.r_[True, shards[1:] != shards[:-1]]) if len(shards) else shards
-
-
-def _left(pair_id: pa.ChunkedArray, done: Collection[str] | np.ndarray) -> np.ndarray:
-    if not isinstance(done, np.ndarray):
-        return np.array([i not in done for i in pair_id.to_pylist()], bool)
-    if not len(done):
-        return np.ones(len(pair_id), bool)
-    ids = id_array(pair_id)
-    finished = done.astype(ids.dtype)
-    place = np.minimum(np.searchsorted(finished, ids), len(finished) - 1)
-    return finished[place] != ids

@@ -34,6 +34,11 @@ class Output(Store):
         self.write(name, data)
         return len(data)
 
+    def row_groups(self, name: str) -> Iterator[pa.Table]:
+        """The rows of a file, one row group at a time; raises as `parsed` does."""
+        for at in range(self.parsed(name, lambda f: pq.ParquetFile(f).num_row_groups)):
+            yield self.parsed(name, lambda f, at=at: pq.ParquetFile(f).read_row_group(at))
+
     def read_ids(self, name: str) -> np.ndarray:
         """The ids of the pairs in a file; raises as `parsed` does."""
         return self.parsed(

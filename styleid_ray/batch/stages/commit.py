@@ -7,12 +7,15 @@ import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from PIL import Image
 
-from styleid_ray.batch.folder.naming import labelled
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.stages import row_error
 from styleid_ray.batch.stages.shard import Done, Shard, each_shard
@@ -22,6 +25,9 @@ from styleid_ray.errors import RowError
 from styleid_ray.imaging import encode, extension, restore
 from styleid_ray.storage.secrets import without_secrets
 
+GROUP_ROWS = 16
+"""Most rows of a row group. One group of more than 2 GiB of pictures could not be read as a column
+by most readers, and the writer's memory is that of a group."""
 _WRITERS = 8
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 PARAMS = pa.struct(
@@ -52,21 +58,35 @@ ERRORS = pa.schema(
 )
 _OF_A_PAIR = ("pair_id", "content", "style", "k", "gamma", "temperature")
 # Columns of the plan that are not passed through: written under their own rules, or not at all.
-_PLAN_ONLY = (*_OF_A_PAIR, "shard")
+_PLAN_ONLY = (*_OF_A_PAIR, "shard", "content_version", "style_version")
+_OWN = pa.schema(
+    [
+        ("pair_id", pa.string()),
+        ("image", IMAGE),
+        ("content", pa.string()),
+        ("style", pa.string()),
+        ("k", pa.int32()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("params", PARAMS),
+        ("seconds", pa.float64()),
+    ]
+)
 # What Hugging Face datasets looks for to read `image` as pictures.
 _HF_FEATURES = json.dumps({"info": {"features": {"image": {"_type": "Image"}}}})
 
 
 class Commit:
-    """Stylised shards to committed files. The rows that come out say what was done.
+    """Stylised shards to committed files. The rows that come out report the counts.
 
-    The failed pairs are written after the others: a shard cut off in between has its failed pairs
-    tried again, and no good pair can come to stand in two files.
+    A shard is finished when its data file is there, whatever else is. The first time its errors are
+    written before, so that nothing is missing once it is finished; in a retry they are written
+    after the data, so that a pair whose row is lost in between still counts as failed.
 
     Args:
         output: where to write.
         config: the job; picture format, sizes and parameters are taken from it.
-        revision: what the model was found at, as `Stylize` takes it.
+        revision: that of the model, as `Stylize` takes it.
     """
 
     def __init__(self, output: Output, config: JobConfig, revision: str | None) -> None:
@@ -85,32 +105,80 @@ class Commit:
         return each_shard(block, self.log.of(self.commit))
 
     def commit(self, shard: Shard) -> Done:
-        """Writes the shard; returns its counts and seconds."""
-        began, size = time.perf_counter(), 0
-        pairs, results = shard.pairs.select(_OF_A_PAIR).to_pylist(), shard.results.to_pylist()
-        with ThreadPoolExecutor(_WRITERS if self.config.format == "files" else 1) as pool:
-            rows = list(pool.map(self._row_or_failure, pairs, results))
-        good = [at for at, row in enumerate(rows) if "stage" not in row]
-        failed = [row for row in rows if "stage" in row]
-        if good:
-            rows = [rows[at] for at in good]
-            size = sum(row.pop("size") for row in rows)
-            table = _with_passed_through(rows, shard.pairs.take(good))
-            table = labelled(table, [row["pair_id"] for row in failed])
-            size += self.output.write_table(f"data/{shard.name}.parquet", table)
-        if failed:
-            errors = [{name: row[name] for name in ERRORS.names} for row in failed]
-            table = pa.Table.from_pylist(errors, schema=ERRORS)
-            table = labelled(table, [pairs[at]["pair_id"] for at in good])
-            self.output.write_table(f"errors/{shard.name}.parquet", table)
-            self.log.failures(shard.name, failed)
+        """Writes the pairs into the files of their shards; returns counts and seconds."""
+        began = time.perf_counter()
+        total = _Written()
+        start = 0
+        for name, rows in groupby(shard.pairs["shard"].to_pylist()):
+            count = len(list(rows))
+            pairs, results = (t.slice(start, count) for t in (shard.pairs, shard.results))
+            one = (
+                self._retry(name, pairs, results)
+                if shard.retry
+                else self._first(name, pairs, results)
+            )
+            self.log.failures(name, one.failed)
+            total.add(one)
+            start += count
         measures: dict[str, float] = {
-            "done": len(good),
-            "failed": len(failed),
+            "done": len(total.done),
+            "failed": len(total.failed),
             "commit_seconds": time.perf_counter() - began,
-            "bytes_out": size,
+            "bytes_out": total.size,
         }
         return Done(shard.name, shard.measures | measures, shard.notes)
+
+    def _first(self, name: str, pairs: pa.Table, results: pa.Table) -> _Written:
+        with self.output.writing(data_file(name)) as file:
+            with _writer(file, pairs) as writer:
+                written = self._write_rows(writer, pairs, results)
+            written.size += file.tell()
+            if written.failed:
+                self._write_errors(name, written.failed)
+        return written
+
+    def _retry(self, name: str, pairs: pa.Table, results: pa.Table) -> _Written:
+        """A finished shard gets rows for its pairs that failed; where a pair fails again, it keeps
+        the row it may have of an attempt that was cut off."""
+        data = data_file(name)
+        if results["pixels"].null_count < results.num_rows:
+            with self.output.writing(data) as file:
+                with _writer(file, pairs) as writer:
+                    written = self._write_rows(writer, pairs, results)
+                    for table in self.output.row_groups(data):
+                        _append(writer, table.filter(~pc.field("pair_id").isin(written.done)))
+                written.size += file.tell()
+        else:
+            rows = zip(pairs.select(_OF_A_PAIR).to_pylist(), results.to_pylist(), strict=True)
+            written = _Written(failed=[pair | result for pair, result in rows])
+        if written.failed:
+            self._write_errors(name, written.failed)
+        else:
+            self.output.delete(errors_file(name))
+        return written
+
+    def _write_rows(self, writer: pq.ParquetWriter, pairs: pa.Table, results: pa.Table) -> _Written:
+        """Encodes and writes the good pairs, a row group at a time."""
+        written = _Written()
+        with ThreadPoolExecutor(_WRITERS if self.config.format == "files" else 1) as pool:
+            for start in range(0, pairs.num_rows, GROUP_ROWS):
+                some, made = (t.slice(start, GROUP_ROWS) for t in (pairs, results))
+                both = some.select(_OF_A_PAIR).to_pylist(), made.to_pylist()
+                rows = list(pool.map(self._row_or_failure, *both))
+                good = [at for at, row in enumerate(rows) if "stage" not in row]
+                written.failed += [row for row in rows if "stage" in row]
+                written.done += [rows[at]["pair_id"] for at in good]
+                written.size += sum(rows[at].pop("size") for at in good)
+                table = pa.Table.from_pylist([rows[at] for at in good], schema=_OWN)
+                taken = some.take(pa.array(good, pa.int64()))
+                for name in _passed_through(pairs):
+                    table = table.append_column(taken.schema.field(name), taken[name])
+                _append(writer, table)
+        return written
+
+    def _write_errors(self, name: str, failed: list[dict[str, Any]]) -> None:
+        rows = [{column: row[column] for column in ERRORS.names} for row in failed]
+        self.output.write_table(errors_file(name), pa.Table.from_pylist(rows, schema=ERRORS))
 
     def _row_or_failure(self, pair: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
         if result["pixels"] is None:
@@ -145,26 +213,47 @@ class Commit:
         }
 
 
-def _with_passed_through(rows: list[dict[str, Any]], pairs: pa.Table) -> pa.Table:
-    """The dataset's table: our columns, then those that the pairing table brought along."""
-    schema = pa.schema(
-        [
-            ("pair_id", pa.string()),
-            ("image", IMAGE),
-            ("content", pa.string()),
-            ("style", pa.string()),
-            ("k", pa.int32()),
-            ("width", pa.int32()),
-            ("height", pa.int32()),
-            ("params", PARAMS),
-            ("seconds", pa.float64()),
-        ]
-    )
-    table = pa.Table.from_pylist(rows, schema=schema)
-    for name in pairs.column_names:
-        if name not in _PLAN_ONLY:
-            table = table.append_column(pairs.schema.field(name), pairs.column(name))
-    return table.replace_schema_metadata({"huggingface": _HF_FEATURES})
+def data_file(shard: str) -> str:
+    """The file whose presence says that a shard is finished."""
+    return f"data/{shard}.parquet"
+
+
+def errors_file(shard: str) -> str:
+    """The file of a shard's failed pairs; absent when there are none."""
+    return f"errors/{shard}.parquet"
+
+
+@dataclass
+class _Written:
+    """Outcome of some pairs."""
+
+    done: list[str] = field(default_factory=list)
+    """Ids of those with a picture."""
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    size: int = 0
+    """Bytes."""
+
+    def add(self, other: _Written) -> None:
+        self.done += other.done
+        self.failed += other.failed
+        self.size += other.size
+
+
+def _writer(file: Any, pairs: pa.Table) -> pq.ParquetWriter:
+    passed = [pairs.schema.field(name) for name in _passed_through(pairs)]
+    schema = pa.schema([*_OWN, *passed], {"huggingface": _HF_FEATURES})
+    return pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False)
+
+
+def _append(writer: pq.ParquetWriter, table: pa.Table) -> None:
+    if table.num_rows:
+        table = table.cast(writer.schema)
+        writer.write_table(table, row_group_size=GROUP_ROWS)
+
+
+def _passed_through(pairs: pa.Table) -> list[str]:
+    """Columns that the pairing table brought along."""
+    return [name for name in pairs.column_names if name not in _PLAN_ONLY]
 
 
 def _picture_name(pair: dict[str, Any], suffix: str) -> str:

@@ -1,31 +1,53 @@
-"""The first stage (CPU): the shards that are left. Apart from the others: it needs no torch."""
+"""The first stage (CPU): the pairs that are left. It needs no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pyarrow as pa
-import ray
+import pyarrow.compute as pc
 
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.stages.shard import Shard
-from styleid_ray.planning import shards_of
+from styleid_ray.planning import packed, shards_of
 
 
 class ReadPlan:
-    """Names of plan parts to the shards in them that are not done.
+    """Entries of the work list to shards.
+
+    An entry names a part of the plan, and either the shards of it that are not finished, one row
+    per shard, or the ids of pairs that failed in it, one row for as many as a shard may hold.
 
     Args:
         output: where the plan is stored.
-        done: reference to the sorted ids of finished pairs, in Ray's object store.
+        most_pairs, most_pictures: bounds of a row of failed pairs.
     """
 
-    def __init__(self, output: Output, done: ray.ObjectRef) -> None:
+    def __init__(self, output: Output, most_pairs: int, most_pictures: int) -> None:
         self.output = output
-        self.done = done
+        self.most_pairs, self.most_pictures = most_pairs, most_pictures
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
-        done = ray.get(self.done)
-        for name in block.column("part").to_pylist():
-            for shard, pairs in shards_of(self.output.read_table(name), done):
-                yield Shard(shard, pairs).to_block()
+        for entry in block.to_pylist():
+            for shard in self.read(entry):
+                yield shard.to_block()
+
+    def read(self, entry: Mapping[str, Any]) -> Iterator[Shard]:
+        """The rows of one entry."""
+        part = self.output.read_table(entry["part"])
+        if entry.get("pair_ids") is None:
+            for name, pairs in shards_of(_chosen(part, "shard", entry["shards"])):
+                yield Shard(name, pairs)
+            return
+        failed = _chosen(part, "pair_id", entry["pair_ids"])
+        for names, pairs in packed(failed, self.most_pairs, self.most_pictures):
+            yield Shard(names[0] if len(names) == 1 else _joint(names), pairs, retry=True)
+
+
+def _chosen(part: pa.Table, column: str, values: list[str]) -> pa.Table:
+    return part.filter(pc.field(column).isin(values))
+
+
+def _joint(names: list[str]) -> str:
+    return f"{names[0]} and {len(names) - 1} more"

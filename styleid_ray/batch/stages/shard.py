@@ -47,7 +47,7 @@ class Shard:
 
     name: str
     pairs: pa.Table
-    """Rows of the plan."""
+    """Rows of the plan; those of several shards in a retry."""
     pictures: pa.Table = field(default_factory=PICTURES.empty_table)
     """The loaded pictures, schema `PICTURES`."""
     results: pa.Table = field(default_factory=RESULTS.empty_table)
@@ -56,6 +56,8 @@ class Shard:
     """Seconds by stage and counts, for the summary."""
     notes: tuple[str, ...] = ()
     """What a person should hear of: the feature store that was chosen, a batch that was halved."""
+    retry: bool = False
+    """Whether these are failed pairs of finished shards, whose files get the new rows."""
 
     def to_block(self) -> pa.Table:
         """The shard as a Ray block of one row."""
@@ -67,6 +69,7 @@ class Shard:
                 "results": pa.array([_pack(self.results)], pa.large_binary()),
                 "measures": [json.dumps(self.measures)],
                 "notes": [json.dumps(self.notes)],
+                "retry": [self.retry],
             }
         )
 
@@ -77,10 +80,11 @@ class Shard:
 
 @dataclass(frozen=True)
 class Done:
-    """What is told of a shard that was committed."""
+    """Report of a shard that was committed."""
 
     shard: str
     measures: dict[str, float]
+    """Those of the shard, `done` and `failed` pairs, `commit_seconds`, `bytes_out`."""
     notes: tuple[str, ...]
 
     def to_block(self) -> pa.Table:
@@ -95,7 +99,7 @@ class Done:
 
 
 def done_in(block: pa.Table) -> Iterator[Done]:
-    """What a Ray block tells of committed shards."""
+    """The reports in a Ray block."""
     for row in block.to_pylist():
         yield Done(row["shard"], json.loads(row["measures"]), tuple(json.loads(row["notes"])))
 
@@ -103,9 +107,9 @@ def done_in(block: pa.Table) -> Iterator[Done]:
 def shards_in(block: pa.Table) -> Iterator[Shard]:
     """The shards of a Ray block."""
     for row in range(block.num_rows):
-        name, pairs, pictures, results, measures, notes = (
+        name, pairs, pictures, results, measures, notes, retry = (
             block.column(c)[row]
-            for c in ("shard", "pairs", "pictures", "results", "measures", "notes")
+            for c in ("shard", "pairs", "pictures", "results", "measures", "notes", "retry")
         )
         yield Shard(
             name.as_py(),
@@ -114,6 +118,7 @@ def shards_in(block: pa.Table) -> Iterator[Shard]:
             _unpack(results),
             json.loads(measures.as_py()),
             tuple(json.loads(notes.as_py())),
+            retry.as_py(),
         )
 
 
