@@ -1,8 +1,8 @@
 """The two kinds of failure: a row error costs its own pairs, a fatal error stops the job.
 
 A `RowError` is data: the batch job writes it to `errors/` with its stage and goes on.
-A `JobError` is said to the user as one line that names what to change; the command line prints
-it without a traceback and exits with status 2.
+A `JobError` is one line for the user that names what to change; the command line prints it without
+a traceback and exits with status 2.
 """
 
 from __future__ import annotations
@@ -15,11 +15,19 @@ class StyleIDError(Exception):
 class JobError(StyleIDError):
     """The job cannot run as it was asked for; the message says what to change, in one line.
 
-    What is not printable in it, such as a line's end in a file's name, becomes an escape.
+    Characters that are not printable, such as a newline in a file's name, become escapes. The
+    message is kept apart from `args`, to which Ray Data appends advice of its own.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
+        self.message = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[type[JobError], tuple[str]]:
+        return type(self), (self.message,)
 
 
 class ConfigError(JobError):

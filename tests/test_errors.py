@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from styleid_ray.errors import ConfigError, JobError, OutputError
+
+
+@pytest.mark.parametrize("kind", [JobError, ConfigError, OutputError])
+def test_advice_that_ray_appends_on_the_way_to_the_driver_is_not_in_the_message(
+    kind: type[JobError],
+) -> None:
+    error = kind("out/data cannot be written (No space left): make room there")
+    error.args = (f"{error.args[0]}\nFailed to apply UDF transform after 1/1 attempts.",)
+    arrived = pickle.loads(pickle.dumps(error))
+    assert type(arrived) is kind
+    assert str(arrived) == "out/data cannot be written (No space left): make room there"
+
+
+def test_a_newline_in_a_name_leaves_the_message_one_line() -> None:
+    assert str(JobError("a\nb cannot be read")) == r"a\nb cannot be read"
