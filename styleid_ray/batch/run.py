@@ -57,6 +57,7 @@ def stylize(config: JobConfig, stream: TextIO | None = None) -> Summary:
     """
     out = stream or sys.stderr
     output = Output(config.output, config.storage_options)
+    output.check_writable()
     job = prepare(config)
     plan = job.plan
     record = find_run(output, config, job.checkpoint, plan)
@@ -83,6 +84,7 @@ def retry(config: JobConfig, stream: TextIO | None = None) -> Summary:
     """
     out = stream or sys.stderr
     output = Output(config.output, config.storage_options)
+    output.check_writable()
     job = prepare(config)
     record = find_run(output, config, job.checkpoint, job.plan)
     if record is None:

@@ -16,12 +16,17 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from styleid_ray.errors import OutputError, StyleIDError
-from styleid_ray.storage.fetch import reason, retrying
+from styleid_ray.storage.fetch import is_transient, retrying
 from styleid_ray.storage.locations import Options, cannot_open, open_filesystem, shown
 from styleid_ray.storage.secrets import scrubbed, without_secrets
+from styleid_ray.storage.trouble import no_answer, trouble
 
 _READ_ATTEMPTS, _WRITE_ATTEMPTS = 4, 10
-_ROOM = "make room there, or check permissions and credentials"
+_CHECK = "check permissions and credentials"
+_ROOM = f"make room there, or {_CHECK}"
+_PROBE = "_run/tmp/probe"
+# A client that learns within seconds whether a server answers, instead of trying for minutes.
+_IMPATIENT = {"connect_timeout": 5, "read_timeout": 15, "retries": {"total_max_attempts": 1}}
 T = TypeVar("T")
 
 
@@ -59,6 +64,27 @@ class Store:
     def path(self, name: str) -> str:
         """Where a file lies on the filesystem `fs`."""
         return f"{self.root}/{name}"
+
+    def check_writable(self) -> None:
+        """Raises OutputError within seconds when nothing can be written here: a read-only folder, a
+        full disk, no such bucket, no server that answers. A successful check leaves nothing behind.
+        """
+        with self._reported("", "written"):
+            if self.is_local:
+                with tempfile.TemporaryFile(dir=_existing_parent(self.root)) as file:
+                    file.write(bytes(2**12))
+                    file.flush()
+                    os.fsync(file.fileno())
+                return
+            fs = _impatient(self.fs)
+            try:
+                fs.pipe_file(self.path(_PROBE), b"probe")
+            except Exception as e:  # each filesystem has its own errors
+                if no_answer(e) or not is_transient(e):
+                    raise
+                self.write(_PROBE, b"probe")  # a busy server
+            with suppress(Exception):  # some may write and not delete
+                fs.rm_file(self.path(_PROBE))
 
     def write(self, name: str, data: bytes) -> None:
         """Puts a whole file in place; a reader sees the old one or the new one, never a part."""
@@ -183,11 +209,9 @@ class Store:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     @contextmanager
-    def _reported(
-        self, name: str, done: str, remedy: str = "check permissions and credentials"
-    ) -> Iterator[None]:
-        """Turns errors in the block into OutputError; a file that is missing when it is read, or
-        damaged, stays what it is."""
+    def _reported(self, name: str, done: str, remedy: str = _CHECK) -> Iterator[None]:
+        """Turns errors in the block into OutputError, except for a file that is damaged, or that is
+        missing when it is read."""
         try:
             yield
         except (pa.ArrowInvalid, StyleIDError):
@@ -195,5 +219,23 @@ class Store:
         except Exception as e:  # each filesystem has its own errors
             if isinstance(e, FileNotFoundError) and done != "written":
                 raise
-            why = reason(e, self.storage_options)
-            raise OutputError(f"{self.url}/{name} cannot be {done} ({why}): {remedy}") from e
+            why, remedy = trouble(e, self.fs, self.root, self.storage_options, remedy)
+            file = f"{self.url}/{name}" if name else self.url
+            raise OutputError(f"{file} cannot be {done} ({why}): {remedy}") from e
+
+
+def _impatient(fs: Any) -> Any:
+    """The same filesystem with short timeouts and few retries, where it has such options (S3)."""
+    if "s3" not in fs.protocol:
+        return fs
+    config = {**_IMPATIENT, **fs.storage_options.get("config_kwargs", {})}
+    impatient = type(fs)(*fs.storage_args, **{**fs.storage_options, "config_kwargs": config})
+    impatient.retries = 1
+    return impatient
+
+
+def _existing_parent(path: str) -> str:
+    """The path, or the nearest folder above it that exists."""
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return path

@@ -15,7 +15,7 @@ from styleid_ray import JobConfig
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.verify import verify
 from styleid_ray.batch.run import stylize
-from styleid_ray.errors import JobError
+from styleid_ray.errors import JobError, OutputError
 from tests.batch.folder.test_resume import start
 from tests.unreliable import unreliable
 
@@ -63,6 +63,22 @@ def test_two_drivers_of_one_job_at_once_make_every_pair_once(job: Job, pictures:
     assert (found.done, found.found["failed"], found.sound) == (6, 2, True)
     ids = pads.dataset(output / "data", format="parquet").to_table()["pair_id"].to_pylist()
     assert len(set(ids)) == len(ids) == 6
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("s3://no-such-bucket/run", "there is no bucket or container no-such-bucket"),
+        ("/proc/run", "cannot be written"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_known_before_ray_starts(
+    s3: str, job: Job, output: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ray.init", lambda *_, **__: pytest.fail("Ray was started"))
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    with pytest.raises(OutputError, match=message):
+        stylize(job(output=output), io.StringIO())
 
 
 @pytest.fixture
