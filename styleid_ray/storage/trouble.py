@@ -1,0 +1,44 @@
+"""Why a location cannot be used, and what helps."""
+
+from __future__ import annotations
+
+import errno
+
+from fsspec.implementations.local import LocalFileSystem
+
+from styleid_ray.storage.fetch import reason
+from styleid_ray.storage.locations import Options
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_ANSWER = {
+    *("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError"),  # botocore
+    *("ProxyConnectionError", "ClientConnectorError", "ConnectionRefusedError", "gaierror"),
+}
+
+
+def no_answer(error: BaseException) -> bool:
+    """Whether there is no server at an address, or one that does not answer."""
+    return any(kind.__name__ in _NO_ANSWER for kind in type(error).__mro__)
+
+
+def trouble(
+    error: BaseException, filesystem: object, root: str, options: Options, remedy: str
+) -> tuple[str, str]:
+    """Reason and remedy of a failed request, each a short text without secrets.
+
+    Args:
+        error: what the filesystem raised.
+        filesystem: the fsspec filesystem.
+        root: path on it; its first part is the bucket of an object store.
+        options: storage options, whose values are left out.
+        remedy: what helps where the error does not tell.
+    """
+    why = reason(error, options)
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return why, "make room there"
+    if no_answer(error):
+        return f"no server answers: {why}", "check the endpoint's URL and the network"
+    if isinstance(error, FileNotFoundError) and not isinstance(filesystem, LocalFileSystem):
+        bucket = root.strip("/").split("/", 1)[0]
+        return f"there is no bucket or container {bucket}", "create it, or check the URL"
+    return why, remedy

@@ -1,0 +1,88 @@
+"""An output that cannot be written, and the reason that its user reads."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from styleid_ray.errors import OutputError
+from styleid_ray.storage.store import Store
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mounts a disk in memory with the given options."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def make(options: str) -> Path:
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if mounted.returncode:
+            pytest.skip(f"needs to mount a tmpfs: {mounted.stderr.strip()}")
+        return disk
+
+    yield make
+    subprocess.run(["umount", "--lazy", str(disk)], check=False, capture_output=True)
+
+
+def refused(store: Store) -> str:
+    with pytest.raises(OutputError) as error:
+        store.check_writable()
+    return str(error.value)
+
+
+def test_a_missing_bucket_is_named(s3: str) -> None:
+    message = refused(Store(f"{s3}-elsewhere/run"))
+    bucket = f"{s3}-elsewhere".removeprefix("s3://")
+    assert message == (
+        f"{s3}-elsewhere/run cannot be written (there is no bucket or container {bucket}): "
+        "create it, or check the URL"
+    )
+
+
+def test_an_address_without_a_server_is_called_that() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    options = {"key": "someone", "secret": "something", "endpoint_url": f"http://127.0.0.1:{port}"}
+    message = refused(Store("s3://bucket/run", options))
+    assert message.startswith("s3://bucket/run cannot be written (no server answers: ")
+    assert f"http://127.0.0.1:{port}/bucket" in message
+    assert message.endswith("check the endpoint's URL and the network")
+
+
+def test_a_full_disk_is_called_full(mount: Callable[[str], Path]) -> None:
+    disk = mount("size=64k")
+    with pytest.raises(OSError, match="No space left"), open(disk / "ballast", "wb") as ballast:
+        ballast.write(bytes(2**17))
+    message = refused(Store(str(disk / "run")))
+    assert "No space left on device" in message
+    assert message.endswith("): make room there")
+
+
+def test_a_read_only_folder_is_called_read_only(mount: Callable[[str], Path]) -> None:
+    message = refused(Store(str(mount("ro") / "deep" / "run")))
+    assert "Read-only file system" in message
+    assert message.endswith("): check permissions and credentials")
+
+
+def test_a_file_in_the_place_of_a_folder_is_no_output(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "Not a directory" in refused(Store(str(tmp_path / "file" / "run")))
+
+
+def test_an_output_that_can_be_written_is_left_as_it_was(tmp_path: Path, s3: str) -> None:
+    import s3fs
+
+    Store(str(tmp_path / "deep" / "run")).check_writable()
+    Store(f"{s3}/deep/run").check_writable()
+    assert list(tmp_path.iterdir()) == []
+    assert s3fs.S3FileSystem().find(s3) == []
