@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -22,6 +23,19 @@ FeatureStore = Literal["auto", "device", "host", "recompute"]
 FeatureDType = Literal["auto", "float32", "float16", "bfloat16", "int8"]
 OutputFormat = Literal["parquet", "files"]
 PictureFormat = Literal["png", "jpeg", "webp"]
+
+Changes = Literal["picture", "pairs", "encoding", "nothing"]
+
+
+@dataclass(frozen=True)
+class Tag:
+    """What an option changes: the picture of a pair, which pairs there are, how a picture is
+    computed and stored, or nothing of the output."""
+
+    changes: Changes
+
+
+_PICTURE, _PAIRS, _ENCODING, _NOTHING = map(Tag, get_args(Changes))
 
 PAPER_MODEL = "CompVis/stable-diffusion-v1-4"
 DEMO_MODEL = "demo"
@@ -47,21 +61,21 @@ class _Options(BaseModel):
 class StyleParams(_Options):
     """The parameters of StyleID. What is None takes the preset's own value."""
 
-    preset: Preset = "paper"
+    preset: Annotated[Preset, _PICTURE] = "paper"
     """Step schedule and defaults: the paper's (50 steps, layers 6-11) or those of the authors'
     diffusers port (20 steps, layers 7-11)."""
-    steps: Annotated[int, Field(ge=2, le=500)] | None = None
+    steps: Annotated[Annotated[int, Field(ge=2, le=500)] | None, _PICTURE] = None
     """DDIM steps of inversion and of sampling, 2 to 500."""
-    gamma: Annotated[float, Field(ge=0, le=1)] | None = None
+    gamma: Annotated[Annotated[float, Field(ge=0, le=1)] | None, _PICTURE] = None
     """Query preservation: 1 keeps the content's queries (layout), 0 the stylised ones (style)."""
-    temperature: Annotated[float, Field(gt=0, le=10)] | None = None
+    temperature: Annotated[Annotated[float, Field(gt=0, le=10)] | None, _PICTURE] = None
     """Attention temperature: factor on the attention logits, above 1 sharpens."""
-    layers: tuple[Annotated[int, Field(ge=0, lt=_LAYERS)], ...] | None = None
+    layers: Annotated[tuple[Annotated[int, Field(ge=0, lt=_LAYERS)], ...] | None, _PICTURE] = None
     """Decoder self-attention layers that get the style's keys and values, as 6-11 or 6,7,8
     (Stable Diffusion has 3-11)."""
-    adain: bool = True
+    adain: Annotated[bool, _PICTURE] = True
     """Give the initial latents the style's channel statistics (AdaIN)."""
-    inject: bool = True
+    inject: Annotated[bool, _PICTURE] = True
     """Inject the style's keys and values into self-attention."""
 
     @field_validator("layers", mode="before")
@@ -127,68 +141,73 @@ class ResolvedParams(_Options):
 class SourceOptions(_Options):
     """Where pictures come from and how they are paired."""
 
-    content: str | None = None
+    content: Annotated[str | None, _NOTHING] = None
     """Folder, file or URL (anything fsspec opens) of the content pictures, walked recursively."""
-    style: str | None = None
+    style: Annotated[str | None, _NOTHING] = None
     """Folder, file or URL of the style pictures, walked recursively."""
-    pairing: Pairing = "cross"
-    """cross: every content with every style; zip: by order; random: K random styles for each
-    content; table: as a table says."""
-    table: str | None = None
+    pairing: Annotated[Pairing, _PAIRS] = "cross"
+    """cross: every content with every style; zip: by order; random: K random styles per
+    content; table: the rows of --table."""
+    table: Annotated[str | None, _NOTHING] = None
     """CSV, JSONL or Parquet for --pairing table: columns content and style (relative to --content
     and --style, or full URLs), optional gamma, temperature and k; others are passed through."""
-    styles_per_content: Annotated[int, Field(ge=1)] = 1
-    """Styles drawn for each content with --pairing random."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    styles_per_content: Annotated[int, Field(ge=1), _PAIRS] = 1
+    """Styles drawn per content with --pairing random."""
+    seed: Annotated[int, Field(ge=0), _PAIRS] = 0
     """Seed of --pairing random."""
-    reuse: bool = False
-    """With --pairing random and two or more styles a content: contents in random groups share the
+    reuse: Annotated[bool, _PAIRS] = False
+    """With --pairing random and two or more styles per content: contents in random groups share the
     styles they draw from, so that shards invert fewer pictures."""
 
 
 class PictureOptions(_Options):
     """How pictures are brought to the model's size, and back."""
 
-    size: Annotated[int, Field(ge=64, le=4096)] = 512
+    size: Annotated[int, Field(ge=64, le=4096), _PICTURE] = 512
     """Working size in pixels: the side with --fit crop, the square root of the area with keep."""
-    fit: Fit = "keep"
+    fit: Annotated[Fit, _PICTURE] = "keep"
     """keep: the whole picture, result at the source's own width and height; crop: the centre
     square, result at size x size (as in the paper)."""
-    max_pixels: Annotated[int, Field(ge=1)] = 200_000_000
+    max_pixels: Annotated[int, Field(ge=1), _NOTHING] = 200_000_000
     """Pictures with more pixels than this are refused (decompression bombs)."""
+    max_bytes: Annotated[int, Field(ge=1), _NOTHING] = 256 * 2**20
+    """Picture files with more bytes than this are refused and not read whole."""
 
 
 class ModelOptions(_Options):
     """Which model makes the pictures, and in what precision."""
 
-    model: str = PAPER_MODEL
-    """Hub id, local diffusers folder or URL of one (fetched once a node), of the SD 1.x / 2.x
+    model: Annotated[str, _PICTURE] = PAPER_MODEL
+    """Hub id, local diffusers folder or URL of one (fetched once per node), of the SD 1.x / 2.x
     family; demo is the embedded model."""
-    revision: str | None = None
+    revision: Annotated[str | None, _PICTURE] = None
     """Branch, tag or commit of a hub model; the run's config keeps the commit it stands for."""
-    dtype: DType = "auto"
+    dtype: Annotated[DType, _ENCODING] = "auto"
     """Precision of the weights; auto is float16 on CUDA and float32 on CPU."""
-    device: Device = "auto"
+    device: Annotated[Device, _NOTHING] = "auto"
     """Where the model runs; auto takes CUDA where there is a GPU."""
 
 
 class OutputOptions(_Options):
     """What is written, and where."""
 
-    output: str
+    output: Annotated[str, _NOTHING]
     """Folder or URL of the run: dataset, errors, plan and summary. Running again resumes."""
-    format: OutputFormat = "parquet"
+    extend: Annotated[bool, _NOTHING] = Field(default=False, exclude=True)
+    """List the sources of a run again and add the pairs that its plan lacks, in new shards. Without
+    it, a run is resumed as it was planned."""
+    format: Annotated[OutputFormat, _ENCODING] = "parquet"
     """parquet: pictures inside the Parquet files of shards; files: beside them, in images/."""
-    picture_format: PictureFormat = "png"
+    picture_format: Annotated[PictureFormat, _ENCODING] = "png"
     """Encoding of the result pictures."""
-    quality: Annotated[int, Field(ge=1, le=100)] = 95
+    quality: Annotated[int, Field(ge=1, le=100), _ENCODING] = 95
     """Quality of jpeg and webp (100 is lossless for webp)."""
 
 
 class ShardOptions(_Options):
     """The unit of work: contents x styles whose inversions are shared."""
 
-    shard_pairs: Annotated[int, Field(ge=1, le=2048)] = 200
+    shard_pairs: Annotated[int, Field(ge=1, le=2048), _NOTHING] = 200
     """Most pairs in one shard, which inverts each of its pictures once: more pairs take fewer UNet
     evaluations in all, and more memory. With several actors each gets two shards at least."""
 
@@ -196,16 +215,16 @@ class ShardOptions(_Options):
 class EngineOptions(_Options):
     """How the engine uses the device. Only `feature_dtype` touches the pictures, and little."""
 
-    batch: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
+    batch: Annotated[Annotated[int, Field(ge=1, le=1024)] | Literal["auto"], _NOTHING] = "auto"
     """Most latents in one UNet call; auto takes what the memory allows. Out of memory halves it."""
-    features: FeatureStore = "auto"
+    features: Annotated[FeatureStore, _NOTHING] = "auto"
     """Where inverted pictures keep queries, keys and values: on the device, in host memory streamed
     one step ahead, or recomputed at each step from the stored latents; auto goes by the memory."""
-    feature_dtype: FeatureDType = "auto"
+    feature_dtype: Annotated[FeatureDType, _ENCODING] = "auto"
     """Precision of kept features; auto is the model's; int8 halves float16."""
-    feature_memory: Annotated[float, Field(gt=0)] | None = None
+    feature_memory: Annotated[Annotated[float, Field(gt=0)] | None, _NOTHING] = None
     """GiB that kept features may take in an actor; default: three quarters of what is free."""
-    compile: bool = False
+    compile: Annotated[bool, _NOTHING] = False
     """Compile the blocks of UNet and autoencoder with torch.compile: minutes to start, some percent
     faster afterwards."""
 
@@ -213,19 +232,26 @@ class EngineOptions(_Options):
 class ClusterOptions(_Options):
     """Where and how wide the job runs. Nothing here changes the pictures."""
 
-    address: str | None = None
+    address: Annotated[str | None, _NOTHING] = None
     """Ray cluster to use ('auto', host:port, ray://...); default: RAY_ADDRESS, else a local Ray."""
-    actors: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
-    """Fewest and most model-holding actors, as 'min,max' or one number; default: one a GPU, or one
-    in all without GPUs."""
-    num_gpus_per_actor: Annotated[float, Field(ge=0)] | None = None
+    actors: Annotated[
+        tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None, _NOTHING
+    ] = None
+    """Fewest and most model-holding actors, as 'min,max' or one number; default: one per GPU, or
+    one in all without GPUs."""
+    num_gpus_per_actor: Annotated[Annotated[float, Field(ge=0)] | None, _NOTHING] = None
     """GPUs an actor takes; a fraction lets several share one; 0 runs on CPU. Default: 1 where the
     cluster has GPUs."""
-    accelerator_type: str | None = None
+    accelerator_type: Annotated[str | None, _NOTHING] = None
     """Kind of GPU that actors run on, as Ray calls it (T4, L4, A10G, A100, H100 ...); others of the
     cluster are left alone. Default: any."""
-    grow: Annotated[float, Field(ge=0)] = 0
-    """Minutes that a cluster may take to grow to what the fewest --actors need; 0 does not ask."""
+    grow: Annotated[float, Field(ge=0), _NOTHING] = 0
+    """Minutes to wait for the cluster to scale up to the minimum of --actors; 0 requests no
+    scale-up."""
+
+    stall_minutes: Annotated[float, Field(gt=0), _NOTHING] = 15
+    """Minutes without a step of the model after which an actor counts as stalled: it ends, and its
+    shard begins again elsewhere."""
 
     @field_validator("actors", mode="before")
     @classmethod
@@ -265,12 +291,14 @@ class ClusterOptions(_Options):
 class RunOptions(_Options):
     """How a run reaches its files, and when it gives up. Nothing here changes the pictures."""
 
-    storage_options: dict[str, Any] | None = Field(default=None, repr=False, exclude=True)
+    storage_options: Annotated[dict[str, Any] | None, _NOTHING] = Field(
+        default=None, repr=False, exclude=True
+    )
     """JSON object that fsspec opens object stores with: key, secret, token, endpoint_url, anon ...
     For one protocol of several: {"s3": {...}, "https": {...}}. Never stored."""
-    max_failures: str | None = None
+    max_failures: Annotated[str | None, _NOTHING] = None
     """Give up (exit status 2) when more pairs fail: a number, or a percentage of those finished
-    so far, judged from the 100th on. Resuming goes on with a higher one."""
+    so far, judged from the 100th on. A higher one resumes."""
 
     @field_validator("storage_options", mode="before")
     @classmethod
@@ -343,21 +371,43 @@ class JobConfig(
         """The part of the options that the algorithm takes."""
         return StyleParams(**{name: getattr(self, name) for name in StyleParams.model_fields})
 
-    def identity(self) -> dict[str, Any]:
-        """The options that decide what is in the output, resolved; of two runs with the same
-        identity and pairs, each can resume the other. Where the sources lie is no part of it, so
-        that a bucket can move; which pictures they hold is (the plan tells)."""
-        apart = {"output", "content", "style", "table", "device"}
-        for group in (ClusterOptions, EngineOptions, ShardOptions, RunOptions):
-            apart |= set(group.model_fields)
-        apart.remove("feature_dtype")
-        values = self.model_dump(mode="json", exclude=apart)
-        values.update(self.style_params.resolved().model_dump(mode="json"))
-        return values
+    def identity(self, *changing: Changes) -> dict[str, Any]:
+        """The options that change the output, resolved, without those that have no effect in this
+        job; of two runs with the same identity and pairs, each can resume the other.
+
+        Args:
+            changing: only what changes this; by default the picture, the pairs or the encoding.
+
+        Where the sources lie is no part of it, so that a bucket can move, nor is the revision of
+        the model, for which the model's fingerprint stands.
+        """
+        changing = changing or ("picture", "pairs", "encoding")
+        names = {name for name in type(self).model_fields if changes(name) in changing}
+        values = self.model_dump(mode="json", include=names - {"revision"} - self._idle)
+        resolved = self.style_params.resolved().model_dump(mode="json")
+        return values | {name: resolved[name] for name in resolved if name in values}
+
+    @property
+    def _idle(self) -> set[str]:
+        """Options that have no effect beside the others."""
+        idle: set[str] = set()
+        if self.pairing != "random":
+            idle |= {"styles_per_content", "seed", "reuse"}
+        if self.picture_format == "png":
+            idle |= {"quality"}
+        if not self.inject:
+            idle |= {"gamma", "temperature", "layers", "feature_dtype"}
+        return idle
 
     def fingerprint(self) -> str:
         """Hash of `identity()`: 16 hexadecimal digits."""
         return digest(self.identity())
+
+
+def changes(option: str) -> Changes:
+    """What an option changes."""
+    (tag,) = (m for m in JobConfig.model_fields[option].metadata if isinstance(m, Tag))
+    return tag.changes
 
 
 def digest(value: Any, size: int = 8) -> str:

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from styleid_ray import config
-from styleid_ray.config import JobConfig
+from typing import get_args
 
-_GROUPS = (
-    ("Pictures and pairs", config.SourceOptions),
-    ("Output", config.OutputOptions),
-    ("Size", config.PictureOptions),
-    ("StyleID", config.StyleParams),
-    ("Model", config.ModelOptions),
-    ("Shards", config.ShardOptions),
-    ("Engine", config.EngineOptions),
-    ("Cluster", config.ClusterOptions),
-    ("Run", config.RunOptions),
-)
+from styleid_ray.config import Changes, JobConfig, changes
+
+_GROUPS: dict[Changes, str] = {
+    "nothing": "Sources, machines and limits: each command may have its own",
+    "pairs": "Pairs",
+    "picture": "Pictures",
+    "encoding": "Precision and encoding",
+}
+assert set(_GROUPS) == set(get_args(Changes))
 
 
 def option_table() -> str:
-    """Every option of a job with its default and meaning, as a Markdown table."""
+    """Every option of a job with its default and meaning, as a Markdown table, grouped by what an
+    option changes: a run has one value for each of the last three groups."""
     lines = ["| option | default | meaning |", "|---|---|---|"]
-    for title, group in _GROUPS:
+    for group, title in _GROUPS.items():
         lines.append(f"| **{title}** | | |")
-        for name in group.model_fields:
+        for name in [name for name in JobConfig.model_fields if changes(name) == group]:
             field = JobConfig.model_fields[name]
             default = "" if field.is_required() or field.default is None else f"`{field.default}`"
-            said = " ".join((field.description or "").split()).replace("|", "\\|")
-            lines.append(f"| `--{name.replace('_', '-')}` | {default} | {said} |")
+            meaning = " ".join((field.description or "").split()).replace("|", "\\|")
+            lines.append(f"| `--{name.replace('_', '-')}` | {default} | {meaning} |")
     return "\n".join(lines)
 
 

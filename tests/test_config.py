@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from styleid_ray import JobConfig, StyleParams
+from styleid_ray.config import changes
 from styleid_ray.errors import ConfigError
 from styleid_ray.jobfile import load_job_file, make_config
 
@@ -71,6 +72,46 @@ def test_the_fingerprint_changes_with_the_pictures_and_not_with_the_cluster() ->
     assert one == JobConfig(**BASE, gamma=0.75).fingerprint()
     assert one != JobConfig(**BASE, gamma=0.7).fingerprint()
     assert one != JobConfig(**BASE, size=256).fingerprint()
+
+
+def test_every_option_says_what_it_changes() -> None:
+    kinds = {name: changes(name) for name in JobConfig.model_fields}
+    assert set(kinds.values()) == {"picture", "pairs", "encoding", "nothing"}
+    assert [name for name, kind in kinds.items() if kind == "pairs"] == [
+        *("pairing", "styles_per_content", "seed", "reuse")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("job", "idle"),
+    [
+        ({}, {"seed": 3}),
+        ({}, {"styles_per_content": 2}),
+        ({}, {"quality": 50}),
+        ({"inject": False}, {"gamma": 0.1, "temperature": 2.0, "layers": "7-8"}),
+        ({"inject": False}, {"feature_dtype": "int8"}),
+        ({}, {"max_pixels": 5, "shard_pairs": 1, "extend": True, "revision": "main"}),
+    ],
+)
+def test_an_option_without_effect_in_a_job_is_no_part_of_its_identity(
+    job: dict[str, Any], idle: dict[str, Any]
+) -> None:
+    assert JobConfig(**BASE, **job).identity() == JobConfig(**BASE, **job, **idle).identity()
+
+
+@pytest.mark.parametrize(
+    ("job", "option"),
+    [
+        ({"pairing": "random"}, {"seed": 3}),
+        ({"picture_format": "jpeg"}, {"quality": 50}),
+        ({}, {"feature_dtype": "int8"}),
+        ({}, {"dtype": "bfloat16"}),
+    ],
+)
+def test_the_same_option_where_it_has_effect_is_part_of_the_identity(
+    job: dict[str, Any], option: dict[str, Any]
+) -> None:
+    assert JobConfig(**BASE, **job).identity() != JobConfig(**BASE, **job, **option).identity()
 
 
 def test_a_job_file_gives_options_by_their_names(tmp_path: Any) -> None:
