@@ -13,7 +13,7 @@ from styleid_ray.planning.plan import (
     write_parts,
 )
 from styleid_ray.planning.shards import assign_shards
-from styleid_ray.planning.sources import Source, list_pictures, read_bytes
+from styleid_ray.planning.sources import Source, list_pictures, read_bytes, skipped_line
 from styleid_ray.planning.table import RESERVED
 
 __all__ = [
@@ -34,5 +34,6 @@ __all__ = [
     "recut_plan",
     "shard_name",
     "shards_of",
+    "skipped_line",
     "write_parts",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -28,11 +28,22 @@ from styleid_ray.storage.locations import (
     split_chain,
 )
 from styleid_ray.storage.secrets import FullURLs, without_secrets
+from styleid_ray.storage.version import disk_version, version_of
 
-__all__ = ["Source", "list_pictures", "picture_extensions", "read_bytes", "takes"]
+__all__ = [
+    "Source",
+    "list_pictures",
+    "picture_extensions",
+    "read_bytes",
+    "skipped_line",
+    "takes",
+]
 
 # What Pillow opens, or stands in for, without being pictures: documents, films, containers.
 _NOT_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
+_DOTS = "with '.' or '..' in the key"
+_NO_EXTENSION = "without an extension"
+_MOST_KINDS = 5
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,16 @@ class Source:
     """What the filesystem is opened with; may hold secrets."""
     full_urls: FullURLs | None = field(default=None, repr=False, compare=False)
     """Where keys lie whose URLs hold secrets."""
+    versions: tuple[str, ...] | None = field(default=None, repr=False, compare=False)
+    """SIZE:TAG of each key's file, the tag its ETag or time of change; '' for a file without. None
+    where nothing was listed or the listing does not tell (web servers, tables)."""
+    skipped: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
+    """Files that were left out of the listing, counted by kind."""
+
+    @property
+    def place(self) -> Source:
+        """The same source without its listing: small enough to travel with every task."""
+        return replace(self, keys=(), versions=None, skipped={})
 
     def url(self, key: str) -> str:
         """The location of a key; a key that is a URL or an absolute path is its own location.
@@ -73,17 +94,33 @@ def list_pictures(url: str, what: str, storage_options: Options = None) -> Sourc
     """
     path = local_path(url)
     if path is not None:
-        root, found = _find_on_disk(absolute(path), what)
+        root, listed = _list_disk(absolute(path), what)
     else:
         # 'zip://a::/b.zip' is short for 'zip://a::file:///b.zip'.
-        root, found = _find_in_store(url.replace("::/", "::file:///"), what, storage_options)
-    keys = _pictures(found, url, what, root)
+        root, listed = _list_store(url.replace("::/", "::file:///"), what, storage_options)
+    pictures, skipped = _pictures(listed, what, root)
+    if not pictures:
+        raise SourceError(_no_pictures(url, what, skipped))
     options = dict(storage_options or {})
     if not url.lower().startswith(("http://", "https://")):
-        return Source(root, keys, options)
+        keys, versions = zip(*pictures, strict=True)
+        return Source(root, keys, options, None, versions if any(versions) else None, skipped)
     # A presigned URL is known by its key without the signature, which is kept apart.
-    named = {_key(root, key): join(root, key) for key in keys}
-    return Source(root, tuple(sorted(named)), options, FullURLs.of(named.values()))
+    named = {_key(root, key): join(root, key) for key, _ in pictures}
+    full_urls = FullURLs.of(named.values())
+    return Source(root, tuple(sorted(named)), options, full_urls, skipped=skipped)
+
+
+def skipped_line(*sources: Source) -> str | None:
+    """One line on the files that listings left out, counted by kind; None when there are none."""
+    counts: Counter[str] = Counter()
+    for source in {source.root: source for source in sources}.values():
+        counts.update(source.skipped)
+    kinds = [f"{count:,} {shown(kind)}" for kind, count in counts.most_common(_MOST_KINDS)]
+    more = counts.total() - sum(count for _, count in counts.most_common(_MOST_KINDS))
+    if more:
+        kinds.append(f"{more:,} others")
+    return f"left out: {', '.join(kinds)}" if kinds else None
 
 
 def takes(url: str, location: str) -> bool:
@@ -94,7 +131,7 @@ def takes(url: str, location: str) -> bool:
     return inside or (
         listing.has_glob(url)
         and location.startswith(folder)
-        and any(listing.matching([location.removeprefix(folder)], pattern))
+        and any(listing.matching([(location.removeprefix(folder), "")], pattern))
     )
 
 
@@ -117,38 +154,39 @@ def picture_extensions() -> frozenset[str]:
     )
 
 
-def _find_on_disk(path: str, what: str) -> tuple[str, Iterable[str]]:
+def _list_disk(path: str, what: str) -> tuple[str, Iterable[listing.Listed]]:
     # A real name goes first: 'photos [2020]' may well be a folder.
     if os.path.isdir(path):
         return path, listing.walk_disk(path, what)
     if os.path.isfile(path):
-        return os.path.dirname(path), [os.path.basename(path)]
+        name = os.path.basename(path)
+        return os.path.dirname(path), [(name, disk_version(os.stat(path)))]
     folder, pattern = listing.split_glob(path)
     if listing.has_glob(path) and os.path.isdir(folder):
         return folder, listing.matching(listing.walk_disk(folder, what), pattern)
     raise _missing(path, what)
 
 
-def _find_in_store(url: str, what: str, options: Options) -> tuple[str, Iterable[str]]:
+def _list_store(url: str, what: str, options: Options) -> tuple[str, Iterable[listing.Listed]]:
     try:
         filesystem, path = open_filesystem(url, options)
     except Exception as error:  # each filesystem has its own errors
         raise SourceError(f"--{what}: {cannot_open(url, error)}") from error
     inner, chained = split_chain(url)
     try:
-        kind = _kind(filesystem, path)
+        info = _info(filesystem, path)
         # A web server tells a folder from a file only by the slash at the end.
-        if kind == "file" and not inner.endswith("/"):
+        if info and info["type"] == "file" and not inner.endswith("/"):
             folder, name = _split_name(inner)
-            return folder + chained, [name]
-        if kind:
+            return folder + chained, [(name, version_of(info))]
+        if info:
             return url, listing.walk_store(filesystem, path)
         folder, pattern = listing.split_glob(inner)
         if not listing.has_glob(inner):
             raise _missing(url, what)
         filesystem, path = open_filesystem(folder + chained, options)
-        found = listing.walk_store(filesystem, path)
-        return folder + chained, listing.matching(found, pattern)
+        listed = listing.walk_store(filesystem, path)
+        return folder + chained, listing.matching(listed, pattern)
     except SourceError:
         raise
     except Exception as error:  # each filesystem has its own errors
@@ -164,11 +202,11 @@ def _split_name(url: str) -> tuple[str, str]:
     return url[:cut], url[cut:]
 
 
-def _kind(filesystem: Any, path: str) -> str | None:
+def _info(filesystem: Any, path: str) -> Mapping[str, Any] | None:
     for attempt in retrying():
         with attempt:
             try:
-                return "file" if filesystem.info(path)["type"] == "file" else "directory"
+                return filesystem.info(path)
             except FileNotFoundError as error:
                 # Of the web, fsspec says so whatever it was.
                 if is_web(filesystem) and getattr(error.__cause__, "status", None) != 404:
@@ -177,21 +215,29 @@ def _kind(filesystem: Any, path: str) -> str | None:
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _pictures(found: Iterable[str], url: str, what: str, root: str) -> tuple[str, ...]:
+def _pictures(
+    listed: Iterable[listing.Listed], what: str, root: str
+) -> tuple[list[listing.Listed], Mapping[str, int]]:
+    """The pictures among files, sorted; and how many others there are of each kind."""
     extensions = picture_extensions()
-    others: Counter[str] = Counter()
-    keys: list[str] = []
-    for key in found:
+    skipped: Counter[str] = Counter()
+    pictures: list[listing.Listed] = []
+    for key, version in listed:
         kind = extension(key if is_absolute(key) else f"{root}/{key}")
-        if kind in extensions:
-            keys.append(_safe(key, what, root))
+        if kind not in extensions:
+            skipped[kind or _NO_EXTENSION] += 1
+        elif any(map(listing.is_dots, key.split("/"))):
+            skipped[_DOTS] += 1
         else:
-            others[kind or "no extension"] += 1
-    if keys:
-        return tuple(sorted(keys))
-    seen = ", ".join(shown(kind) for kind, _ in others.most_common(5))
-    holds = f"{others.total()} files, but no pictures ({seen})" if others else "no files"
-    raise SourceError(
+            pictures.append((_safe(key, what, root), version))
+    return sorted(pictures), dict(skipped)
+
+
+def _no_pictures(url: str, what: str, skipped: Mapping[str, int]) -> str:
+    counts = Counter(skipped)
+    kinds = ", ".join(shown(kind) for kind, _ in counts.most_common(_MOST_KINDS))
+    holds = f"{counts.total()} files, but no pictures ({kinds})" if counts else "no files"
+    return (
         f"--{what}: {shown(url)} holds {holds}; name a folder, file or pattern of pictures such "
         "as .jpg, .png, .webp or .tif"
     )

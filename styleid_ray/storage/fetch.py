@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import stat
 from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
 
 import stamina
+from fsspec.asyn import sync
 
 from styleid_ray.errors import RowError
-from styleid_ray.storage.locations import Options, local_path, open_filesystem, shown
+from styleid_ray.storage.locations import Options, is_web, local_path, open_filesystem, shown
 from styleid_ray.storage.secrets import scrubbed
+from styleid_ray.storage.version import disk_version, version_of
 
-# It would tell each error, with the signed URL that is in it; and a retry that works is no news.
+# stamina would log every failure, signed URLs included; successful retries need no log line.
 logging.getLogger("stamina").setLevel(logging.ERROR)
 
 ATTEMPTS = 4
 """Attempts to read one file, with exponential backoff and jitter between them."""
-_MOST_BYTES = 2**32
-"""Larger files are no pictures, and would take all the memory there is."""
+_PIECE = 2**20
 
 _PERMANENT = (
+    RowError,
     FileNotFoundError,
     PermissionError,
     IsADirectoryError,
@@ -34,20 +39,37 @@ _PERMANENT = (
 _PERMANENT_BY_NAME = {"NoCredentialsError", "PartialCredentialsError", "ParamValidationError"}
 
 
+@dataclass(frozen=True)
+class Fetched:
+    """A whole file, as it was read."""
+
+    data: bytes = field(repr=False)
+    version: str
+    """Its version in a listing of its filesystem; '' where that tells none, as web servers."""
+
+
 def read_bytes(url: str, storage_options: Options = None) -> bytes:
+    """The bytes of one whole file of any size: `fetch` without a bound."""
+    return fetch(url, storage_options).data
+
+
+def fetch(url: str, storage_options: Options = None, max_bytes: int | None = None) -> Fetched:
     """Read one whole file.
 
     Args:
         url: local path, or URL of any fsspec filesystem.
         storage_options: what the filesystem is opened with (credentials, endpoint ...).
+        max_bytes: of a larger file, no more than this is read.
 
     Raises:
-        RowError: stage "fetch", when the file is not there, may not be read, or still fails
-            after a few attempts.
+        RowError: stage "fetch", when the file is not there, is too large, may not be read, or
+            still fails after a few attempts.
     """
     path = local_path(url)
     try:
-        return _read_local(path) if path is not None else _read_remote(url, storage_options)
+        if path is not None:
+            return _read_local(path, max_bytes)
+        return _read_remote(url, storage_options, max_bytes)
     except RowError:
         raise
     except Exception as error:  # each filesystem has its own errors
@@ -58,7 +80,7 @@ def retrying(attempts: int = 2, timeout: float = 60) -> Iterable[stamina.Attempt
     """Attempts around a request, for `for attempt in retrying(): with attempt: ...`.
 
     Two are enough while planning: many filesystems try again by themselves, and a wrong endpoint
-    should be said soon.
+    should be reported soon.
     """
     return stamina.retry_context(
         on=is_transient,
@@ -88,24 +110,63 @@ def reason(error: BaseException, storage_options: Options = None) -> str:
         return "permission denied"
     if isinstance(error, IsADirectoryError):
         return "it is a folder, not a file"
-    said = scrubbed(shown(str(error)), storage_options)
-    return f"{type(error).__name__}: {said}"[:300]
+    message = scrubbed(shown(str(error)), storage_options)
+    return f"{type(error).__name__}: {message}"[:300]
 
 
-def _read_local(path: str) -> bytes:
+def _read_local(path: str, max_bytes: int | None) -> Fetched:
     # Opening a pipe would wait for its writer for ever.
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise RowError("fetch", "it is a pipe or a device, not a file")
-    if status.st_size > _MOST_BYTES:
-        raise RowError("fetch", f"the file has {status.st_size:,} bytes, more than 4 GiB")
     with open(path, "rb") as file:
-        return file.read()
+        status = os.fstat(file.fileno())
+        _check(status.st_size, max_bytes)
+        return Fetched(file.read(status.st_size), disk_version(status))
 
 
-def _read_remote(url: str, options: Options) -> bytes:
+def _read_remote(url: str, options: Options, max_bytes: int | None) -> Fetched:
     filesystem, path = open_filesystem(url, options)
     for attempt in retrying(ATTEMPTS):
         with attempt:
-            return filesystem.cat_file(path)
+            if is_web(filesystem):
+                data: Any = sync(filesystem.loop, _streamed, filesystem, path, max_bytes)
+                return Fetched(data, "")
+            return _read_stored(filesystem, path, max_bytes)
     raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _read_stored(filesystem: Any, path: str, max_bytes: int | None) -> Fetched:
+    info = filesystem.info(path)
+    if info["type"] == "directory":
+        raise IsADirectoryError(path)
+    size = info.get("size")
+    if size is None:
+        with filesystem.open(path, "rb") as file:
+            data = file.read(-1 if max_bytes is None else max_bytes + 1)
+        _check(len(data), max_bytes)
+        return Fetched(data, "")
+    _check(size, max_bytes)
+    # A range, so that nothing is read of what the file has grown by, nor its size asked again.
+    data = filesystem.cat_file(path, start=0, end=size) if size else b""
+    return Fetched(data, version_of(info))
+
+
+async def _streamed(filesystem: Any, url: str, max_bytes: int | None) -> bytes:
+    """A file of a web server in one GET: a presigned URL allows nothing else."""
+    session = await filesystem.set_session()
+    async with session.get(filesystem.encode_url(url), **filesystem.kwargs) as answer:
+        if answer.status == 404:
+            raise FileNotFoundError(url)
+        answer.raise_for_status()
+        _check(answer.content_length or 0, max_bytes)
+        file = io.BytesIO()
+        async for piece in answer.content.iter_chunked(_PIECE):
+            file.write(piece)
+            _check(file.tell(), max_bytes)
+        return file.getvalue()
+
+
+def _check(size: int, max_bytes: int | None) -> None:
+    if max_bytes is not None and size > max_bytes:
+        raise RowError("fetch", f"the file has more than {max_bytes:,} bytes (--max-bytes)")

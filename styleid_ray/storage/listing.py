@@ -1,4 +1,5 @@
-"""Every file below a folder, on a disk or in an object store, as keys relative to it."""
+"""Every file below a folder, on a disk or in an object store, as keys relative to it, each with its
+version."""
 
 from __future__ import annotations
 
@@ -14,13 +15,16 @@ from fsspec.utils import glob_translate
 from styleid_ray.errors import SourceError
 from styleid_ray.storage.fetch import retrying
 from styleid_ray.storage.locations import shown
+from styleid_ray.storage.version import disk_version, version_of
 
+Listed = tuple[str, str]
+"""Key and version of a file; '' where the filesystem does not tell the version."""
 _PAGE = 1000
 _MAGIC = re.compile(r"[*?\[]")
 
 
-def walk_disk(root: str, what: str) -> Iterator[str]:
-    """Keys of all files below a local folder, in no particular order.
+def walk_disk(root: str, what: str) -> Iterator[Listed]:
+    """All files below a local folder, in no particular order.
 
     Linked folders are followed, but each folder is walked once, under its real name where that
     lies below `root` too: a loop of links ends, and no picture is listed twice. Pipes, sockets
@@ -41,48 +45,54 @@ def walk_disk(root: str, what: str) -> Iterator[str]:
                     continue
                 seen.add((status.st_dev, status.st_ino))
                 with os.scandir(folder) as entries:
-                    found = sorted(entries, key=lambda entry: entry.name, reverse=True)
+                    ordered = sorted(entries, key=lambda entry: entry.name, reverse=True)
             except OSError as error:
                 raise SourceError(
                     f"--{what}: cannot read the folder {shown(os.path.join(root, prefix))}: "
                     f"{error.strerror}; make it readable or name another folder"
                 ) from error
-            for entry in found:
+            for entry in ordered:
                 if is_hidden(entry.name):
                     continue
                 if _is_folder(entry):
                     # Links wait until everything has been seen under its real name.
                     (links if entry.is_symlink() else pending).append(f"{prefix}{entry.name}/")
                 elif _is_file(entry):
-                    yield prefix + entry.name
+                    yield prefix + entry.name, _version(entry)
 
 
-def walk_store(filesystem: Any, folder: str) -> list[str]:
-    """Keys of all files below a folder of an fsspec filesystem, in no particular order."""
+def walk_store(filesystem: Any, folder: str) -> list[Listed]:
+    """All files below a folder of an fsspec filesystem, in no particular order."""
     prefix = folder.rstrip("/") + "/" if folder.strip("/") else folder
-    keys: list[str] = []
+    listed: list[Listed] = []
     for attempt in retrying():
         with attempt:
             filesystem.invalidate_cache()
-            found = (path.removeprefix(prefix) for path in _paths(filesystem, folder))
-            keys = [
-                k for k in found if not k.endswith("/") and not any(map(is_hidden, k.split("/")))
+            files = ((path.removeprefix(prefix), v) for path, v in _files(filesystem, folder))
+            listed = [
+                (key, version)
+                for key, version in files
+                if not key.endswith("/") and not any(map(is_hidden, key.split("/")))
             ]
     filesystem.invalidate_cache()  # the cache of a large listing would stay for the whole run
-    return keys
+    return listed
 
 
-def _paths(filesystem: Any, folder: str) -> Iterator[str]:
+def _files(filesystem: Any, folder: str) -> Iterator[Listed]:
     """Paths of all files below a folder, page by page in S3: `find` would hold a description of
     every file, ten times its name, until the last is there."""
     if not hasattr(filesystem, "_iterdir"):
-        yield from filesystem.find(folder) if _finds(filesystem) else _walk(filesystem, folder)
+        if _finds(filesystem):
+            for path, info in filesystem.find(folder, detail=True).items():
+                yield path, version_of(info)
+        else:
+            yield from _walk(filesystem, folder)
         return
     bucket, prefix, _ = filesystem.split_path(folder)
     below = f"{prefix.rstrip('/')}/" if prefix else ""
     files = filesystem._iterdir(bucket, delimiter="", prefix=below)
     while True:
-        page: list[str] = sync(filesystem.loop, _page, files)  # pyright: ignore
+        page: list[Listed] = sync(filesystem.loop, _page, files)  # pyright: ignore
         if not page:
             return
         yield from page
@@ -95,7 +105,7 @@ def _finds(filesystem: Any) -> bool:
     return own is not AsyncFileSystem._find or kind.find is not AbstractFileSystem.find
 
 
-def _walk(filesystem: Any, folder: str) -> Iterator[str]:
+def _walk(filesystem: Any, folder: str) -> Iterator[Listed]:
     """Paths of all files below a folder. fsspec's own `find` passes over folders that it cannot
     list without a word."""
     pending = [folder]
@@ -103,7 +113,7 @@ def _walk(filesystem: Any, folder: str) -> Iterator[str]:
         current = pending.pop()
         for info in _listed(filesystem, current, needed=current == folder):
             if info["type"] != "directory":
-                yield info["name"]
+                yield info["name"], version_of(info)
             elif info["name"].rstrip("/") != current.rstrip("/"):
                 pending.append(info["name"])
 
@@ -120,10 +130,10 @@ def _listed(filesystem: Any, folder: str, needed: bool) -> list[dict[str, Any]]:
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-async def _page(files: AsyncIterator[dict[str, Any]]) -> list[str]:
-    page: list[str] = []
+async def _page(files: AsyncIterator[dict[str, Any]]) -> list[Listed]:
+    page: list[Listed] = []
     async for file in files:
-        page.append(file["name"])
+        page.append((file["name"], version_of(file)))
         if len(page) == _PAGE:
             break
     return page
@@ -131,7 +141,12 @@ async def _page(files: AsyncIterator[dict[str, Any]]) -> list[str]:
 
 def is_hidden(name: str) -> bool:
     """Whether a file or folder is none of the user's own: .git, .DS_Store, __MACOSX ..."""
-    return name.startswith(".") or name == "__MACOSX"
+    return (name.startswith(".") and not is_dots(name)) or name == "__MACOSX"
+
+
+def is_dots(name: str) -> bool:
+    """Whether a part of a key is '.' or '..', which would lead elsewhere in a path."""
+    return name in (".", "..")
 
 
 def has_glob(url: str) -> bool:
@@ -141,17 +156,17 @@ def has_glob(url: str) -> bool:
 
 def split_glob(pattern: str) -> tuple[str, str]:
     """A pattern as the folder that all matches lie in, and the pattern below that folder."""
-    found = _MAGIC.search(pattern)
-    cut = pattern.rfind("/", 0, found.start() if found else len(pattern)) + 1
+    magic = _MAGIC.search(pattern)
+    cut = pattern.rfind("/", 0, magic.start() if magic else len(pattern)) + 1
     return pattern[:cut], pattern[cut:]
 
 
-def matching(keys: Iterable[str], pattern: str) -> Iterator[str]:
-    """The keys that match a glob pattern, or that lie in a folder which does."""
+def matching(files: Iterable[Listed], pattern: str) -> Iterator[Listed]:
+    """The files whose keys match a glob pattern, or that lie in a folder which does."""
     match = re.compile(glob_translate(pattern)).match
-    for key in keys:
+    for key, version in files:
         if match(key) or any(match(key[: cut.start()]) for cut in re.finditer("/", key)):
-            yield key
+            yield key, version
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -162,8 +177,15 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
-    # A link to nowhere counts: it is told as a row error, where leaving it out would be silent.
+    # A link to nowhere counts: it becomes a row error, where leaving it out would be silent.
     try:
         return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
     except OSError:
         return True
+
+
+def _version(entry: os.DirEntry[str]) -> str:
+    try:
+        return disk_version(entry.stat())
+    except OSError:  # a link to nowhere
+        return ""

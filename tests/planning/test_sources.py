@@ -16,9 +16,10 @@ from fsspec.implementations.local import LocalFileSystem
 
 from styleid_ray.errors import RowError, SourceError
 from styleid_ray.planning import list_pictures, read_bytes
-from styleid_ray.planning.sources import picture_extensions, takes
-from styleid_ray.planning.table_sources import resolve
+from styleid_ray.planning.sources import picture_extensions, skipped_line, takes
 from styleid_ray.storage import listing
+from styleid_ray.storage.fetch import fetch
+from tests.planning.conftest import picture_bytes
 from tests.unreliable import unreliable
 
 HOSTILE = [
@@ -55,11 +56,58 @@ def test_folders_are_walked_and_keys_are_sorted_paths_below_the_root(folder):
     assert list_pictures(f"file://{root}/", "content").keys == source.keys
 
 
-def test_other_files_and_hidden_ones_are_left_out(folder):
+def test_other_files_and_hidden_ones_are_left_out_and_the_others_counted(folder):
     root = folder(
         "in", ["a.png", "b.txt", "c.pdf", ".hidden.png", ".git/d.png", "__MACOSX/a.png", "e"]
     )
-    assert list_pictures(str(root), "content").keys == ("a.png",)
+    source = list_pictures(str(root), "content")
+    assert source.keys == ("a.png",)
+    assert source.skipped == {".txt": 1, ".pdf": 1, "without an extension": 1}
+
+
+def test_files_of_other_kinds_are_one_line_of_counts(folder):
+    photos = folder("in", ["a.png", *(f"IMG_{i}.HEIC" for i in range(4)), "notes\n.t\nxt"])
+    style = list_pictures(str(folder("style", ["s.png"])), "style")
+    content = list_pictures(str(photos), "content")
+    assert skipped_line(content, style) == "left out: 4 .heic, 1 .t\\nxt"
+    assert skipped_line(content, content) == skipped_line(content)
+    assert skipped_line(style) is None
+    many = list_pictures(str(folder("many", ["a.png", *(f"b.x{i}" for i in range(9))])), "content")
+    assert str(skipped_line(many)).endswith(", 4 others")
+
+
+def test_keys_with_dots_for_parts_are_counted_where_they_are_left_out(bucket):
+    url = bucket(["in/a.png", "in/.hidden/b.png"])
+    import s3fs
+
+    store = s3fs.S3FileSystem()
+    for key in ("in/x/../b.png", "in/./c.png"):
+        store.call_s3("put_object", Bucket=url.removeprefix("s3://"), Key=key, Body=b"x")
+    source = list_pictures(f"{url}/in", "content")
+    assert source.keys == ("a.png",)
+    assert skipped_line(source) == "left out: 2 with '.' or '..' in the key"
+
+
+def test_a_listing_tells_the_version_that_reading_a_picture_gives(folder, bucket):
+    root, url = folder("in", ["a.png", "b/c.png"]), bucket(["in/a.png", "in/b/c.png"])
+    for place in (str(root), f"{url}/in", f"{root}/a.png", f"{url}/in/a.png", f"{url}/in/*.png"):
+        source = list_pictures(place, "content")
+        read = tuple(fetch(source.url(key)).version for key in source.keys)
+        assert source.versions == read
+        assert all(version.startswith(f"{len(picture_bytes())}:") for version in read)
+    before = list_pictures(str(root), "content").versions
+    (root / "a.png").write_bytes(b"another picture")
+    after = list_pictures(str(root), "content").versions
+    assert [old == new for old, new in zip(before or (), after or (), strict=True)] == [False, True]
+
+
+def test_a_link_to_nowhere_has_no_version(folder):
+    root = folder("in", ["a.png"])
+    (root / "b.png").symlink_to(root / "none.png")
+    source = list_pictures(str(root), "content")
+    assert source.keys == ("a.png", "b.png")
+    assert source.versions is not None
+    assert source.versions[1] == ""
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -141,7 +189,7 @@ def test_a_missing_location_names_the_option(tmp_path, what):
 
 def test_an_empty_source_says_what_was_there_instead(folder, tmp_path):
     root = folder("in", ["a.txt", "b.TXT", "c.pdf", "README"])
-    with pytest.raises(SourceError, match=r"4 files, but no pictures \(\.txt, \.pdf, no ext"):
+    with pytest.raises(SourceError, match=r"4 files, but no pictures \(\.txt, \.pdf, without"):
         list_pictures(str(root), "content")
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match="no files"):
@@ -277,12 +325,8 @@ def test_a_web_server_that_is_out_of_order_is_not_taken_to_be_empty(web):
         for place in ("in/", "in/b/c.jpg"):
             with pytest.raises(SourceError, match="--content: cannot list http"):
                 list_pictures(f"{proxy.address}/{place}", "content")
-        with pytest.raises(SourceError, match="--content: cannot look into http"):
-            resolve([f"{proxy.address}/in/b/c.jpg"], "content", None, "t.csv", None)
     with pytest.raises(SourceError, match="does not exist"):
         list_pictures(f"{url}/in/none.jpg", "content")
-    with pytest.raises(SourceError, match="1 of its content pictures do not exist"):
-        resolve([f"{url}/in/none.jpg"], "content", None, "t.csv", None)
 
 
 def test_a_folder_that_cannot_be_listed_is_an_error_and_not_empty(folder):

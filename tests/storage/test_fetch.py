@@ -1,6 +1,11 @@
-"""What passes is tried again, what stays is told as a row error."""
+"""What passes is tried again, what stays is a row error, and nothing above the bound is read."""
 
 from __future__ import annotations
+
+import io
+import threading
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import fsspec
 import pytest
@@ -9,8 +14,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from styleid_ray.errors import RowError
 from styleid_ray.planning import read_bytes
-from styleid_ray.storage.fetch import ATTEMPTS
+from styleid_ray.storage.fetch import ATTEMPTS, Fetched, fetch
 from styleid_ray.storage.locations import join, shown
+from tests.unreliable import unreliable
 
 
 class Flaky(MemoryFileSystem):
@@ -21,6 +27,9 @@ class Flaky(MemoryFileSystem):
     failures = 0
     calls = 0
     error: Exception = OSError(5, "SlowDown")
+
+    def info(self, path, **options):
+        return {"name": path, "type": "file", "size": 7}
 
     def cat_file(self, path, start=None, end=None, **options):
         Flaky.calls += 1
@@ -74,11 +83,11 @@ def test_local_failures_are_row_errors(tmp_path):
         assert caught.value.stage == "fetch"
 
 
-def test_a_file_too_large_for_a_picture_is_not_read(tmp_path):
+def test_a_local_file_above_the_bound_is_not_read(tmp_path):
     with open(tmp_path / "a.png", "wb") as file:
         file.truncate(2**32 + 1)
-    with pytest.raises(RowError, match="4,294,967,297 bytes, more than 4 GiB"):
-        read_bytes(str(tmp_path / "a.png"))
+    with pytest.raises(RowError, match=r"more than 4,294,967,296 bytes \(--max-bytes\)"):
+        fetch(str(tmp_path / "a.png"), max_bytes=2**32)
 
 
 @pytest.mark.parametrize(
@@ -112,3 +121,78 @@ def test_a_key_below_a_root_makes_a_location(root, key, url):
 )
 def test_locations_are_shown_on_one_line_without_secrets(text, said):
     assert shown(text) == said
+
+
+BOUND = 2**20
+
+
+class Endless(BaseHTTPRequestHandler):
+    """Pictures without an end; and without a HEAD, as presigned URLs have none."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        if self.path == "/long.png":
+            self.send_header("Content-Length", str(2**40))
+        self.end_headers()
+        with suppress(ConnectionError):
+            while True:
+                self.wfile.write(bytes(2**16))
+                Endless.sent += 2**16
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing on the screen."""
+
+    sent = 0
+
+
+@pytest.mark.parametrize("name", ["endless.png", "long.png"])
+def test_a_web_server_that_sends_more_than_the_bound_is_cut_off(monkeypatch, name):
+    monkeypatch.setattr(Endless, "sent", 0)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endless)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(RowError, match=r"more than 1,048,576 bytes \(--max-bytes\)") as caught:
+            fetch(f"http://127.0.0.1:{server.server_port}/{name}", max_bytes=BOUND)
+    finally:
+        server.shutdown()
+        server.server_close()  # waits for the requests in progress to end
+    assert caught.value.stage == "fetch"
+    assert Endless.sent < 100 * BOUND
+
+
+def test_an_object_above_the_bound_is_not_read(s3, s3_endpoint):
+    with unreliable(s3_endpoint, share=0) as proxy:
+        options = {"endpoint_url": proxy.address}
+        fsspec.filesystem("s3", **options).pipe_file(f"{s3}/a.png", bytes(BOUND + 1))
+        with pytest.raises(RowError, match=r"more than 1,048,576 bytes \(--max-bytes\)"):
+            fetch(f"{s3}/a.png", options, max_bytes=BOUND)
+        assert not [path for path in proxy.gets if "a.png" in path]
+        assert len(fetch(f"{s3}/a.png", options, max_bytes=BOUND + 1).data) == BOUND + 1
+
+
+def test_an_empty_object_is_read_as_no_bytes(s3):
+    fsspec.filesystem("s3").pipe_file(f"{s3}/empty.png", b"")
+    assert fetch(f"{s3}/empty.png").data == b""
+
+
+def test_a_folder_of_a_store_is_no_file(s3):
+    fsspec.filesystem("s3").pipe_file(f"{s3}/in/a.png", b"x")
+    with pytest.raises(RowError, match="it is a folder, not a file"):
+        fetch(f"{s3}/in")
+
+
+def test_a_filesystem_that_tells_no_size_is_read_up_to_the_bound():
+    class Sizeless(MemoryFileSystem):
+        protocol = "sizeless"
+
+        def info(self, path, **options):
+            return {"name": path, "type": "file", "size": None}
+
+        def open(self, path, mode="rb", **options):
+            return io.BytesIO(b"12345")
+
+    fsspec.register_implementation("sizeless", Sizeless, clobber=True)
+    assert fetch("sizeless://a.png", max_bytes=5) == Fetched(b"12345", "")
+    with pytest.raises(RowError, match="more than 4 bytes"):
+        fetch("sizeless://a.png", max_bytes=4)
