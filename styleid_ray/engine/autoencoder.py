@@ -9,8 +9,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from styleid_ray.errors import RowError
-
 NOT_FINITE = "the model gave values that are no numbers; try --dtype bfloat16 or float32"
 
 
@@ -34,18 +32,16 @@ def _shift(vae: Any) -> float:
     return getattr(vae.config, "shift_factor", None) or 0.0
 
 
-def to_tensor(image: Image.Image) -> Tensor:
-    """[3, H, W] in [-1, 1] of a picture; modes other than RGB are converted."""
-    pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
-    return torch.from_numpy(pixels).permute(2, 0, 1) / 127.5 - 1
+def to_pixels(image: Image.Image) -> Tensor:
+    """uint8 [H, W, 3] of a picture; modes other than RGB are converted."""
+    return torch.from_numpy(np.array(image.convert("RGB")))
 
 
-def to_image(picture: Tensor) -> Image.Image:
-    """The picture of a tensor [3, H, W] in [-1, 1].
+def from_pixels(pixels: Tensor) -> Tensor:
+    """[B, 3, H, W] in [-1, 1] of uint8 [B, H, W, 3], on the device where they lie."""
+    return pixels.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
 
-    Raises RowError, stage "stylize", when values are no numbers: a model out of its range.
-    """
-    if not bool(torch.isfinite(picture).all()):
-        raise RowError("stylize", NOT_FINITE)
-    pixels = ((picture + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0)
-    return Image.fromarray(pixels.cpu().numpy())
+
+def quantised(pictures: Tensor) -> Tensor:
+    """uint8 [B, H, W, 3] of pictures [B, 3, H, W] in [-1, 1]."""
+    return ((pictures + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)

@@ -99,6 +99,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(m in str(error) for m in _MESSAGES)
 
 
+def is_device_failure(error: BaseException) -> bool:
+    """Whether an exception says that the device is of no more use to this process: CUDA keeps its
+    state of error until the process ends."""
+    kind = getattr(torch, "AcceleratorError", None)  # torch 2.8 and later
+    raised = kind is not None and isinstance(error, kind)
+    raised = raised or (isinstance(error, RuntimeError) and "CUDA error" in str(error))
+    return raised and not is_out_of_memory(error)
+
+
 def free_cached_memory(device: torch.device) -> None:
     """Give back what PyTorch's allocator keeps, so that other sizes can be allocated."""
     if device.type == "cuda":

@@ -24,10 +24,12 @@ from styleid_ray.engine.inversions import InversionCache
 from styleid_ray.engine.memory import Choice, Room, budget, choose_store, features_nbytes
 from styleid_ray.engine.pairs import Pairs, params_of_pairs, resolve_pairs
 from styleid_ray.engine.schedule import Schedule, make_schedule
-from styleid_ray.engine.transfer import Pair, Picture, SeenStep, Transfer
-from styleid_ray.errors import ConfigError
+from styleid_ray.engine.transfer import Finished, Pair, Picture, SeenStep, Transfer
+from styleid_ray.errors import ConfigError, RowError
 
 _LOG = logging.getLogger(__name__)
+Decoded = Callable[[Sequence[int], Tensor, Tensor], None]
+"""(which latents, their pictures uint8 [B, H, W, 3], whether each is finite [B])."""
 _VAE_WEIGHT = 4
 _DTYPES: dict[str, torch.dtype] = {
     "float32": torch.float32,
@@ -102,7 +104,7 @@ class StyleIDPipeline:
         self.cache = InversionCache(0)
         self.choice: Choice | None = None
         self.notes: list[str] = []
-        self._inversions = self._reused = 0
+        self._inversions = self._reused = self._vae_batches_done = 0
         if compile:
             for part in (unet, vae) if vae else (unet,):
                 compile_blocks(part)
@@ -135,6 +137,11 @@ class StyleIDPipeline:
     def unet_evaluations(self) -> int:
         """UNet forwards so far, one for each latent in a batch."""
         return self.denoise.evaluations
+
+    @property
+    def steps(self) -> int:
+        """A number that grows whenever the device has been given more to do."""
+        return self.denoise.evaluations + self._vae_batches_done
 
     @property
     def counts(self) -> Counts:
@@ -171,36 +178,57 @@ class StyleIDPipeline:
         return self.decode(z)
 
     @torch.no_grad()
-    def encode(self, pictures: Sequence[Image.Image]) -> list[Tensor]:
-        """Clean latents z_0, each [C, h, w], of pictures whose sides are multiples of `factor`."""
-        for picture in pictures:
-            if picture.width % self.factor or picture.height % self.factor:
+    def encode(self, pictures: Sequence[Image.Image | Tensor]) -> list[Tensor]:
+        """Clean latents z_0, each [C, h, w], of pictures whose sides are multiples of `factor`.
+
+        A picture may be given as a tensor, uint8 [H, W, 3].
+        """
+        tensors = [x if isinstance(x, Tensor) else autoencoder.to_pixels(x) for x in pictures]
+        for tensor in tensors:
+            height, width, _ = tensor.shape
+            if width % self.factor or height % self.factor:
                 raise ConfigError(
-                    f"a picture of {picture.width} x {picture.height} does not fit this model, "
+                    f"a picture of {width} x {height} does not fit this model, "
                     f"whose sides are multiples of {self.factor}: bring it to size with "
                     "styleid_ray.imaging.fit_picture"
                 )
-        tensors = [autoencoder.to_tensor(picture) for picture in pictures]
         latents: dict[int, Tensor] = {}
 
         def work(rows: list[int]) -> None:
-            x = torch.stack([tensors[i] for i in rows]).to(self.device)
+            x = autoencoder.from_pixels(torch.stack([tensors[i] for i in rows]).to(self.device))
             latents.update(zip(rows, autoencoder.encode(self.vae, x), strict=True))
 
-        self._vae_batches(tensors, work, scale=self._vae_factor)
+        shapes = [(3, *tensor.shape[:2]) for tensor in tensors]
+        self._vae_batches(shapes, work, scale=self._vae_factor)
         return [latents[i] for i in range(len(pictures))]
 
-    @torch.no_grad()
     def decode(self, latents: Sequence[Tensor] | Tensor) -> list[Image.Image]:
-        """Pictures of clean latents, each [C, h, w]."""
+        """Pictures of clean latents, each [C, h, w].
+
+        Raises RowError, stage "stylize", when values are not finite: a model out of its range.
+        """
         pictures: dict[int, Image.Image] = {}
 
-        def work(rows: list[int]) -> None:
-            x = autoencoder.decode(self.vae, torch.stack([latents[i] for i in rows]))
-            pictures.update(zip(rows, map(autoencoder.to_image, x), strict=True))
+        def take(rows: Sequence[int], pixels: Tensor, finite: Tensor) -> None:
+            if not bool(finite.all()):
+                raise RowError("stylize", autoencoder.NOT_FINITE)
+            pictures.update(zip(rows, map(Image.fromarray, pixels.cpu().numpy()), strict=True))
 
-        self._vae_batches(latents, work, scale=1)
+        self.decode_batches(latents, take)
         return [pictures[i] for i in range(len(latents))]
+
+    @torch.no_grad()
+    def decode_batches(self, latents: Sequence[Tensor] | Tensor, take: Decoded) -> None:
+        """Decodes clean latents, each [C, h, w], and hands over each batch while it is on the
+        device: nothing waits for it here."""
+
+        def work(rows: list[int]) -> None:
+            z = torch.stack([latents[i] for i in rows])
+            x = autoencoder.decode(self.vae, z)
+            finite = z.isfinite().flatten(1).all(1) & x.isfinite().flatten(1).all(1)
+            take(rows, autoencoder.quantised(x), finite)
+
+        self._vae_batches([z.shape for z in latents], work, scale=1)
 
     @torch.no_grad()
     def invert_latents(self, z0: Tensor, params: StyleParams | None = None) -> BatchInversion:
@@ -219,6 +247,7 @@ class StyleIDPipeline:
         params: StyleParams | Sequence[StyleParams] | None = None,
         callback: SeenStep | None = None,
         keys: tuple[Sequence[str], Sequence[str]] | None = None,
+        finished: Finished | None = None,
     ) -> Any:
         """Stylised clean latents, one for each pair.
 
@@ -228,7 +257,7 @@ class StyleIDPipeline:
         and temperature alone. `callback(pairs, step, z, z0)` sees, after each sampling step of a
         batch, which pairs it holds, their latents and the z_0 that the step predicted. With `keys`
         (of the contents, of the styles), equal for equal pictures, inversions are kept for later
-        calls.
+        calls. `finished(pairs, z_0)` gets the latents of each batch as soon as it is done.
 
         Returns a tensor [P, C, h, w] when `z_contents` is one, else a list.
         """
@@ -244,14 +273,18 @@ class StyleIDPipeline:
             for (i, j), p in zip(index, each, strict=True)
         ]
         try:
-            latents = self._transfer(todo, shared, callback)
+            latents = self._transfer(todo, shared, callback, finished)
         finally:
             if keys is None:
                 self.cache.clear()
         return torch.stack(latents) if isinstance(z_contents, Tensor) else latents
 
     def _transfer(
-        self, pairs: Sequence[Pair], params: ResolvedParams, callback: SeenStep | None
+        self,
+        pairs: Sequence[Pair],
+        params: ResolvedParams,
+        callback: SeenStep | None,
+        finished: Finished | None,
     ) -> list[Tensor]:
         if params.inject:
             check_layers(self.unet, params.layers)
@@ -269,7 +302,7 @@ class StyleIDPipeline:
             self.feature_dtype,
         )
         halvings = self.batch.halvings
-        latents = transfer.run(pairs, callback)
+        latents = transfer.run(pairs, callback, finished)
         if self.batch.halvings > halvings:
             most = self.batch.most(latents[0].shape)
             self._note(f"out of memory: at most {most} latents in a batch from here on")
@@ -330,12 +363,16 @@ class StyleIDPipeline:
         return 2 ** (len(self.vae.config.block_out_channels) - 1)
 
     def _vae_batches(
-        self, tensors: Iterable[Tensor], work: Callable[[list[int]], None], scale: int
+        self, shapes: Iterable[Sequence[int]], work: Callable[[list[int]], None], scale: int
     ) -> None:
-        """`work` on the rows of tensors of one shape; their sides are `scale` times a latent's."""
-        groups: dict[torch.Size, list[int]] = defaultdict(list)
-        for i, tensor in enumerate(tensors):
-            groups[tensor.shape].append(i)
-        for shape, rows in groups.items():
-            latent = (shape[0], shape[1] // scale, shape[2] // scale)
-            self.vae_batch.run(rows, latent, work)
+        """`work` on rows of one shape [C, H, W]; the sides are `scale` times a latent's."""
+        groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for i, shape in enumerate(shapes):
+            groups[tuple(shape)].append(i)
+
+        def counted(rows: list[int]) -> None:
+            work(rows)
+            self._vae_batches_done += 1
+
+        for (channels, height, width), rows in groups.items():
+            self.vae_batch.run(rows, (channels, height // scale, width // scale), counted)

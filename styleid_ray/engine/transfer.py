@@ -36,6 +36,8 @@ from styleid_ray.engine.schedule import Schedule, Step
 
 SeenStep = Callable[[Sequence[int], Step, Tensor, Tensor], None]
 """(pairs, step, their latents after it, the z_0 that it predicted)."""
+Finished = Callable[[Sequence[int], Tensor], None]
+"""(pairs, their clean latents z_0)."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,13 @@ class Transfer:
         self._uses: dict[Hashable, list[int]] = {}
         self._at = 0
 
-    def run(self, pairs: Sequence[Pair], seen: SeenStep | None = None) -> list[Tensor]:
-        """Clean latents z_0, one for each pair."""
+    def run(
+        self,
+        pairs: Sequence[Pair],
+        seen: SeenStep | None = None,
+        finished: Finished | None = None,
+    ) -> list[Tensor]:
+        """Clean latents z_0, one per pair; `finished` gets those of each batch when it is done."""
         groups: dict[torch.Size, list[int]] = defaultdict(list)
         for row in self._sorted(pairs):
             groups[pairs[row].content.z0.shape].append(row)
@@ -118,6 +125,8 @@ class Transfer:
             self._invert_missing(part)
             z0 = self._sample(part, partial(seen, rows) if seen else None)
             out.update(zip(rows, z0, strict=True))
+            if finished:
+                finished(rows, z0)
 
         for shape, rows in groups.items():
             self.batch.run(rows, shape, work, self._make_room)
