@@ -21,7 +21,7 @@ from styleid_ray.batch.stages.read_plan import ReadPlan
 from styleid_ray.batch.stages.shard import Done, done_in
 from styleid_ray.batch.stages.stylize import Stylize
 from styleid_ray.errors import JobError, StyleIDError
-from styleid_ray.planning.shards import MOST_PICTURES
+from styleid_ray.planning.shards import most_pictures
 from styleid_ray.storage.locations import shown
 from styleid_ray.storage.secrets import scrubbed
 
@@ -60,7 +60,7 @@ def run_shards(
     dataset = (
         ray.data.from_items(list(work), override_num_blocks=len(work))
         .map_batches(
-            ReadPlan(output, config.shard_pairs, MOST_PICTURES).__call__,
+            ReadPlan(output, config.shard_pairs, most_pictures(config.size)).__call__,
             batch_format="pyarrow",
             batch_size=None,
             num_cpus=_READ_CPUS,

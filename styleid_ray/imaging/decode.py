@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 from PIL import Image, UnidentifiedImageError
@@ -15,6 +17,9 @@ from styleid_ray.imaging.modes import to_rgb
 # (Ghostscript for EPS) to be drawn.
 _NOT_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
 
+_PIXEL_BYTES = 4
+"""Of a colour pixel in Pillow's memory. A plain picture is held twice while it is turned upright;
+profiles, palettes, transparency and deep colours take further copies."""
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -40,15 +45,33 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
     Raises:
         RowError: stage "decode", for everything that keeps the picture from being read.
     """
+    with _opened(data, max_pixels) as image:
+        image.load()
+        _check_size(image, max_pixels)  # icon files tell the real size only now
+        return _upright(image, to_rgb(image))
+
+
+def decoding_memory(data: bytes, max_pixels: int) -> int:
+    """Bytes that decoding a picture file takes at most at a time, about, judged by its header.
+
+    Raises:
+        RowError: as `decode`, for what the header already shows.
+    """
+    with _opened(data, max_pixels) as image:
+        plain = image.mode in ("RGB", "L") and "icc_profile" not in image.info
+        return image.width * image.height * _PIXEL_BYTES * (2 if plain else 4)
+
+
+@contextmanager
+def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
+    """The picture with its header read; everything that goes wrong within becomes a RowError."""
     if not data:
         raise RowError("decode", "the file is empty (0 bytes)")
     with quiet_pillow(max_pixels):
         try:
             with Image.open(io.BytesIO(data), formats=_picture_formats()) as image:
                 _check_size(image, max_pixels)
-                image.load()
-                _check_size(image, max_pixels)  # icon files tell the real size only now
-                return _upright(image, to_rgb(image))
+                yield image
         except RowError:
             raise
         except UnidentifiedImageError:

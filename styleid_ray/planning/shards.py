@@ -15,18 +15,14 @@ import numpy as np
 
 from styleid_ray.planning.columns import count_distinct
 
-MOST_PICTURES = 256
-"""Most pictures (contents and styles together) of a shard: 200 MB decoded at 512 x 512."""
+_DECODED = 256 * 512**2
+"""Most pixels of a shard's pictures at working size: 200 MB decoded."""
+_MOST_PICTURES = 2048
 
 
-def pairs_a_shard(pairs: int, shard_pairs: int, workers: int) -> int:
-    """Most pairs of a shard: `shard_pairs`, or fewer where several workers would go idle.
-
-    Each of several workers should get two shards at least, so that none waits long at the end.
-    """
-    if workers < 2:
-        return shard_pairs
-    return max(1, min(shard_pairs, -(-pairs // (2 * workers))))
+def most_pictures(size: int) -> int:
+    """Most pictures (contents and styles together) of a shard at a working size: 256 at 512."""
+    return max(2, min(_MOST_PICTURES, _DECODED // size**2))
 
 
 def assign_shards(
@@ -34,11 +30,11 @@ def assign_shards(
     style_index: np.ndarray,
     most: int,
     groups: np.ndarray | None = None,
+    pictures: int = most_pictures(512),
 ) -> np.ndarray:
-    """Say which shard each pair belongs to.
+    """The shard that each pair belongs to.
 
-    No shard has more than `most` pairs, or more than `MOST_PICTURES` distinct pictures. Shards
-    that follow one another share contents or styles where they can (serpentine order).
+    Shards that follow one another share contents or styles where they can (serpentine order).
     Deterministic.
 
     Args:
@@ -46,6 +42,7 @@ def assign_shards(
         most: most pairs of a shard, at least 1.
         groups: of each pair, non-negative integers [P]: pairs of different groups share nothing,
             and no shard is made of two groups. None: one group.
+        pictures: most distinct pictures of a shard, at least 2.
 
     Returns:
         Shard numbers [P], int64, from 0 without gaps.
@@ -61,17 +58,18 @@ def assign_shards(
     contents, content_counts = _ranks(content_index, grouped)
     styles, style_counts = _ranks(style_index, grouped)
     counts = np.stack([content_counts, style_counts, np.bincount(grouped)], 1)
-    tiles = _tiles(contents, styles, grouped, counts, most)
+    bounds = most, pictures
+    tiles = _tiles(contents, styles, grouped, counts, bounds)
     if groups is None and _is_grid(contents, styles):
         return tiles
-    shards = _cut(np.lexsort((styles, contents, tiles)), tiles, contents, styles, most)
+    shards = _cut(np.lexsort((styles, contents, tiles)), tiles, contents, styles, bounds)
     if groups is not None:
         return shards
     walks = (
-        _cut(_walk(outer, inner), grouped, contents, styles, most)
+        _cut(_walk(outer, inner), grouped, contents, styles, bounds)
         for outer, inner in ((contents, styles), (styles, contents))
     )
-    return min(shards, *walks, key=lambda found: _cost(found, contents, styles))
+    return min(shards, *walks, key=lambda cut: _cost(cut, contents, styles))
 
 
 def _ranks(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -94,12 +92,16 @@ def _is_grid(contents: np.ndarray, styles: np.ndarray) -> bool:
 
 
 def _tiles(
-    contents: np.ndarray, styles: np.ndarray, groups: np.ndarray, counts: np.ndarray, most: int
+    contents: np.ndarray,
+    styles: np.ndarray,
+    groups: np.ndarray,
+    counts: np.ndarray,
+    bounds: tuple[int, int],
 ) -> np.ndarray:
     """Tile numbers [P]: balanced tiles of each group's grid, row after row of tiles, every other
     row backwards. `counts` [groups, 3] has each group's contents, styles and pairs."""
     shapes = np.array(
-        [tile_grid(*count, most) if count[2] else (1, 1) for count in counts.tolist()]
+        [tile_grid(*count, *bounds) if count[2] else (1, 1) for count in counts.tolist()]
     )
     rows, columns = shapes[groups].T
     content_count, style_count, _ = counts[groups].T
@@ -112,11 +114,13 @@ def _tiles(
 
 
 @lru_cache(maxsize=4096)
-def tile_grid(contents: int, styles: int, pairs: int, most: int) -> tuple[int, int]:
+def tile_grid(
+    contents: int, styles: int, pairs: int, most: int, most_met: int = most_pictures(512)
+) -> tuple[int, int]:
     """Into how many rows and columns of tiles to cut a grid, for the fewest inversions.
 
     In the full grid, R rows and Q columns cost C·Q + S·R inversions, with tiles of at most
-    c = ⌈C/R⌉ contents and s = ⌈S/Q⌉ styles where c·s ≤ `most` and c + s ≤ `MOST_PICTURES`. Where
+    c = ⌈C/R⌉ contents and s = ⌈S/Q⌉ styles where c·s ≤ `most` and c + s ≤ `most_met`. Where
     only a share d of the cells are pairs, as if drawn at random, a tile of c × s meets
     c·(1 − (1−d)^s) of its contents and s·(1 − (1−d)^c) of its styles, and holds d·c·s pairs, give
     or take: room is left for two standard deviations, or for a pair in each cell if that is less.
@@ -133,7 +137,7 @@ def tile_grid(contents: int, styles: int, pairs: int, most: int) -> tuple[int, i
         spread = cells * (1 - empty) * empty * (1 - cells / (contents * styles))
         pictures = c * (1 - empty**s) + s * (1 - empty**c)
         few = (density * cells + 2 * np.sqrt(spread) <= most) | (max(1, density) * cells <= most)
-        return few & (pictures <= MOST_PICTURES)
+        return few & (pictures <= most_met)
 
     low, high = np.ones_like(c), np.full_like(c, styles)
     possible = fits(low) | (c == 1)
@@ -157,15 +161,19 @@ def _walk(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
 
 
 def _cut(
-    order: np.ndarray, parts: np.ndarray, contents: np.ndarray, styles: np.ndarray, most: int
+    order: np.ndarray,
+    parts: np.ndarray,
+    contents: np.ndarray,
+    styles: np.ndarray,
+    bounds: tuple[int, int],
 ) -> np.ndarray:
     """Shard numbers [P] of pairs that are gone through in this order: a new shard begins with
     each part, and where a bound is met. Pieces of a part are about equal."""
-    part = parts[order]
+    (most, pictures), part = bounds, parts[order]
     starts = np.r_[True, part[1:] != part[:-1]]
     begin = np.flatnonzero(starts)
     end = np.r_[begin[1:], len(part)]
-    surely = min(most, MOST_PICTURES // 2)
+    surely = min(most, pictures // 2)
     large = end - begin > surely
     for at, stop in zip(begin[large].tolist(), end[large].tolist(), strict=True):
         while at < stop:
@@ -173,19 +181,19 @@ def _cut(
             size = -(-(stop - at) // -(-(stop - at) // most))
             if size > surely:
                 some = order[at : at + size]
-                size = _fitting(contents[some], styles[some])
+                size = _fitting(contents[some], styles[some], pictures)
             at += size
     shards = np.empty(len(order), np.int64)
     shards[order] = np.cumsum(starts) - 1
     return shards
 
 
-def _fitting(contents: np.ndarray, styles: np.ndarray) -> int:
-    """How many of these pairs, from the first on, stay within `MOST_PICTURES`."""
+def _fitting(contents: np.ndarray, styles: np.ndarray, most: int) -> int:
+    """How many of these pairs, from the first on, have no more than `most` distinct pictures."""
     new = np.zeros(len(contents), np.int64)
     for pictures in (contents, styles):
         new[np.unique(pictures, return_index=True)[1]] += 1
-    return int(np.searchsorted(np.cumsum(new), MOST_PICTURES, side="right"))
+    return int(np.searchsorted(np.cumsum(new), most, side="right"))
 
 
 def _without_gaps(numbers: np.ndarray) -> np.ndarray:

@@ -96,25 +96,43 @@ def test_a_picture_that_is_never_read_to_its_end_is_named_and_the_others_are_mad
 
 def _divide(one: int, other: int) -> float:
     if other < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGSEGV)
     return one / other
 
 
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _killed_once(marker: str) -> str:
+    if not os.path.exists(marker):
+        Path(marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done"
+
+
 def test_a_call_that_kills_its_process_is_an_error_and_the_next_one_works() -> None:
-    with Isolated(_divide, seconds=60) as divide:
-        assert divide(6, 3) == 2
-        with pytest.raises(ProcessDiedError, match="SIGKILL"):
-            divide(1, -1)
+    with Isolated(1, seconds=60) as isolated:
+        assert isolated(_divide, 6, 3) == 2
+        with pytest.raises(ProcessDiedError, match="SIGSEGV"):
+            isolated(_divide, 1, -1)
         with pytest.raises(ZeroDivisionError):
-            divide(1, 0)
-        assert divide(1, 4) == 0.25
+            isolated(_divide, 1, 0)
+        assert isolated(_divide, 1, 4) == 0.25
+
+
+def test_a_call_whose_process_the_kernel_kills_is_made_once_more(tmp_path: Path) -> None:
+    with Isolated(1, seconds=60) as isolated:
+        assert isolated(_killed_once, str(tmp_path / "killed")) == "done"
+        with pytest.raises(ProcessDiedError, match="SIGKILL"):
+            isolated(_kill)
 
 
 def test_a_call_that_takes_too_long_is_an_error_and_the_next_one_works() -> None:
-    with Isolated(time.sleep, seconds=0.5) as sleep:
+    with Isolated(1, seconds=0.5) as isolated:
         with pytest.raises(ProcessDiedError, match=r"took longer than 0\.5 seconds"):
-            sleep(3600)
-        assert sleep(0) is None
+            isolated(time.sleep, 3600)
+        assert isolated(time.sleep, 0) is None
 
 
 def test_the_child_ends_when_its_parent_is_killed() -> None:
@@ -122,7 +140,7 @@ def test_the_child_ends_when_its_parent_is_killed() -> None:
         "import os, signal\n"
         "from styleid_ray.batch.stages.isolated import Isolated\n"
         "if __name__ == '__main__':\n"
-        "    print(Isolated(os.getpid, 60)(), flush=True)\n"
+        "    print(Isolated(1, 60)(os.getpid), flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     parent = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

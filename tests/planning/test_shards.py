@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from styleid_ray.planning import assign_shards
-from styleid_ray.planning.shards import MOST_PICTURES, pairs_a_shard, tile_grid
+from styleid_ray.planning.shards import most_pictures, tile_grid
 
 
 def grid(contents: int, styles: int) -> tuple[np.ndarray, np.ndarray]:
@@ -46,14 +46,20 @@ def test_any_set_of_pairs_keeps_to_the_bound(pairs, most, kinds):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32), st.integers(1, 700), st.integers(1, 700), st.integers(130, 2048))
-def test_no_shard_has_more_pictures_than_fit_a_message(seed, contents, styles, most):
+@given(
+    st.integers(0, 2**32),
+    st.integers(1, 700),
+    st.integers(1, 700),
+    st.integers(1, 2048),
+    st.integers(2, 300),
+)
+def test_no_shard_has_more_pictures_than_the_bound(seed, contents, styles, most, bound):
     rng = np.random.default_rng(seed)
     c, s = rng.integers(0, contents, 3000), rng.integers(0, styles, 3000)
-    shards = assign_shards(c, s, most)
+    shards = assign_shards(c, s, most, pictures=bound)
     assert np.bincount(shards).max() <= most
     found = zip(pictures(shards, c), pictures(shards, s), strict=True)
-    assert max(len(a) + len(b) for a, b in found) <= MOST_PICTURES
+    assert max(len(a) + len(b) for a, b in found) <= bound
 
 
 @pytest.mark.parametrize(
@@ -73,7 +79,7 @@ def test_a_grid_costs_the_fewest_inversions_that_tiles_can(contents, styles, mos
     fewest = min(
         contents * -(-styles // s) + styles * -(-contents // c)
         for c in range(1, contents + 1)
-        for s in [min(styles, most // c, MOST_PICTURES - c)]
+        for s in [min(styles, most // c, most_pictures(512) - c)]
         if s > 0
     )
     assert inversions(shards, *index) == fewest == expected
@@ -138,10 +144,10 @@ def test_replicates_of_a_pair_are_spread_evenly_over_few_shards():
 
 
 @pytest.mark.parametrize(
-    ("pairs", "workers", "expected"), [(800, 1, 200), (800, 4, 100), (8000, 4, 200), (3, 8, 1)]
+    ("size", "expected"), [(512, 256), (1024, 64), (768, 113), (64, 2048), (4096, 4), (10**4, 2)]
 )
-def test_several_workers_get_two_shards_each_where_the_pairs_allow(pairs, workers, expected):
-    assert pairs_a_shard(pairs, 200, workers) == expected
+def test_the_pictures_of_a_shard_follow_from_their_area(size, expected):
+    assert most_pictures(size) == expected
 
 
 def test_a_large_sparse_set_takes_seconds():

@@ -1,37 +1,41 @@
-"""A function in a process of its own, for input that can kill the process which reads it."""
+"""Calls in child processes, for input that can kill the process which reads it."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, TypeVar
 
-# Forking a process that runs threads, as Ray's workers do, can block its child for ever.
-_context = get_context("spawn")
+from pebble import ProcessExpired, ProcessPool
+
+T = TypeVar("T")
+
+# Forking a process that runs threads, as Ray's workers do, can block its child for ever; a server
+# that forks in its place has imported everything already, and its children start in milliseconds.
+_context = get_context("forkserver")
+_context.set_forkserver_preload(["__main__", "styleid_ray.batch.stages.picture"])
 
 
 class ProcessDiedError(Exception):
-    """A call took its process along, or was ended with it; the message says how."""
+    """A call killed its process, or was killed with it; the message says how."""
 
 
 class Isolated:
-    """Calls of a function in one child process, which is started again after it died.
+    """Child processes that call functions, each one call at a time.
 
-    The child ends with the block, and also when this process is killed. The function, its
-    arguments and its results must be fit for pickling.
+    A child that dies is replaced. All end with the block, and when this process is killed.
+    Functions, arguments, results and exceptions must be fit for pickling.
 
     Args:
-        function: what is called.
+        processes: how many children there are.
         seconds: how long a call may take.
     """
 
-    def __init__(self, function: Callable[..., Any], seconds: float) -> None:
-        self.function = function
+    def __init__(self, processes: int, seconds: float) -> None:
         self.seconds = seconds
-        self._start()
+        self._pool = ProcessPool(processes, context=_context)
 
     def __enter__(self) -> Self:
         return self
@@ -42,51 +46,27 @@ class Isolated:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stop()
+        self._pool.stop()
+        self._pool.join()
 
-    def __call__(self, *args: Any) -> Any:
-        """The function's result; raises what it raises, or ProcessDiedError."""
+    def __call__(self, function: Callable[..., T], *args: object) -> T:
+        """The function's result, for any thread; raises its exception, or ProcessDiedError."""
         try:
-            self._link.send(args)
-            if not self._link.poll(self.seconds):
-                self._process.kill()
-                self._restart()
-                raise ProcessDiedError(f"took longer than {self.seconds:g} seconds")
-            result, error = self._link.recv()
-        except (EOFError, OSError) as e:
-            raise ProcessDiedError(f"killed the process ({self._restart()})") from e
-        if error is not None:
-            raise error
-        return result
+            try:
+                return self._call(function, *args)
+            except ProcessExpired as e:
+                if e.exitcode != -signal.SIGKILL:
+                    raise
+                # The kernel does this when memory runs out, which may be another call's doing.
+                return self._call(function, *args)
+        except ProcessExpired as e:
+            raise ProcessDiedError(f"killed the process ({_ending(e.exitcode)})") from e
+        except TimeoutError as e:
+            raise ProcessDiedError(f"took longer than {self.seconds:g} seconds") from e
 
-    def _restart(self) -> str:
-        how = self._stop()
-        self._start()
-        return how
-
-    def _start(self) -> None:
-        self._link, theirs = _context.Pipe()
-        self._process = _context.Process(target=_serve, args=(theirs, self.function), daemon=True)
-        self._process.start()
-        theirs.close()  # so that the child's death is the end of the link
-        self._link.recv()  # a child that cannot even start is no fault of what it would read
-
-    def _stop(self) -> str:
-        self._link.close()
-        self._process.join()
-        code = self._process.exitcode or 0
-        return signal.Signals(-code).name if code < 0 else f"exit status {code}"
+    def _call(self, function: Callable[..., T], *args: object) -> T:
+        return self._pool.schedule(function, args, timeout=self.seconds).result()
 
 
-def _serve(link: Connection, function: Callable[..., Any]) -> None:
-    link.send("ready")
-    while True:
-        try:
-            args = link.recv()
-        except EOFError:
-            return
-        try:
-            answer = function(*args), None
-        except Exception as error:
-            answer = None, error
-        link.send(answer)
+def _ending(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"exit status {code}"

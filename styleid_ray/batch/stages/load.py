@@ -2,39 +2,62 @@
 
 from __future__ import annotations
 
-import faulthandler
+import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from typing import Any, TypeVar
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import ray
-from ray._private.worker import global_worker
 
 from styleid_ray.batch.stages import row_error
+from styleid_ray.batch.stages.budget import ByteBudget
 from styleid_ray.batch.stages.isolated import Isolated, ProcessDiedError
+from styleid_ray.batch.stages.picture import memory_needed, prepared
 from styleid_ray.batch.stages.shard import PICTURES, Shard, each_shard
 from styleid_ray.batch.watch.logs import StageLog
 from styleid_ray.config import JobConfig
 from styleid_ray.errors import RowError
-from styleid_ray.imaging import decode, fit_picture
-from styleid_ray.planning import Source, read_bytes
+from styleid_ray.planning import Source
+from styleid_ray.planning.shards import most_pictures
+from styleid_ray.storage.fetch import fetch
 
-_FETCHERS = 8
+_FETCHERS, _DECODERS = 8, 4
+_DECODING = 512 * 2**20
+"""Bytes that the decoders of a shard share; a picture that takes more is decoded alone."""
+_PROCESSES = 256 * 2**20
+"""Bytes of a worker and its children without pictures, and of a few encoded ones."""
 _PATIENCE = 900.0
-"""Seconds for one picture, longer than the requests for it are tried again."""
-T = TypeVar("T")
+"""Seconds for decoding one picture."""
+
+
+def load_memory(config: JobConfig) -> int:
+    """Bytes that loading one shard takes, to be declared as the `memory` of the load tasks.
+
+    No more than a node has: Ray would wait for ever for a node that has it.
+    """
+    payload = most_pictures(config.size) * 3 * config.size**2
+    return _PROCESSES + _DECODING + 2 * payload
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    role: str
+    key: str
+    version: str | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.role} {self.key}"
 
 
 class Load:
     """Shards to shards with pictures. A picture that fails becomes a row with its reason.
 
-    Decoders are native code, which damaged files can crash, or keep busy for ever: then this
-    process ends itself. Ray does the shard again, and the second time each picture is read in a
-    child process: one that dies or takes too long is a failed picture too.
+    Decoders are native code, which damaged files can crash, or keep busy for ever: they run in
+    child processes, and a picture whose process dies or takes too long is a failed one too.
 
     Args:
         contents, styles: where the plan's keys lie.
@@ -43,8 +66,7 @@ class Load:
     """
 
     def __init__(self, contents: Source, styles: Source, config: JobConfig, factor: int) -> None:
-        # Only the roots travel with the stage, not the listing.
-        self.sources = {"content": replace(contents, keys=()), "style": replace(styles, keys=())}
+        self.sources = {"content": contents.place, "style": styles.place}
         self.config = config
         self.factor = factor
         self.patience = _PATIENCE
@@ -56,67 +78,66 @@ class Load:
     def load(self, shard: Shard) -> Shard:
         """The shard with each of its pictures once."""
         began = time.perf_counter()
-        wanted = [
-            (role, key)
-            for role in ("content", "style")
-            for key in shard.pairs.column(role).unique().to_pylist()
-        ]
-        rows = self._read_isolated(wanted) if _is_retry() else self._read(wanted)
-        pictures = pa.Table.from_pylist(rows, schema=PICTURES)
-        read = sum(row.pop("bytes", 0) for row in rows)
-        return replace(shard, pictures=pictures).measured(
-            load_seconds=time.perf_counter() - began, bytes_in=read
-        )
-
-    def _read(self, wanted: list[tuple[str, str]]) -> list[dict[str, Any]]:
-        with ThreadPoolExecutor(min(_FETCHERS, len(wanted))) as pool:
-            return list(_watched(pool.map(lambda one: self._picture(*one), wanted), self.patience))
-
-    def _read_isolated(self, wanted: list[tuple[str, str]]) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = []
-        with Isolated(self._picture, self.patience) as picture:
-            for role, key in wanted:
-                try:
-                    rows.append(picture(role, key))
-                except ProcessDiedError as e:
-                    error = RowError("decode", f"reading it {e}")
-                    error.__cause__ = e
-                    rows.append(
-                        {"role": role, "key": key} | row_error.columns(error, f"{role} {key}")
-                    )
-        return rows
-
-    def _picture(self, role: str, key: str) -> dict[str, Any]:
-        row: dict[str, Any] = {"role": role, "key": key}
+        wanted = _wanted(shard.pairs)
         try:
-            data = read_bytes(self.sources[role].url(key), self.sources[role].storage_options)
-            image = decode(data, self.config.max_pixels)
-            fitted = fit_picture(image, self.config.size, self.config.fit, self.factor)
+            rows = self._read(wanted)
+        except BrokenProcessPool:  # a child that is killed while it receives breaks its pool
+            rows = self._read(wanted)
+        measures = {"load_seconds": time.perf_counter() - began}
+        measures["bytes_in"] = sum(row.pop("bytes", 0) for row in rows)
+        changed = [one.name for one, row in zip(wanted, rows, strict=True) if row.pop("changed")]
+        notes = shard.notes
+        if changed:
+            measures["changed_sources"] = len(changed)
+            notes += (f"{row_error.short(changed[0])} has changed since it was planned",)
+        return replace(shard, pictures=_table(rows), notes=notes).measured(**measures)
+
+    def _read(self, wanted: list[_Wanted]) -> list[dict[str, Any]]:
+        budget = ByteBudget(_DECODING)
+        decoders = min(_DECODERS, len(wanted), os.cpu_count() or 1)
+        with (
+            Isolated(decoders, self.patience) as isolated,
+            ThreadPoolExecutor(min(_FETCHERS, len(wanted))) as fetchers,
+        ):
+            return list(fetchers.map(lambda one: self._picture(one, isolated, budget), wanted))
+
+    def _picture(self, wanted: _Wanted, isolated: Isolated, budget: ByteBudget) -> dict[str, Any]:
+        """One row of `PICTURES`, its pixels as an Arrow array of one; with `bytes` read and
+        whether the picture has `changed`."""
+        row: dict[str, Any] = {"role": wanted.role, "key": wanted.key, "changed": False}
+        source, config = self.sources[wanted.role], self.config
+        try:
+            file = fetch(source.url(wanted.key), source.storage_options, config.max_bytes)
+            row["bytes"] = len(file.data)
+            row["changed"] = bool(wanted.version and file.version not in ("", wanted.version))
+            with budget.taking(isolated(memory_needed, file.data, config.max_pixels)):
+                how = (config.max_pixels, config.size, config.fit, self.factor)
+                row |= isolated(prepared, file.data, *how, wanted.name)
         except RowError as e:
-            return row | row_error.columns(e, f"{role} {key}")
-        return row | {
-            "pixels": np.asarray(fitted).tobytes(),
-            "width": fitted.width,
-            "height": fitted.height,
-            "source_width": image.width,
-            "source_height": image.height,
-            "bytes": len(data),
-        }
+            return row | row_error.columns(e, wanted.name)
+        except ProcessDiedError as e:
+            error = RowError("decode", f"reading it {e}")
+            error.__cause__ = e
+            return row | row_error.columns(error, wanted.name)
+        if "pixels" in row:
+            row["pixels"] = pa.array([row["pixels"]], pa.binary())
+        return row
 
 
-def _watched(results: Iterable[T], seconds: float) -> Iterator[T]:
-    """The results as they come; when one takes longer, the process ends, and its log says where it
-    was. A thread of native code sees to it, whatever holds Python's lock."""
-    try:
-        faulthandler.dump_traceback_later(seconds, exit=True, file=2)
-        for result in results:
-            faulthandler.dump_traceback_later(seconds, exit=True, file=2)
-            yield result
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+def _wanted(pairs: pa.Table) -> list[_Wanted]:
+    """The distinct pictures of pairs."""
+    wanted: list[_Wanted] = []
+    for role in ("content", "style"):
+        keys, column = pairs[role].to_pylist(), f"{role}_version"
+        known = column in pairs.column_names
+        versions = pairs[column].to_pylist() if known else [None] * len(keys)
+        wanted += [_Wanted(role, *one) for one in dict(zip(keys, versions, strict=True)).items()]
+    return wanted
 
 
-def _is_retry() -> bool:
-    """Whether Ray does this task again because the process of an earlier attempt died."""
-    worker: Any = global_worker  # Ray tells a task's attempt nowhere else
-    return ray.is_initialized() and worker.core_worker.get_current_task_attempt_number() > 0
+def _table(rows: list[dict[str, Any]]) -> pa.Table:
+    """Rows of `PICTURES`; the pixels, which are nearly all of it, are not copied."""
+    none = pa.nulls(1, pa.binary())
+    pixels = pa.chunked_array([row.pop("pixels", none) for row in rows], pa.binary())
+    at = PICTURES.get_field_index("pixels")
+    return pa.Table.from_pylist(rows, PICTURES.remove(at)).add_column(at, "pixels", pixels)

@@ -1,4 +1,4 @@
-"""What `errors/` says of a pair that failed."""
+"""The columns of a failed pair in `errors/`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ def columns(error: RowError, what: str = "") -> dict[str, str]:
 
     Args:
         error: the failure.
-        what: the picture that it is about; a long name is cut in its middle.
+        what: the picture that it is about; a long name is shortened.
     """
-    name, (head, tail) = shown(what), _MOST_NAME
-    if len(name) > head + tail:
-        name = f"{name[:head]}…{name[-tail:]}"
-    said = f"{name}: {error}" if name else str(error)
+    name = short(what)
+    message = f"{name}: {error}" if name else str(error)
     return {
         "stage": error.stage,
         "error": type(error.__cause__ or error).__name__,
-        "message": shown(said)[:MOST],
+        "message": shown(message)[:MOST],
     }
+
+
+def short(name: str) -> str:
+    """A picture's name on one line; a long one is cut in its middle."""
+    name, (head, tail) = shown(name), _MOST_NAME
+    return name if len(name) <= head + tail else f"{name[:head]}…{name[-tail:]}"

@@ -64,9 +64,9 @@ class Shard:
         return pa.table(
             {
                 "shard": [self.name],
-                "pairs": pa.array([_pack(self.pairs)], pa.large_binary()),
-                "pictures": pa.array([_pack(self.pictures)], pa.large_binary()),
-                "results": pa.array([_pack(self.results)], pa.large_binary()),
+                "pairs": _packed(self.pairs),
+                "pictures": _packed(self.pictures),
+                "results": _packed(self.results),
                 "measures": [json.dumps(self.measures)],
                 "notes": [json.dumps(self.notes)],
                 "retry": [self.retry],
@@ -128,11 +128,20 @@ def each_shard(block: pa.Table, work: Callable[[Shard], Shard | Done]) -> Iterat
         yield work(shard).to_block()
 
 
-def _pack(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
+def _packed(table: pa.Table) -> pa.Array:
+    """A table as one value of an Arrow column. It is copied once, into a buffer of its size:
+    pictures are the better part of a worker's memory."""
+    measured = pa.MockOutputStream()
+    _write(table, measured)
+    buffer = pa.allocate_buffer(measured.size())
+    _write(table, pa.FixedSizeBufferWriter(buffer))
+    offsets = pa.array([0, buffer.size], pa.int64()).buffers()[1]
+    return pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, buffer])
+
+
+def _write(table: pa.Table, sink: pa.NativeFile) -> None:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return sink.getvalue().to_pybytes()
 
 
 def _unpack(scalar: pa.Scalar) -> pa.Table:

@@ -1,0 +1,45 @@
+"""One picture from its file's bytes to working size: the part of loading that runs in a child
+process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from styleid_ray.batch.stages import row_error
+from styleid_ray.config import Fit
+from styleid_ray.errors import RowError
+from styleid_ray.imaging import decode, decoding_memory, fit_picture
+
+
+def memory_needed(data: bytes, max_pixels: int) -> int:
+    """Bytes that `prepared` takes at most at a time, judged by the header; 0 where it will fail."""
+    try:
+        return decoding_memory(data, max_pixels)
+    except RowError:
+        return 0
+
+
+def prepared(
+    data: bytes, max_pixels: int, size: int, fit: Fit, factor: int, name: str
+) -> dict[str, Any]:
+    """The picture's columns of `PICTURES` but for role and key: pixels and sizes, or the error.
+
+    Args:
+        data: the file's bytes.
+        max_pixels: the most pixels that are decoded.
+        size, fit, factor: as in `fit_picture`.
+        name: the picture's name in an error.
+    """
+    try:
+        image = decode(data, max_pixels)
+        source_width, source_height = image.size
+        image = fit_picture(image, size, fit, factor)
+    except RowError as e:
+        return row_error.columns(e, name)
+    return {
+        "pixels": image.tobytes(),
+        "width": image.width,
+        "height": image.height,
+        "source_width": source_width,
+        "source_height": source_height,
+    }
