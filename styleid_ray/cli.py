@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypedDict, get_args, get_origin
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from styleid_ray.batch.cluster.process import own_process
 from styleid_ray.config import ClusterOptions, EngineOptions, JobConfig, RunOptions
 from styleid_ray.errors import ConfigError, StyleIDError
 from styleid_ray.jobfile import load_job_file, make_config, make_storage_options
@@ -90,9 +91,10 @@ def stylize(options: _Options, config: _ConfigFile = None) -> int:
 
     Example: styleid-ray stylize --content photos/ --style paintings/ --output out/run
     """
-    from styleid_ray.batch.run import stylize as run
+    with own_process():
+        from styleid_ray.batch.run import stylize as run
 
-    return run(_config(config, options)).exit_status
+        return run(_config(config, options)).exit_status
 
 
 def plan(
@@ -158,10 +160,11 @@ def retry(output: Positional[str], options: _RetryOptions) -> int:
 
     Exit status as that of stylize.
     """
-    from styleid_ray.batch.folder.stored import stored_job
-    from styleid_ray.batch.run import retry as run
+    with own_process():
+        from styleid_ray.batch.folder.stored import stored_job
+        from styleid_ray.batch.run import retry as run
 
-    return run(stored_job(output, dict(options))).exit_status
+        return run(stored_job(output, dict(options))).exit_status
 
 
 def verify(
@@ -236,9 +239,10 @@ def demo(
     ] = "out/demo",
 ) -> int:
     """Stylise a handful of drawn scenes with the embedded model: no GPU, no network."""
-    from styleid_ray.demo import run_demo
+    with own_process():
+        from styleid_ray.demo import run_demo
 
-    return run_demo(output)
+        return run_demo(output)
 
 
 def _print(counts: dict[str, Any], as_json: bool) -> None:
@@ -278,8 +282,13 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"error: {e}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as e:
-        print("stopped; the same command goes on from what is committed", file=sys.stderr)
+        print("stopped; run the same command again to resume", file=sys.stderr)
         return 128 + (e.args[0] if e.args else signal.SIGINT)
+    except Exception as e:
+        from styleid_ray.unexpected import unexpected
+
+        print(f"error: {unexpected(e)}", file=sys.stderr)
+        return 2
 
 
 def _terminate(number: int, frame: object) -> None:

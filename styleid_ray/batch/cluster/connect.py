@@ -6,50 +6,47 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from styleid_ray.config import ClusterOptions
-from styleid_ray.errors import JobError
-
-# Ray announces a future change of how CPU tasks see GPUs; what it will become suits us.
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-# The driver's C++ side prints to the terminal what concerns Ray's own actor pools.
-os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-# A task that Ray itself ends, so that its node keeps some memory, is begun again for ever.
-os.environ.setdefault("RAY_task_oom_retries", "10")
-# What was asked of a host that vanished is begun again elsewhere after 100 seconds, not seven
-# minutes. Servers refuse to be asked for a sign of life more often than once a minute.
-os.environ.setdefault("RAY_grpc_client_keepalive_time_ms", "70000")
-os.environ.setdefault("RAY_grpc_client_keepalive_timeout_ms", "30000")
-
 import ray
+import ray.data  # sets up its loggers, which are quiet while a job runs
 from ray._private import ray_constants
-from ray._private import worker as ray_worker
-from ray.data import DataContext
-from ray.util.annotations import RayDeprecationWarning
 
+from styleid_ray.batch.cluster.process import environment, quiet_ray
 from styleid_ray.batch.cluster.resources import cores
 from styleid_ray.batch.watch.logs import ray_job
+from styleid_ray.config import ClusterOptions
+from styleid_ray.errors import JobError
 
 _ADDRESS_REMEDY = "check --address and RAY_ADDRESS, or leave them out to start Ray on this machine"
 
 
 @contextmanager
 def connected(options: ClusterOptions) -> Iterator[str]:
-    """A Ray connection for the block; yields what it is, for the screen.
+    """A Ray connection for the block; yields its description for the screen.
 
-    An existing cluster is used when `address` or RAY_ADDRESS names one, or this process is
-    connected already; else Ray is started on this machine and ended with the block.
+    A process that is connected already stays as it is. Else the cluster that `address` or
+    RAY_ADDRESS names is used, or Ray is started on this machine and ended with the block; its
+    environment, loggers, warnings and signal handlers are put back then.
     """
-    _quiet()
     if ray.is_initialized():
         yield "the Ray cluster that this process is connected to"
         return
+    with environment(), quiet_ray(), _connection(options) as description:
+        yield description
+
+
+def log_folder() -> str:
+    """Where the connected Ray keeps its logs, on each of its nodes."""
+    context = ray.get_runtime_context()
+    return f"{context.get_temp_dir()}/{context.get_session_name()}/logs"
+
+
+@contextmanager
+def _connection(options: ClusterOptions) -> Iterator[str]:
     address = options.address or os.environ.get("RAY_ADDRESS")
     if address:
         _check_reachable(address)
@@ -60,7 +57,7 @@ def connected(options: ClusterOptions) -> Iterator[str]:
         given["num_cpus"] = cores() + (options.actors or (1, 1))[1]
         given["include_dashboard"] = True
     try:
-        with _stderr_hushed(), _handlers_kept(), nullcontext() if address else _on_loopback():
+        with _signals_kept(), nullcontext() if address else _on_loopback():
             context = ray.init(
                 address or "local",
                 log_to_driver=False,
@@ -96,8 +93,10 @@ def _check_reachable(address: str) -> None:
 def _on_loopback() -> Iterator[None]:
     """A Ray started in the block listens on 127.0.0.1 alone.
 
-    This is what Ray does where it supports one machine only; elsewhere most of its ports are open
-    to the network, and it turns a loopback address that it is given into the machine's own.
+    This is what Ray does where it supports one machine only. Elsewhere most of its ports are open
+    to the network, it replaces a loopback address that it is given by the machine's own, and the
+    variable that tells it otherwise (RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER) has been read when Ray was
+    imported: no public way is left.
     """
     before = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False
@@ -108,42 +107,14 @@ def _on_loopback() -> Iterator[None]:
 
 
 @contextmanager
-def _handlers_kept() -> Iterator[None]:
+def _signals_kept() -> Iterator[None]:
     """Puts back the handler of SIGTERM that Ray replaces, so that stopping ends in good order."""
     before = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _stderr_hushed() -> Iterator[None]:
-    """Nothing that native code writes to standard error during the block reaches the terminal."""
-    sys.stderr.flush()
-    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(null)
-
-
-def _quiet() -> None:
-    """Keeps Ray's own progress and logs off the screen; they are in its dashboard and log files."""
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    for handler in logging.getLogger("ray.data").handlers:
-        if type(handler).__name__ == "PlainRayHandler":  # the terminal's; the log file stays
-            handler.setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", module="ray")
-    # That bounds of retries are to be given otherwise from 2.64 on; until then, only so.
-    warnings.filterwarnings("ignore", category=RayDeprecationWarning)
-    # What the nodes report, such as actors that ended because the job was stopped.
-    ray_worker._worker_logs_enabled = False
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _first_line(error: BaseException) -> str:

@@ -68,7 +68,7 @@ def test_resume_after_kills_neither_loses_nor_repeats_a_pair(
         said = stop_after_shards(driver, disturbed, shards, how)
         assert driver.returncode == status, said
         assert len(pictures_of(disturbed)) < 18
-    assert "the same command goes on" in said
+    assert "run the same command again to resume" in said
 
     driver = start(config, disturbed)
     said = driver.communicate(timeout=180)[1]

@@ -1,0 +1,95 @@
+"""The process that drives a run: what it wants of Ray, set for a while and put back."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+
+# Ray reads these in each of its processes; in the driver when it is imported.
+_ENVIRONMENT = {
+    # A task that Ray ends because its node is short of memory is retried forever by default.
+    "RAY_task_oom_retries": "10",
+    # Work on a host that vanished starts elsewhere after 100 seconds instead of seven minutes.
+    # Servers refuse keepalives more often than once per minute.
+    "RAY_grpc_client_keepalive_time_ms": "70000",
+    "RAY_grpc_client_keepalive_timeout_ms": "30000",
+}
+
+
+@contextmanager
+def own_process() -> Iterator[None]:
+    """The environment and the terminal of a command, for the block.
+
+    Only what Python writes to standard error, such as the progress, reaches the terminal: Ray's
+    native code writes to the same descriptor, and the nodes' messages go to standard output. All of
+    that is in Ray's log files. For the command line alone, since it changes the whole process;
+    enter it before Ray is imported.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(environment())
+        sink = stack.enter_context(open(os.devnull, "w"))
+        stack.enter_context(redirect_stdout(sink))
+        if _is_descriptor(2):
+            sys.stderr.flush()
+            # Left open: handlers of libraries that are imported in the block keep it.
+            terminal = open(os.dup(2), "w", buffering=1, errors="backslashreplace")  # noqa: SIM115
+            stack.callback(os.dup2, terminal.fileno(), 2)
+            os.dup2(sink.fileno(), 2)
+            stack.enter_context(redirect_stderr(terminal))
+        yield
+
+
+@contextmanager
+def environment() -> Iterator[None]:
+    """Ray's variables as a run wants them, where the user has set nothing else; put back with those
+    that Ray itself sets."""
+    before = _of_ray()
+    os.environ.update({name: v for name, v in _ENVIRONMENT.items() if name not in before})
+    try:
+        yield
+    finally:
+        for name in _of_ray().keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+
+
+@contextmanager
+def quiet_ray() -> Iterator[None]:
+    """Ray's Python side writes only to its log files during the block."""
+    from ray.util.annotations import RayDeprecationWarning
+
+    ray = logging.getLogger("ray")
+    consoles = [
+        handler
+        for handler in logging.getLogger("ray.data").handlers
+        if isinstance(handler, logging.StreamHandler)
+        and not isinstance(handler, logging.FileHandler)
+    ]
+    levels = [(one, one.level) for one in (ray, *consoles)]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="ray")
+        warnings.filterwarnings("ignore", category=RayDeprecationWarning)
+        ray.setLevel(logging.ERROR)
+        for console in consoles:
+            console.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            for one, level in levels:
+                one.setLevel(level)
+
+
+def _of_ray() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
+
+
+def _is_descriptor(number: int) -> bool:
+    """Whether Python's standard error is this descriptor: a test or a notebook may replace it."""
+    try:
+        return sys.stderr.fileno() == number
+    except (AttributeError, OSError, ValueError):
+        return False
