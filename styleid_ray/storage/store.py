@@ -19,14 +19,12 @@ from styleid_ray.errors import OutputError, StyleIDError
 from styleid_ray.storage.fetch import is_transient, retrying
 from styleid_ray.storage.locations import Options, cannot_open, open_filesystem, shown
 from styleid_ray.storage.secrets import scrubbed, without_secrets
-from styleid_ray.storage.trouble import no_answer, trouble
+from styleid_ray.storage.trouble import impatient, no_answer, trouble
 
 _READ_ATTEMPTS, _WRITE_ATTEMPTS = 4, 10
 _CHECK = "check permissions and credentials"
 _ROOM = f"make room there, or {_CHECK}"
 _PROBE = "_run/tmp/probe"
-# A client that learns within seconds whether a server answers, instead of trying for minutes.
-_IMPATIENT = {"connect_timeout": 5, "read_timeout": 15, "retries": {"total_max_attempts": 1}}
 T = TypeVar("T")
 
 
@@ -65,6 +63,18 @@ class Store:
         """Where a file lies on the filesystem `fs`."""
         return f"{self.root}/{name}"
 
+    def check_reachable(self) -> None:
+        """Raises OutputError within seconds when no server answers; other requests try for longer,
+        since an outage may end."""
+        if self.is_local:
+            return
+        with self._reported("", "read"):
+            try:
+                impatient(self.fs).info(self.path("_run"))
+            except Exception as e:  # whatever else is wrong shows in the requests that follow
+                if no_answer(e):
+                    raise
+
     def check_writable(self) -> None:
         """Raises OutputError within seconds when nothing can be written here: a read-only folder, a
         full disk, no such bucket, no server that answers. A successful check leaves nothing behind.
@@ -76,7 +86,7 @@ class Store:
                     file.flush()
                     os.fsync(file.fileno())
                 return
-            fs = _impatient(self.fs)
+            fs = impatient(self.fs)
             try:
                 fs.pipe_file(self.path(_PROBE), b"probe")
             except Exception as e:  # each filesystem has its own errors
@@ -222,16 +232,6 @@ class Store:
             why, remedy = trouble(e, self.fs, self.root, self.storage_options, remedy)
             file = f"{self.url}/{name}" if name else self.url
             raise OutputError(f"{file} cannot be {done} ({why}): {remedy}") from e
-
-
-def _impatient(fs: Any) -> Any:
-    """The same filesystem with short timeouts and few retries, where it has such options (S3)."""
-    if "s3" not in fs.protocol:
-        return fs
-    config = {**_IMPATIENT, **fs.storage_options.get("config_kwargs", {})}
-    impatient = type(fs)(*fs.storage_args, **{**fs.storage_options, "config_kwargs": config})
-    impatient.retries = 1
-    return impatient
 
 
 def _existing_parent(path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem
 
@@ -14,6 +15,18 @@ _NO_ANSWER = {
     *("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError"),  # botocore
     *("ProxyConnectionError", "ClientConnectorError", "ConnectionRefusedError", "gaierror"),
 }
+# A client that learns within seconds whether a server answers, instead of trying for minutes.
+_IMPATIENT = {"connect_timeout": 5, "read_timeout": 15, "retries": {"total_max_attempts": 1}}
+
+
+def impatient(fs: Any) -> Any:
+    """The same filesystem with short timeouts and few retries, where it has such options (S3)."""
+    if "s3" not in fs.protocol:
+        return fs
+    config = {**_IMPATIENT, **fs.storage_options.get("config_kwargs", {})}
+    impatient = type(fs)(*fs.storage_args, **{**fs.storage_options, "config_kwargs": config})
+    impatient.retries = 1
+    return impatient
 
 
 def no_answer(error: BaseException) -> bool:

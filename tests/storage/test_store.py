@@ -34,9 +34,9 @@ def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     subprocess.run(["umount", "--lazy", str(disk)], check=False, capture_output=True)
 
 
-def refused(store: Store) -> str:
+def refused(store: Store, check: str = "check_writable") -> str:
     with pytest.raises(OutputError) as error:
-        store.check_writable()
+        getattr(store, check)()
     return str(error.value)
 
 
@@ -49,12 +49,15 @@ def test_a_missing_bucket_is_named(s3: str) -> None:
     )
 
 
-def test_an_address_without_a_server_is_called_that() -> None:
+@pytest.mark.parametrize(
+    ("check", "done"), [("check_writable", "written"), ("check_reachable", "read")]
+)
+def test_an_address_without_a_server_is_called_that(check: str, done: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     options = {"key": "someone", "secret": "something", "endpoint_url": f"http://127.0.0.1:{port}"}
-    message = refused(Store("s3://bucket/run", options))
-    assert message.startswith("s3://bucket/run cannot be written (no server answers: ")
+    message = refused(Store("s3://bucket/run", options), check)
+    assert message.startswith(f"s3://bucket/run cannot be {done} (no server answers: ")
     assert f"http://127.0.0.1:{port}/bucket" in message
     assert message.endswith("check the endpoint's URL and the network")
 
@@ -83,6 +86,7 @@ def test_an_output_that_can_be_written_is_left_as_it_was(tmp_path: Path, s3: str
     import s3fs
 
     Store(str(tmp_path / "deep" / "run")).check_writable()
+    Store(f"{s3}/deep/run").check_reachable()
     Store(f"{s3}/deep/run").check_writable()
     assert list(tmp_path.iterdir()) == []
     assert s3fs.S3FileSystem().find(s3) == []
