@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import ray
 import ray.data
-from ray.data import ActorPoolStrategy
-from ray.data._internal.logging import get_log_directory
-from ray.exceptions import RayActorError, RayError, WorkerCrashedError
+from ray.data import ActorPoolStrategy, DataContext
+from ray.exceptions import RayError
 
-from styleid_ray.batch.cluster.resources import Resources
+from styleid_ray.batch.cluster.connect import log_folder
+from styleid_ray.batch.cluster.resources import Present, Resources, fitting
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.prepare import Prepared
+from styleid_ray.batch.prepare import Job
+from styleid_ray.batch.stages.attempts import Attempts
 from styleid_ray.batch.stages.commit import Commit
-from styleid_ray.batch.stages.load import Load
+from styleid_ray.batch.stages.load import Load, load_memory
 from styleid_ray.batch.stages.read_plan import ReadPlan
 from styleid_ray.batch.stages.shard import Done, done_in
 from styleid_ray.batch.stages.stylize import Stylize
+from styleid_ray.batch.watch.board import View, start_board
+from styleid_ray.batch.watch.lookout import Lookout
 from styleid_ray.errors import JobError, StyleIDError
 from styleid_ray.planning.shards import most_pictures
 from styleid_ray.storage.locations import shown
 from styleid_ray.storage.secrets import scrubbed
+
+Work = Sequence[Mapping[str, Any]]
+"""Entries of a work list, as `ReadPlan` takes them."""
 
 # Ray runs neighbouring stages as one where they ask for the same; these stay apart, so that
 # pictures are loaded while the actors compute. Both stages wait for I/O more than they compute.
@@ -33,101 +40,169 @@ _READ_CPUS, _LOAD_CPUS = 0.25, 0.5
 # busy with something else took twenty times as long as one.
 _ACTOR_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
-# Processes die now and then: of memory, with their node. A shard that is cut off this often, or an
-# actor that is, is at fault itself; Ray would begin it again for ever.
-_TASK_RETRIES, _ACTOR_RESTARTS = 10, 20
-
-_RAISED = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception): )")
+# One call computes while the pictures of the next shard are made ready for the device.
+_CALLS = 2
 
 
 def run_shards(
-    job: Prepared,
+    job: Job,
     output: Output,
-    work: Sequence[Mapping[str, Any]],
+    work: Work,
     resources: Resources,
+    pairs: int,
+    seen: Callable[[View], None] = lambda view: None,
     stylize: type = Stylize,
 ) -> Generator[Done, None, None]:
-    """Does the work and yields each shard when it is committed.
+    """Does the work; yields each shard when it is committed.
 
-    An entry of the work is a part of the stored plan with what is left of it: `part`, its name, and
-    `shards`, names, or `pair_ids` of pairs to retry (`ReadPlan`).
+    The driver passes on names of shards and gets back a few numbers per shard: neither pairs nor
+    pictures go through it. Shards that were handed back, because the nodes of their actors turned
+    out to be sick, are done on the others.
 
-    The driver passes on the names of the plan's parts and gets back a few numbers a shard: neither
-    pairs nor pictures go through it. `stylize` is the class of the actors: what takes the same
-    arguments as `Stylize` can stand in for it.
+    Args:
+        job: the checked job.
+        output: where its plan is stored and results go.
+        work: what is left to do, for each part of the plan.
+        resources: of the actors.
+        pairs: the pairs of all that work.
+        seen: is shown the board about once a second.
+        stylize: class of the actors; one with the arguments of `Stylize` can stand in for it.
+
+    Raises:
+        JobError: the job cannot go on; everything committed is safe.
     """
-    config, plan, revision = job.config, job.plan, job.checkpoint.revision
+    board = start_board()
+    lookout = Lookout(board, pairs, seen)
+    try:
+        with closing(lookout):
+            while work:
+                undone: list[Done] = []
+                sick = lookout.view.sick
+                for done in _pass(
+                    job, output, work, _without(sick, resources), board, stylize, sick
+                ):
+                    if done.handed_back:
+                        undone.append(done)
+                    else:
+                        lookout.committed(done)
+                        yield done
+                work = _again(work, undone)
+                if work:
+                    lookout.resume()
+    except RayError as e:
+        raise JobError(
+            f"the job stopped: {scrubbed(_cause(e), job.config.storage_options)}; everything "
+            f"committed is safe, run the same command again to resume (Ray's logs: {log_folder()})"
+        ) from e
+
+
+def _pass(
+    job: Job,
+    output: Output,
+    work: Work,
+    resources: Resources,
+    board: Any,
+    stylize: type,
+    without: Mapping[str, str],
+) -> Generator[Done, None, None]:
+    """Does the work on all nodes but those in `without`."""
+    config, revision = job.config, job.checkpoint.revision
+    read = ReadPlan(output, config.shard_pairs, most_pictures(config.size))
+    load = Load(job.contents, job.styles, config, job.checkpoint.factor)
+    commit = Commit(output, config, revision)
+    selector = {"ray.io/node-id": f"!in({','.join(without)})"} if without else None
+    parts = ray.data.from_items(list(work), override_num_blocks=len(work))
+    _settle(parts.context)
     dataset = (
-        ray.data.from_items(list(work), override_num_blocks=len(work))
-        .map_batches(
-            ReadPlan(output, config.shard_pairs, most_pictures(config.size)).__call__,
-            batch_format="pyarrow",
-            batch_size=None,
-            num_cpus=_READ_CPUS,
-            max_retries=_TASK_RETRIES,
+        parts.map_batches(
+            read.__call__, batch_format="pyarrow", batch_size=None, num_cpus=_READ_CPUS
         )
-        # A shard a block: the block is what Ray dispatches, retries and holds back.
+        # A shard per block: the block is what Ray dispatches, retries and holds back.
         .repartition(target_num_rows_per_block=1)
         .map_batches(
-            Load(plan.contents, plan.styles, config, job.checkpoint.factor).__call__,
+            Attempts("load", load, board).__call__,
             batch_format="pyarrow",
             batch_size=None,
             num_cpus=_LOAD_CPUS,
-            max_retries=_TASK_RETRIES,
+            memory=_memory(load_memory(config)),
         )
         .map_batches(
             stylize,
             batch_format="pyarrow",
             batch_size=1,
-            fn_constructor_args=(config, revision, resources),
+            fn_constructor_args=(config, revision, resources, board),
             compute=ActorPoolStrategy(
                 min_size=resources.min_actors,
                 max_size=resources.max_actors,
                 initial_size=resources.max_actors,
+                max_tasks_in_flight_per_actor=_CALLS,
+                max_concurrent_calls_per_actor=_CALLS,
+                enable_true_multi_threading=True,
             ),
             num_gpus=resources.gpus_per_actor or None,
             num_cpus=resources.cpus_per_actor,
             accelerator_type=resources.accelerator_type,
+            label_selector=selector,
             runtime_env={"env_vars": _ACTOR_ENVIRONMENT},
-            max_restarts=_ACTOR_RESTARTS,
-            max_task_retries=_TASK_RETRIES,
         )
         .map_batches(
-            Commit(output, config, revision).__call__,
+            Attempts("commit", commit, board).__call__,
             batch_format="pyarrow",
             batch_size=None,
-            max_retries=_TASK_RETRIES,
         )
     )
-    try:
-        # Nothing fetched ahead: a shard is told of when it is committed, not when the next one is.
-        batches: Any = dataset.iter_batches(
-            batch_size=None, batch_format="pyarrow", prefetch_batches=0
-        )
-        for batch in batches:
-            yield from done_in(batch)
-    except RayError as e:
-        raise JobError(
-            f"the job stopped: {scrubbed(_cause(e), config.storage_options)}; "
-            "what is committed is safe, and the same command "
-            f"goes on from there (Ray's logs: {get_log_directory()})"
-        ) from e
+    # No prefetching, so each shard is reported as soon as it commits.
+    batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    for batch in batches:
+        yield from done_in(batch)
+
+
+def _memory(wanted: int) -> int | None:
+    """That many bytes, but no more than some node has: Ray would wait for one."""
+    most = max((n["Resources"].get("memory", 0) for n in ray.nodes() if n["Alive"]), default=0)
+    return int(min(wanted, most)) or None
+
+
+def _settle(context: DataContext) -> None:
+    """Ray Data's settings for the dataset of a run; those of the process stay as they are."""
+    context.execution_no_progress_timeout_s = -1  # a shard may take hours
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+
+
+def _again(work: Work, undone: Sequence[Done]) -> list[Mapping[str, Any]]:
+    """The part of the work that was handed back."""
+    shards = {done.shard for done in undone}
+    ids = {id for done in undone for id in done.handed_back}
+    left = []
+    for entry in work:
+        key, kept = ("shards", shards) if entry.get("pair_ids") is None else ("pair_ids", ids)
+        if some := [one for one in entry[key] if one in kept]:
+            left.append({**entry, key: some})
+    return left
+
+
+def _without(sick: Mapping[str, str], resources: Resources) -> Resources:
+    """The actors that the other nodes can hold. Raises JobError when no node is left."""
+    if not sick:
+        return resources
+    present = Present.read(resources.accelerator_type, frozenset(sick))
+    actors = (
+        fitting(present.gpus, resources.gpus_per_actor)
+        if resources.gpus_per_actor
+        else int(present.cpus / resources.cpus_per_actor)
+    )
+    if not actors:
+        reason = next(iter(sick.values()))
+        raise JobError(f"no node is left that can stylise: {reason}")
+    most = min(resources.max_actors, actors)
+    return replace(resources, min_actors=min(resources.min_actors, most), max_actors=most)
 
 
 def _cause(error: BaseException) -> str:
     """The first exception of a chain that Ray handed on, in one line."""
     while isinstance(getattr(error, "cause", None), BaseException):
         error = error.cause  # pyright: ignore[reportAttributeAccessIssue]
-    if isinstance(error, WorkerCrashedError):
-        return f"loading or writing one shard ended its process {_TASK_RETRIES + 1} times"
-    if isinstance(error, RayActorError) and not error.actor_init_failed:
-        return (
-            f"stylize actors end again and again, one of them {_ACTOR_RESTARTS} times or with one "
-            f"shard {_TASK_RETRIES} times, for want of memory most often"
-        )
     lines = str(error).strip().splitlines() or [""]
-    if isinstance(error, RayActorError):  # a traceback in text, and the constructor's error in it
-        raised = [line for line in lines if _RAISED.match(line)]
-        return shown(_RAISED.sub(r"\1", (raised or lines)[-1]))
-    said = shown(lines[0])
-    return said if isinstance(error, StyleIDError) else f"{type(error).__name__}: {said}"
+    line = shown(lines[0])
+    return line if isinstance(error, StyleIDError) else f"{type(error).__name__}: {line}"

@@ -58,6 +58,8 @@ class Shard:
     """What a person should hear of: the feature store that was chosen, a batch that was halved."""
     retry: bool = False
     """Whether these are failed pairs of finished shards, whose files get the new rows."""
+    handed_back: bool = False
+    """Whether no actor could work on it, so that it is still to be done."""
 
     def to_block(self) -> pa.Table:
         """The shard as a Ray block of one row."""
@@ -70,6 +72,7 @@ class Shard:
                 "measures": [json.dumps(self.measures)],
                 "notes": [json.dumps(self.notes)],
                 "retry": [self.retry],
+                "handed_back": [self.handed_back],
             }
         )
 
@@ -86,6 +89,8 @@ class Done:
     measures: dict[str, float]
     """Those of the shard, `done` and `failed` pairs, `commit_seconds`, `bytes_out`."""
     notes: tuple[str, ...]
+    handed_back: tuple[str, ...] = ()
+    """Ids of pairs that are still to be done: nothing was committed."""
 
     def to_block(self) -> pa.Table:
         """The same as a Ray block of one row."""
@@ -94,6 +99,7 @@ class Done:
                 "shard": [self.shard],
                 "measures": [json.dumps(self.measures)],
                 "notes": [json.dumps(self.notes)],
+                "handed_back": [json.dumps(self.handed_back)],
             }
         )
 
@@ -101,15 +107,19 @@ class Done:
 def done_in(block: pa.Table) -> Iterator[Done]:
     """The reports in a Ray block."""
     for row in block.to_pylist():
-        yield Done(row["shard"], json.loads(row["measures"]), tuple(json.loads(row["notes"])))
+        measures, *lists = (json.loads(row[name]) for name in ("measures", "notes", "handed_back"))
+        yield Done(row["shard"], measures, *map(tuple, lists))
 
 
 def shards_in(block: pa.Table) -> Iterator[Shard]:
     """The shards of a Ray block."""
     for row in range(block.num_rows):
-        name, pairs, pictures, results, measures, notes, retry = (
-            block.column(c)[row]
-            for c in ("shard", "pairs", "pictures", "results", "measures", "notes", "retry")
+        name, pairs, pictures, results, measures, notes, retry, handed_back = (
+            block.column(name)[row]
+            for name in (
+                *("shard", "pairs", "pictures", "results"),
+                *("measures", "notes", "retry", "handed_back"),
+            )
         )
         yield Shard(
             name.as_py(),
@@ -119,6 +129,7 @@ def shards_in(block: pa.Table) -> Iterator[Shard]:
             json.loads(measures.as_py()),
             tuple(json.loads(notes.as_py())),
             retry.as_py(),
+            handed_back.as_py(),
         )
 
 

@@ -2,49 +2,86 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
-from PIL import Image
 
 from styleid_ray.batch.cluster.node_model import model_on_node
 from styleid_ray.batch.cluster.resources import Resources
 from styleid_ray.batch.folder.naming import run_name
-from styleid_ray.batch.stages.shard import RESULTS, Shard, each_shard
+from styleid_ray.batch.stages.device import Device, Pairs, Picture
+from styleid_ray.batch.stages.shard import PICTURES, RESULTS, Shard, each_shard
 from styleid_ray.batch.watch.logs import StageLog
-from styleid_ray.batch.watch.measures import ActorClock
 from styleid_ray.batch.watch.metrics import STYLIZED, MeasureCounters
-from styleid_ray.config import JobConfig
+from styleid_ray.batch.watch.reporter import ATTEMPTS, Reporter
+from styleid_ray.batch.watch.watchdog import Watchdog, end_process
+from styleid_ray.config import JobConfig, StyleParams
 from styleid_ray.engine.autoencoder import NOT_FINITE
-from styleid_ray.engine.pipeline import Counts, StyleIDPipeline
-from styleid_ray.errors import RowError
+from styleid_ray.engine.batching import is_device_failure
+from styleid_ray.engine.pipeline import StyleIDPipeline
+from styleid_ray.errors import JobError, StyleIDError
+
+_UNANSWERED = 60
+"""Times that a sick actor asks a board that does not answer."""
 
 
 class Stylize:
     """Loaded shards to shards with results. One instance is one Ray actor.
 
+    An actor that cannot start, or whose node is left out, is sick: it holds the shards that Ray
+    gives it until all others are done, then hands them back undone.
+
     Args:
         config: the job.
-        revision: what the model was found at: the commit of one on the hub, the digest of one in
-            an object store.
-        resources: what this actor has of its node.
+        revision: that of the model: the commit of one on the hub, the digest of one in a store.
+        resources: the actor's part of its node.
+        board: where it reports to, if anywhere.
     """
 
-    def __init__(self, config: JobConfig, revision: str | None, resources: Resources) -> None:
-        self.clock = ActorClock()
+    def __init__(
+        self, config: JobConfig, revision: str | None, resources: Resources, board: Any = None
+    ) -> None:
+        began = time.perf_counter()
+        self.log = StageLog("stylize", config)
+        self.reporter = Reporter(board)
+        reason = self.reporter.starting()
+        if reason is None:
+            try:
+                self.device = Device(self.pipeline(config, revision, resources), began)
+            except Exception as e:
+                if board is None:
+                    raise
+                if is_device_failure(e):
+                    end_process(_first_line(e), self._device_failed)
+                reason = f"{_first_line(e)} (node {self.reporter.name})"
+                self.reporter.unfit(reason)
+        self.reporter.sick = reason is not None
+        if not self.reporter.sick:
+            self.params = config.style_params
+            self.counters = MeasureCounters(STYLIZED, run_name(config.output))
+            self.watchdog = Watchdog(
+                lambda: self.device.pipe.steps if self.device.working else None,
+                60 * config.stall_minutes,
+                self._device_failed,
+                self.reporter.beat,
+            )
+            self.reporter.started()
+
+    def pipeline(
+        self, config: JobConfig, revision: str | None, resources: Resources
+    ) -> StyleIDPipeline:
+        """The pipeline with the job's model, on the actor's device."""
         share = resources.share()
         torch.set_num_threads(share.threads)
-        self.params = config.style_params
-        self.pipe = StyleIDPipeline.from_pretrained(
+        return StyleIDPipeline.from_pretrained(
             *model_on_node(config, revision),
             config.dtype,
-            config.device,
+            resources.device(config.device),
             batch_size=config.batch,
             features=config.features,
             feature_dtype=config.feature_dtype,
@@ -53,16 +90,13 @@ class Stylize:
             device_share=resources.device_share,
             compile=config.compile,
         )
-        self.log = StageLog("stylize", config)
-        self.counters = MeasureCounters(STYLIZED, run_name(config.output))
-        self.clock.ready()
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
-        return each_shard(block, self.log.of(self.stylize))
+        work = self.hold if self.reporter.sick else self.log.of(self.stylize)
+        return each_shard(block, work)
 
     def stylize(self, shard: Shard) -> Shard:
         """The shard's pairs stylised together; a pair that cannot be has its reason instead."""
-        began, before, said = time.perf_counter(), self.pipe.counts, len(self.pipe.notes)
         pictures = {(row["role"], row["key"]): row for row in shard.pictures.to_pylist()}
         pairs = shard.pairs.select(["content", "style", "gamma", "temperature"]).to_pylist()
         results: list[dict[str, Any]] = []
@@ -76,84 +110,101 @@ class Stylize:
                 else {name: content[name] for name in ("source_width", "source_height")}
             )
         good = [row for row, result in enumerate(results) if "stage" not in result]
-        images = self._stylize([pairs[row] for row in good], pictures)
-        seconds = time.perf_counter() - began
-        for row, image in zip(good, images, strict=True):
-            results[row] |= _result(image) | {"seconds": seconds / len(good)}
-        done = replace(
+        work = self._stylize(shard.name, [pairs[row] for row in good], pictures)
+        for at, made in work.results.items():
+            results[good[at]] |= made
+        self.reporter.ended("stylize", shard.name)
+        self.counters.add({**work.measures, "pairs": len(good)})
+        return replace(
             shard,
-            pictures=shard.pictures.slice(0, 0),  # not needed any more: the row travels lighter
+            pictures=PICTURES.empty_table(),  # not needed any more: the row travels lighter
             results=pa.Table.from_pylist(results, schema=RESULTS),
-            notes=shard.notes + tuple(self.pipe.notes[said:]),
-        ).measured(stylize_seconds=seconds, **self._spent(before), **self.clock.shard(began))
-        self.counters.add({**done.measures, "pairs": len(good)})
-        return done
+            notes=shard.notes + work.notes,
+        ).measured(**work.measures)
+
+    def hold(self, shard: Shard) -> Shard:
+        """The shard as it came, without its pictures, when all others are done."""
+        self.reporter.hold(shard.pairs.num_rows)
+        unanswered = 0
+        while not (released := self.reporter.beat()) and unanswered < _UNANSWERED:
+            unanswered = unanswered + 1 if released is None else 0
+            time.sleep(1)
+        return replace(shard, pictures=PICTURES.empty_table(), handed_back=True)
 
     def _stylize(
-        self, pairs: list[dict[str, Any]], pictures: dict[tuple[str, str], dict[str, Any]]
-    ) -> list[Image.Image | None]:
-        """A picture for each pair, or None where the model gave values that are no numbers."""
+        self,
+        name: str,
+        pairs: list[dict[str, Any]],
+        pictures: dict[tuple[str, str], dict[str, Any]],
+    ) -> _Made:
+        made = _Made()
         if not pairs:
-            return []
-        contents = list(dict.fromkeys(pair["content"] for pair in pairs))
-        styles = list(dict.fromkeys(pair["style"] for pair in pairs))
-        latents = self.pipe.transfer_latents(
-            self.pipe.encode([_image(pictures["content", key]) for key in contents]),
-            self.pipe.encode([_image(pictures["style", key]) for key in styles]),
-            [(contents.index(pair["content"]), styles.index(pair["style"])) for pair in pairs],
-            [self._params(pair) for pair in pairs],
-            keys=(
-                [_pixel_key(pictures["content", key]) for key in contents],
-                [_pixel_key(pictures["style", key]) for key in styles],
-            ),
-        )
-        finite = [row for row, z in enumerate(latents) if bool(torch.isfinite(z).all())]
-        images: list[Image.Image | None] = [None] * len(pairs)
-        for row, image in zip(finite, self._decode([latents[row] for row in finite]), strict=True):
-            images[row] = image
-        return images
-
-    def _spent(self, before: Counts) -> dict[str, float]:
-        """Counts of one shard; of what is a peak, the peak so far."""
-        now = self.pipe.counts
-        return {
-            "unet_evaluations": now.unet_evaluations - before.unet_evaluations,
-            "inversions": now.inversions - before.inversions,
-            "inversions_reused": now.inversions_reused - before.inversions_reused,
-            "batch_halvings": now.batch_halvings - before.batch_halvings,
-            "peak_feature_bytes": now.peak_feature_bytes,
-        }
-
-    def _decode(self, latents: list[torch.Tensor]) -> list[Image.Image | None]:
-        """Pictures of latents, None where the autoencoder gave values that are no numbers."""
+            return made
         try:
-            return list(self.pipe.decode(latents))
-        except RowError:
-            return [None] if len(latents) == 1 else [self._decode([z])[0] for z in latents]
+            work = self.device.stylize(self._pairs(pairs, pictures), lambda: self._begin(name))
+            for pair, pixels in work:
+                made.results[pair] = _result(pixels)
+                self.reporter.making(name, len(made.results))
+        except Exception as e:
+            if is_device_failure(e):
+                end_process(_first_line(e), self._device_failed)
+            raise
+        seconds = work.measures["stylize_seconds"] / len(pairs)
+        for result in made.results.values():
+            result["seconds"] = seconds
+        made.measures, made.notes = work.measures, work.notes
+        return made
 
-    def _params(self, pair: dict[str, Any]) -> Any:
+    def _begin(self, shard: str) -> None:
+        self.reporter.making(shard, 0)
+        if self.reporter.begun("stylize", shard) > ATTEMPTS:
+            raise JobError(
+                f"shard {shard} ended the process that stylises it {ATTEMPTS} times, for want of "
+                "memory most often: use a smaller --batch, or --features recompute"
+            )
+
+    def _pairs(
+        self, pairs: list[dict[str, Any]], pictures: dict[tuple[str, str], dict[str, Any]]
+    ) -> Pairs:
+        contents = {pair["content"]: 0 for pair in pairs}
+        styles = {pair["style"]: 0 for pair in pairs}
+        for keys in (contents, styles):
+            keys.update({key: at for at, key in enumerate(keys)})
+        return Pairs(
+            [_picture(pictures["content", key]) for key in contents],
+            [_picture(pictures["style", key]) for key in styles],
+            [(contents[pair["content"]], styles[pair["style"]]) for pair in pairs],
+            [self._params(pair) for pair in pairs],
+        )
+
+    def _params(self, pair: dict[str, Any]) -> StyleParams:
         own = {name: pair[name] for name in ("gamma", "temperature") if pair[name] is not None}
         return self.params.model_copy(update=own)
 
-
-def _pixel_key(row: dict[str, Any]) -> str:
-    """Equal for equal pictures, wherever they lie."""
-    return hashlib.blake2b(row["pixels"], digest_size=16).hexdigest()
+    def _device_failed(self, reason: str) -> None:
+        self.reporter.device_failed(f"{reason} (node {self.reporter.name})")
 
 
-def _image(row: dict[str, Any]) -> Image.Image:
-    return Image.frombytes("RGB", (row["width"], row["height"]), row["pixels"])
+@dataclass
+class _Made:
+    """Results of a shard's pairs by their place among those that were stylised."""
+
+    results: dict[int, dict[str, Any]] = field(default_factory=dict)
+    measures: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
-def _result(image: Image.Image | None) -> dict[str, Any]:
-    if image is None:
-        return {
-            "stage": "stylize",
-            "error": "NonFiniteResult",
-            "message": NOT_FINITE,
-        }
-    return {
-        "pixels": np.asarray(image).tobytes(),
-        "width": image.width,
-        "height": image.height,
-    }
+def _picture(row: dict[str, Any]) -> Picture:
+    return Picture.of(row["pixels"], row["height"], row["width"])
+
+
+def _result(pixels: np.ndarray | None) -> dict[str, Any]:
+    if pixels is None:
+        return {"stage": "stylize", "error": "NonFiniteResult", "message": NOT_FINITE}
+    height, width, _ = pixels.shape
+    return {"pixels": pixels.tobytes(), "width": width, "height": height}
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return lines[0] if isinstance(error, StyleIDError) else f"{type(error).__name__}: {lines[0]}"

@@ -26,13 +26,22 @@ COMMITTED = (
 )
 """Counted by the driver when a shard is committed: each shard once."""
 
+GAUGES = (
+    ("styleid_pairs_planned", "Pairs of the run's plan."),
+    ("styleid_pairs_left", "Pairs that are not committed yet."),
+    ("styleid_pairs_making", "Pairs made of shards that are not committed yet."),
+)
+"""Set by the driver about once a second."""
+
+FAILURES = "styleid_device_failures"
+
 STYLIZED = (
     ("pairs", "styleid_pairs_stylized", "Pairs that an actor has stylised."),
     ("unet_evaluations", "styleid_unet_evaluations", "UNet forwards, counted for each latent."),
     ("inversions", "styleid_inversions", "Pictures inverted."),
     ("inversions_reused", "styleid_inversions_reused", "Inversions there from an earlier shard."),
-    ("stylize_seconds", "styleid_busy_seconds", "Seconds that an actor worked on shards."),
-    ("waiting_seconds", "styleid_waiting_seconds", "Seconds that an actor waited for shards."),
+    ("stylize_seconds", "styleid_busy_seconds", "Seconds for which an actor's model ran."),
+    ("waiting_seconds", "styleid_waiting_seconds", "Seconds between an actor's shards."),
 )
 """Counted by each actor at the end of a shard; one that is done again counts again."""
 
@@ -59,25 +68,36 @@ class MeasureCounters:
 
 
 class RunMetrics:
-    """The driver's view of a run: pairs planned and left, and what was committed."""
+    """The driver's view of a run: pairs planned, left and being made, and counts of all that was
+    committed."""
 
     def __init__(self, run: str, progress: Progress) -> None:
         self.progress = progress
         self.committed = MeasureCounters(COMMITTED, run)
-        self.planned = Gauge("styleid_pairs_planned", "Pairs of the run's plan.", _TAGS)
-        self.left = Gauge("styleid_pairs_left", "Pairs not finished yet.", _TAGS)
-        for gauge in (self.planned, self.left):
-            gauge.set_default_tags(_tags(run))
-        self._show()
+        self.devices = Counter(FAILURES, "Failures of devices.", _TAGS)
+        self.gauges = {name: Gauge(name, meaning, _TAGS) for name, meaning in GAUGES}
+        for metric in (self.devices, *self.gauges.values()):
+            metric.set_default_tags(_tags(run))
+        self._failures = 0
+        self.show()
 
     def add(self, measures: Mapping[str, float]) -> None:
         """A shard was committed, and the progress knows of it."""
         self.committed.add(measures)
-        self._show()
+        self.show()
 
-    def _show(self) -> None:
-        self.planned.set(self.progress.planned)
-        self.left.set(self.progress.left)
+    def failures(self, devices: int) -> None:
+        """So many failures of devices have been reported in all."""
+        if devices > self._failures:
+            self.devices.inc(devices - self._failures)
+            self._failures = devices
+
+    def show(self) -> None:
+        """Sets the gauges to the progress."""
+        progress = self.progress
+        values = progress.planned, progress.left, progress.making
+        for gauge, value in zip(self.gauges.values(), values, strict=True):
+            gauge.set(value)
 
 
 def _tags(run: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Progress for a person: pairs done of all, pairs a second, time left, failures."""
+"""Progress for a person: pairs made of all, pairs per second, time left, failures."""
 
 from __future__ import annotations
 
@@ -10,44 +10,49 @@ from contextlib import contextmanager
 from typing import TextIO
 
 _TTY_SECONDS, _LINE_SECONDS = 0.5, 10.0
-# Without a new shard for longer, a person wants to know why.
+# Without a new pair for longer, a person wants to know why.
 _QUIET_SECONDS = 30.0
 
 
 class Progress:
-    """Counts of a run while it goes on.
+    """Counts of a run while it goes on. Pairs count as they are made; `done` are committed.
 
-    The rate is that of the pairs of this session, from its first finished shard's start on; the
-    time left follows from it.
+    The rate is that of this session from its first pair on; the time left follows from it.
     """
 
     def __init__(self, planned: int, done: int, failed: int) -> None:
         self.planned, self.done, self.failed = planned, done, failed
-        self.new = 0
+        self.new = self.making = 0
         self.notes: list[str] = []
         self.begin()
 
     def begin(
-        self,
-        doing: str = "into the first shard",
-        awaited: Callable[[], str | None] = lambda: None,
+        self, doing: str = "starting", awaited: Callable[[], str | None] = lambda: None
     ) -> None:
         """Seconds are counted from here.
 
         Args:
-            doing: said of them until something was committed.
-            awaited: says what the run waits for, or None; asked when nothing has been committed
+            doing: named beside them until the first pair is made.
+            awaited: names what the run waits for, if anything; asked when no pair has been made
                 for half a minute.
         """
         self.doing, self.awaited = doing, awaited
         self.began = self.heard = time.monotonic()
+        self._first: tuple[float, int] | None = None
 
     def add(self, done: int, failed: int) -> None:
         """A shard was committed."""
         self.done += done
         self.failed += failed
         self.new += done + failed
-        self.heard = time.monotonic()
+        self.making = max(0, self.making - done - failed)
+        self._hear()
+
+    def make(self, pairs: int) -> None:
+        """So many pairs are made of shards that are not committed yet."""
+        moved, self.making = pairs != self.making, min(pairs, self.left)
+        if moved:
+            self._hear()
 
     def say(self, notes: Iterable[str]) -> None:
         """Show notes above the progress, each once however many actors have it."""
@@ -55,31 +60,39 @@ class Progress:
 
     @property
     def left(self) -> int:
-        """Pairs still to do."""
+        """Pairs that are not committed yet."""
         return self.planned - self.done - self.failed
 
     @property
     def rate(self) -> float:
-        """Pairs a second in this session."""
-        elapsed = time.monotonic() - self.began
-        return self.new / elapsed if elapsed else 0.0
+        """Pairs per second in this session."""
+        now, pairs = time.monotonic(), self.new + self.making
+        began, before = self._first or (self.began, 0)
+        if pairs > before and now > began:
+            return (pairs - before) / (now - began)
+        return pairs / (now - self.began) if now > self.began else 0.0
 
     def line(self) -> str:
         """The state in one line."""
-        finished = self.done + self.failed
-        share = 100 * finished // self.planned if self.planned else 100
-        parts = [f"{self.done} of {self.planned} pairs ({share} %)"]
-        if self.new:
-            parts.append(f"{self.rate:.3g} pairs/s")
-            if finished < self.planned:
-                parts.append(f"{duration((self.planned - finished) / self.rate)} left")
-        elif self.left:
+        made, left = self.done + self.making, self.left - self.making
+        share = 100 * (made + self.failed) // self.planned if self.planned else 100
+        parts = [f"{made} of {self.planned} pairs ({share} %)"]
+        if rate := self.rate:
+            parts.append(f"{rate:.3g} pairs/s")
+            if left:
+                parts.append(f"{duration(left / rate)} left")
+        elif left:
             parts.append(f"{duration(time.monotonic() - self.began)} {self.doing}")
         if self.failed:
             parts.append(f"{self.failed} failed")
-        if self.left and time.monotonic() - self.heard > _QUIET_SECONDS and (why := self.awaited()):
+        if left and time.monotonic() - self.heard > _QUIET_SECONDS and (why := self.awaited()):
             parts.append(f"waiting: {why}")
         return " · ".join(parts)
+
+    def _hear(self) -> None:
+        self.heard = time.monotonic()
+        if self._first is None:
+            self._first = self.heard, self.new + self.making
 
 
 @contextmanager

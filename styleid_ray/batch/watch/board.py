@@ -1,0 +1,130 @@
+"""The board of a run: an actor that keeps what the stages report while they work.
+
+It tells a shard that is begun again and again, a node whose device fails again, and how far the
+actors are within their shards. No result depends on it: a board that is gone costs the view.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+
+_SEEN = 60.0
+"""Seconds after its last report for which an actor counts as alive."""
+_STARTS = 3
+"""Times in a row that an actor may begin to start on a node without coming to an end."""
+_FAILURES = 2
+"""Device failures of a node that is left out afterwards ..."""
+_FORGIVEN = 10
+"""... unless it has finished so many shards in between."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """How an actor is doing."""
+
+    sick: bool = False
+    held: int = 0
+    """Pairs of shards that a sick actor holds without work."""
+    made: dict[str, int] = field(default_factory=dict)
+    """Pairs made of each shard at hand."""
+
+
+@dataclass(frozen=True)
+class View:
+    """The board at one moment."""
+
+    made: dict[str, int] = field(default_factory=dict)
+    """Pairs made of shards that may not be committed yet."""
+    held: int = 0
+    """Pairs that sick actors hold."""
+    healthy: int = 0
+    """Actors alive that are not sick."""
+    sick: dict[str, str] = field(default_factory=dict)
+    """Nodes that are left out, by id, and why."""
+    failures: int = 0
+    """Failures of devices so far."""
+
+
+class Board:
+    """What the stages of one run have reported."""
+
+    def __init__(self) -> None:
+        self.attempts: Counter[tuple[str, str]] = Counter()
+        self.starts: Counter[tuple[str, str]] = Counter()
+        self.failed: Counter[str] = Counter()
+        self.since: Counter[str] = Counter()
+        self.failures = 0
+        self.sick: dict[str, str] = {}
+        self.actors: dict[str, tuple[float, Report]] = {}
+        self.made: dict[str, int] = {}
+        self.released = False
+
+    def starting(self, node: str, actor: str) -> str | None:
+        """An actor begins to start; returns the reason where its node is left out."""
+        self.actors[actor] = time.monotonic(), Report()
+        self.starts[node, actor] += 1
+        if self.starts[node, actor] > _STARTS:
+            self.sick.setdefault(node, f"starting an actor ended its process {_STARTS} times")
+        return self.sick.get(node)
+
+    def started(self, node: str, actor: str) -> None:
+        """The actor has its model."""
+        self.starts.pop((node, actor), None)
+
+    def unfit(self, node: str, reason: str) -> None:
+        """An actor cannot start on the node."""
+        self.sick.setdefault(node, reason)
+
+    def device_failed(self, node: str, reason: str) -> None:
+        """The device of an actor failed; its process ends."""
+        self.failures += 1
+        if self.since.pop(node, 0) >= _FORGIVEN:
+            del self.failed[node]
+        self.failed[node] += 1
+        if self.failed[node] >= _FAILURES:
+            self.sick.setdefault(node, reason)
+
+    def begun(self, stage: str, shard: str) -> int:
+        """A stage begins with a shard; returns the times that it did so without an end."""
+        self.attempts[stage, shard] += 1
+        return self.attempts[stage, shard]
+
+    def ended(self, stage: str, shard: str, node: str) -> None:
+        """A stage has done a shard."""
+        self.attempts.pop((stage, shard), None)
+        if self.failed[node]:
+            self.since[node] += 1
+
+    def report(self, actor: str, report: Report) -> bool:
+        """Takes in how an actor is doing; returns whether shards that are held go back undone."""
+        self.actors[actor] = time.monotonic(), report
+        self.made.update(report.made)
+        return self.released
+
+    def look(self, committed: list[str], release: bool) -> View:
+        """The driver looks: it names shards that were committed meanwhile, and says whether sick
+        actors have held theirs long enough."""
+        self.released = release
+        for shard in committed:
+            self.made.pop(shard, None)
+        now = time.monotonic()
+        alive = [report for at, report in self.actors.values() if now - at < _SEEN]
+        return View(
+            dict(self.made),
+            sum(report.held for report in alive),
+            sum(not report.sick for report in alive),
+            dict(self.sick),
+            self.failures,
+        )
+
+
+def start_board() -> Any:
+    """A board on this process's node; it ends with the handle."""
+    here = ray.get_runtime_context().get_node_id()
+    options = {"num_cpus": 0, "max_restarts": -1, "label_selector": {"ray.io/node-id": here}}
+    return ray.remote(Board).options(**options).remote()

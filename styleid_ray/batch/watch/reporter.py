@@ -1,0 +1,86 @@
+"""An actor's or a task's reports to the board. A board that does not answer changes nothing."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from styleid_ray.batch.watch.board import Report
+
+_PATIENCE = 10.0
+"""Seconds that an answer of the board may take."""
+ATTEMPTS = 10
+"""Times that a shard may be begun; what ends its process this often is at fault itself."""
+
+
+class Reporter:
+    """Reports of this process. Without a board (None) they go nowhere."""
+
+    def __init__(self, board: Any = None) -> None:
+        self.board = board
+        context = ray.get_runtime_context() if ray.is_initialized() else None
+        self.node = context.get_node_id() if context else ""
+        self.actor = (context.get_actor_id() if context else None) or ""
+        self.name = f"{self.node[:8]} ({ray.util.get_node_ip_address()})" if context else ""
+        self.sick = False
+        self._held = 0
+        self._made: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def starting(self) -> str | None:
+        """This actor begins to start; the reason where its node is left out."""
+        return self._ask("starting", self.node, self.actor)
+
+    def started(self) -> None:
+        """This actor has its model."""
+        self._tell("started", self.node, self.actor)
+
+    def unfit(self, reason: str) -> None:
+        """This actor cannot start here."""
+        self._ask("unfit", self.node, reason)
+
+    def device_failed(self, reason: str) -> None:
+        """This actor's device is of no more use."""
+        self._ask("device_failed", self.node, reason)
+
+    def begun(self, stage: str, shard: str) -> int:
+        """The stage begins with a shard: 1, or more when its process ended the times before."""
+        return self._ask("begun", stage, shard) or 1
+
+    def ended(self, stage: str, shard: str) -> None:
+        """The stage has done the shard."""
+        self._tell("ended", stage, shard, self.node)
+
+    def making(self, shard: str, pairs: int) -> None:
+        """So many pairs of the shard are made; sent with the next beat."""
+        with self._lock:
+            self._made[shard] = pairs
+
+    def hold(self, pairs: int) -> None:
+        """A sick actor holds so many pairs more."""
+        with self._lock:
+            self._held += pairs
+
+    def beat(self) -> bool | None:
+        """Sends how this actor is doing; a sick one hears whether its shards go back undone."""
+        with self._lock:
+            report, self._made = Report(self.sick, self._held, self._made), {}
+        if self.sick:
+            return self._ask("report", self.actor, report)
+        self._tell("report", self.actor, report)
+        return None
+
+    def _tell(self, method: str, *args: Any) -> None:
+        if self.board is not None:
+            getattr(self.board, method).remote(*args)
+
+    def _ask(self, method: str, *args: Any) -> Any:
+        if self.board is None:
+            return None
+        try:
+            return ray.get(getattr(self.board, method).remote(*args), timeout=_PATIENCE)
+        except RayError:
+            return None
