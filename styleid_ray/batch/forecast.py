@@ -10,14 +10,13 @@ import numpy as np
 from styleid_ray.batch.calibrate import measure_rate
 from styleid_ray.batch.prepare import Prepared, prepare
 from styleid_ray.batch.watch.progress import duration
-from styleid_ray.config import FeatureDType, JobConfig
+from styleid_ray.config import JobConfig
 from styleid_ray.errors import ConfigError, RowError
 from styleid_ray.footprint import PictureMemory, in_pinned_memory, picture_memory
 from styleid_ray.imaging import decode, encode, fit_picture, restore
 from styleid_ray.planning import Cost, read_bytes
 from styleid_ray.planning.cost import shard_pictures
 from styleid_ray.planning.memory import AUTO_BATCH, ShardMemory, shard_memory
-from styleid_ray.planning.sizes import bytes_read
 
 SAMPLE = 5
 """Contents that are encoded as results would be, to estimate the bytes of these."""

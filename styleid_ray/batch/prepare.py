@@ -1,38 +1,61 @@
-"""All that can be wrong with a job, found before any work starts: model, layers, size, sources."""
+"""A job, checked before any work starts: its model, layers, size and sources."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from styleid_ray.batch.cluster.node_model import find_model
-from styleid_ray.batch.folder.record import identity, make_plan
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.record import check_model, identity, locations, model_identity
 from styleid_ray.config import JobConfig, digest
 from styleid_ray.engine.checkpoint import Checkpoint
+from styleid_ray.engine.flops import evaluation_flops
 from styleid_ray.errors import ConfigError
 from styleid_ray.imaging import extension
 from styleid_ray.imaging.fit import check_crop_size, working_size
-from styleid_ray.planning import Plan, recut_plan
+from styleid_ray.planning import NamedPairs, Pace, Plan, Source, make_pairs, name_pairs
 from styleid_ray.planning.cost import Cost
 from styleid_ray.planning.sources import takes
 from styleid_ray.storage.locations import shown
 
+# Assumed speeds in floating-point operations per second: a GPU of the middle class in float16, and
+# a CPU core in float32.
+_GPU_SPEED, _CORE_SPEED = 40e12, 25e9
+
 
 @dataclass(frozen=True)
-class Prepared:
-    """A job that was checked: its model was found and its pairs are planned."""
+class Job:
+    """A checked job, as the pipeline takes it."""
 
     config: JobConfig
     checkpoint: Checkpoint
-    plan: Plan
+    contents: Source
+    """The place of the contents; the keys are in the plan."""
+    styles: Source
+
+
+@dataclass(frozen=True)
+class Prepared(Job):
+    """A job whose sources were listed and paired."""
+
+    named: NamedPairs
 
     @property
     def fingerprint(self) -> str:
         """What tells this job's output from another's."""
         return digest(identity(self.config, self.checkpoint))
 
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan for one actor of unknown speed."""
+        return self.named.cut(self.config)
+
     @property
     def cost(self) -> Cost:
-        """Pairs, shards and UNet evaluations."""
+        """Pairs, shards and UNet evaluations of that plan."""
         return self.plan.cost(self.config.style_params.resolved())
 
     @property
@@ -42,23 +65,49 @@ class Prepared:
         vae_levels = len(self.checkpoint.config("vae")["block_out_channels"])
         return working_size(size, size, size, factor)[0] // 2 ** (vae_levels - 1)
 
-    def for_workers(self, workers: int) -> Prepared:
-        """The same pairs, cut into shards for so many actors."""
-        return replace(self, plan=recut_plan(self.plan, self.config.shard_pairs, workers))
+    def pace(self, workers: int, gpus: float, cores: int) -> Pace:
+        """The assumed speed of so many actors with GPUs, or else with CPU cores, each."""
+        side = self.latent_side
+        flops = evaluation_flops(self.checkpoint.config("unet"), side, side)
+        return Pace(workers, flops / (gpus * _GPU_SPEED or cores * _CORE_SPEED))
 
 
 def prepare(config: JobConfig) -> Prepared:
-    """Checks a job and plans it; raises JobError with what to change.
-
-    The shards are cut for as many actors as the job asks for, or else for one.
-    """
+    """Checks a job, lists its sources and pairs them; raises JobError with what to change."""
     checkpoint = find_model(config)
     _check_layers(checkpoint, config)
     if config.fit == "crop":
         check_crop_size(config.size, checkpoint.factor)
     _check_apart(config)
-    _, workers = config.actors or (1, 1)
-    return Prepared(config, checkpoint, make_plan(config, checkpoint, workers))
+    of_a_picture = config.identity("picture") | {"model": model_identity(checkpoint)}
+    named = name_pairs(config, digest(of_a_picture))
+    sources = named.pairs.contents, named.pairs.styles
+    return Prepared(config, checkpoint, *sources, named)
+
+
+def resume(output: Output, config: JobConfig, record: Mapping[str, Any]) -> Job:
+    """The job of a run that is there, without a look at its sources.
+
+    Only where a source has moved, or its URLs hold secrets, which are not stored, it is listed.
+
+    Raises:
+        OutputError: the model is not the one that the run was begun with.
+        JobError: the model, or a source that has moved, cannot be used.
+    """
+    stored = record["config"]
+    if config.model == stored["model"] and config.revision in (None, stored.get("revision")):
+        # The commit that a branch stood for when the run began, not the one it stands for now.
+        config = config.model_copy(update={"revision": record["model"]["revision"]})
+    checkpoint = find_model(config)
+    check_model(output, record, checkpoint)
+    roots, given = record.get("sources"), locations(config)
+    if roots and all(given.get(n) == stored.get(n) for n in ("content", "style", "table")):
+        options = dict(config.storage_options or {})
+        contents, styles = (Source(roots[role], (), options) for role in ("content", "style"))
+    else:
+        pairs = make_pairs(config, config.storage_options)
+        contents, styles = pairs.contents, pairs.styles
+    return Job(config, checkpoint, contents, styles)
 
 
 def _check_layers(checkpoint: Checkpoint, config: JobConfig) -> None:

@@ -1,29 +1,28 @@
-"""A whole job: check, plan, resume or begin, run on Ray, sum up."""
+"""A whole job: begin a run or open it, do what is left of it on Ray, sum up."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections import Counter
-from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-import numpy as np
-
-from styleid_ray.batch.folder.failures import check_failures, tidy_errors
-from styleid_ray.batch.folder.output import CONFIG, Output, as_ids
-from styleid_ray.batch.folder.record import begin_run, find_run
-from styleid_ray.batch.folder.status import Committed
-from styleid_ray.batch.prepare import Prepared, prepare
-from styleid_ray.batch.watch.measures import add_measures, of_gpus
-from styleid_ray.batch.watch.progress import Progress, duration, shown
+from styleid_ray.batch.begin import begin, extend
+from styleid_ray.batch.folder.failures import check_failures, read_failures
+from styleid_ray.batch.folder.output import CONFIG, Output
+from styleid_ray.batch.folder.record import find_run, with_stored_precision
+from styleid_ray.batch.folder.tally import Tally, Work
+from styleid_ray.batch.prepare import Job, resume
+from styleid_ray.batch.watch.measures import of_gpus
+from styleid_ray.batch.watch.progress import Progress, duration
 from styleid_ray.config import JobConfig
 from styleid_ray.errors import OutputError
-from styleid_ray.planning import Plan
+
+if TYPE_CHECKING:
+    from styleid_ray.batch.cluster.resources import Resources
 
 SUMMARY = "summary.json"
 
@@ -55,117 +54,129 @@ def stylize(config: JobConfig, stream: TextIO | None = None) -> Summary:
     Messages and progress go to `stream` (standard error by default). Raises JobError before any
     work starts when something is wrong with the options, the sources, the model or the output.
     """
-    out = stream or sys.stderr
-    output = Output(config.output, config.storage_options)
-    output.check_writable()
-    job = prepare(config)
-    plan = job.plan
-    record = find_run(output, config, job.checkpoint, plan)
-    committed = Committed.read(output)
-    planned = as_ids(plan.table.column("pair_id"))
-    done = int(np.isin(planned, committed.done).sum())
-    failed = int(np.isin(planned, committed.failed).sum())
-    progress = Progress(plan.pairs, done, failed)
-    left = progress.left
-    if not left:
-        print(f"nothing to do: {_counts(progress)} at {output.url}", file=out)
-        return _finish(output, plan, progress, Counter(), began=time.monotonic())
-    if record:
-        print(f"resuming: {_counts(progress)} already, {left} to do", file=out)
-    shards = record["plan"]["shards"] if record else None
-    return _run(job, output, shards, committed.all, progress, out)
+    return _run(config, stream or sys.stderr)
 
 
 def retry(config: JobConfig, stream: TextIO | None = None) -> Summary:
-    """Does what failed again, and nothing else, in the run that is at the config's output.
+    """Tries the failed pairs again, and nothing else, in the run that is at the config's output.
 
     Pairs that come out well are in `data/` afterwards and fail no more; the others keep one row in
     `errors/`, with the latest reason. Raises JobError as `stylize` does, or when there is no run.
     """
-    out = stream or sys.stderr
+    return _run(config, stream or sys.stderr, again=True)
+
+
+def _run(config: JobConfig, out: TextIO, again: bool = False) -> Summary:
     output = Output(config.output, config.storage_options)
-    output.check_writable()
-    job = prepare(config)
-    record = find_run(output, config, job.checkpoint, job.plan)
-    if record is None:
+    output.check_reachable()
+    record = find_run(output, config)
+    if record is None and again:
         raise OutputError(f"there is no run at {output.url} (no {CONFIG}): check the path")
-    committed = Committed.read(output)
-    planned = as_ids(job.plan.table.column("pair_id"))
-    done = int(np.isin(planned, committed.done).sum())
-    again = np.isin(planned, committed.failed)
-    progress = Progress(done + int(again.sum()), done, failed=0)
-    if not progress.left:
-        print(f"nothing to retry: no pair failed at {output.url}", file=out)
-        return _finish(output, job.plan, progress, Counter(), began=time.monotonic())
-    print(f"retrying {progress.left} pairs that failed", file=out)
-    skip, shards = np.sort(planned[~again]), record["plan"]["shards"]
-    try:
-        return _run(job, output, shards, skip, progress, out)
-    finally:
-        tidy_errors(output)
-
-
-def _run(
-    job: Prepared,
-    output: Output,
-    shards: int | None,
-    skip: np.ndarray,
-    progress: Progress,
-    out: TextIO,
-) -> Summary:
-    """Does a run of so many shards, but for the pairs to skip; with None, begins one."""
-    from styleid_ray.batch.cluster.connect import connected
-    from styleid_ray.batch.cluster.growth import awaited, wait_for_growth
-    from styleid_ray.batch.cluster.resources import choose_resources
-    from styleid_ray.batch.pipeline import run_shards
-    from styleid_ray.batch.watch.metrics import RunMetrics
-
-    config, measures = job.config, Counter()
-    check_failures(config.max_failures, progress, output)
-    with connected(config) as where:
-        wait_for_growth(config, out)
-        if shards is None:
-            workers = choose_resources(config, job.plan.pairs).max_actors
-            if workers > 1 and not config.actors:  # else the plan is cut for them already
-                job = job.for_workers(workers)
-            begin_run(output, config, job.checkpoint, job.plan)
-            shards = job.plan.shards
-            print(_plan_line(job), file=out)
-        resources = choose_resources(config, -(-progress.left * shards // progress.planned))
-        device = f"{resources.gpus_per_actor:g} GPU each" if resources.gpus_per_actor else "on CPU"
-        count = resources.max_actors
-        print(f"{where}; {count} actor{'s' if count > 1 else ''}, {device}", file=out)
-        began = time.monotonic()
-        progress.begin(awaited=lambda: awaited(resources))
-        metrics = RunMetrics(output.url, progress)
-        with shown(progress, out), closing(run_shards(job, output, skip, resources)) as committed:
-            for shard in committed:
-                progress.add(int(shard.measures["done"]), int(shard.measures["failed"]))
-                progress.say(shard.notes)
-                metrics.add(shard.measures)
-                add_measures(measures, shard.measures)
-                measures["shards"] += 1
-                check_failures(config.max_failures, progress, output)
-    session = dict(measures) | of_gpus(measures, resources.gpus_per_actor)
-    summary = _finish(output, job.plan, progress, session, began)
-    print(_closing_line(summary), file=out)
+    with _Cluster(config, out) as cluster:
+        job = begin(output, config, cluster.resources, out) if record is None else None
+        if record and config.extend and not again:
+            extend(output, config, record, cluster.resources, out)
+        tally = Tally.read(output)
+        work = tally.to_retry() if again else tally.left()
+        progress = _progress(tally, again)
+        check_failures(config.max_failures, progress, output)
+        if not work:
+            print(_nothing_to_do(progress, output, again), file=out)
+            return _summarise(output, tally, progress, {})
+        if record:
+            print(_resuming(progress, again), file=out)
+            output.check_writable()
+            job = resume(output, with_stored_precision(config, record), record)
+        assert job, "begun or resumed"
+        session = _work_off(
+            job, output, work, cluster.resources(_rows(work, config)), progress, out
+        )
+    summary = _summarise(output, tally, progress, session)
+    print("\n".join(_closing_lines(summary, output)), file=out)
     return summary
 
 
-def _finish(
-    output: Output, plan: Plan, progress: Progress, measures: Mapping[str, float], began: float
+class _Cluster:
+    """The Ray cluster of a job, connected to when its resources are first asked for."""
+
+    def __init__(self, config: JobConfig, out: TextIO) -> None:
+        self.config, self.out = config, out
+        self.where = ""
+        self.connection = ExitStack()
+
+    def __enter__(self) -> _Cluster:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.connection.__exit__(*error)
+
+    def resources(self, shards: int) -> Resources:
+        """Those of the actors for so many shards."""
+        from styleid_ray.batch.cluster.connect import connected
+        from styleid_ray.batch.cluster.growth import wait_for_growth
+        from styleid_ray.batch.cluster.resources import choose_resources
+
+        if not self.where:
+            self.where = self.connection.enter_context(connected(self.config))
+            print(self.where, file=self.out)
+            wait_for_growth(self.config, self.out)
+        return choose_resources(self.config, shards)
+
+
+def _work_off(
+    job: Job, output: Output, work: Work, resources: Resources, progress: Progress, out: TextIO
+) -> dict[str, float]:
+    """Does the work; returns what was measured."""
+    from styleid_ray.batch.cluster.growth import awaited
+    from styleid_ray.batch.pipeline import run_shards
+    from styleid_ray.batch.watch.watch import watching
+
+    device = f"{resources.gpus_per_actor:g} GPU each" if resources.gpus_per_actor else "on CPU"
+    count = resources.max_actors
+    print(f"{count} actor{'s' if count > 1 else ''}, {device}", file=out)
+    progress.begin(awaited=lambda: awaited(resources))
+    with (
+        watching(output, progress, out) as watch,
+        closing(run_shards(job, output, work, resources, progress.left, watch.see)) as committed,
+    ):
+        for shard in committed:
+            watch.add(shard)
+            check_failures(job.config.max_failures, progress, output)
+    measures = watch.measures
+    return dict(measures) | of_gpus(measures, resources.gpus_per_actor)
+
+
+def _progress(tally: Tally, again: bool) -> Progress:
+    """That of the pairs to finish; in a retry, of those that are done or were tried."""
+    if again:
+        return Progress(tally.done + tally.failed, tally.done, 0)
+    return Progress(tally.planned, tally.done, tally.failed)
+
+
+def _rows(work: Work, config: JobConfig) -> int:
+    """Rows of work for the actors, about."""
+    return sum(
+        len(entry["shards"]) if "shards" in entry else -(-len(entry["pair_ids"]) // most)
+        for most in [config.shard_pairs]
+        for entry in work
+    )
+
+
+def _summarise(
+    output: Output, tally: Tally, progress: Progress, measures: dict[str, float]
 ) -> Summary:
-    seconds = time.monotonic() - began
-    session = dict(measures) | {
+    seconds = time.monotonic() - progress.began
+    session = measures | {
         "seconds": round(seconds, 3),
         "pairs_per_second": round(progress.new / seconds, 4) if progress.new else 0.0,
     }
+    failed = progress.failed if progress.new else tally.failed
     summary = Summary(
         output=output.url,
-        planned=plan.pairs,
+        planned=tally.planned,
         done=progress.done,
-        failed=progress.failed,
-        missing=plan.pairs - progress.done - progress.failed,
+        failed=failed,
+        missing=tally.planned - progress.done - failed,
         session=session,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -174,33 +185,42 @@ def _finish(
     return summary
 
 
-def _plan_line(job: Prepared) -> str:
-    cost = job.cost
-    return (
-        f"{cost.pairs} pairs of {cost.contents} contents and {cost.styles} styles in {cost.shards} "
-        f"shards: {cost.unet_evaluations:,} UNet evaluations "
-        f"({cost.naive_unet_evaluations:,} pair by pair)"
-    )
+def _nothing_to_do(progress: Progress, output: Output, again: bool) -> str:
+    if again:
+        return f"nothing to retry: no pair failed at {output.url}"
+    line = f"nothing to do: {_counts(progress)} at {output.url}"
+    return line + (f"; {_hint(output)}" if progress.failed else "")
+
+
+def _resuming(progress: Progress, again: bool) -> str:
+    if again:
+        return f"retrying {progress.left} pairs that failed"
+    return f"resuming: {_counts(progress)} already, {progress.left} to do"
 
 
 def _counts(progress: Progress) -> str:
-    said = f"{progress.done} of {progress.planned} pairs are done"
-    return said + (f", {progress.failed} failed" if progress.failed else "")
+    counts = f"{progress.done} of {progress.planned} pairs are done"
+    return counts + (f", {progress.failed} failed" if progress.failed else "")
 
 
-def _closing_line(summary: Summary) -> str:
+def _closing_lines(summary: Summary, output: Output) -> list[str]:
     session = summary.session
-    line = (
+    lines = [
         f"{summary.done} of {summary.planned} pairs done in {duration(session['seconds'])}, "
-        f"{session['pairs_per_second']:.3g} pairs/s, at {summary.output}\n"
+        f"{session['pairs_per_second']:.3g} pairs/s, at {summary.output}",
         f"{session.get('unet_evaluations', 0):,.0f} UNet evaluations; "
         f"{session.get('inversions', 0):.0f} pictures inverted, "
-        f"{session.get('inversions_reused', 0):.0f} times one was there from an earlier shard"
-    )
+        f"{session.get('inversions_reused', 0):.0f} times one was there from an earlier shard",
+    ]
     if session.get("gpu_hours"):
-        line += (
-            f"\n{session['gpu_hours']:.3g} GPU hours, {session['busy_share']:.0%} of them stylising"
+        lines.append(
+            f"{session['gpu_hours']:.3g} GPU hours, {session['busy_share']:.0%} of them stylising"
         )
     if summary.failed:
-        line += f"\n{summary.failed} pairs failed: their reasons are in {summary.output}/errors"
-    return line
+        lines.append(f"{summary.failed} pairs failed; {_hint(output)}:")
+        lines += read_failures(output, output.finished()).lines()
+    return lines
+
+
+def _hint(output: Output) -> str:
+    return f"styleid-ray retry {output.url} tries them again"

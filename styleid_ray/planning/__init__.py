@@ -2,13 +2,14 @@
 
 from styleid_ray.planning.cost import Cost, estimate
 from styleid_ray.planning.identity import pair_ids, shard_name
+from styleid_ray.planning.pace import Pace
 from styleid_ray.planning.pairing import Pairs, make_pairs
 from styleid_ray.planning.plan import (
+    NamedPairs,
     Plan,
-    build_plan,
+    name_pairs,
     packed,
     plan_digest,
-    recut_plan,
     shards_of,
     write_parts,
 )
@@ -19,19 +20,20 @@ from styleid_ray.planning.table import RESERVED
 __all__ = [
     "RESERVED",
     "Cost",
+    "NamedPairs",
+    "Pace",
     "Pairs",
     "Plan",
     "Source",
     "assign_shards",
-    "build_plan",
     "estimate",
     "list_pictures",
     "make_pairs",
+    "name_pairs",
     "packed",
     "pair_ids",
     "plan_digest",
     "read_bytes",
-    "recut_plan",
     "shard_name",
     "shards_of",
     "skipped_line",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 
 
-def key_column(indices: np.ndarray, keys: tuple[str, ...] | list[str]) -> pa.DictionaryArray:
+def key_column(indices: np.ndarray, keys: Sequence[str | None]) -> pa.DictionaryArray:
     """Keys as an Arrow dictionary array: int indices [P] into the keys."""
     return pa.DictionaryArray.from_arrays(
         pa.array(indices, pa.int32()), pa.array(keys, pa.string())
@@ -29,10 +31,13 @@ def count_distinct(first: np.ndarray, second: np.ndarray | int = 0) -> int:
     return 1 + int(np.count_nonzero(both[1:] != both[:-1]))
 
 
-def plain(table: pa.Table, names: tuple[str, ...] = ("content", "style", "shard")) -> pa.Table:
-    """The table with these columns as plain strings: a small slice of a plan must not carry the
-    keys of all of it."""
-    for name in names:
+_KEYS = ("content", "style", "shard", "content_version", "style_version")
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """The table with its keys as plain strings: a small slice of a plan must not carry the keys of
+    all of it."""
+    for name in _KEYS:
         i = table.schema.get_field_index(name)
         if i >= 0 and pa.types.is_dictionary(table.schema.field(i).type):
             table = table.set_column(i, name, table.column(i).cast(pa.string()))

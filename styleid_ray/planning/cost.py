@@ -62,10 +62,14 @@ def estimate(plan_table: pa.Table, params: ResolvedParams) -> Cost:
 
 def shard_pictures(plan_table: pa.Table) -> np.ndarray:
     """Distinct contents, distinct styles and pairs of each shard, int64 [shards, 3]."""
-    shard = codes(plan_table["shard"]).astype(np.int64)
+    shard, content, style = (codes(plan_table[name]) for name in ("shard", "content", "style"))
+    return picture_counts(shard.astype(np.int64), content, style)
+
+
+def picture_counts(shard: np.ndarray, content: np.ndarray, style: np.ndarray) -> np.ndarray:
+    """The same of pairs [P] by the numbers of their shards and pictures."""
     counts = []
-    for role in ("content", "style"):
-        picture = codes(plan_table[role])
+    for picture in (content, style):
         span = int(picture.max()) + 1
         counts.append(np.bincount(np.unique(shard * span + picture) // span))
     return np.stack([*counts, np.bincount(shard)], axis=1)

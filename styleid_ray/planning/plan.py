@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 
 from styleid_ray.config import JobConfig, ResolvedParams
-from styleid_ray.planning.columns import codes, key_column, plain
-from styleid_ray.planning.cost import Cost, estimate
+from styleid_ray.planning.columns import codes, count_distinct, key_column, plain
+from styleid_ray.planning.cost import Cost, estimate, picture_counts
 from styleid_ray.planning.identity import (
     ID_LENGTH,
     hex_ids,
@@ -22,10 +22,10 @@ from styleid_ray.planning.identity import (
     shard_name,
     text_digests,
 )
+from styleid_ray.planning.pace import Pace, evaluations
 from styleid_ray.planning.pairing import Pairs, make_pairs
-from styleid_ray.planning.shards import assign_shards, pairs_a_shard
+from styleid_ray.planning.shards import assign_shards, most_pictures
 from styleid_ray.planning.sources import Source
-from styleid_ray.storage.locations import Options
 
 _CHUNK = 2**20
 
@@ -35,12 +35,11 @@ class Plan:
     """All pairs of a job, shard after shard."""
 
     table: pa.Table
-    """Columns pair_id, content, style, k, shard, gamma, temperature, and those passed through
-    from a table of pairs. Content, style and shard are Arrow dictionaries of strings."""
+    """Columns pair_id, content, style, k, shard, content_version, style_version, gamma,
+    temperature, and those passed through from a table of pairs. Content, style, their versions and
+    shard are Arrow dictionaries of strings; a version is null where the listing has none."""
     contents: Source
     styles: Source
-    groups: np.ndarray | None = None
-    """The group of each content, as in `Pairs`."""
 
     @property
     def pairs(self) -> int:
@@ -57,29 +56,37 @@ class Plan:
         return estimate(self.table, params)
 
 
-def build_plan(
-    config: JobConfig, fingerprint: str, storage_options: Options = None, workers: int = 1
-) -> Plan:
-    """Plan a job: list, pair, name, cut into shards. The same inputs always give the same plan.
+@dataclass(frozen=True)
+class NamedPairs:
+    """Pairs with their ids, before they are cut into shards."""
+
+    pairs: Pairs
+    ids: np.ndarray
+    """[P], 32 ASCII digits each."""
+
+    def without(self, known: np.ndarray) -> NamedPairs:
+        """Those whose ids are not among the known ones."""
+        new = ~np.isin(self.ids, known)
+        table = self.pairs.table.filter(pa.array(new))
+        return NamedPairs(replace(self.pairs, table=table), self.ids[new])
+
+    def cut(self, config: JobConfig, pace: Pace = Pace()) -> Plan:  # noqa: B008
+        """The plan of these pairs: the same pairs and pace always give the same shards."""
+        return _cut(self, config, pace)
+
+
+def name_pairs(config: JobConfig, fingerprint: str) -> NamedPairs:
+    """List, pair and name the pairs of a job. The same inputs always give the same pairs.
 
     Args:
-        config: sources, pairing and shard bounds.
+        config: sources and pairing.
         fingerprint: of everything that decides a result besides its pair.
-        storage_options: what the sources' filesystem is opened with.
-        workers: how many will work on the shards at once.
 
     Raises:
         SourceError: a source or the table is missing, empty or inconsistent.
     """
-    pairs = make_pairs(config, storage_options)
-    return _cut(pairs, _ids(pairs, fingerprint), config.shard_pairs, workers)
-
-
-def recut_plan(plan: Plan, shard_pairs: int, workers: int) -> Plan:
-    """The same pairs in shards for so many workers."""
-    table = plan.table.drop_columns(["pair_id", "shard"])
-    pairs = Pairs(plan.contents, plan.styles, table, plan.groups)
-    return _cut(pairs, id_array(plan.table["pair_id"]), shard_pairs, workers)
+    pairs = make_pairs(config, config.storage_options)
+    return NamedPairs(pairs, _ids(pairs, fingerprint))
 
 
 def plan_digest(plan: Plan) -> str:
@@ -87,10 +94,14 @@ def plan_digest(plan: Plan) -> str:
     return ids_digest(id_array(plan.table["pair_id"]))
 
 
-def write_parts(plan: Plan, rows_per_part: int = 65536) -> Iterator[tuple[str, pa.Table]]:
+def write_parts(
+    plan: Plan, first: int = 0, rows_per_part: int = 65536
+) -> Iterator[tuple[str, pa.Table]]:
     """Cut a plan into tables for one Parquet file each. No shard is split.
 
     Args:
+        first: number of the first part. Names of parts beyond those of a new plan have a digest of
+            their pairs besides, so that two drivers never write different parts under one name.
         rows_per_part: most pairs of a part, unless a single shard has more.
 
     Yields:
@@ -98,11 +109,12 @@ def write_parts(plan: Plan, rows_per_part: int = 65536) -> Iterator[tuple[str, p
         strings, as every reader expects them.
     """
     ends = np.append(_starts(plan.table["shard"])[1:], plan.pairs)
-    start = number = 0
+    start, number = 0, first
+    suffix = f"-{plan_digest(plan)[:8]}" if first else ""
     while start < plan.pairs:
         fits = np.searchsorted(ends, start + rows_per_part, side="right") - 1
         end = int(ends[max(fits, np.searchsorted(ends, start, side="right"))])
-        yield f"part-{number:05d}.parquet", plain(plan.table.slice(start, end - start))
+        yield f"part-{number:05d}{suffix}.parquet", plain(plan.table.slice(start, end - start))
         start, number = end, number + 1
 
 
@@ -143,12 +155,10 @@ def packed(
         yield names, plain(table.slice(start, end - start))
 
 
-def _cut(pairs: Pairs, ids: np.ndarray, shard_pairs: int, workers: int) -> Plan:
-    """The plan of pairs whose ids [P] are known."""
+def _cut(named: NamedPairs, config: JobConfig, pace: Pace) -> Plan:
+    pairs, ids = named.pairs, named.ids
     content, style = codes(pairs.table["content"]), codes(pairs.table["style"])
-    groups = None if pairs.groups is None else pairs.groups[content]
-    most = pairs_a_shard(len(ids), shard_pairs, workers)
-    shards = assign_shards(content, style, most, groups)
+    shards = _shards(content, style, pairs.groups, config, pace)
     order = np.argsort(shards, kind="stable")
     table, ids, shards = pairs.table.take(pa.array(order)), ids[order], shards[order]
     columns = {
@@ -157,9 +167,40 @@ def _cut(pairs: Pairs, ids: np.ndarray, shard_pairs: int, workers: int) -> Plan:
         "style": table["style"],
         "k": table["k"],
         "shard": pa.chunked_array([key_column(shards, _names(ids, shards))]),
+        "content_version": _versions(pairs.contents, content[order]),
+        "style_version": _versions(pairs.styles, style[order]),
     }
     rest = {name: table[name] for name in table.column_names if name not in columns}
-    return Plan(pa.table({**columns, **rest}), pairs.contents, pairs.styles, pairs.groups)
+    return Plan(pa.table({**columns, **rest}), pairs.contents, pairs.styles)
+
+
+def _shards(
+    content: np.ndarray,
+    style: np.ndarray,
+    groups: np.ndarray | None,
+    config: JobConfig,
+    pace: Pace,
+) -> np.ndarray:
+    """Shard numbers [P] of pairs [P], none of more pairs or time than the bounds allow."""
+    if not len(content):
+        return np.zeros(0, np.int64)
+    params, of_pairs = config.style_params.resolved(), None if groups is None else groups[content]
+    whole = np.array([[count_distinct(content), count_distinct(style), len(content)]])
+    most = pace.pairs(len(content), config.shard_pairs, int(evaluations(whole, params)[0]))
+    while True:
+        shards = assign_shards(content, style, most, of_pairs, most_pictures(config.size))
+        counts = picture_counts(shards, content, style)
+        longest = int(evaluations(counts, params).max())
+        fewer = pace.shorter(most, longest)
+        if fewer >= most:
+            return shards
+        most = fewer
+
+
+def _versions(source: Source, index: np.ndarray) -> pa.ChunkedArray:
+    if source.versions is None:
+        return pa.chunked_array([pa.nulls(len(index), pa.string())])
+    return pa.chunked_array([key_column(index, [v or None for v in source.versions])])
 
 
 def _ids(pairs: Pairs, fingerprint: str) -> np.ndarray:

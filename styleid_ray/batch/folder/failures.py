@@ -1,35 +1,115 @@
-"""Pairs that failed: when they are too many, and the files that list them."""
+"""Pairs that failed, by the files that list them: which, why, and when they are too many."""
 
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from styleid_ray.batch.folder.naming import labelled, others
-from styleid_ray.batch.folder.output import Output, as_ids
+from styleid_ray.batch.folder.output import Output, as_ids, data_file, errors_file, stem
 from styleid_ray.batch.watch.progress import Progress
-from styleid_ray.errors import JobError
+from styleid_ray.errors import JobError, OutputError
+from styleid_ray.storage.locations import shown
 
+_READERS = 16
 _ENOUGH = 100
-"""Pairs finished before a percentage says anything."""
+"""Pairs finished before a percentage means anything."""
+_MOST_REASONS = 5
+
+
+@dataclass
+class Failures:
+    """Failed pairs of finished shards: those that are in `errors/` and not in `data/`."""
+
+    ids: dict[str, list[str]] = field(default_factory=dict)
+    """By shard."""
+    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Pairs by stage and error."""
+    examples: dict[tuple[str, str], str] = field(default_factory=dict)
+    """A message for each of them."""
+
+    @property
+    def count(self) -> int:
+        """Pairs."""
+        return self.reasons.total()
+
+    def top(self) -> list[dict[str, Any]]:
+        """The commonest reasons: stage, error, pairs, and an example's message."""
+        return [
+            {"stage": stage, "error": error, "pairs": n, "example": self.examples[stage, error]}
+            for (stage, error), n in self.reasons.most_common(_MOST_REASONS)
+        ]
+
+    def lines(self) -> list[str]:
+        """The same, a line each."""
+        return [
+            f"{reason['pairs']:,} x {reason['error']} at {reason['stage']}: {reason['example']}"
+            for reason in self.top()
+        ]
+
+    def add(self, shard: str, table: pa.Table) -> None:
+        """Takes in failed pairs of a shard."""
+        self.ids[shard] = table["pair_id"].to_pylist()
+        for row in table.select(["stage", "error", "message"]).to_pylist():
+            reason = row["stage"], row["error"]
+            self.reasons[reason] += 1
+            self.examples.setdefault(reason, row["message"])
+
+
+def read_failures(output: Output, finished: Collection[str]) -> Failures:
+    """The failures in these shards. Only shards with errors are read.
+
+    Raises:
+        OutputError: a file is damaged or cannot be read.
+    """
+    shards = [shard for shard in map(stem, output.files("errors")) if shard in finished]
+    failures = Failures()
+    with ThreadPoolExecutor(_READERS) as pool:
+        tables = pool.map(lambda shard: failed_rows(output, shard), shards)
+        for shard, table in zip(shards, tables, strict=True):
+            if table.num_rows:
+                failures.add(shard, table)
+    return failures
+
+
+def failed_rows(output: Output, shard: str, columns: list[str] | None = None) -> pa.Table:
+    """Rows of `errors/` of a finished shard's pairs that are not in `data/`."""
+    columns = columns or ["pair_id", "stage", "error", "message"]
+    name = errors_file(shard)
+    try:
+        table = output.parsed(name, lambda f: pq.read_table(f).select(columns))
+        name = data_file(shard)
+        done = output.read_ids(name)
+    except FileNotFoundError:  # a retry has removed the errors, or a repair the data
+        return pa.table({column: pa.array([], pa.string()) for column in columns})
+    except (pa.ArrowInvalid, KeyError) as e:
+        raise OutputError(
+            f"{output.url}/{name} is damaged ({shown(str(e))}): verify --repair removes it, and "
+            "its pairs are made again"
+        ) from e
+    return table.filter(pa.array(~np.isin(as_ids(table["pair_id"]), done)))
 
 
 def check_failures(limit: str | None, progress: Progress, output: Output) -> None:
-    """Stops a job that goes wrong while there is something left to do.
+    """Stops a job in which too much fails while there is something left to do.
 
     Raises:
         JobError: more pairs failed than `--max-failures` allows.
     """
     if limit is None or not progress.left or not _exceeds(limit, progress):
         return
+    reasons = read_failures(output, output.finished()).lines()
     raise JobError(
         f"stopped: {progress.failed} of {progress.done + progress.failed} finished pairs failed, "
-        f"more than --max-failures {limit}; most often {_commonest(output)}, see "
-        f"{output.url}/errors; what is done stays: the same command with a higher --max-failures "
-        "goes on, and styleid-ray retry does what failed again"
+        f"more than --max-failures {limit}; most often {' '.join(reasons[:1])}; see "
+        f"{output.url}/errors; finished pairs stay: run the same command with a higher "
+        f"--max-failures to resume, and styleid-ray retry to try the failed ones again"
     )
 
 
@@ -38,42 +118,3 @@ def _exceeds(limit: str, progress: Progress) -> bool:
         return progress.failed > int(limit)
     finished = progress.done + progress.failed
     return finished >= _ENOUGH and 100 * progress.failed > float(limit[:-1]) * finished
-
-
-def _commonest(output: Output) -> str:
-    reasons, examples = Counter[str](), dict[str, str]()
-    for name in output.files("errors"):
-        for row in output.read_table(name, ["stage", "error", "message"]).to_pylist():
-            reason = f"{row['error']} at {row['stage']}"
-            reasons[reason] += 1
-            examples.setdefault(reason, row["message"])
-    return " ".join(f"{reason} ({n}: {examples[reason]})" for reason, n in reasons.most_common(1))
-
-
-def tidy_errors(output: Output) -> None:
-    """Leaves one row of each failed pair in `errors/`, and none of a pair that was done since.
-
-    Of two rows, that of the later attempt stays: it was made together with fewer others. A row is
-    gone only when another place tells of its pair, so a tidying cut off loses nothing.
-    """
-    found: list[tuple[str, pa.Table]] = []
-    for name in output.files("errors"):
-        with suppress(FileNotFoundError):  # another command tidies too
-            found.append((name, output.read_table(name)))
-    if not found:
-        return
-    told = output.pair_ids("data")
-    for name, table in sorted(found, key=lambda one: _attempted(one[1])):
-        ids = as_ids(table.column("pair_id"))
-        kept = ~np.isin(ids, told)
-        told = np.union1d(told, ids)
-        if not kept.any():
-            output.delete(name)
-        elif not kept.all():
-            gone = [i.decode() for i in ids[~kept].tolist()]
-            left = labelled(table.filter(pa.array(kept)), [*others(table.schema), *gone])
-            output.write_table(name, left)
-
-
-def _attempted(table: pa.Table) -> int:
-    return table.num_rows + len(others(table.schema))

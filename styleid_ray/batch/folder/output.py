@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from types import MappingProxyType
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +14,11 @@ from styleid_ray.errors import OutputError
 from styleid_ray.storage.locations import shown
 from styleid_ray.storage.store import Store
 
-Kind = Literal["data", "errors"]
 CONFIG = "_run/config.yaml"
 PLAN = "_run/plan"
-_RECORD = ("model", "config")
-_READERS = 16
+LAYOUT = 2
+"""Number of the arrangement of a run's files; a run of the first has none in its record."""
+_RECORD = ("model", "config", "identity", "plan")
 
 
 class Output(Store):
@@ -45,61 +43,73 @@ class Output(Store):
             name, lambda f: as_ids(pq.read_table(f, columns=["pair_id"]).column("pair_id"))
         )
 
-    def pair_ids(self, kind: Kind) -> np.ndarray:
-        """The ids in all committed files of a kind, sorted, each once, as fixed-size bytes."""
-        return unique_ids(self.ids_by_file(kind).values())
+    def finished(self) -> set[str]:
+        """Names of the finished shards: those that have a data file. One listing."""
+        return set(map(stem, self.files("data")))
 
-    def ids_by_file(
-        self, kind: Kind, known: Mapping[str, np.ndarray] = MappingProxyType({})
-    ) -> dict[str, np.ndarray]:
-        """The ids in each committed file of a kind; of files that are `known`, without a look."""
-        names = self.files(kind)
-        new = [name for name in names if name not in known]
-        with ThreadPoolExecutor(_READERS) as pool:
-            read = dict(zip(new, pool.map(self._ids_of, new), strict=True))
-        return {name: known[name] if name in known else read[name] for name in names}
+    def plan_part(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """A part of the stored plan; its keys are Arrow dictionaries.
 
-    def _ids_of(self, name: str) -> np.ndarray:
+        Raises:
+            OutputError: it is damaged.
+        """
+        keys = ["shard", "content", "style"]
         try:
-            return self.read_ids(name)
-        except FileNotFoundError:  # taken away since it was listed: it was tidied up
-            return np.empty(0, "S32")
+            return self.parsed(
+                name, lambda f: pq.read_table(f, columns=columns, read_dictionary=keys)
+            )
         except pa.ArrowInvalid as e:
             raise OutputError(
-                f"{self.url}/{name} is damaged ({shown(str(e))}): delete it, and its pairs are "
-                "made again"
+                f"{self.url}/{name}, a part of the plan, is damaged ({shown(str(e))}): "
+                "choose another --output"
             ) from e
 
-    def plan_parts(self) -> Iterator[pa.Table]:
-        """The stored plan, part by part."""
-        for name in self.files(PLAN):
-            try:
-                yield self.read_table(name)
-            except pa.ArrowInvalid as e:
-                raise OutputError(
-                    f"{self.url}/{name}, a part of the plan, is damaged ({shown(str(e))}): "
-                    "choose another --output"
-                ) from e
-
     def record(self) -> dict[str, Any] | None:
-        """The stored `config.yaml`, or None when there is no run here."""
+        """The stored `config.yaml`, or None when there is no run here.
+
+        Raises:
+            OutputError: it is damaged, or that of another layout.
+        """
         try:
             text = self.read(CONFIG)
         except FileNotFoundError:
             return None
         try:
-            found = yaml.safe_load(text)
-            parts = [found[name] for name in _RECORD]
-        except Exception as e:  # what is not YAML, or a wrong value in it, comes out as anything
+            record = yaml.safe_load(text)
+            layout, parts = record.get("layout", 1), [record.get(name) for name in _RECORD]
+        except Exception as e:  # malformed YAML, or a wrong value in it, raises anything
             raise OutputError(f"{self.url}/{CONFIG} is damaged: choose another --output") from e
+        if layout != LAYOUT and isinstance(record.get("config"), dict):
+            raise OutputError(
+                f"the run at {self.url} has files of layout {layout}, and this version of "
+                f"styleid-ray reads layout {LAYOUT}: finish it with the version that began it, or "
+                "choose another --output"
+            )
         if not all(isinstance(part, dict) for part in parts):
             raise OutputError(f"{self.url}/{CONFIG} is damaged: choose another --output")
-        return found
+        return record
+
+    def existing_record(self) -> dict[str, Any]:
+        """The same; raises OutputError when there is no run."""
+        record = self.record()
+        if record is None:
+            raise OutputError(f"there is no run at {self.url} (no {CONFIG}): check the path")
+        return record
 
 
-def unique_ids(parts: Iterable[np.ndarray]) -> np.ndarray:
-    """The ids of all parts, sorted, each once."""
-    return np.unique(np.concatenate([np.empty(0, "S32"), *parts]))
+def stem(name: str) -> str:
+    """The shard that a file belongs to."""
+    return name.rsplit("/", 1)[-1].removesuffix(".parquet")
+
+
+def data_file(shard: str) -> str:
+    """The file whose presence says that a shard is finished."""
+    return f"data/{shard}.parquet"
+
+
+def errors_file(shard: str) -> str:
+    """The file of a shard's failed pairs; absent when there are none."""
+    return f"errors/{shard}.parquet"
 
 
 def as_ids(column: pa.ChunkedArray) -> np.ndarray:

@@ -1,139 +1,193 @@
-"""What a run is: its identity, its stored record, and the check that a command belongs to it."""
+"""The stored record of a run: begun, extended, and compared with a command."""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from styleid_ray.batch.folder.output import CONFIG, PLAN, Output
+from styleid_ray.batch.folder.output import CONFIG, LAYOUT, PLAN, Output
 from styleid_ray.config import JobConfig, digest
 from styleid_ray.engine.checkpoint import Checkpoint
 from styleid_ray.errors import OutputError
-from styleid_ray.planning import Plan, build_plan, plan_digest, write_parts
+from styleid_ray.planning import Plan, Source, write_parts
 from styleid_ray.storage.locations import absolute, local_path, shown
 from styleid_ray.storage.secrets import without_secrets
 
+if TYPE_CHECKING:
+    from styleid_ray.batch.prepare import Job
+
 _VERSIONS = ("styleid-ray", "torch", "diffusers", "ray", "pyarrow", "pillow")
-# Options that choose pairs or their encoding; a pair's picture is the same whatever they say.
-_NOT_IN_A_PAIR = (
-    "pairing",
-    "styles_per_content",
-    "seed",
-    "reuse",
-    "format",
-    "picture_format",
-    "quality",
-    "max_pixels",
-)
+
+
+def model_identity(checkpoint: Checkpoint) -> str:
+    """What tells a model from others, wherever it lies: the last part of its name, and its
+    fingerprint."""
+    return f"{_last_part(checkpoint.name)} {checkpoint.fingerprint}"
 
 
 def identity(config: JobConfig, checkpoint: Checkpoint) -> dict[str, Any]:
     """What decides the output's contents: the options, and the model by its own fingerprint."""
-    values = config.identity()
-    values.pop("revision")
-    values["model"] = f"{checkpoint.name.rstrip('/').rsplit('/', 1)[-1]} {checkpoint.fingerprint}"
-    return values
+    return config.identity() | {"model": model_identity(checkpoint)}
 
 
-def make_plan(config: JobConfig, checkpoint: Checkpoint, workers: int = 1) -> Plan:
-    """The job's plan; a pair's id depends on its pictures' keys, the parameters and the model.
-
-    `workers` is how many actors will work on its shards at once.
-    """
-    of_pairs = {k: v for k, v in identity(config, checkpoint).items() if k not in _NOT_IN_A_PAIR}
-    return build_plan(config, digest(of_pairs), config.storage_options, workers)
+def with_precision(config: JobConfig, gpus: float) -> JobConfig:
+    """The job with the precisions that `auto` stands for where actors have GPUs, or have none."""
+    dtype = config.dtype if config.dtype != "auto" else ("float16" if gpus else "float32")
+    features = config.feature_dtype if config.feature_dtype != "auto" else dtype
+    return config.model_copy(update={"dtype": dtype, "feature_dtype": features})
 
 
-def find_run(
-    output: Output, config: JobConfig, checkpoint: Checkpoint, plan: Plan
-) -> dict[str, Any] | None:
+def with_stored_precision(config: JobConfig, record: Mapping[str, Any]) -> JobConfig:
+    """The job with the precisions of its run where it leaves them open."""
+    stored = record["identity"]
+    names = [n for n in ("dtype", "feature_dtype") if n in stored and getattr(config, n) == "auto"]
+    return config.model_copy(update={name: stored[name] for name in names})
+
+
+def find_run(output: Output, config: JobConfig) -> dict[str, Any] | None:
     """The record of the run at `output`, or None where there is none.
 
-    A run goes on in the shards that it was begun with; only its pairs must be those of `plan`.
+    A run is resumed with the pairs and in the shards that it has: sources and model are not looked
+    at.
 
     Raises:
-        OutputError: the run there is another one (the message says what differs), or damaged.
+        OutputError: the run there is another one (the message names what differs), or damaged.
     """
-    old = output.record()
-    if old is None:
+    record = output.record()
+    if record is None:
         if output.files("data") or output.files("errors"):
             raise OutputError(
                 f"{output.url} holds shards but no {CONFIG}: it is damaged, or something else's; "
                 "choose another --output"
             )
         return None
-    differing = _differences(old.get("identity", {}), identity(config, checkpoint))
+    config = with_stored_precision(config, record)
+    old, new = dict(record["identity"]), config.identity()
+    old["model"], new["model"] = old["model"].rpartition(" ")[0], _last_part(config.model)
+    # An option on one side alone has no effect on the other, for a reason that differs itself.
+    differing = [
+        f"{name}: {old[name]} there, {new[name]} now"
+        for name in new
+        if name in old and old[name] != new[name]
+    ]
     if differing:
         raise OutputError(
             f"{output.url} was made with other options ({'; '.join(differing)}): "
             "use the same ones to resume, or choose another --output"
         )
-    if old.get("plan", {}).get("digest") != plan_digest(plan):
+    return record
+
+
+def check_model(output: Output, record: Mapping[str, Any], checkpoint: Checkpoint) -> None:
+    """Raises OutputError when a run was begun with another model than this one."""
+    before, now = record["identity"]["model"], model_identity(checkpoint)
+    if before != now:
         raise OutputError(
-            f"the sources have changed since the run at {output.url} was planned "
-            f"({_changed_pictures(output, plan)}): "
-            "restore them to resume, or choose another --output"
+            f"{output.url} was made with another model ({before} there, {now} now): "
+            "use the same one to resume, or choose another --output"
         )
-    return old
 
 
-def begin_run(output: Output, config: JobConfig, checkpoint: Checkpoint, plan: Plan) -> None:
+def begin_run(output: Output, job: Job, plan: Plan) -> None:
     """Stores the plan and the record of a new run, the record last: a run that has one has its
     whole plan. Does nothing where another driver has begun the same run since `find_run`.
 
     Raises:
         OutputError: another driver has begun another run there.
     """
-    if find_run(output, config, checkpoint, plan):
+    record = find_run(output, job.config)
+    if record:
+        check_model(output, record, job.checkpoint)
         return
-    written: set[str] = set()
-    for name, part in write_parts(plan):
-        output.write_table(f"{PLAN}/{name}", part)
-        written.add(f"{PLAN}/{name}")
+    written = _write_plan(output, plan, first=0)
     # Those of a beginning that was cut off, in other shards. Never those of a driver beside this
     # one, which may be reading them already.
     for name in sorted({*output.files(PLAN)} - written):
         output.delete(name)
-    record = _record(config, checkpoint, plan)
-    output.write(CONFIG, yaml.safe_dump(record, sort_keys=False, allow_unicode=True).encode())
+    _write_record(output, _record(job, plan))
 
 
-def _record(config: JobConfig, checkpoint: Checkpoint, plan: Plan) -> dict[str, Any]:
+def extend_run(output: Output, record: Mapping[str, Any], plan: Plan) -> None:
+    """Adds the pairs of another plan to a run, in parts and shards of their own. Each part that is
+    there is complete in itself, so one that is cut off in between has fewer new pairs."""
+    _write_plan(output, plan, first=len(output.files(PLAN)))
+    counts = {
+        "pairs": record["plan"]["pairs"] + plan.pairs,
+        "shards": record["plan"]["shards"] + plan.shards,
+    }
+    _write_record(output, {**record, "plan": counts})
+
+
+def _write_plan(output: Output, plan: Plan, first: int) -> set[str]:
+    """Returns the names of the parts."""
+    written: set[str] = set()
+    for name, part in write_parts(plan, first):
+        output.write_table(f"{PLAN}/{name}", part)
+        written.add(f"{PLAN}/{name}")
+    return written
+
+
+def _write_record(output: Output, record: Mapping[str, Any]) -> None:
+    text = yaml.safe_dump(dict(record), sort_keys=False, allow_unicode=True)
+    output.write(CONFIG, text.encode())
+
+
+def _record(job: Job, plan: Plan) -> dict[str, Any]:
+    config, checkpoint = job.config, job.checkpoint
     values = identity(config, checkpoint)
     return {
+        "layout": LAYOUT,
         "fingerprint": digest(values),
         "identity": values,
-        "plan": {"pairs": plan.pairs, "shards": plan.shards, "digest": plan_digest(plan)},
-        "model": {"name": checkpoint.name, "revision": checkpoint.revision},
-        "config": config.model_dump(mode="json") | _locations(config),
+        "plan": {"pairs": plan.pairs, "shards": plan.shards},
+        "model": {
+            "name": checkpoint.name,
+            "revision": checkpoint.revision,
+            "fingerprint": checkpoint.fingerprint,
+        },
+        "config": config.model_dump(mode="json") | locations(config),
+        "sources": _roots(job.contents, job.styles),
         "versions": {name: _version(name) for name in _VERSIONS}
         | {"python": platform.python_version()},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _locations(config: JobConfig) -> dict[str, str]:
+def _roots(contents: Source, styles: Source) -> dict[str, str] | None:
+    """What keys are relative to; None where that, or a picture's URL, holds a secret."""
+    sources = {"content": contents, "style": styles}
+    if any(s.full_urls or without_secrets(s.root) != s.root for s in sources.values()):
+        return None
+    return {role: source.root for role, source in sources.items()}
+
+
+def locations(config: JobConfig) -> dict[str, str]:
     """Where sources, model and output lie, for another command in another working directory.
 
     A URL that holds a secret is kept as it may be shown, which nothing can be read from.
     """
-    said: dict[str, str] = {}
+    places: dict[str, str] = {}
     for name in ("content", "style", "table", "output"):
         url = getattr(config, name)
         if url is None:
             continue
         path = local_path(url)
-        said[name] = _public(url) if path is None else absolute(path)
+        places[name] = _public(url) if path is None else absolute(path)
     # A hub id is no path, and a model's folder is part of its identity by the name that was given.
-    return said | {"model": _public(config.model)}
+    return places | {"model": _public(config.model)}
 
 
 def _public(url: str) -> str:
     return url if without_secrets(url) == url else shown(url)
+
+
+def _last_part(model: str) -> str:
+    return without_secrets(model).rstrip("/").rsplit("/", 1)[-1]
 
 
 def _version(name: str) -> str | None:
@@ -141,28 +195,3 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    names = [*new, *(name for name in old if name not in new)]
-    return [
-        f"{name}: {old.get(name)} there, {new.get(name)} now"
-        for name in names
-        if old.get(name) != new.get(name)
-    ]
-
-
-def _changed_pictures(output: Output, plan: Plan) -> str:
-    """Which contents and styles came or went, in a few words."""
-    said = []
-    for role in ("content", "style"):
-        now = set(plan.table.column(role).unique().to_pylist())
-        then: set[str] = set()
-        for part in output.plan_parts():
-            then.update(part.column(role).unique().to_pylist())
-        for what, keys in (("new", now - then), ("gone", then - now)):
-            if keys:
-                first = ", ".join(shown(key)[:100] for key in sorted(keys)[:3])
-                first += ", …" if len(keys) > 3 else ""
-                said.append(f"{len(keys)} {role}{'s' if len(keys) > 1 else ''} {what}: {first}")
-    return "; ".join(said) or "the pictures are the same, but not their pairs"

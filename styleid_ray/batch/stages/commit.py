@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
-from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.output import Output, data_file, errors_file
 from styleid_ray.batch.stages import row_error
 from styleid_ray.batch.stages.shard import Done, Shard, each_shard
 from styleid_ray.batch.watch.logs import StageLog
@@ -211,16 +211,6 @@ class Commit:
             "seconds": result["seconds"],
             "size": len(data) if beside else 0,
         }
-
-
-def data_file(shard: str) -> str:
-    """The file whose presence says that a shard is finished."""
-    return f"data/{shard}.parquet"
-
-
-def errors_file(shard: str) -> str:
-    """The file of a shard's failed pairs; absent when there are none."""
-    return f"errors/{shard}.parquet"
 
 
 @dataclass

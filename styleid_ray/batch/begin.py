@@ -1,0 +1,129 @@
+"""Planning a run: the pairs that it begins with, and those that its sources have gained since."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TextIO
+
+import numpy as np
+
+from styleid_ray.batch.folder.output import PLAN, Output
+from styleid_ray.batch.folder.record import begin_run, check_model, extend_run, with_precision
+from styleid_ray.batch.prepare import Job, Prepared, prepare
+from styleid_ray.config import JobConfig
+from styleid_ray.planning import NamedPairs, Pace, Source
+from styleid_ray.planning.sources import skipped_line
+from styleid_ray.storage.locations import shown
+
+if TYPE_CHECKING:
+    from styleid_ray.batch.cluster.resources import Resources
+
+Ask = Callable[[int], "Resources"]
+"""Resources for so many shards at most; connects to the cluster."""
+_EXAMPLES = 3
+
+
+def begin(output: Output, config: JobConfig, resources: Ask, out: TextIO) -> Job:
+    """Plans and records a new run; raises JobError when the job cannot run as it is asked for."""
+    output.check_writable()
+    job = prepare(config)
+    actors = resources(len(job.named.ids))
+    job = replace(job, config=with_precision(config, actors.gpus_per_actor))
+    plan = job.named.cut(config, _pace(job, actors))
+    begin_run(output, job, plan)
+    cost = plan.cost(config.style_params.resolved())
+    print(
+        f"{cost.pairs} pairs of {cost.contents} contents and {cost.styles} styles in {cost.shards} "
+        f"shards: {cost.unet_evaluations:,} UNet evaluations "
+        f"({cost.naive_unet_evaluations:,} pair by pair)",
+        file=out,
+    )
+    _print_skipped(job, out)
+    return job
+
+
+def extend(
+    output: Output, config: JobConfig, record: Mapping[str, Any], resources: Ask, out: TextIO
+) -> None:
+    """Adds the pairs that a run's plan lacks by now, and reports pictures that differ from those
+    that it was planned with."""
+    output.check_writable()
+    job = prepare(config)
+    check_model(output, record, job.checkpoint)
+    new = job.named.without(_known_ids(output))
+    contents, styles = (_Pictures.read(output, role) for role in ("content", "style"))
+    if len(new.ids):
+        plan = new.cut(config, _pace(job, resources(len(new.ids))))
+        extend_run(output, record, plan)
+        gained = [*contents.new(new), *styles.new(new), _count(plan.pairs, "new pair")]
+        print(f"{', '.join(gained)} in {_count(plan.shards, 'shard')}", file=out)
+    else:
+        print("the sources have no new pairs", file=out)
+    differing = [*contents.differences(job.contents), *styles.differences(job.styles)]
+    if differing:
+        print(f"pairs that were planned before stay as they are: {'; '.join(differing)}", file=out)
+    _print_skipped(job, out)
+
+
+def _pace(job: Prepared, actors: Resources) -> Pace:
+    return job.pace(actors.max_actors, actors.gpus_per_actor, actors.share().threads)
+
+
+def _print_skipped(job: Job, out: TextIO) -> None:
+    line = skipped_line(job.contents, job.styles)
+    if line:
+        print(line, file=out)
+
+
+def _known_ids(output: Output) -> np.ndarray:
+    parts = [output.read_ids(name) for name in output.files(PLAN)]
+    return np.concatenate(parts or [np.empty(0, "S32")])
+
+
+class _Pictures:
+    """The contents or styles of a plan, with the versions that it has of each."""
+
+    def __init__(self, role: str) -> None:
+        self.role = role
+        self.versions: dict[str, set[str | None]] = {}
+
+    @classmethod
+    def read(cls, output: Output, role: str) -> _Pictures:
+        pictures, columns = cls(role), [role, f"{role}_version"]
+        for name in output.files(PLAN):
+            part = output.plan_part(name, columns).unify_dictionaries()
+            for row in part.group_by(columns).aggregate([]).to_pylist():
+                versions = pictures.versions.setdefault(row[role], set())
+                versions.add(row[f"{role}_version"])
+        return pictures
+
+    def new(self, pairs: NamedPairs) -> list[str]:
+        """In words, how many pictures of these pairs the plan does not have."""
+        keys = set(pairs.pairs.table[self.role].unique().to_pylist())
+        count = len(keys - self.versions.keys())
+        return [_count(count, f"new {self.role}")] if count else []
+
+    def differences(self, source: Source) -> list[str]:
+        """In words, which pictures are gone from the source, or have another version there."""
+        there = dict(zip(source.keys, source.versions or [""] * len(source.keys), strict=True))
+        gone = [key for key in self.versions if key not in there]
+        changed = [
+            key
+            for key, versions in self.versions.items()
+            if there.get(key) and versions - {there[key], None}
+        ]
+        return [
+            f"{_count(len(keys), self.role)} {word} ({_some(keys)})"
+            for word, keys in (("changed", changed), ("gone", gone))
+            if keys
+        ]
+
+
+def _some(keys: list[str]) -> str:
+    first = ", ".join(shown(key)[:100] for key in sorted(keys)[:_EXAMPLES])
+    return first + (", …" if len(keys) > _EXAMPLES else "")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' if number != 1 else ''}"

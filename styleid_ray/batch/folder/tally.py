@@ -1,0 +1,92 @@
+"""How far a run is, and what is left of it: its plan against one listing of its data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from styleid_ray.batch.folder.failures import Failures, read_failures
+from styleid_ray.batch.folder.output import PLAN, Output
+
+Parts = dict[str, dict[str, int]]
+"""Pairs by shard, by part of the plan."""
+Work = list[dict[str, Any]]
+"""Entries as `ReadPlan` takes them."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts of a run's pairs. A pair that failed and was done later counts as done."""
+
+    parts: Parts
+    finished: set[str]
+    """Names of the shards in `data/`."""
+    failures: Failures
+
+    @classmethod
+    def read(cls, output: Output, parts: Parts | None = None) -> Tally:
+        """Reads the plan's column of shards, the listing of `data/`, and the files of `errors/`.
+
+        Args:
+            output: of the run.
+            parts: those of the plan, where they are known.
+        """
+        parts = parts or read_parts(output)
+        finished = output.finished()
+        planned = finished & set().union(*parts.values())
+        return cls(parts, finished, read_failures(output, planned))
+
+    @property
+    def planned(self) -> int:
+        """All pairs."""
+        return sum(sum(shards.values()) for shards in self.parts.values())
+
+    @property
+    def missing(self) -> int:
+        """Pairs of shards that are not finished."""
+        return sum(
+            pairs
+            for shards in self.parts.values()
+            for shard, pairs in shards.items()
+            if shard not in self.finished
+        )
+
+    @property
+    def failed(self) -> int:
+        """Pairs that failed and were not done since."""
+        return self.failures.count
+
+    @property
+    def done(self) -> int:
+        """Pairs with a picture."""
+        return self.planned - self.missing - self.failed
+
+    @property
+    def unplanned(self) -> set[str]:
+        """Shards that are there without being in the plan."""
+        return self.finished.difference(*self.parts.values())
+
+    def left(self) -> Work:
+        """Shards that are not finished."""
+        left = {
+            part: [shard for shard in shards if shard not in self.finished]
+            for part, shards in self.parts.items()
+        }
+        return [{"part": part, "shards": shards} for part, shards in left.items() if shards]
+
+    def to_retry(self) -> Work:
+        """Failed pairs of finished shards."""
+        again = {
+            part: [i for shard in shards for i in self.failures.ids.get(shard, ())]
+            for part, shards in self.parts.items()
+        }
+        return [{"part": part, "pair_ids": ids} for part, ids in again.items() if ids]
+
+
+def read_parts(output: Output) -> Parts:
+    """The shards of the stored plan; raises OutputError when a part is damaged."""
+    parts: Parts = {}
+    for name in output.files(PLAN):
+        counts = output.plan_part(name, ["shard"])["shard"].value_counts()
+        parts[name] = {entry["values"]: entry["counts"] for entry in counts.to_pylist()}
+    return parts
