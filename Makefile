@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-cluster test-hosts chaos chaos-ci lint format typecheck bench clean
+.PHONY: setup demo test test-cluster test-hosts test-s3-server chaos chaos-ci lint format typecheck bench clean
 
 setup: $(READY)
 
@@ -24,6 +24,9 @@ test-cluster: $(READY)  ## job server, many nodes and drivers, growth, metrics, 
 
 test-hosts: $(READY)  ## root alone: a job on hosts of their own (network namespaces), some of them lost
 	$(BIN)/python -m pytest -m hosts tests/hosts
+
+test-s3-server: $(READY)  ## what needs an object store, before Debian's radosgw in place of moto
+	$(BIN)/python -m tests.s3_server $(BIN)/python -m pytest -m "s3 and not chaos"
 
 # What is killed when follows from the seed: make chaos KILLS=300 SEED=7
 KILLS ?= 300

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
+_COUNTED = {None: "passed", "503": "slow down", "before": "dropped", "after": "dropped"}
 _OF_THE_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
 
 
@@ -36,6 +37,9 @@ class Unreliable:
     """Paths, with their queries, that GET requests were passed on for."""
     change: Callable[[str, bytes], bytes] = _as_it_is
     """What becomes of the answer to a GET request of a path."""
+    failure: Callable[[str, str], str | None] | None = None
+    """How a request of a method and a path fails: "503", "before" or "after" the server has done
+    what was asked, or not at all. In place of chance."""
 
 
 class _Proxy(ThreadingHTTPServer):
@@ -51,27 +55,27 @@ def unreliable(server: str, share: float = 0.1, seed: int = 0) -> Iterator[Unrel
     state, lock, chance = Unreliable(share=share), threading.Lock(), random.Random(seed)
     host = urlsplit(server).netloc
 
+    def by_chance(method: str, path: str) -> str | None:
+        fails, how = chance.random() < state.share, chance.choice(["503", "before", "after"])
+        return how if fails else None
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def handle_any(self) -> None:
             body = self._body()
             with lock:
-                fails, how = (
-                    chance.random() < state.share,
-                    chance.choice(["503", "before", "after"]),
-                )
-                name = "passed" if not fails else "slow down" if how == "503" else "dropped"
-                state.counts[name] += 1
-            if fails and how == "503":
+                how = (state.failure or by_chance)(self.command, self.path)
+                state.counts[_COUNTED[how]] += 1
+            if how == "503":
                 self._answer(503, [("Content-Type", "application/xml")], _SLOW_DOWN)
                 return
-            if not fails or how == "after":
+            if how != "before":
                 answer = self._ask(body)
                 if self.command == "GET":
                     state.gets.append(self.path)
                     answer = *answer[:2], state.change(self.path, answer[2])
-            if fails:
+            if how is not None:
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)
                 return

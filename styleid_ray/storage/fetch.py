@@ -94,12 +94,20 @@ def retrying(attempts: int = 2, timeout: float = 60) -> Iterable[stamina.Attempt
 
 def is_transient(error: Exception) -> bool:
     """Whether the same request may well succeed a moment later."""
+    if _is_lost_upload(error):
+        return True
     if isinstance(error, _PERMANENT) or type(error).__name__ in _PERMANENT_BY_NAME:
         return False
     status = getattr(error, "status", None)
     if isinstance(status, int) and 400 <= status < 500:
         return status in (408, 425, 429)
     return True
+
+
+def _is_lost_upload(error: BaseException) -> bool:
+    """Whether S3 no longer knows a multipart upload, which s3fs calls a missing file."""
+    answer = getattr(error.__cause__, "response", None) or {}
+    return answer.get("Error", {}).get("Code") == "NoSuchUpload"
 
 
 def reason(error: BaseException, storage_options: Options = None) -> str:

@@ -105,7 +105,10 @@ def test_the_etag_of_a_file_encrypted_with_a_key_of_ones_own_is_not_taken_for_it
 
     data = (tiny_model / WEIGHTS).read_bytes()
     fs = s3fs.S3FileSystem()
-    fs.pipe_file(f"{stored_model}/{WEIGHTS}", data, ServerSideEncryption="aws:kms")
+    try:
+        fs.pipe_file(f"{stored_model}/{WEIGHTS}", data, ServerSideEncryption="aws:kms")
+    except OSError as e:
+        pytest.skip(f"the server has no keys to encrypt with: {e}")
     # The server makes every ETag by MD5; one for other bytes stands for that of such a file.
     proxy.change = flipped
     got = fetched(stored_model, WEIGHTS, tmp_path / "weights", proxy.address)
