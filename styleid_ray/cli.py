@@ -17,8 +17,8 @@ import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from styleid_ray.batch.cluster.process import own_process
-from styleid_ray.config import ClusterOptions, EngineOptions, JobConfig, RunOptions
-from styleid_ray.errors import ConfigError, StyleIDError
+from styleid_ray.config import JobConfig, changes
+from styleid_ray.errors import StyleIDError
 from styleid_ray.jobfile import load_job_file, make_config, make_storage_options
 
 _TEXT = {"layers": "6-11", "actors": "MIN,MAX", "storage_options": "JSON"}
@@ -30,14 +30,14 @@ def _job_options(names: Iterable[str]) -> Any:
     fields: dict[str, Any] = {}
     for name in names:
         field = JobConfig.model_fields[name]
-        said = " ".join((field.description or "").split())
+        description = " ".join((field.description or "").split())
         default = (
             "" if field.is_required() or field.default is None else f" [default: {field.default}]"
         )
         kind = str if name in _TEXT else _without_none(field.annotation)
         metavar = _TEXT.get(name)
         fields[name] = Annotated[
-            kind, arg(help=said + default, metavar=metavar, help_behavior_hint="")
+            kind, arg(help=description + default, metavar=metavar, help_behavior_hint="")
         ]
     return TypedDict("JobOptions", fields, total=False)  # pyright: ignore[reportArgumentType]
 
@@ -48,14 +48,11 @@ def _without_none(kind: Any) -> Any:
 
 
 JobOptions = _job_options(JobConfig.model_fields)
-# What can be another one when a run goes on: where things lie, and how the machine is used.
+# Options that change nothing of a run, and the place of its model; not what begins or extends one.
 RetryOptions = _job_options(
-    [
-        *("content", "style", "table", "model", "device"),
-        *(name for name in EngineOptions.model_fields if name != "feature_dtype"),
-        *ClusterOptions.model_fields,
-        *RunOptions.model_fields,
-    ]
+    name
+    for name in JobConfig.model_fields
+    if (changes(name) == "nothing" or name == "model") and name not in ("output", "extend")
 )
 # The job server has an address of its own, and shows the command line to all who reach it.
 SubmitOptions = _job_options(
@@ -114,14 +111,13 @@ def plan(
     """Say what a job would cost: UNet evaluations, bytes, memory, time. Runs nothing."""
     from styleid_ray.batch.forecast import forecast
 
-    found = forecast(_config(config, options), rate, calibrate, price)
-    _print(found.as_dict() if json else found.as_text(), json)
+    cost = forecast(_config(config, options), rate, calibrate, price)
+    _print(cost.as_dict() if json else cost.as_text(), json)
     return 0
 
 
 def submit(
     options: _SubmitOptions,
-    script: Positional[tuple[str, ...]] = (),
     config: _ConfigFile = None,
     address: Annotated[
         str | None,
@@ -139,24 +135,19 @@ def submit(
         bool, arg(help="Show what the job prints and wait for its end; Ctrl-C stops it.")
     ] = True,
 ) -> int:
-    """Run stylize on a cluster, with the options given; or a script: submit -- SCRIPT.py ARGS
+    """Run stylize on a cluster, with the options given.
 
-    Exit status: that of stylize, or of the script. To go on after a stop, submit again.
+    Exit status: that of stylize. To resume after a stop, submit again.
     """
-    from styleid_ray.submit import script_command, stylize_command
+    from styleid_ray.submit import stylize_command
     from styleid_ray.submit import submit as run
 
-    if not script:
-        command = stylize_command(_config(config, options), config, options, working_dir)
-    elif config or options:
-        raise ConfigError(f"options of stylize do not go with {script[0]}: leave one of them out")
-    else:
-        command = script_command(script, working_dir)
+    command = stylize_command(_config(config, options), config, options, working_dir)
     return run(command, address, working_dir, wait)
 
 
 def retry(output: Positional[str], options: _RetryOptions) -> int:
-    """Do again what failed in the run at OUTPUT, with the options that it was begun with.
+    """Try the failed pairs of the run at OUTPUT again, with the options that it was begun with.
 
     Exit status as that of stylize.
     """
@@ -184,17 +175,17 @@ def verify(
     from styleid_ray.batch.folder.verify import repair as remove
     from styleid_ray.batch.folder.verify import verify as read_back
 
-    there = Output(output, make_storage_options(storage_options))
-    found = read_back(there)
+    run = Output(output, make_storage_options(storage_options))
+    verification = read_back(run)
     if json:
-        _print(found.as_dict(), json)
+        _print(verification.as_dict(), json)
     else:
-        _print(found.counts, json)
-        print(*found.remarks, sep="\n")
+        _print(verification.counts, json)
+        print(*verification.remarks, sep="\n")
     if repair:
-        for name in remove(there, found):
+        for name in remove(run, verification):
             print(f"removed {name}", file=sys.stderr)
-    return found.exit_status
+    return verification.exit_status
 
 
 def status(
@@ -205,17 +196,21 @@ def status(
     ] = False,
     storage_options: _StorageOptions = None,
 ) -> int:
-    """Say how far the run at OUTPUT is, by its committed files alone: from any machine.
+    """Show how far the run at OUTPUT is and why pairs failed, by its files alone: from any machine.
 
     Exit status: 0 when every pair is done, else 1.
     """
     from styleid_ray.batch.folder.output import Output
     from styleid_ray.batch.folder.status import read_status, watch_status
 
-    there = Output(output, make_storage_options(storage_options))
-    found = watch_status(there, sys.stderr) if watch else read_status(there)
-    _print(found.as_dict(), json)
-    return 0 if found.done == found.planned else 1
+    run = Output(output, make_storage_options(storage_options))
+    current = watch_status(run, sys.stderr) if watch else read_status(run)
+    if json:
+        _print(current.as_dict(), json)
+    else:
+        _print(current.counts, json)
+        print(*current.remarks(run.url), sep="\n", end="\n" * bool(current.failed))
+    return 0 if current.done == current.planned else 1
 
 
 def report(
@@ -223,13 +218,23 @@ def report(
     sample: Annotated[
         int, arg(help="Most pairs shown; a larger run shows a random sample of so many.")
     ] = 2000,
+    to: Annotated[
+        str | None,
+        arg(
+            metavar="FILE",
+            help="File or URL of the page, for a run that you may only read; default: report.html "
+            "in the run.",
+            help_behavior_hint="",
+        ),
+    ] = None,
     storage_options: _StorageOptions = None,
 ) -> int:
     """Write report.html into the run at OUTPUT: a gallery of content, style and result."""
     from styleid_ray.batch.folder.output import Output
     from styleid_ray.report import write_report
 
-    print(write_report(Output(output, make_storage_options(storage_options)), sample=sample))
+    run = Output(output, make_storage_options(storage_options))
+    print(write_report(run, sample=sample, to=to))
     return 0
 
 
@@ -251,8 +256,8 @@ def _print(counts: dict[str, Any], as_json: bool) -> None:
         return
     width = max(map(len, counts))
     for name, value in counts.items():
-        said = f"{value:,}" if isinstance(value, int) else value
-        print(f"{name.replace('_', ' '):<{width}}  {said}")
+        text = f"{value:,}" if isinstance(value, int) else value
+        print(f"{name.replace('_', ' '):<{width}}  {text}")
 
 
 COMMANDS = {

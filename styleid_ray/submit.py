@@ -1,4 +1,4 @@
-"""Handing a job to the job server of a Ray cluster and following it to its end."""
+"""Handing `stylize` to the job server of a Ray cluster and following it to its end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,13 @@ from ray.exceptions import RayError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from styleid_ray.config import JobConfig
-from styleid_ray.errors import ConfigError, JobError
+from styleid_ray.errors import ConfigError, JobError, first_line
 
-DEFAULT_ADDRESS = "http://127.0.0.1:8265"
-"""Where a job server is seen through `ray dashboard` or `kubectl port-forward`."""
-
-_ADDRESS, _OTHER_ADDRESS = "RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"
-# A driver that is asked to stop has so long to end in good order; Ray itself gives it 3 seconds.
+_SERVER, _CLUSTER = "RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"
+# Where `ray dashboard` and `kubectl port-forward` put the job server.
+_DEFAULT = "http://127.0.0.1:8265"
+# Seconds in which a driver can stop in good order; Ray itself allows 3.
 _ENVIRONMENT = {"RAY_JOB_STOP_WAIT_TIME_S": "30"}
-_FAILURES = (OSError, RuntimeError, ValueError, RayError, requests.RequestException)
 
 
 def stylize_command(
@@ -33,183 +32,119 @@ def stylize_command(
 ) -> list[str]:
     """The command line of `stylize` on the cluster.
 
-    Args:
-        config: what the options come to, checked.
-        file: path or URL of the job file; a path comes out relative to `working_dir`.
-        options: what was given beside the job file, by name.
-        working_dir: the folder that is sent to the cluster.
-
-    Raises:
-        ConfigError: the job file is not sent along, or the output would lie in the job's own
-            folder on the cluster, which is removed at its end.
+    `options` are those given beside the job file, `config` is what both come to. Raises ConfigError
+    when the job file is not sent along, or when the output would lie in the job's own folder on the
+    cluster, which is removed at its end.
     """
-    output = config.output
-    if "://" not in output and not Path(output).is_absolute():
+    if "://" not in config.output and not Path(config.output).is_absolute():
         raise ConfigError(
-            f"--output {output} is relative: on a cluster it would be lost with the job's folder; "
-            "give a URL, or a full path on a disk that all nodes share"
+            f"--output {config.output} is relative: on a cluster it would be lost with the job's "
+            "folder; give a URL, or a full path on a disk that all nodes share"
         )
     command = ["python", "-m", "styleid_ray.cli", "stylize"]
-    if file is not None:
-        command.append(f"--config={_on_cluster(file, working_dir)}")
+    if file and "://" not in file and "://" not in working_dir:
+        path, folder = Path(file).resolve(), Path(working_dir).resolve()
+        if not path.is_relative_to(folder):
+            raise ConfigError(
+                f"--config {file} lies outside of --working-dir {working_dir} and is not sent: put "
+                "it there, or give a URL"
+            )
+        file = path.relative_to(folder).as_posix()
+    if file:
+        command.append(f"--config={file}")
     for name, value in options.items():
-        option = name.replace("_", "-")
-        if isinstance(value, bool):
-            command.append(f"--{option}" if value else f"--no-{option}")
-        else:
-            command.append(f"--{option}={value}")
+        option, flag = name.replace("_", "-"), isinstance(value, bool)
+        command.append(f"--{option}={value}" if not flag else f"--{'' if value else 'no-'}{option}")
     return command
 
 
-def script_command(script: Sequence[str], working_dir: str) -> list[str]:
-    """The command line of a Python script of `working_dir`, with its arguments.
+def submit(command: Sequence[str], address: str | None, working_dir: str, wait: bool) -> int:
+    """Runs a command on the cluster's head, in a copy of `working_dir`, and prints its output.
 
-    Raises ConfigError when there is no such script.
+    Ctrl-C or SIGTERM asks the job to stop, waits for its end and is raised again; a second one
+    leaves the job running. Returns the exit status of the command, or 143 when somebody else
+    stopped it; 0 at once without `wait`. Raises JobError when the job server cannot be used, or the
+    job was lost.
     """
-    if "://" not in working_dir and not Path(working_dir, script[0]).is_file():
-        raise ConfigError(f"{script[0]} is no file of --working-dir {working_dir}: check the path")
-    return ["python", *script]
-
-
-def submit(
-    command: Sequence[str], address: str | None = None, working_dir: str = ".", wait: bool = True
-) -> int:
-    """Has a cluster run a command; what it prints comes out on standard output.
-
-    An interrupt (Ctrl-C, SIGTERM) asks the job to stop, waits for its end and is raised again; a
-    second one leaves the job to itself.
-
-    Args:
-        command: program and arguments, run in a copy of `working_dir` on the head node.
-        address: URL of the job server; by default RAY_API_SERVER_ADDRESS, else `DEFAULT_ADDRESS`.
-        working_dir: folder whose files are sent, but for what its .gitignore files name; or the
-            URL of a zip file.
-        wait: follow the job to its end.
-
-    Returns:
-        The exit status of the command; 143 when somebody else stopped the job; 0 at once without
-        `wait`.
-
-    Raises:
-        ConfigError: the address or the folder cannot be right.
-        JobError: the job server cannot be used, or the job was lost.
-    """
+    address = address or os.environ.get(_SERVER) or os.environ.get(_CLUSTER) or _DEFAULT
     client = _client(address)
-    if "://" not in working_dir and not Path(working_dir).is_dir():
-        raise ConfigError(f"--working-dir {working_dir} is no folder: check the path")
-    try:
+    sent = f"of --working-dir {working_dir} all is sent that no .gitignore names"
+    with _server_errors(f"{address} does not take the job", sent):
         job = client.submit_job(
             entrypoint=shlex.join(command),
             runtime_env={"working_dir": working_dir, "env_vars": _ENVIRONMENT},
         )
-    except _FAILURES as e:
-        raise JobError(
-            f"{client.get_address()} does not take the job: {_first_line(e)}; of --working-dir "
-            f"{working_dir} all is sent that no .gitignore names"
-        ) from e
-    print(f"job {job} at {client.get_address()}", file=sys.stderr)
+    print(f"job {job} at {address}", file=sys.stderr)
     if not wait:
         print(f"follow it with: ray job logs --follow {job}", file=sys.stderr)
         return 0
     log = _Log(client, job)
-    try:
-        log.follow()
-    except KeyboardInterrupt:
-        print("stopping the job; once more leaves it running", file=sys.stderr)
-        log.stop()
-        raise
-    return _exit_status(client, job)
+    lost = f"the job may still run: see ray job status {job}"
+    with _server_errors("the job server no longer answers", lost):
+        try:
+            log.follow()
+        except KeyboardInterrupt:
+            print("stopping the job; once more leaves it running", file=sys.stderr)
+            client.stop_job(job)
+            log.follow()
+            raise
+        info = client.get_job_info(job)
+    if info.status == JobStatus.STOPPED:
+        print("the job was stopped; run the same command again to resume", file=sys.stderr)
+        return 128 + signal.SIGTERM
+    if info.driver_exit_code is None:
+        raise JobError(f"the job was lost: {' '.join((info.message or 'no reason given').split())}")
+    return info.driver_exit_code
 
 
 class _Log:
-    """What a job prints, passed on to standard output once."""
+    """The output of a job, printed once."""
 
     def __init__(self, client: JobSubmissionClient, job: str) -> None:
         self.client, self.job, self.shown = client, job, 0
 
     def follow(self) -> None:
-        """Passes on until the job has ended."""
-        try:
-            while not self.client.get_job_status(self.job).is_terminal():
-                asyncio.run(self._pass_on())
-            self._show(self.client.get_job_logs(self.job)[self.shown :])
-        except _FAILURES as e:
-            raise JobError(
-                f"the job server does not answer any more ({_first_line(e)}); the job may go on: "
-                f"see ray job status {self.job}"
-            ) from e
+        """Prints until the job has ended."""
+        while not self.client.get_job_status(self.job).is_terminal():
+            asyncio.run(self._tail())
+        self._print(self.client.get_job_logs(self.job)[self.shown :])
 
-    def stop(self) -> None:
-        """Asks the job to stop and passes on to its end."""
-        try:
-            self.client.stop_job(self.job)
-        except _FAILURES as e:
-            raise JobError(
-                f"the job could not be stopped ({_first_line(e)}): try ray job stop {self.job}"
-            ) from e
-        self.follow()
-
-    async def _pass_on(self) -> None:
+    async def _tail(self) -> None:
         known = self.shown  # each connection begins with the first line again
         async for text in self.client.tail_job_logs(self.job):
-            self._show(text[known:])
+            self._print(text[known:])
             known = max(0, known - len(text))
 
-    def _show(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         print(text, end="", flush=True)
         self.shown += len(text)
 
 
-def _client(address: str | None) -> JobSubmissionClient:
-    """A connection to the job server; raises ConfigError or JobError with what to change."""
-    if address is None:
-        address = os.environ.get(_ADDRESS) or os.environ.get(_OTHER_ADDRESS) or DEFAULT_ADDRESS
+def _client(address: str) -> JobSubmissionClient:
     if not address.startswith(("http://", "https://")):
         raise ConfigError(
             f"--address {address} is not that of a job server, which is the dashboard's, such as "
-            f"{DEFAULT_ADDRESS}"
+            f"{_DEFAULT}"
         )
-    os.environ[_ADDRESS] = address  # Ray takes what stands here before what it is given
+    os.environ[_SERVER] = address  # Ray prefers it to the address that it is given
     for name in ("ray", "ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    try:
+    ports = f"check --address and {_SERVER}, and that the port is forwarded (ray dashboard, kubectl"
+    with _server_errors(f"no job server at {address}", f"{ports} port-forward)"):
         return JobSubmissionClient(address)
+
+
+@contextmanager
+def _server_errors(what: str, remedy: str) -> Iterator[None]:
+    """Turns errors of the job server in the block into one line."""
+    try:
+        yield
+    except JobError:
+        raise
     except RayError as e:  # its authentication
         raise JobError(
-            f"the job server at {address} wants another token ({_first_line(e)}): set "
-            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file with it"
+            f"{what}: it wants another token ({first_line(e)}): set RAY_AUTH_MODE=token and "
+            "RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file with it"
         ) from e
-    except _FAILURES as e:
-        raise JobError(
-            f"no job server at {address} ({_first_line(e)}): check --address and "
-            f"{_ADDRESS}, and that the port is forwarded (ray dashboard, kubectl port-forward)"
-        ) from e
-
-
-def _exit_status(client: JobSubmissionClient, job: str) -> int:
-    info = client.get_job_info(job)
-    if info.status == JobStatus.SUCCEEDED:
-        return 0
-    if info.status == JobStatus.STOPPED:
-        print("the job was stopped; the same command goes on", file=sys.stderr)
-        return 128 + signal.SIGTERM
-    if info.driver_exit_code is None:
-        said = " ".join((info.message or "no reason given").split())
-        raise JobError(f"the job was lost: {said}")
-    return info.driver_exit_code
-
-
-def _on_cluster(file: str, working_dir: str) -> str:
-    if "://" in file or "://" in working_dir:
-        return file
-    try:
-        return Path(file).resolve().relative_to(Path(working_dir).resolve()).as_posix()
-    except ValueError:
-        raise ConfigError(
-            f"--config {file} lies outside of --working-dir {working_dir} and is not sent: put it "
-            "there, or give a URL"
-        ) from None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    except (OSError, RuntimeError, ValueError, requests.RequestException) as e:
+        raise JobError(f"{what} ({first_line(e)}): {remedy}") from e

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from styleid_ray.config import JobConfig
+from styleid_ray.errors import first_line
 from styleid_ray.storage.locations import shown
 from styleid_ray.storage.secrets import scrubbed
 from styleid_ray.storage.store import Store
@@ -31,7 +32,7 @@ def unexpected(error: Exception) -> str:
         return shown(line)
 
     lines = "".join(traceback.format_exception(error)).splitlines()
-    message = clean((str(error).strip().splitlines() or ["no message"])[0])
+    message = clean(first_line(error))
     line = f"unexpected {type(error).__name__} ({message[:300]})"
     prefix = time.strftime(f"styleid-ray-%Y%m%d-%H%M%S-{os.getpid()}-")
     try:

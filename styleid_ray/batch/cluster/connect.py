@@ -19,7 +19,7 @@ from styleid_ray.batch.cluster.process import environment, quiet_ray
 from styleid_ray.batch.cluster.resources import cores
 from styleid_ray.batch.watch.logs import ray_job
 from styleid_ray.config import ClusterOptions
-from styleid_ray.errors import JobError
+from styleid_ray.errors import JobError, first_line
 
 _ADDRESS_REMEDY = "check --address and RAY_ADDRESS, or leave them out to start Ray on this machine"
 
@@ -66,8 +66,8 @@ def _connection(options: ClusterOptions) -> Iterator[str]:
             )
     except Exception as e:  # Ray has many kinds of errors
         if address:
-            raise JobError(f"no Ray at {address} ({_first_line(e)}): {_ADDRESS_REMEDY}") from e
-        raise JobError(f"Ray did not start: {_first_line(e)}") from e
+            raise JobError(f"no Ray at {address} ({first_line(e)}): {_ADDRESS_REMEDY}") from e
+        raise JobError(f"Ray did not start: {first_line(e)}") from e
     try:
         dashboard = getattr(context, "dashboard_url", None)
         where = f"the cluster at {address}" if address else "this machine"
@@ -115,7 +115,3 @@ def _signals_kept() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
