@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 import ray
 
 from styleid_ray.batch.cluster.connect import connected
 from styleid_ray.batch.cluster.resources import Resources, choose_resources
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.record import begin_run
+from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.pipeline import run_shards
 from styleid_ray.batch.prepare import prepare
 from styleid_ray.batch.stages.shard import Shard
@@ -66,7 +66,8 @@ class Clocked(Stylize):
 def run_job(config: JobConfig, stylize: type = Clocked) -> Ran:
     """Runs a job from its beginning; `stylize` is the class of its actors."""
     job, output = prepare(config), Output(config.output)
-    begin_run(output, config, job.checkpoint, job.plan)
+    begin_run(output, job, job.plan)
+    work = Tally.read(output).left()
     with connected(config):
         if issubclass(stylize, Stylize):
             resources = choose_resources(config, job.plan.shards)
@@ -75,7 +76,7 @@ def run_job(config: JobConfig, stylize: type = Clocked) -> Ran:
             resources = Resources(lowest, highest, 0, _CPUS_PER_SIMULATED_ACTOR)
         began = time.time()
         shards, committed = [], []
-        for shard in run_shards(job, output, np.empty(0, "S32"), resources, stylize):
+        for shard in run_shards(job, output, work, resources, job.plan.pairs, stylize=stylize):
             shards.append(shard.measures)
             committed.append(time.time())
     return Ran(began, committed, shards)

@@ -98,9 +98,9 @@ def _bare(config: JobConfig) -> list[dict[str, float]]:
     """What each shard measures in this process, its pictures loaded before."""
     os.nice(_RAYS_NICENESS - os.nice(0))
     job = prepare(config)
-    load = Load(job.plan.contents, job.plan.styles, config, job.checkpoint.factor)
+    load = Load(job.contents, job.styles, config, job.checkpoint.factor)
     resources = Resources(1, 1, 0, 1)
     engine = Clocked(config, job.checkpoint.revision, resources)
-    loaded = [load.load(Shard(name, pairs)) for name, pairs in shards_of(job.plan.table, ())]
+    loaded = [load.load(Shard(name, pairs)) for name, pairs in shards_of(job.plan.table)]
     done = [engine.stylize(shard) for shard in loaded]
     return [shard.measures | {"done": shard.results.num_rows} for shard in done]

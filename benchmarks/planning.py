@@ -15,9 +15,10 @@ from styleid_ray.config import JobConfig, Pairing
 
 
 def measure_planning(options: PlanningOptions) -> Table:
-    """A plan of each number of pairs, crossed and random, each in a process of its own."""
+    """A plan of each number of pairs: crossed, random and of a table of URLs, each in a process of
+    its own."""
     rows: list[dict[str, Any]] = []
-    pairings: tuple[Pairing, ...] = ("cross", "random")
+    pairings: tuple[Pairing, ...] = ("cross", "random", "table")
     for pairing in pairings:
         for pairs in options.pairs:
             rows.append(_row(pairing, pairs, options))
@@ -25,8 +26,9 @@ def measure_planning(options: PlanningOptions) -> Table:
         "Planning",
         rows,
         [
-            "each plan in a process of its own: empty files in two folders are listed, paired, cut "
-            "into shards and named, and the parts of the plan made as they are stored",
+            "each plan in a process of its own: empty files in two folders are listed, or a "
+            "Parquet table of URLs is read, pairs are made, cut into shards and named, and the "
+            "parts of the plan made as they are stored",
             "memory: the most that the process had resident (VmHWM), interpreter and libraries "
             f"({_baseline():.2f} GiB) included",
             f"a plan that takes more than {options.limit:g} s has no figures",
@@ -35,6 +37,8 @@ def measure_planning(options: PlanningOptions) -> Table:
 
 
 def _row(pairing: Pairing, pairs: int, options: PlanningOptions) -> dict[str, Any]:
+    if pairing == "table":
+        return _table_row(pairs, options)
     styles = min(options.styles, max(1, pairs // 10))
     drawn = styles if pairing == "cross" else max(1, styles // 10)
     contents = max(1, pairs // drawn)
@@ -46,18 +50,37 @@ def _row(pairing: Pairing, pairs: int, options: PlanningOptions) -> dict[str, An
             pairing=pairing,
             styles_per_content=1 if pairing == "cross" else drawn,
         )
-        found = run_apart(_plan, config, limit=options.limit) or dict.fromkeys(_FIGURES)
-    return {"pairing": pairing, "contents": contents, "styles": styles, **found}
+        figures = run_apart(_plan, config, limit=options.limit) or dict.fromkeys(_FIGURES)
+    return {"pairing": pairing, "contents": contents, "styles": styles, **figures}
 
 
+def _table_row(pairs: int, options: PlanningOptions) -> dict[str, Any]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    styles = min(options.styles, pairs)
+    with tempfile.TemporaryDirectory() as folder:
+        file = str(Path(folder) / "pairs.parquet")
+        columns = {
+            "content": [f"https://pictures.example/train/{i:09d}.jpg" for i in range(pairs)],
+            "style": [f"https://pictures.example/art/{i % styles:09d}.jpg" for i in range(pairs)],
+        }
+        pq.write_table(pa.table(columns), file)
+        config = JobConfig(pairing="table", table=file, output=str(Path(folder) / "run"))
+        figures = run_apart(_plan, config, limit=options.limit) or dict.fromkeys(_FIGURES)
+    return {"pairing": "table", "contents": pairs, "styles": styles, **figures}
+
+
+_EVALUATION = 0.02
+"""Seconds of a UNet evaluation of Stable Diffusion at 512 px, as planning assumes for a GPU."""
 _FIGURES = ("pairs", "shards", "seconds", "s per million pairs", "peak GiB")
 
 
 def _plan(config: JobConfig) -> dict[str, Any]:
-    from styleid_ray.planning import build_plan, write_parts
+    from styleid_ray.planning import name_pairs, write_parts
 
     began = time.perf_counter()
-    plan = build_plan(config, "0" * 16)
+    plan = name_pairs(config, "0" * 16).cut(config)
     for _ in write_parts(plan):
         pass
     seconds = time.perf_counter() - began

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import numpy as np
 
 from styleid_ray.batch.calibrate import measure_rate
+from styleid_ray.batch.folder.record import with_precision
 from styleid_ray.batch.prepare import Prepared, prepare
 from styleid_ray.batch.watch.progress import duration
 from styleid_ray.config import JobConfig
 from styleid_ray.errors import ConfigError, RowError
 from styleid_ray.footprint import PictureMemory, in_pinned_memory, picture_memory
 from styleid_ray.imaging import decode, encode, fit_picture, restore
-from styleid_ray.planning import Cost, read_bytes
+from styleid_ray.planning import Cost, Pace, Plan, read_bytes
+from styleid_ray.planning.columns import codes
 from styleid_ray.planning.cost import shard_pictures
 from styleid_ray.planning.memory import AUTO_BATCH, ShardMemory, shard_memory
+from styleid_ray.storage.version import size_in
 
 SAMPLE = 5
 """Contents that are encoded as results would be, to estimate the bytes of these."""
@@ -125,15 +129,19 @@ def forecast(
         JobError: something else is wrong with the job.
     """
     _check(config, rate, calibrate, price)
-    job = prepare(config)
-    cost = job.cost
+    gpus = _gpus(config)
+    job = prepare(with_precision(config, gpus))
     if calibrate:
         rate = measure_rate(job)
+    workers = config.actors[1] if config.actors else 1
+    pace = Pace(workers, 1 / rate) if rate else job.pace(workers, gpus, os.cpu_count() or 1)
+    plan = job.named.cut(config, pace)
+    cost = plan.cost(config.style_params.resolved())
     return Forecast(
         cost=cost,
-        bytes_in=bytes_read(job.plan),
-        bytes_out=_bytes_out(job),
-        memory=_memory(job),
+        bytes_in=_bytes_in(plan),
+        bytes_out=_bytes_out(job, plan),
+        memory=_memory(job, plan),
         time=None if rate is None else _time(config, cost, rate, price),
         fingerprint=job.fingerprint,
     )
@@ -165,14 +173,14 @@ def _time(config: JobConfig, cost: Cost, rate: float, price: float | None) -> Ti
     return Time(rate, seconds, seconds / 3600 * _gpus(config), price)
 
 
-def _memory(job: Prepared) -> dict[str, Place]:
+def _memory(job: Prepared, plan: Plan) -> dict[str, Place]:
     """By feature store: that of the job, or each where the job leaves it open."""
     config, params = job.config, job.config.style_params.resolved()
     side = job.latent_side
     unet = job.checkpoint.config("unet")
-    picture = picture_memory(unet, (side, side), params, _feature_dtype(config))
+    picture = picture_memory(unet, (side, side), params, config.feature_dtype)
     batch = AUTO_BATCH if config.batch == "auto" else config.batch
-    counts = np.unique(shard_pictures(job.plan.table), axis=0).tolist()
+    counts = np.unique(shard_pictures(plan.table), axis=0).tolist()
 
     def most(picture: PictureMemory) -> ShardMemory:
         shards = [
@@ -192,17 +200,22 @@ def _memory(job: Prepared) -> dict[str, Place]:
     return places if config.features == "auto" else {config.features: places[config.features]}
 
 
-def _feature_dtype(config: JobConfig) -> FeatureDType:
-    if config.feature_dtype != "auto":
-        return config.feature_dtype
-    if config.dtype != "auto":
-        return config.dtype
-    return "float16" if _gpus(config) else "float32"
+def _bytes_in(plan: Plan) -> int | None:
+    """Bytes of all pictures, each counted once per shard that reads it; None where the listing
+    tells no sizes."""
+    shard, total = codes(plan.table["shard"]).astype(np.int64), 0
+    for role, source in (("content", plan.contents), ("style", plan.styles)):
+        sizes = [size_in(version) for version in source.versions or [""]]
+        if None in sizes:
+            return None
+        read = np.unique(shard * len(sizes) + codes(plan.table[role])) % len(sizes)
+        total += int(np.bincount(read, minlength=len(sizes)) @ np.array(sizes, np.int64))
+    return total
 
 
-def _bytes_out(job: Prepared) -> int | None:
+def _bytes_out(job: Prepared, plan: Plan) -> int | None:
     """Bytes of the results, if they take as much as their contents would, encoded the same way."""
-    config, contents = job.config, job.plan.contents
+    config, contents = job.config, plan.contents
     sizes: list[int] = []
     for at in np.linspace(0, len(contents.keys) - 1, min(SAMPLE, len(contents.keys))).round():
         try:
@@ -213,7 +226,7 @@ def _bytes_out(job: Prepared) -> int | None:
             sizes.append(len(encode(result, config.picture_format, config.quality)))
         except RowError:
             continue  # as in a run, a bad picture is no reason to stop
-    return round(job.plan.pairs * sum(sizes) / len(sizes)) if sizes else None
+    return round(plan.pairs * sum(sizes) / len(sizes)) if sizes else None
 
 
 def _size(count: int | None) -> str:

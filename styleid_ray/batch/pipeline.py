@@ -16,7 +16,7 @@ from styleid_ray.batch.cluster.connect import log_folder
 from styleid_ray.batch.cluster.resources import Present, Resources, fitting
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.prepare import Job
-from styleid_ray.batch.stages.attempts import Attempts
+from styleid_ray.batch.stages.attempts import bounded
 from styleid_ray.batch.stages.commit import Commit
 from styleid_ray.batch.stages.load import Load, load_memory
 from styleid_ray.batch.stages.read_plan import ReadPlan
@@ -120,7 +120,7 @@ def _pass(
         # A shard per block: the block is what Ray dispatches, retries and holds back.
         .repartition(target_num_rows_per_block=1)
         .map_batches(
-            Attempts("load", load, board).__call__,
+            bounded("Load", load, board),
             batch_format="pyarrow",
             batch_size=None,
             num_cpus=_LOAD_CPUS,
@@ -146,7 +146,7 @@ def _pass(
             runtime_env={"env_vars": _ACTOR_ENVIRONMENT},
         )
         .map_batches(
-            Attempts("commit", commit, board).__call__,
+            bounded("Commit", commit, board),
             batch_format="pyarrow",
             batch_size=None,
         )

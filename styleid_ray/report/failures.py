@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-import numpy as np
-import pyarrow.parquet as pq
-
-from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.failures import failed_rows
+from styleid_ray.batch.folder.output import Output, stem
 from styleid_ray.report.public import public_location, public_message
 
 MOST = 200
@@ -42,32 +40,28 @@ class Failures:
 
 def read_failures(output: Output) -> Failures:
     """The failures of a run, shard by shard."""
-    files = output.files("errors")
-    done = output.pair_ids("data") if files else np.empty(0, "S32")
-    seen: set[bytes] = set()
+    finished, count = output.finished(), 0
     reasons: Counter[tuple[str, str]] = Counter()
     listed: list[Failure] = []
-    for name in files:
-        rows = output.parsed(name, lambda f: pq.read_table(f).select(_COLUMNS).to_pylist())
-        ids = np.array([row["pair_id"] for row in rows], "S32")
-        for row, pair, was_done in zip(rows, ids.tolist(), np.isin(ids, done), strict=True):
-            if was_done or pair in seen:
-                continue
-            seen.add(pair)
-            said = {name: str(row[name] or "") for name in Failure.__annotations__}
-            reasons[said["stage"], said["error"]] += 1
+    for shard in map(stem, output.files("errors")):
+        if shard not in finished:
+            continue
+        for row in failed_rows(output, shard, _COLUMNS).to_pylist():
+            failure = {name: str(row[name] or "") for name in Failure.__annotations__}
+            count += 1
+            reasons[failure["stage"], failure["error"]] += 1
             if len(listed) < MOST:
-                listed.append(_public(said))
-    most = [(stage, error, count) for (stage, error), count in reasons.most_common()]
-    return Failures(len(seen), listed, most)
+                listed.append(_public(failure))
+    most = [(stage, error, pairs) for (stage, error), pairs in reasons.most_common()]
+    return Failures(count, listed, most)
 
 
-def _public(said: dict[str, str]) -> Failure:
-    content, style = said["content"], said["style"]
+def _public(failure: dict[str, str]) -> Failure:
+    content, style = failure["content"], failure["style"]
     return Failure(
         content=public_location(content),
         style=public_location(style),
-        stage=said["stage"],
-        error=said["error"],
-        message=public_message(said["message"], content, style),
+        stage=failure["stage"],
+        error=failure["error"],
+        message=public_message(failure["message"], content, style),
     )

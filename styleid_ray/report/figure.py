@@ -22,9 +22,7 @@ def grid(output: Output, side: int = 256, most: int = 12) -> Image.Image:
 
     Pairs that are not there stay empty. Raises OutputError when there is no run, or nothing in it.
     """
-    record = output.record()
-    if record is None:
-        raise OutputError(f"there is no run at {output.url}")
+    record = output.existing_record()
     results: dict[tuple[str, str], bytes] = {}
     for name in output.files("data"):
         for row in output.read_table(name, ["content", "style", "image"]).to_pylist():

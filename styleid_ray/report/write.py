@@ -6,31 +6,33 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from styleid_ray.batch.folder.output import CONFIG, Output
+from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.status import read_status
 from styleid_ray.errors import OutputError
 from styleid_ray.report.facts import read_facts
 from styleid_ray.report.failures import read_failures
 from styleid_ray.report.gallery import read_gallery
 from styleid_ray.report.page import render
-from styleid_ray.storage.locations import shown
+from styleid_ray.storage.locations import absolute, local_path, shown
+from styleid_ray.storage.store import Store
 
 REPORT = "report.html"
 """Name of the page in the output."""
 
 
-def write_report(output: Output, sample: int = 2000, seed: int = 0) -> str:
+def write_report(output: Output, sample: int = 2000, seed: int = 0, to: str | None = None) -> str:
     """Writes `report.html` for a run, finished or not, and returns its path or URL.
 
     The pictures are embedded as small WebP copies: up to 512 px for at most 200 pairs, 256 px up
     to 1,000, 192 px up to 4,000, 128 px beyond. With 2,000 pairs the page takes about 25 MB.
 
     Args:
-        output: where the run lies, and where the page goes.
+        output: the run.
         sample: the most pairs that are shown, at least 1. Of larger runs a sample is shown, the
             same one each time, and the page says so. Of a run that pairs (nearly) everything with
             everything, it is made of whole rows and columns.
         seed: chooses another sample.
+        to: path or URL of the page; by default `report.html` in the run.
 
     Raises:
         OutputError: there is no run, or one of its files is damaged.
@@ -38,9 +40,7 @@ def write_report(output: Output, sample: int = 2000, seed: int = 0) -> str:
     """
     if sample < 1:
         raise ValueError(f"sample must be at least 1, not {sample}")
-    record = output.record()
-    if record is None:
-        raise OutputError(f"there is no run at {output.url} (no {CONFIG}): check the path")
+    record = output.existing_record()
     status = read_status(output)
     try:
         failures, gallery = read_failures(output), read_gallery(output, record, sample, seed)
@@ -49,7 +49,18 @@ def write_report(output: Output, sample: int = 2000, seed: int = 0) -> str:
             f"a file of the run at {output.url} is damaged ({shown(str(e))}): styleid-ray verify "
             "names it"
         ) from e
+    if to is not None:  # links to pictures beside the run would lead nowhere
+        gallery["pairs"] = [pair | {"file": None} for pair in gallery["pairs"]]
     facts = read_facts(output, record, status)
     page = render(facts, failures, gallery, made=datetime.now(UTC))
-    output.write(REPORT, page.encode())
-    return f"{output.url}/{REPORT}"
+    place, name = (output, REPORT) if to is None else _place(to, output)
+    place.write(name, page.encode())
+    return f"{place.url}/{name}"
+
+
+def _place(to: str, output: Output) -> tuple[Store, str]:
+    path = local_path(to)
+    folder, _, name = (to if path is None else absolute(path)).rpartition("/")
+    if not folder or not name or to.endswith("/"):
+        raise OutputError(f"--to {shown(to)}: name a file, such as report.html")
+    return Store(folder, output.storage_options), name

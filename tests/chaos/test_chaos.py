@@ -65,8 +65,8 @@ def command(cluster: Machines, sources: str | Path, output: str | Path, *more: s
 def assert_exactly_once(output: Path, expected: dict[str, np.ndarray]) -> None:
     """The run is whole, holds nothing else, and its pictures are the expected ones."""
     assert main(["verify", str(output)]) == 0
-    parts = Output(str(output)).plan_parts()
-    planned = [id for part in parts for id in part.column("pair_id").to_pylist()]
+    plan = pads.dataset(output / "_run" / "plan", format="parquet")
+    planned = plan.to_table(["pair_id"])["pair_id"].to_pylist()
     found = pictures_of(output)
     assert sorted(found) == sorted(planned)
     same_pictures(found, expected)

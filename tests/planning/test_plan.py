@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -13,16 +14,18 @@ import pytest
 from styleid_ray.config import JobConfig
 from styleid_ray.planning import (
     Cost,
-    build_plan,
+    Pace,
+    Plan,
     estimate,
+    name_pairs,
     pair_ids,
     plan_digest,
-    recut_plan,
     shard_name,
     shards_of,
     write_parts,
 )
 from styleid_ray.planning.cost import shard_pictures
+from styleid_ray.planning.pace import evaluations
 
 
 @pytest.fixture
@@ -35,6 +38,10 @@ def config(folder):
         return JobConfig(content=str(content), style=str(style), output="out", **rest)
 
     return make
+
+
+def build_plan(config: JobConfig, fingerprint: str, pace: Pace | None = None) -> Plan:
+    return name_pairs(config, fingerprint).cut(config, pace or Pace())
 
 
 def test_a_plan_holds_every_pair_once_with_the_id_of_its_fields(config):
@@ -74,8 +81,9 @@ def test_shards_are_contiguous_bounded_and_named_after_their_pairs(config):
 
 
 def test_the_same_inputs_give_the_same_plan_and_others_another(config):
-    plan = build_plan(config(), "print")
-    again = build_plan(config(), "print")
+    asked = config()
+    plan = build_plan(asked, "print")
+    again = build_plan(asked, "print")
     assert plan.table.equals(again.table)
     assert plan_digest(plan) == plan_digest(again)
     others = [build_plan(config(), "other"), build_plan(config(contents=7), "print")]
@@ -90,18 +98,50 @@ def test_the_same_pairs_have_the_same_digest_however_they_are_cut(config):
 
 
 @pytest.mark.parametrize("reuse", [False, True])
-def test_a_plan_is_cut_anew_as_if_it_had_been_planned_for_so_many_workers(config, reuse):
-    rest = {"pairing": "random", "styles_per_content": 3, "reuse": reuse}
-    plan = build_plan(config(40, 6, **rest), "print")
-    cut = recut_plan(plan, 200, workers=4)
-    assert cut.table.equals(build_plan(config(40, 6, **rest), "print", workers=4).table)
+def test_several_workers_get_two_shards_each_at_least(config, reuse):
+    asked = config(40, 6, pairing="random", styles_per_content=3, reuse=reuse)
+    plan, cut = (build_plan(asked, "print", Pace(workers=n)) for n in (1, 4))
     assert cut.shards >= 8 > plan.shards
-    back = recut_plan(cut, 200, workers=1)
-    assert list(shard_sets(back)) == list(shard_sets(plan))
+    assert plan_digest(cut) == plan_digest(plan)
 
 
-def shard_sets(plan):
-    return ((name, set(table["pair_id"].to_pylist())) for name, table in shards_of(plan.table, ()))
+def test_no_shard_lasts_longer_than_ten_minutes_by_the_estimate(config):
+    asked = config(40, 20)
+    params = asked.style_params.resolved()
+    for seconds in (0.01, 0.5, 3.0, 100.0):
+        plan = build_plan(asked, "print", Pace(seconds=seconds))
+        longest = evaluations(shard_pictures(plan.table), params).max() * seconds
+        assert longest <= 600 or plan.shards == plan.pairs
+
+
+def test_a_job_that_would_fit_one_shard_is_cut_so_that_a_stop_loses_a_tenth(config):
+    asked = config(3, 4)
+    shards = [build_plan(asked, "print", Pace(seconds=s)).shards for s in (0, 0.001, 0.03, 1)]
+    assert shards == [1, 1, 4, 6]
+
+
+def test_pairs_that_a_run_has_are_left_out_of_what_extends_it(config, folder):
+    before = build_plan(config(3, 2, shard_pairs=4), "print")
+    folder("content", ["new.png"])
+    named = name_pairs(config(3, 2), "print")
+    new = named.without(np.array(before.table["pair_id"].to_pylist(), "S32"))
+    plan = new.cut(config(3, 2))
+    assert plan.table["content"].to_pylist() == ["new.png"] * 2
+    assert plan.shards == 1
+    ((name, part),) = write_parts(plan, first=7)
+    assert re.fullmatch(r"part-00007-[0-9a-f]{8}\.parquet", name)
+    assert part.num_rows == 2
+
+
+def test_a_plan_has_the_version_of_each_picture_that_the_listing_tells(config, tmp_path):
+    plan = build_plan(config(2, 2), "print")
+    for row in plan.table.to_pylist():
+        for role in ("content", "style"):
+            status = (tmp_path / role / row[role]).stat()
+            assert row[f"{role}_version"] == f"{status.st_size}:{status.st_mtime_ns}"
+    (tmp_path / "pairs.csv").write_text("content,style\nc00.png,s00.png\n")
+    table = build_plan(config(pairing="table", table=str(tmp_path / "pairs.csv")), "print").table
+    assert table["content_version"].to_pylist() == [None]
 
 
 def test_moving_the_sources_leaves_the_ids_as_they_are(config, tmp_path):
@@ -163,28 +203,13 @@ def test_a_written_plan_reads_back_with_the_same_shards_and_cost(config, tmp_pat
     ((name, table),) = write_parts(plan)
     pq.write_table(table, tmp_path / name)
     back = pq.read_table(tmp_path / name)
-    assert [n for n, _ in shards_of(back, set())] == [n for n, _ in shards_of(plan.table, set())]
+    assert [n for n, _ in shards_of(back)] == [n for n, _ in shards_of(plan.table)]
     params = config().style_params.resolved()
     assert estimate(back, params) == plan.cost(params)
 
 
-@pytest.mark.parametrize("form", [set, lambda ids: np.array(sorted(ids)), frozenset])
-def test_what_is_done_is_left_out_and_a_rest_gets_its_own_name(config, form):
-    plan = build_plan(config(shard_pairs=9), "print")
-    whole = list(shards_of(plan.table, form(())))
-    assert [name for name, _ in whole] == list(dict.fromkeys(plan.table["shard"].to_pylist()))
-    first, second = (table["pair_id"].to_pylist() for _, table in whole[:2])
-    rest = list(shards_of(plan.table, form([*first, second[0]])))
-    assert len(rest) == len(whole) - 1
-    assert rest[0][0] == shard_name(np.array(second[1:], "S32")) != whole[1][0]
-    assert rest[0][1]["pair_id"].to_pylist() == second[1:]
-    assert set(rest[0][1]["shard"].to_pylist()) == {rest[0][0]}
-    assert [name for name, _ in rest[1:]] == [name for name, _ in whole[2:]]
-    assert list(shards_of(plan.table, form(plan.table["pair_id"].to_pylist()))) == []
-
-
 def test_a_shard_does_not_carry_the_keys_of_the_whole_plan(config):
-    _, table = next(shards_of(build_plan(config(), "print").table, set()))
+    _, table = next(shards_of(build_plan(config(), "print").table))
     assert str(table.schema.field("content").type) == "string"
 
 

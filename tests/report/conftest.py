@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.record import begin_run, make_plan
+from styleid_ray.batch.folder.record import begin_run
+from styleid_ray.batch.prepare import prepare
 from styleid_ray.batch.run import SUMMARY, Summary
 from styleid_ray.batch.stages.commit import Commit
 from styleid_ray.batch.stages.shard import RESULTS, Shard
 from styleid_ray.config import JobConfig
-from styleid_ray.engine.checkpoint import find_checkpoint
 from styleid_ray.imaging import decode
 from styleid_ray.planning import read_bytes, shards_of
 
@@ -58,9 +58,9 @@ def make_run(tiny_model: Path) -> MakeRun:
         config = JobConfig(
             content=str(content), style=str(style), output=output, model=str(tiny_model), **options
         )
-        checkpoint = find_checkpoint(config.model)
-        plan, to = make_plan(config, checkpoint), Output(output)
-        begin_run(to, config, checkpoint, plan)
+        job, to = prepare(config), Output(output)
+        plan = job.plan
+        begin_run(to, job, plan)
         commit, pictures = Commit(to, config, None), {}
         done = failed = 0
 
@@ -70,7 +70,7 @@ def make_run(tiny_model: Path) -> MakeRun:
                 pictures[root, key] = np.asarray(image).astype(np.float32)
             return pictures[root, key]
 
-        for name, pairs in list(shards_of(plan.table, ()))[:shards]:
+        for name, pairs in list(shards_of(plan.table))[:shards]:
             results: list[dict[str, Any]] = []
             for pair in pairs.to_pylist():
                 if pair["content"] in failing:

@@ -15,6 +15,7 @@ import yaml
 
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.stages.commit import ERRORS
+from styleid_ray.cli import main
 from styleid_ray.errors import OutputError
 from styleid_ray.report import write_report
 from tests.report.conftest import MakeRun, paint, picture_of
@@ -202,7 +203,8 @@ def test_secrets_in_locations_are_left_out(
     output.write("_run/config.yaml", yaml.safe_dump(record).encode())
     failed = {"pair_id": "0" * 32, "content": signed, "style": signed, "k": 0, "stage": "fetch"}
     failed |= {"error": "RowError", "message": f"content {signed}: gone, see s3://me:hunter2@b/c"}
-    output.write_table("errors/shard-1.parquet", pa.Table.from_pylist([failed], ERRORS))
+    name = output.files("data")[0].replace("data", "errors")
+    output.write_table(name, pa.Table.from_pylist([failed], ERRORS))
 
     page = page_of(output)
     assert "content https://store.example/a b/x.png: gone" in page
@@ -219,6 +221,21 @@ def test_a_run_in_a_bucket_gets_its_page_there(
     data = data_of(Output(f"{s3}/some/run").read("report.html").decode())
     assert len(data["pairs"]) == 6
     assert all(pair["image"] for pair in data["pairs"])
+
+
+def test_a_reader_without_permission_to_write_puts_the_page_elsewhere(
+    make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    output = make_run(str(tmp_path / "run"), *inputs, format="files")
+    before = sorted((tmp_path / "run").rglob("*"))
+    page = tmp_path / "elsewhere" / "page.html"
+    assert main(["report", output.url, "--to", str(page)]) == 0
+    assert sorted((tmp_path / "run").rglob("*")) == before
+    pairs = data_of(page.read_text())["pairs"]
+    assert len(pairs) == 6
+    assert all(pair["image"] and not pair["file"] for pair in pairs)
+    with pytest.raises(OutputError, match=r"--to .*: name a file"):
+        write_report(output, to=f"{tmp_path}/")
 
 
 @pytest.mark.parametrize("folder", ["data", "errors", "_run/plan"])

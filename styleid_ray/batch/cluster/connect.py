@@ -41,8 +41,11 @@ def connected(options: ClusterOptions) -> Iterator[str]:
 
 def log_folder() -> str:
     """Where the connected Ray keeps its logs, on each of its nodes."""
-    context = ray.get_runtime_context()
-    return f"{context.get_temp_dir()}/{context.get_session_name()}/logs"
+    try:
+        context = ray.get_runtime_context()
+        return f"{context.get_temp_dir()}/{context.get_session_name()}/logs"
+    except Exception:  # Ray's client has no session, nor has a driver whose head is gone
+        return "/tmp/ray/session_latest/logs"
 
 
 @contextmanager

@@ -48,10 +48,7 @@ class Failures:
 
     def lines(self) -> list[str]:
         """The same, a line each."""
-        return [
-            f"{reason['pairs']:,} x {reason['error']} at {reason['stage']}: {reason['example']}"
-            for reason in self.top()
-        ]
+        return lines_of(self.top())
 
     def add(self, shard: str, table: pa.Table) -> None:
         """Takes in failed pairs of a shard."""
@@ -60,6 +57,11 @@ class Failures:
             reason = row["stage"], row["error"]
             self.reasons[reason] += 1
             self.examples.setdefault(reason, row["message"])
+
+
+def lines_of(reasons: list[dict[str, Any]]) -> list[str]:
+    """Reasons as `Failures.top` gives them, a line each."""
+    return [f"{r['pairs']:,} x {r['error']} at {r['stage']}: {r['example']}" for r in reasons]
 
 
 def read_failures(output: Output, finished: Collection[str]) -> Failures:

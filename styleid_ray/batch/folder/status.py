@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
+from styleid_ray.batch.folder.failures import lines_of
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.tally import Tally, read_parts
 from styleid_ray.batch.watch.live import pairs_under_way
@@ -32,6 +33,17 @@ class Status:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """The same without the reasons."""
+        return {name: value for name, value in asdict(self).items() if name != "reasons"}
+
+    def remarks(self, url: str) -> list[str]:
+        """Lines for a person: why pairs failed, and the command that tries them again."""
+        if not self.failed:
+            return []
+        return [*lines_of(self.reasons), f"styleid-ray retry {url} tries failed pairs again"]
 
     @classmethod
     def of(cls, tally: Tally, fingerprint: str) -> Status:

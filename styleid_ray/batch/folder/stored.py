@@ -1,16 +1,16 @@
-"""The job of a run that is there, as its record has it."""
+"""The job of a run, from its record."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from styleid_ray.batch.folder.output import CONFIG, Output
+from styleid_ray.batch.folder.output import Output
 from styleid_ray.config import JobConfig
-from styleid_ray.errors import ConfigError, OutputError
+from styleid_ray.errors import ConfigError
 from styleid_ray.jobfile import make_config, make_storage_options
 
 _HIDDEN = ("://...@", "?...")
-"""What a location has in place of a secret."""
+"""Marks that stand in a location for a secret."""
 
 
 def stored_job(output: str, options: dict[str, Any]) -> JobConfig:
@@ -20,10 +20,7 @@ def stored_job(output: str, options: dict[str, Any]) -> JobConfig:
         OutputError: there is no run.
         ConfigError: an option is not valid, or a URL was stored without the secret in it.
     """
-    there = Output(output, make_storage_options(options.get("storage_options")))
-    record = there.record()
-    if record is None:
-        raise OutputError(f"there is no run at {there.url} (no {CONFIG}): check the path")
+    record = Output(output, make_storage_options(options.get("storage_options"))).existing_record()
     stored = {name: value for name, value in record["config"].items() if value is not None}
     for name in ("content", "style", "table", "model"):
         if name not in options and any(mark in str(stored.get(name)) for mark in _HIDDEN):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TextIO
@@ -14,12 +17,15 @@ from typing import Any, TextIO
 import numpy as np
 import pyarrow as pa
 
-from styleid_ray.batch.folder.output import CONFIG, Kind, Output
-from styleid_ray.batch.folder.readback import ShardFile, read_data, read_errors
-from styleid_ray.errors import OutputError
+from styleid_ray.batch.folder.output import PLAN, Output, as_ids, data_file, stem
+from styleid_ray.batch.folder.readback import ShardCheck, check_shard
+from styleid_ray.planning import shard_name
 from styleid_ray.storage.locations import shown
 
-_FILES_AT_ONCE = 16
+_FEW = 8
+"""Shards that are read in this process: starting others takes longer."""
+_AHEAD = 4
+"""Shards per process that are handed out ahead."""
 _EXAMPLES = 10
 _SECONDS = 10.0
 
@@ -29,15 +35,16 @@ HARMLESS = ("missing", "failed", "stray_pictures")
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found in a run. Counts are of pairs, or of files where the name says so."""
+    """The state of a run. Counts are of pairs, or of files where the name says so."""
 
     planned: int
     done: int
     found: dict[str, int]
     """missing, failed: planned pairs that are not done. stray_pictures: files in images/ that no
-    shard names. All others are damage: unplanned, doubled: pairs that are in `data/` without being
-    planned, or twice. damaged_files: shards and plan parts that cannot be read. misnamed_files:
-    shards whose name does not follow from their pairs. damaged_pictures, missing_pictures."""
+    shard names. All others are damage. lost, unplanned, doubled: pairs of a finished shard that it
+    has neither done nor failed, that are not of the shard, or that it has twice. damaged_files:
+    shards and plan parts that cannot be read. misnamed_files: files of shards that no plan has.
+    damaged_pictures, missing_pictures."""
     examples: dict[str, list[str]]
     """Up to ten names for each finding."""
     spoilt: list[str] = field(repr=False)
@@ -61,8 +68,8 @@ class Verification:
             if what in ("missing", "failed"):
                 continue
             more = self.found[what] - len(names)
-            said = f"{what.replace('_', ' ')}: {', '.join(names)}"
-            lines.append(said + f" and {more} more" * (more > 0))
+            line = f"{what.replace('_', ' ')}: {', '.join(names)}"
+            lines.append(line + f" and {more} more" * (more > 0))
         return [*lines, self._verdict]
 
     @property
@@ -70,10 +77,10 @@ class Verification:
         if not self.sound:
             return "damaged: verify --repair removes damaged shards, stylize makes them again"
         if self.found["missing"]:
-            return "sound so far: the command that began the run goes on with it"
+            return "sound so far: the command that began the run resumes it"
         if self.found["failed"]:
             return (
-                "sound, but some pairs failed: their reasons are in errors/, retry does them again"
+                "sound, but some pairs failed: their reasons are in errors/, retry tries them again"
             )
         return "sound and complete"
 
@@ -90,8 +97,12 @@ class Verification:
 
 
 _FINDINGS = (
-    *("missing", "failed", "unplanned", "doubled", "damaged_files", "misnamed_files"),
+    *("missing", "failed", "lost", "unplanned", "doubled", "damaged_files", "misnamed_files"),
     *("damaged_pictures", "missing_pictures", "stray_pictures"),
+)
+_OF_A_SHARD = (
+    *("missing", "failed", "lost", "unplanned", "doubled"),
+    *("damaged_pictures", "missing_pictures"),
 )
 
 
@@ -102,6 +113,8 @@ class _Findings:
         self.counts = Counter[str]()
         self.examples: dict[str, list[str]] = {}
         self.spoilt: set[str] = set()
+        self.done = 0
+        self.beside: set[str] = set()
 
     def add(self, what: str, names: Iterable[str], count: int, file: str | None = None) -> None:
         if not count:
@@ -112,119 +125,141 @@ class _Findings:
         if file:
             self.spoilt.add(file)
 
+    def take(self, check: ShardCheck) -> None:
+        """Takes in a finished shard."""
+        self.done += check.done
+        self.beside.update(check.beside)
+        name = data_file(check.shard)
+        for what in _OF_A_SHARD:
+            names = getattr(check, what)
+            said = (f"{n} in {name}" for n in names) if what in ("doubled", "lost") else names
+            self.add(what, said, len(names), None if what in HARMLESS else name)
+        for file, why in check.damaged_files.items():
+            self.add("damaged_files", [f"{file}: {why}"], 1, file)
+
 
 def verify(output: Output, stream: TextIO | None = None) -> Verification:
-    """Reads back everything that a run has written, file by file and many at once.
+    """Reads back everything that a run has written, many shards at once on the cores of this
+    machine.
 
     A pair that failed and was done later counts as done. Progress goes to `stream` (standard error
     by default) when it takes long.
 
     Raises:
-        OutputError: there is no run, or its record is damaged.
+        OutputError: there is no run, its record is damaged, or a file cannot be reached.
     """
-    record = output.record()
-    if record is None:
-        raise OutputError(f"there is no run at {output.url} (no {CONFIG}): check the path")
-    findings = _Findings()
-    planned = _planned(output, findings)
-    tell = _Teller(stream or sys.stderr)
-    data = _read_all(output, "data", lambda name: read_data(output, name), findings, tell)
-    errors = _read_all(output, "errors", lambda name: read_errors(output, name), findings, tell)
-
-    found = np.concatenate([file.ids for file in data] or [np.empty(0, "S32")])
-    done, first = np.unique(found, return_index=True)
-    _find_doubled(data, np.setdiff1d(np.arange(len(found)), first), findings)
-    unplanned = np.setdiff1d(done, planned, assume_unique=True)
-    findings.add("unplanned", map(bytes.decode, unplanned), len(unplanned))
-    done = np.intersect1d(done, planned, assume_unique=True)
-    failed = np.unique(np.concatenate([file.ids for file in errors] or [np.empty(0, "S32")]))
-    failed = np.setdiff1d(np.intersect1d(failed, planned, assume_unique=True), done, True)
-    findings.add("failed", map(bytes.decode, failed), len(failed))
-    missing = np.setdiff1d(np.setdiff1d(planned, done, True), failed, True)
+    record = output.existing_record()
+    findings, tell = _Findings(), _Teller(stream or sys.stderr)
+    data, errors = (set(map(stem, output.files(kind))) for kind in ("data", "errors"))
+    shards = _Shards(output, findings)
+    work = ((name, ids, name in errors) for name, ids in shards if name in data)
+    with ExitStack() as stack:
+        pool = stack.enter_context(_processes()) if len(data) > _FEW else None
+        for number, check in enumerate(_checked(output, work, pool), 1):
+            findings.take(check)
+            tell(f"{number} of {len(data)} shards are read back")
+    planned = shards.pairs
+    missing = [(name, count) for name, count in shards.counts.items() if name not in data]
+    for name, count in missing:
+        findings.add("missing", [f"{count} pairs of {name}"], count)
     # Parts of the plan that are lost are missed by their pairs.
-    lost = max(0, record.get("plan", {}).get("pairs", 0) - len(planned))
-    findings.add("missing", map(bytes.decode, missing), len(missing) + lost)
+    lost = max(0, record["plan"].get("pairs", 0) - planned)
     if lost:
-        findings.add("damaged_files", [f"_run/plan: {lost} pairs are not in it"], 1)
-    if record.get("config", {}).get("format") == "files":
-        named = {name for file in data for name in file.beside}
-        stray = [name for name in output.listed("images") if name not in named]
-        findings.add("stray_pictures", stray, len(stray))
+        findings.add("missing", [], lost)
+        findings.add("damaged_files", [f"{PLAN}: {lost} pairs are not in it"], 1)
+    for kind, names in (("data", data), ("errors", errors)):
+        # Without its whole plan, nothing tells a shard from a stray file.
+        stray = set() if lost or shards.damaged else names - shards.counts.keys()
+        for name in sorted(stray):
+            findings.add("misnamed_files", [f"{kind}/{name}.parquet"], 1, f"{kind}/{name}.parquet")
+    if record["config"].get("format") == "files":
+        pictures = [name for name in output.listed("images") if name not in findings.beside]
+        findings.add("stray_pictures", pictures, len(pictures))
     return Verification(
-        planned=len(planned) + lost,
-        done=len(done),
+        planned=planned + lost,
+        done=findings.done,
         found={name: findings.counts[name] for name in _FINDINGS},
         examples=findings.examples,
         spoilt=sorted(findings.spoilt),
     )
 
 
-def _planned(output: Output, findings: _Findings) -> np.ndarray:
-    """The sorted ids of the plan."""
-    parts: list[np.ndarray] = []
-    for name in output.files("_run/plan"):
-        try:
-            parts.append(output.read_ids(name))
-        except pa.ArrowInvalid as e:
-            findings.add("damaged_files", [f"{name}: {e}"], 1)
-    return np.unique(np.concatenate(parts or [np.empty(0, "S32")]))
+class _Shards:
+    """The shards of a stored plan with the ids of their pairs, read part by part."""
+
+    def __init__(self, output: Output, findings: _Findings) -> None:
+        self.output, self.findings = output, findings
+        self.counts: dict[str, int] = {}
+        """Pairs of the shards that were read so far."""
+        self.damaged = False
+        """Whether a part could not be read."""
+
+    @property
+    def pairs(self) -> int:
+        return sum(self.counts.values())
+
+    def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
+        for part in self.output.files(PLAN):
+            try:
+                table = self.output.read_table(part, ["shard", "pair_id"])
+            except pa.ArrowInvalid as e:
+                self.damaged = True
+                self.findings.add("damaged_files", [f"{part}: {e}"], 1)
+                continue
+            ids, names = as_ids(table["pair_id"]), np.array(table["shard"].to_pylist())
+            order = np.argsort(names, kind="stable")
+            shards, starts = np.unique(names[order], return_index=True)
+            for shard, pairs in zip(shards, np.split(ids[order], starts[1:]), strict=True):
+                name = str(shard)
+                if shard_name(pairs) != name or name in self.counts:
+                    self.findings.add("damaged_files", [f"{part}: pairs of {name}"], 1)
+                self.counts[name] = self.counts.get(name, 0) + len(pairs)
+                yield name, pairs
 
 
-def _read_all(
+def _processes() -> ProcessPoolExecutor:
+    # Threads and fork do not go together, and a store's client has threads.
+    return ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("forkserver"))
+
+
+def _checked(
     output: Output,
-    kind: Kind,
-    read: Callable[[str], ShardFile],
-    findings: _Findings,
-    tell: _Teller,
-) -> list[ShardFile]:
-    """The files of a kind, sorted by name; what is wrong with them goes to the findings."""
-    names = output.files(kind)
-    files: dict[str, ShardFile] = {}
-    with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
-        for job in as_completed([pool.submit(read, name) for name in names]):
-            file = job.result()
-            files[file.name] = file
-            tell(f"{len(files)} of {len(names)} files of {kind}/ are read back")
-    for name in names:
-        file = files[name]
-        findings.add("damaged_files", [f"{name}: {file.damage}"], bool(file.damage), name)
-        findings.add("misnamed_files", [name], file.misnamed, name)
-        for what, pictures in (
-            ("damaged_pictures", file.damaged),
-            ("missing_pictures", file.missing),
-        ):
-            findings.add(what, pictures, len(pictures), name)
-    return [files[name] for name in names]
-
-
-def _find_doubled(files: list[ShardFile], again: np.ndarray, findings: _Findings) -> None:
-    """Names the pairs at these places of all files' ids, each of which came before."""
-    ends = np.cumsum([len(file.ids) for file in files])
-    for place in again.tolist():
-        at = int(np.searchsorted(ends, place, side="right"))
-        file = files[at]
-        pair = file.ids[place - int(ends[at])]
-        findings.add("doubled", [f"{bytes(pair).decode()} in {file.name}"], 1, file.name)
+    work: Iterable[tuple[str, np.ndarray, bool]],
+    pool: ProcessPoolExecutor | None,
+) -> Iterator[ShardCheck]:
+    """The shards' checks in order; few are handed out ahead, for each holds ids of pairs."""
+    if pool is None:
+        yield from (check_shard(output, *one) for one in work)
+        return
+    pending: list[Future[ShardCheck]] = []
+    for one in work:
+        pending.append(pool.submit(check_shard, output, *one))
+        if len(pending) > _AHEAD * (os.cpu_count() or 1):
+            yield pending.pop(0).result()
+    yield from (future.result() for future in pending)
 
 
 class _Teller:
-    """Says something now and then: nothing at first, later every ten seconds."""
+    """Shows a line every ten seconds, the first after ten."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        self.said = time.monotonic()
+        self.shown = time.monotonic()
 
     def __call__(self, text: str) -> None:
-        if time.monotonic() - self.said >= _SECONDS:
-            self.said = time.monotonic()
+        if time.monotonic() - self.shown >= _SECONDS:
+            self.shown = time.monotonic()
             print(text, file=self.stream, flush=True)
 
 
-def repair(output: Output, found: Verification) -> list[str]:
-    """Removes the shard files that are damaged, misnamed or doubled; gives their names.
+def repair(output: Output, verification: Verification) -> list[str]:
+    """Removes the files of shards that are damaged; returns their names. Resuming makes their
+    pairs again.
 
-    Running the job again makes their pairs anew.
+    Where the errors of a shard are damaged, its data goes too: which pairs failed is not known.
     """
-    for name in found.spoilt:
+    removed = set(verification.spoilt)
+    removed |= {data_file(stem(n)) for n in verification.spoilt if n.startswith("errors/")}
+    for name in sorted(removed):
         output.delete(name)
-    return found.spoilt
+    return sorted(removed)

@@ -11,36 +11,31 @@ from styleid_ray.batch.stages.shard import Done, shards_in
 from styleid_ray.batch.watch.reporter import ATTEMPTS, Reporter
 from styleid_ray.errors import JobError
 
+Stage = Callable[[pa.Table], Iterable[pa.Table]]
+"""Blocks to blocks."""
 
-class Attempts:
-    """A stage that counts on the board how often it begins a shard. A shard that no actor could
-    work on passes by.
 
-    Args:
-        stage: the stage's name.
-        work: blocks to blocks.
-        board: where attempts are counted.
-    """
+def bounded(name: str, stage: Stage, board: Any) -> Callable[[pa.Table], Iterator[pa.Table]]:
+    """The stage, which counts on the board how often it begins a shard, and lets a shard pass by
+    that no actor could work on. Ray shows it under the name."""
 
-    def __init__(
-        self, stage: str, work: Callable[[pa.Table], Iterable[pa.Table]], board: Any
-    ) -> None:
-        self.stage, self.work, self.board = stage, work, board
-
-    def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
-        reporter = Reporter(self.board)
+    def begin_and_do(block: pa.Table) -> Iterator[pa.Table]:
+        reporter = Reporter(board)
         for row in range(block.num_rows):
             one = block.slice(row, 1)
-            (name,), (handed_back,) = one["shard"].to_pylist(), one["handed_back"].to_pylist()
+            (shard,), (handed_back,) = one["shard"].to_pylist(), one["handed_back"].to_pylist()
             if handed_back:
-                (shard,) = shards_in(one)
-                ids = tuple(shard.pairs["pair_id"].to_pylist())
-                yield Done(name, {}, (), ids).to_block()
+                (undone,) = shards_in(one)
+                ids = tuple(undone.pairs["pair_id"].to_pylist())
+                yield Done(shard, {}, (), ids).to_block()
                 continue
-            if reporter.begun(self.stage, name) > ATTEMPTS:
+            if reporter.begun(name, shard) > ATTEMPTS:
                 raise JobError(
-                    f"shard {name} ended the process of the {self.stage} stage {ATTEMPTS} times, "
-                    "for want of memory most often"
+                    f"shard {shard} ended the process of the {name.lower()} stage {ATTEMPTS} "
+                    "times, for want of memory most often"
                 )
-            yield from self.work(one)
-            reporter.ended(self.stage, name)
+            yield from stage(one)
+            reporter.ended(name, shard)
+
+    begin_and_do.__name__ = begin_and_do.__qualname__ = name
+    return begin_and_do

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from queue import SimpleQueue
@@ -19,8 +20,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from styleid_ray.config import StyleParams
+from styleid_ray.batch.cluster.node_model import model_on_node
+from styleid_ray.batch.cluster.resources import Resources
+from styleid_ray.batch.watch.watchdog import Watchdog, end_process
+from styleid_ray.config import JobConfig, StyleParams
+from styleid_ray.engine.batching import is_device_failure
 from styleid_ray.engine.pipeline import Counts, StyleIDPipeline
+
+Failed = Callable[[str], None]
+"""Is told why a device failed."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +41,11 @@ class Picture:
     """Equal for equal pictures."""
 
     @classmethod
-    def of(cls, pixels: bytes | np.ndarray, height: int, width: int) -> Picture:
-        """From RGB bytes, row by row, or an array of them."""
-        data = bytearray(pixels) if isinstance(pixels, bytes) else bytearray(pixels.tobytes())
-        digest = hashlib.blake2b(data, digest_size=16).hexdigest()
-        tensor = torch.frombuffer(data, dtype=torch.uint8).view(height, width, 3)
-        return cls(tensor, f"{digest}-{height}x{width}")
+    def of(cls, pixels: np.ndarray) -> Picture:
+        """From an array, uint8 [H, W, 3]."""
+        pixels = np.array(pixels, order="C")  # a copy: PyTorch takes no array that is read-only
+        digest = hashlib.blake2b(pixels.data, digest_size=16).hexdigest()
+        return cls(torch.from_numpy(pixels), f"{digest}-{pixels.shape}")
 
 
 @dataclass(frozen=True)
@@ -63,19 +70,26 @@ class Device:
     Args:
         pipe: the pipeline.
         began: when the process began, by `time.perf_counter`.
+        failed: is told the reason before the process ends because its device is of no more use.
     """
 
-    def __init__(self, pipe: StyleIDPipeline, began: float) -> None:
-        self.pipe = pipe
+    def __init__(
+        self, pipe: StyleIDPipeline, began: float, failed: Failed = lambda reason: None
+    ) -> None:
+        self.pipe, self.failed = pipe, failed
         self.working = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="device")
         self._counted = began
         self._free: float | None = None
 
+    def watch(self, seconds: float, beat: Callable[[], object] = lambda: None) -> None:
+        """Ends the process when the device makes no step for so long while it has work."""
+        Watchdog(lambda: self.pipe.steps if self.working else None, seconds, self.failed, beat)
+
     def stylize(self, pairs: Pairs, begin: Any = None) -> Work:
         """Queues the pairs. `begin()` is called on the device's thread before the first step."""
         ready = replace(pairs, contents=self._near(pairs.contents), styles=self._near(pairs.styles))
-        return Work(partial(self._run, ready, begin), self._thread)
+        return Work(partial(self._run, ready, begin), self._thread, self.failed)
 
     def _near(self, pictures: Sequence[Picture]) -> list[Picture]:
         """The pictures in the device's memory, where that has room for them."""
@@ -119,10 +133,11 @@ class Device:
 
 class Work:
     """Pairs on their way. Iterating gives (pair, pixels uint8 [H, W, 3]) as they are made, with
-    None for values that are not finite; an error of the device is raised there. `measures` and
-    `notes` are those of the pairs, once all have been taken."""
+    None for values that are not finite. `measures` and `notes` are those of the pairs, once all
+    have been taken."""
 
-    def __init__(self, run: Any, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, run: Any, thread: ThreadPoolExecutor, failed: Failed) -> None:
+        self.failed = failed
         self._made: SimpleQueue[Any] = SimpleQueue()
         self._future = thread.submit(run, self._made)
         self._future.add_done_callback(lambda _: self._made.put(None))
@@ -130,13 +145,43 @@ class Work:
         self.notes: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray | None]]:
-        while (batch := self._made.get()) is not None:
-            rows, pixels, finite = batch
-            pictures = pixels.cpu().numpy()
-            for row, picture, good in zip(rows, pictures, finite.tolist(), strict=True):
-                yield row, picture if good else None
-        result = self._future.result()
+        with ending_with_device(self.failed):
+            while (batch := self._made.get()) is not None:
+                rows, pixels, finite = batch
+                pictures = pixels.cpu().numpy()
+                for row, picture, good in zip(rows, pictures, finite.tolist(), strict=True):
+                    yield row, picture if good else None
+            result = self._future.result()
         self.measures, self.notes = result["measures"], result["notes"]
+
+
+@contextmanager
+def ending_with_device(failed: Failed) -> Iterator[None]:
+    """An error of the device within the block ends the process."""
+    try:
+        yield
+    except Exception as e:
+        if is_device_failure(e):
+            end_process(f"{type(e).__name__}: {str(e).strip().splitlines()[0]}", failed)
+        raise
+
+
+def load_pipeline(config: JobConfig, revision: str | None, resources: Resources) -> StyleIDPipeline:
+    """The pipeline with a job's model, on the device and with the memory of one actor."""
+    share = resources.share()
+    torch.set_num_threads(share.threads)
+    return StyleIDPipeline.from_pretrained(
+        *model_on_node(config, revision),
+        config.dtype,
+        resources.device(config.device),
+        batch_size=config.batch,
+        features=config.features,
+        feature_dtype=config.feature_dtype,
+        feature_memory=config.feature_memory,
+        host_share=share.memory,
+        device_share=resources.device_share,
+        compile=config.compile,
+    )
 
 
 def _spent(before: Counts, now: Counts) -> dict[str, float]:

@@ -9,20 +9,22 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
-from styleid_ray.batch.cluster.node_model import model_on_node
 from styleid_ray.batch.cluster.resources import Resources
 from styleid_ray.batch.folder.naming import run_name
-from styleid_ray.batch.stages.device import Device, Pairs, Picture
+from styleid_ray.batch.stages.device import (
+    Device,
+    Pairs,
+    Picture,
+    ending_with_device,
+    load_pipeline,
+)
 from styleid_ray.batch.stages.shard import PICTURES, RESULTS, Shard, each_shard
 from styleid_ray.batch.watch.logs import StageLog
 from styleid_ray.batch.watch.metrics import STYLIZED, MeasureCounters
 from styleid_ray.batch.watch.reporter import ATTEMPTS, Reporter
-from styleid_ray.batch.watch.watchdog import Watchdog, end_process
 from styleid_ray.config import JobConfig, StyleParams
 from styleid_ray.engine.autoencoder import NOT_FINITE
-from styleid_ray.engine.batching import is_device_failure
 from styleid_ray.engine.pipeline import StyleIDPipeline
 from styleid_ray.errors import JobError, StyleIDError
 
@@ -52,44 +54,26 @@ class Stylize:
         reason = self.reporter.starting()
         if reason is None:
             try:
-                self.device = Device(self.pipeline(config, revision, resources), began)
+                with ending_with_device(self._device_failed):
+                    pipe = self.pipeline(config, revision, resources)
             except Exception as e:
                 if board is None:
                     raise
-                if is_device_failure(e):
-                    end_process(_first_line(e), self._device_failed)
-                reason = f"{_first_line(e)} (node {self.reporter.name})"
-                self.reporter.unfit(reason)
+                reason = _first_line(e)
+                self.reporter.unfit(f"{reason} (node {self.reporter.name})")
+            else:
+                self.params = config.style_params
+                self.counters = MeasureCounters(STYLIZED, run_name(config.output))
+                self.device = Device(pipe, began, self._device_failed)
+                self.device.watch(60 * config.stall_minutes, self.reporter.beat)
+                self.reporter.started()
         self.reporter.sick = reason is not None
-        if not self.reporter.sick:
-            self.params = config.style_params
-            self.counters = MeasureCounters(STYLIZED, run_name(config.output))
-            self.watchdog = Watchdog(
-                lambda: self.device.pipe.steps if self.device.working else None,
-                60 * config.stall_minutes,
-                self._device_failed,
-                self.reporter.beat,
-            )
-            self.reporter.started()
 
     def pipeline(
         self, config: JobConfig, revision: str | None, resources: Resources
     ) -> StyleIDPipeline:
         """The pipeline with the job's model, on the actor's device."""
-        share = resources.share()
-        torch.set_num_threads(share.threads)
-        return StyleIDPipeline.from_pretrained(
-            *model_on_node(config, revision),
-            config.dtype,
-            resources.device(config.device),
-            batch_size=config.batch,
-            features=config.features,
-            feature_dtype=config.feature_dtype,
-            feature_memory=config.feature_memory,
-            host_share=share.memory,
-            device_share=resources.device_share,
-            compile=config.compile,
-        )
+        return load_pipeline(config, revision, resources)
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         work = self.hold if self.reporter.sick else self.log.of(self.stylize)
@@ -140,15 +124,10 @@ class Stylize:
         made = _Made()
         if not pairs:
             return made
-        try:
-            work = self.device.stylize(self._pairs(pairs, pictures), lambda: self._begin(name))
-            for pair, pixels in work:
-                made.results[pair] = _result(pixels)
-                self.reporter.making(name, len(made.results))
-        except Exception as e:
-            if is_device_failure(e):
-                end_process(_first_line(e), self._device_failed)
-            raise
+        work = self.device.stylize(self._pairs(pairs, pictures), lambda: self._begin(name))
+        for pair, pixels in work:
+            made.results[pair] = _result(pixels)
+            self.reporter.making(name, len(made.results))
         seconds = work.measures["stylize_seconds"] / len(pairs)
         for result in made.results.values():
             result["seconds"] = seconds
@@ -195,7 +174,8 @@ class _Made:
 
 
 def _picture(row: dict[str, Any]) -> Picture:
-    return Picture.of(row["pixels"], row["height"], row["width"])
+    shape = row["height"], row["width"], 3
+    return Picture.of(np.frombuffer(row["pixels"], np.uint8).reshape(shape))
 
 
 def _result(pixels: np.ndarray | None) -> dict[str, Any]:

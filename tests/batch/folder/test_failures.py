@@ -7,51 +7,61 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from styleid_ray.batch.folder.failures import check_failures, tidy_errors
-from styleid_ray.batch.folder.naming import labelled, name_of
-from styleid_ray.batch.folder.output import Output, as_ids
+from styleid_ray.batch.folder.failures import check_failures, read_failures
+from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.watch.progress import Progress
-from styleid_ray.errors import JobError
+from styleid_ray.errors import JobError, OutputError
 
 IDS = [f"{n:032x}" for n in range(5)]
 
 
-def write(output: Output, kind: str, rows: list[int], others: list[int], message: str = "") -> str:
-    """Puts a shard's file in place under its right name."""
-    columns = {name: [message] * len(rows) for name in ("stage", "error", "message")}
-    table = pa.table({"pair_id": [IDS[n] for n in rows], **columns})
-    table = labelled(table, [IDS[n] for n in others])
-    name = f"{kind}/{name_of(as_ids(table.column('pair_id')), table.schema)}.parquet"
-    output.write_table(name, table)
-    return name
+def write(output: Output, name: str, *pairs: int, error: str = "why") -> None:
+    """Puts a file with rows of these pairs in place."""
+    columns = {"stage": "fetch", "error": error, "message": f"{error}: not there"}
+    rows = [{"pair_id": IDS[n]} | columns for n in pairs]
+    schema = pa.schema([(column, pa.string()) for column in ("pair_id", *columns)])
+    output.write_table(name, pa.Table.from_pylist(rows, schema))
 
 
-def test_tidying_keeps_the_latest_row_of_a_failed_pair_and_none_of_a_done_one(
-    tmp_path: Path,
-) -> None:
+def test_a_pair_failed_when_it_is_in_errors_and_not_in_data(tmp_path: Path) -> None:
     output = Output(str(tmp_path))
-    first = write(output, "errors", [1, 2, 3], [0], "first")
-    write(output, "data", [0], [1, 2, 3])
-    again = write(output, "errors", [2, 3], [1], "again")
-    write(output, "data", [1], [2, 3])
-    last = write(output, "errors", [3], [2], "last")
-    write(output, "data", [2], [3])
-    tidy_errors(output)
-    assert output.files("errors") == [last]
-    assert output.read_table(last)["message"].to_pylist() == ["last"]
-    assert first != again != last
-    tidy_errors(output)
-    assert output.files("errors") == [last]
+    write(output, "errors/a.parquet", 0, 1, 2)
+    write(output, "data/a.parquet", 1)
+    write(output, "errors/unfinished.parquet", 3)
+    failures = read_failures(output, output.finished())
+    assert (failures.count, failures.ids) == (2, {"a": [IDS[0], IDS[2]]})
 
 
-def test_a_file_that_lost_rows_keeps_its_right_name(tmp_path: Path) -> None:
+def test_reasons_are_counted_the_commonest_first_with_an_example(tmp_path: Path) -> None:
     output = Output(str(tmp_path))
-    name = write(output, "errors", [1, 2, 3], [0])
-    write(output, "data", [1], [])
-    tidy_errors(output)
-    table = output.read_table(name)
-    assert table["pair_id"].to_pylist() == [IDS[2], IDS[3]]
-    assert name == f"errors/{name_of(as_ids(table.column('pair_id')), table.schema)}.parquet"
+    for shard, error, pairs in (
+        ("a", "Rare", (0,)),
+        ("b", "Common", (1, 2)),
+        ("c", "Common", (3,)),
+    ):
+        write(output, f"errors/{shard}.parquet", *pairs, error=error)
+        write(output, f"data/{shard}.parquet")
+    failures = read_failures(output, output.finished())
+    assert failures.lines() == [
+        "3 x Common at fetch: Common: not there",
+        "1 x Rare at fetch: Rare: not there",
+    ]
+    assert failures.top()[0] | {"example": ""} == {
+        "stage": "fetch",
+        "error": "Common",
+        "pairs": 3,
+        "example": "",
+    }
+
+
+@pytest.mark.parametrize("kind", ["data", "errors"])
+def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path, kind: str) -> None:
+    output = Output(str(tmp_path))
+    for name in ("data/a.parquet", "errors/a.parquet"):
+        write(output, name, 0)
+    output.write(f"{kind}/a.parquet", b"PAR1 cut off")
+    with pytest.raises(OutputError, match=rf"{kind}/a\.parquet is damaged.*verify --repair"):
+        read_failures(output, {"a"})
 
 
 @pytest.mark.parametrize(
@@ -60,7 +70,7 @@ def test_a_file_that_lost_rows_keeps_its_right_name(tmp_path: Path) -> None:
         ("3", 0, 3, False),
         ("3", 0, 4, True),
         ("0", 0, 1, True),
-        ("10%", 0, 99, False),  # too early to say
+        ("10%", 0, 99, False),  # too early to judge
         ("10%", 0, 100, True),
         ("10%", 90, 10, False),
         ("10%", 89, 11, True),
@@ -72,9 +82,10 @@ def test_a_job_stops_when_more_fails_than_the_bound_allows(
     tmp_path: Path, limit: str | None, done: int, failed: int, stops: bool
 ) -> None:
     output, progress = Output(str(tmp_path)), Progress(200, done, failed)
-    write(output, "errors", [0], [], "why")
+    write(output, "errors/a.parquet", 0)
+    write(output, "data/a.parquet")
     if not stops:
         check_failures(limit, progress, output)
         return
-    with pytest.raises(JobError, match=f"{failed} of {done + failed} .*most often why at why"):
+    with pytest.raises(JobError, match=f"{failed} of {done + failed} .*most often 1 x why at fet"):
         check_failures(limit, progress, output)

@@ -4,13 +4,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import pytest
 
 from styleid_ray import JobConfig
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.prepare import prepare
+from styleid_ray.cli import main
 from styleid_ray.errors import ConfigError, OutputError
 
 
@@ -30,32 +29,12 @@ def test_a_write_that_fails_leaves_the_old_file_whole_and_nothing_beside_it(
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [tmp_path / "data" / "x.parquet"]
 
 
-def test_ids_are_read_from_all_files_once_each_and_hidden_files_are_passed_over(
-    tmp_path: Path,
-) -> None:
+def test_finished_shards_are_those_of_one_listing_without_hidden_files(tmp_path: Path) -> None:
     output = Output(str(tmp_path))
-    ids = [f"{i:032x}" for i in range(5)]
-    output.write_table("data/b.parquet", pa.table({"pair_id": ids[2:]}))
-    output.write_table("data/a.parquet", pa.table({"pair_id": ids[:3]}))
-    (tmp_path / "data" / ".part.parquet").write_bytes(b"junk")
-    assert output.pair_ids("data").tolist() == [i.encode() for i in ids]
-    assert output.pair_ids("errors").tolist() == []
-    assert output.pair_ids("errors").dtype == np.dtype("S32")
-
-
-def test_a_damaged_shard_is_named_with_the_remedy(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "shard-1.parquet").write_bytes(b"PAR1 cut off")
-    with pytest.raises(OutputError, match=r"shard-1\.parquet is damaged.*delete it"):
-        Output(str(tmp_path)).pair_ids("data")
-
-
-@pytest.mark.parametrize("ids", [{"pair_id": ["é"]}, {"other": [1]}])
-def test_a_table_that_is_no_shard_is_named_with_the_remedy(tmp_path: Path, ids: dict) -> None:
-    output = Output(str(tmp_path))
-    output.write_table("data/mine.parquet", pa.table(ids))
-    with pytest.raises(OutputError, match=r"mine\.parquet is damaged.*delete it"):
-        output.pair_ids("data")
+    assert output.finished() == set()
+    for name in ("data/a.parquet", "data/b.parquet", "data/.c.parquet", "errors/d.parquet"):
+        output.write(name, b"")
+    assert output.finished() == {"a", "b"}
 
 
 def test_a_protocol_alone_is_no_place() -> None:
@@ -73,7 +52,7 @@ def test_a_protocol_without_its_package_is_a_clear_error() -> None:
     [
         b"- just a list",
         b"config: 5\nmodel: {}",
-        b"config: {}",
+        b"config: {}\nlayout: 2",
         b"\xff",
         b"config: !!timestamp never",
     ],
@@ -84,6 +63,19 @@ def test_a_damaged_record_is_a_clear_error(tmp_path: Path, text: bytes) -> None:
     output.write("_run/config.yaml", text)
     with pytest.raises(OutputError, match="is damaged"):
         output.record()
+
+
+def test_a_run_of_the_older_layout_is_refused_by_every_command_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(tmp_path)
+    Output(run).write("_run/config.yaml", b"config: {}\nidentity: {}\nmodel: {}\nplan: {}")
+    stylize = ["stylize", "--content=c", "--style=s", "--model=demo", "--output", run]
+    for command in (stylize, ["retry", run], ["status", run], ["verify", run], ["report", run]):
+        assert main(command) == 2
+        message = capsys.readouterr().err
+        assert "has files of layout 1, and this version of styleid-ray reads layout 2" in message
+        assert message.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["content", "style"])

@@ -1,52 +1,111 @@
-"""Which command goes on with a run, and which is refused."""
+"""Which command resumes a run, and which is refused and why."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from styleid_ray import JobConfig
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.record import begin_run, find_run
-from styleid_ray.batch.prepare import Prepared, prepare
+from styleid_ray.batch.folder.record import (
+    begin_run,
+    find_run,
+    with_precision,
+    with_stored_precision,
+)
+from styleid_ray.batch.folder.tally import Tally
+from styleid_ray.batch.prepare import Prepared, prepare, resume
 from styleid_ray.errors import OutputError
+from styleid_ray.planning import Pace
 
 Job = Callable[..., JobConfig]
 
 
-def found(job: Prepared) -> int | None:
-    """Shards of the run that the job goes on with; None when it would begin one."""
-    record = find_run(Output(job.config.output), job.config, job.checkpoint, job.plan)
-    return record["plan"]["shards"] if record else None
-
-
-def begin(config: JobConfig) -> Prepared:
-    job = prepare(config)
-    assert found(job) is None
-    begin_run(Output(config.output), config, job.checkpoint, job.plan)
+def begin(config: JobConfig, gpus: float = 0) -> Prepared:
+    job, output = prepare(with_precision(config, gpus)), Output(config.output)
+    assert find_run(output, config) is None
+    begin_run(output, job, job.plan)
     return job
 
 
-def test_other_shards_or_actors_go_on_with_a_run_in_the_shards_it_has(job: Job) -> None:
+def resumes(config: JobConfig) -> bool:
+    return find_run(Output(config.output), config) is not None
+
+
+def shards(output: Output) -> set[str]:
+    return set().union(*Tally.read(output).parts.values())
+
+
+def test_other_shards_or_actors_resume_a_run_in_the_shards_it_has(job: Job) -> None:
     begun = begin(job(shard_pairs=2))
-    assert begun.plan.shards == 3
     for options in ({"shard_pairs": 200}, {"shard_pairs": 1}, {"actors": 4}, {"batch": 2}):
-        other = prepare(job(**options))
-        assert found(other) == 3
-    shards = [part["shard"].to_pylist() for part in Output(begun.config.output).plan_parts()]
-    assert shards == [begun.plan.table["shard"].to_pylist()]
+        assert resumes(job(**options))
+    assert shards(Output(begun.config.output)) == set(begun.plan.table["shard"].to_pylist())
+    assert begun.plan.shards == 3
+
+
+@pytest.mark.parametrize(
+    ("begun", "now"),
+    [
+        ({}, {"seed": 7}),
+        ({}, {"quality": 50}),
+        ({}, {"dtype": "float32"}),
+        ({}, {"feature_dtype": "float32"}),
+        ({"dtype": "float32"}, {}),
+        ({}, {"max_pixels": 10**6, "max_bytes": 10**6}),
+        ({"inject": False}, {"inject": False, "gamma": 0.1, "layers": (3, 4)}),
+        ({"pairing": "random"}, {"pairing": "random", "shard_pairs": 1}),
+    ],
+)
+def test_an_option_that_does_nothing_in_the_run_refuses_nothing(
+    job: Job, begun: dict[str, Any], now: dict[str, Any]
+) -> None:
+    begin(job(**begun))
+    assert resumes(job(**now))
+
+
+@pytest.mark.parametrize(
+    ("begun", "now", "differing"),
+    [
+        ({}, {"gamma": 0.3}, r"gamma: 0\.75 there, 0\.3 now"),
+        ({}, {"dtype": "bfloat16"}, "dtype: float32 there, bfloat16 now"),
+        ({}, {"feature_dtype": "int8"}, "feature_dtype: float32 there, int8 now"),
+        ({"pairing": "random"}, {}, "pairing: random there, cross now"),
+        ({"pairing": "random"}, {"pairing": "random", "seed": 3}, "seed: 0 there, 3 now"),
+        ({}, {"picture_format": "jpeg"}, "picture_format: png there, jpeg now"),
+    ],
+)
+def test_options_that_change_the_output_are_refused_and_named_alone(
+    job: Job, begun: dict[str, Any], now: dict[str, Any], differing: str
+) -> None:
+    begin(job(**begun))
+    with pytest.raises(OutputError, match=rf"with other options \({differing}\): use the same"):
+        resumes(job(**now))
+
+
+def test_auto_is_the_precision_that_the_run_was_begun_with(job: Job) -> None:
+    begin(job(), gpus=1)
+    record = Output(job().output).existing_record()
+    assert (record["identity"]["dtype"], record["identity"]["feature_dtype"]) == ("float16",) * 2
+    config = with_stored_precision(job(), record)
+    assert (config.dtype, config.feature_dtype) == ("float16", "float16")
+    with pytest.raises(OutputError, match="dtype: float16 there, float32 now"):
+        resumes(job(dtype="float32"))
 
 
 def test_a_beginning_that_was_cut_off_leaves_nothing_in_the_plan(job: Job) -> None:
     config = job(shard_pairs=1)
     begun, output = begin(config), Output(config.output)
-    output.write_table("_run/plan/part-00001.parquet", next(output.plan_parts()))
+    part = output.read_table("_run/plan/part-00000.parquet")
+    output.write_table("_run/plan/part-00001.parquet", part)
     output.delete("_run/config.yaml")
     begin(config)
-    rows = [i for part in output.plan_parts() for i in part["pair_id"].to_pylist()]
-    assert rows == begun.plan.table["pair_id"].to_pylist()
+    assert list(Tally.read(output).parts) == ["_run/plan/part-00000.parquet"]
+    assert shards(output) == set(begun.plan.table["shard"].to_pylist())
 
 
 def test_a_run_that_another_driver_began_meanwhile_is_joined_or_refused(job: Job) -> None:
@@ -54,24 +113,40 @@ def test_a_run_that_another_driver_began_meanwhile_is_joined_or_refused(job: Job
         prepare(job(shard_pairs=n, gamma=gamma)) for n, gamma in ((1, 0.5), (2, 0.5), (2, 0.25))
     )
     output = Output(first.config.output)
-    begin_run(output, first.config, first.checkpoint, first.plan)
-    begin_run(output, same.config, same.checkpoint, same.plan)
+    begin_run(output, first, first.plan)
+    begin_run(output, same, same.plan)
     with pytest.raises(OutputError, match=r"other options \(gamma: 0\.5 there, 0\.25 now\)"):
-        begin_run(output, other.config, other.checkpoint, other.plan)
-    shards = {shard for part in output.plan_parts() for shard in part["shard"].to_pylist()}
-    assert len(shards) == first.plan.shards != same.plan.shards
+        begin_run(output, other, other.plan)
+    assert len(shards(output)) == first.plan.shards != same.plan.shards
 
 
-def test_the_same_pictures_in_other_pairs_are_another_run(job: Job, pictures: Path) -> None:
-    table = pictures / "pairs.csv"
-    table.write_text("content,style\na.png,s.png\nb.png,t.png\n")
-    config = job(pairing="table", table=str(table))
+def test_another_model_under_the_same_name_is_refused_when_there_is_work(
+    job: Job, tiny_model: Path
+) -> None:
+    config = job(model=str(tiny_model))
     begin(config)
-    table.write_text("content,style\nb.png,t.png\na.png,s.png\n")
-    assert found(prepare(config)) == 1
-    table.write_text("content,style\na.png,t.png\nb.png,s.png\n")
-    with pytest.raises(OutputError, match="the pictures are the same, but not their pairs"):
-        found(prepare(config))
+    output = Output(config.output)
+    record = output.existing_record()
+    resumed = resume(output, config, record)
+    assert (resumed.contents.root, resumed.contents.keys) == (config.content, ())
+    record["identity"]["model"] = f"{tiny_model.name} 0123456789abcdef"
+    output.write("_run/config.yaml", yaml.safe_dump(record).encode())
+    assert resumes(config)
+    with pytest.raises(OutputError, match=r"with another model .tiny 0123456789abcdef there"):
+        resume(output, config, record)
+    with pytest.raises(OutputError, match="model: tiny there, demo now"):
+        resumes(job(model="demo"))
+
+
+def test_the_record_has_the_layout_and_the_versions_it_was_made_with(job: Job) -> None:
+    begun = begin(job())
+    record = Output(begun.config.output).existing_record()
+    assert record["layout"] == 2
+    assert record["plan"] == {"pairs": 6, "shards": 3}
+    assert record["model"]["fingerprint"] == begun.checkpoint.fingerprint
+    assert record["fingerprint"] == begun.fingerprint
+    assert record["versions"]["ray"]
+    assert "extend" not in record["config"]
 
 
 def test_reuse_makes_another_run_but_the_same_ids_for_the_same_pairs(job: Job) -> None:
@@ -81,10 +156,18 @@ def test_reuse_makes_another_run_but_the_same_ids_for_the_same_pairs(job: Job) -
     ids = [set(one.plan.table["pair_id"].to_pylist()) for one in (plain, reused)]
     assert ids[0] == ids[1], "two of two styles are the same pairs"
     with pytest.raises(OutputError, match="reuse: False there, True now"):
-        found(reused)
+        resumes(reused.config)
+
+
+def test_precision_and_encoding_are_no_part_of_a_pairs_id(job: Job) -> None:
+    one, other = (
+        prepare(job(**o)).plan.table["pair_id"].to_pylist()
+        for o in ({}, {"dtype": "bfloat16", "picture_format": "jpeg", "quality": 5})
+    )
+    assert sorted(one) == sorted(other)
 
 
 def test_several_actors_get_two_shards_each_at_least(job: Job) -> None:
-    assert prepare(job(shard_pairs=200)).plan.shards == 1
-    assert prepare(job(shard_pairs=200, actors="1,3")).plan.shards == 6
-    assert prepare(job(shard_pairs=200)).for_workers(3).plan.shards == 6
+    config = job(shard_pairs=200)
+    named = prepare(config).named
+    assert [named.cut(config, Pace(workers=n)).shards for n in (1, 3)] == [1, 6]

@@ -1,4 +1,4 @@
-"""What failed is done again, and a job in which too much fails is stopped."""
+"""Failed pairs are tried again, and a job in which too much fails is stopped."""
 
 from __future__ import annotations
 
@@ -42,18 +42,22 @@ def test_a_retry_does_what_failed_and_nothing_else(job: Job, pictures: Path) -> 
         path.write_bytes(b"not a picture")
     out = pictures / "out"
     assert stylize(job(), io.StringIO()).failed == 4
-    before = {path: path.stat().st_mtime_ns for path in (out / "data").iterdir()}
+    files = sorted((out / "data").iterdir())
+    before = {path: path.stat().st_mtime_ns for path in files}
 
     # Nothing has changed: it fails again, and no row of errors/ is doubled.
     assert retry(stored_job(str(out), {}), io.StringIO()).exit_status == 1
     assert (len(ids(out, "data")), len(ids(out, "errors"))) == (6, 4)
 
+    assert {path: path.stat().st_mtime_ns for path in files} == before
+
     draw(broken, 7)
+    (pictures / "content" / "new.png").write_bytes(b"none of the run's pictures")
     said = io.StringIO()
     summary = retry(stored_job(str(out), {}), said)
     assert "retrying 4 pairs that failed" in said.getvalue()
     assert (summary.planned, summary.done, summary.failed, summary.missing) == (10, 8, 2, 0)
-    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert sorted((out / "data").iterdir()) == files
     assert (len(ids(out, "data")), len(ids(out, "errors"))) == (8, 2)
     assert set(rows(out, "errors")["content"].to_pylist()) == {"gone.png"}
     found = verify(Output(str(out)))
@@ -76,7 +80,7 @@ def test_a_retry_leaves_missing_pairs_to_the_command_that_began(job: Job, pictur
     # A shard without failures gets lost.
     errors = {path.name for path in (out / "errors").iterdir()}
     lost = next(p for p in sorted((out / "data").iterdir()) if p.name not in errors)
-    missing = len(pads.dataset(lost).to_table())
+    missing = len(pads.dataset(lost, format="parquet").to_table())
     lost.unlink()
     draw(broken, 7)
     summary = retry(stored_job(str(out), {}), io.StringIO())
@@ -104,7 +108,8 @@ def test_a_retry_needs_a_run_and_the_secrets_that_were_not_stored(tmp_path: Path
         stored_job(str(tmp_path), {})
     (tmp_path / "_run").mkdir()
     config = {"content": "https://host/a.png?...", "style": "s", "output": "o"}
-    record = {"config": config, "model": {"revision": None}}
+    record = {"layout": 2, "config": config, "model": {"revision": None}}
+    record |= {"identity": {}, "plan": {}}
     (tmp_path / "_run" / "config.yaml").write_text(yaml.safe_dump(record))
     with pytest.raises(ConfigError, match="give --content again"):
         stored_job(str(tmp_path), {})
@@ -119,7 +124,7 @@ def test_a_job_in_which_too_much_fails_stops_and_goes_on_with_a_higher_bound(
     for n in range(9):
         (pictures / "content" / f"0-broken-{n}.png").write_bytes(b"not a picture")
     with pytest.raises(
-        JobError, match=f"more than --max-failures {limit}; most often \\w+ at decode "
+        JobError, match=f"more than --max-failures {limit}; most often \\d+ x \\w+ at decode"
     ):
         stylize(job(max_failures=limit), io.StringIO())
     status = read_status(Output(str(pictures / "out")))

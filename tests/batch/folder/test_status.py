@@ -48,17 +48,35 @@ def test_a_run_is_watched_until_its_last_shard_is_there(
     assert said.getvalue().splitlines()[-1].startswith("6 of 6 pairs (100 %)")
 
 
-def test_each_file_is_read_once_however_often_a_run_is_looked_at(
+def test_the_plan_is_read_once_and_no_data_file_is_opened_however_often_a_run_is_looked_at(
     half_done: list[Path], pictures: Path
 ) -> None:
     looks = statuses(Output(str(pictures / "out")))
     before = next(looks)
     assert before.missing > 0
     half_done[0].write_bytes(b"no longer a Parquet file")
+    for part in (pictures / "out" / "_run" / "plan").iterdir():
+        part.write_bytes(b"neither")
     (pictures / "last").rename(half_done[-1])
     assert next(looks).missing == 0
     half_done[0].unlink()
     assert next(looks).missing > 0
+
+
+def test_why_pairs_failed_and_the_command_to_retry_them_are_in_the_status_and_the_closing_line(
+    job: Callable[..., JobConfig], pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pictures / "content" / "broken.png").write_bytes(b"not a picture")
+    run, screen = str(pictures / "out"), io.StringIO()
+    stylize(job(), screen)
+    assert main(["status", run]) == 1
+    status = capsys.readouterr().out
+    for text in (screen.getvalue(), status):
+        assert "2 x UnidentifiedImageError at decode: content broken.png: " in text
+        assert f"styleid-ray retry {run}" in text
+    assert main(["status", run, "--json"]) == 1
+    (reason,) = json.loads(capsys.readouterr().out)["reasons"]
+    assert (reason["stage"], reason["pairs"]) == ("decode", 2)
 
 
 def test_a_finished_run_is_told_at_once(

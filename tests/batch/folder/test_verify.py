@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from styleid_ray import JobConfig
-from styleid_ray.batch.folder.failures import tidy_errors
+from styleid_ray.batch.folder import verify as verification
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.verify import Verification, repair, verify
 from styleid_ray.batch.run import stylize
@@ -100,24 +100,67 @@ def test_a_cut_off_shard_is_damage_and_repair_makes_room_for_its_pairs(
     assert json.loads(capsys.readouterr().out)["sound"] is True
 
 
-def test_a_copied_shard_is_named_for_its_doubled_pairs_and_its_wrong_name(run: Path) -> None:
+def test_a_copied_shard_is_told_from_those_of_the_plan_by_its_name(run: Path) -> None:
     copy = run / "data" / "shard-zzzzzzzzzzzzzzzz.parquet"
     shutil.copy(shards(run)[0], copy)
     rows = pq.read_table(copy).num_rows
     found = checked(run)
-    assert harm(found) == {"doubled": rows, "misnamed_files": 1}
-    assert all(copy.name in example for example in found.examples["doubled"])
+    assert rows
+    assert harm(found) == {"misnamed_files": 1}
+    assert found.examples["misnamed_files"] == [f"data/{copy.name}"]
     assert repair(Output(str(run)), found) == [f"data/{copy.name}"]
     assert checked(run).exit_status == 0
 
 
-def test_pairs_that_no_plan_has_are_told_and_left_alone(run: Path) -> None:
+def test_pairs_of_another_shard_are_unplanned_in_this_one_and_its_own_are_lost(run: Path) -> None:
     table = pq.read_table(shards(run)[0])
     ids = pa.array([f"{n:032x}" for n in range(table.num_rows)])
-    pq.write_table(table.set_column(0, "pair_id", ids), run / "data" / "shard-x.parquet")
+    pq.write_table(table.set_column(0, "pair_id", ids), shards(run)[0])
     found = checked(run)
-    assert found.found["unplanned"] == table.num_rows
+    assert harm(found) == {"unplanned": table.num_rows, "lost": table.num_rows}
     assert found.exit_status == 2
+
+
+def test_a_row_that_is_twice_or_missing_in_a_finished_shard_is_damage_that_repair_removes(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    doubled, short = (pq.read_table(path) for path in shards(run)[:2])
+    pq.write_table(pa.concat_tables([doubled, doubled.slice(0, 1)]), shards(run)[0])
+    pq.write_table(short.slice(1), shards(run)[1])
+    found = checked(run)
+    assert harm(found) == {"doubled": 1, "lost": 1}
+    assert shards(run)[0].name in found.examples["doubled"][0]
+    assert len(repair(Output(str(run)), found)) == 2
+    assert harm(checked(run)) == {"missing": doubled.num_rows + short.num_rows}
+
+
+def test_rows_of_data_and_errors_together_are_the_pairs_of_a_shard(run: Path) -> None:
+    table = pq.read_table(shards(run)[0])
+    failed = pa.table({"pair_id": table["pair_id"].slice(0, 1)})
+    Output(str(run)).write_table(f"errors/{shards(run)[0].name}", failed)
+    assert harm(checked(run)) == {}, "a pair in both counts as done"
+    pq.write_table(table.slice(1), shards(run)[0])
+    assert harm(checked(run)) == {"failed": 1}
+
+
+def test_damaged_errors_cost_their_shard_for_its_failed_pairs_are_not_known(run: Path) -> None:
+    name = shards(run)[0].name
+    Output(str(run)).write(f"errors/{name}", b"PAR1 cut off")
+    found = checked(run)
+    assert harm(found) == {"damaged_files": 1}
+    assert repair(Output(str(run)), found) == [f"data/{name}", f"errors/{name}"]
+    assert checked(run).sound
+
+
+def test_many_shards_are_read_back_in_processes_of_their_own(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verification, "_FEW", 1)
+    monkeypatch.setattr(verification, "_AHEAD", 0)
+    shards(run)[0].write_bytes(b"PAR1 cut off")
+    found = checked(run)
+    assert harm(found) == {"damaged_files": 1}
+    assert found.done == 6 - len(pq.read_table(shards(run)[1]))
 
 
 @pytest.mark.parametrize("data", [b"not a picture", b""])
@@ -190,8 +233,6 @@ def test_a_file_that_another_command_has_just_removed_is_no_damage(run: Path) ->
     (run / "errors").mkdir()
     (run / "errors" / "shard-0.parquet").symlink_to("nowhere")
     assert harm(checked(run)) == {"missing": rows}
-    tidy_errors(Output(str(run)))
-    assert len(Output(str(run)).pair_ids("data")) == 6 - rows
 
 
 def test_pictures_beside_the_shards_are_missed_read_and_told_from_strays(beside: Path) -> None:
