@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 from styleid_ray.config import JobConfig, StyleParams
 
 if TYPE_CHECKING:
+    from styleid_ray.batch.dataset import stylize_dataset
     from styleid_ray.batch.run import stylize
     from styleid_ray.engine.pipeline import StyleIDPipeline
 
 __version__ = "0.1.0"
-__all__ = ["JobConfig", "StyleIDPipeline", "StyleParams", "stylize"]
+__all__ = ["JobConfig", "StyleIDPipeline", "StyleParams", "stylize", "stylize_dataset"]
 
 _LAZY = {
     "StyleIDPipeline": "styleid_ray.engine.pipeline",
     "stylize": "styleid_ray.batch.run",
+    "stylize_dataset": "styleid_ray.batch.dataset",
 }
 
 

@@ -1,0 +1,238 @@
+"""StyleID as one step of somebody else's Ray Data pipeline."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+from PIL import Image
+from ray.data import ActorPoolStrategy, Dataset
+from ray.data.extensions import ArrowVariableShapedTensorArray
+
+from styleid_ray.batch.cluster.resources import Resources, fitting
+from styleid_ray.batch.stages.row_error import columns
+from styleid_ray.config import JobConfig, StyleParams
+from styleid_ray.errors import ConfigError, RowError, SourceError
+from styleid_ray.imaging import decode, fit_picture, restore
+from styleid_ray.imaging.modes import to_rgb
+from styleid_ray.planning import Source, list_pictures
+from styleid_ray.planning.draw import draw_styles
+from styleid_ray.storage.fetch import fetch
+
+NEW = ("stylized", "style", "error")
+_READERS = 8
+_STYLES_KEPT = 256
+
+
+def stylize_dataset(
+    ds: Dataset,
+    *,
+    styles: str,
+    styles_per_content: int = 1,
+    seed: int = 0,
+    image: str = "image",
+    params: StyleParams | None = None,
+    contents_per_batch: int = 16,
+    actors: int | tuple[int, int] | None = None,
+    num_gpus_per_actor: float | None = None,
+    **options: Any,
+) -> Dataset:
+    """The dataset with each picture stylised: `styles_per_content` rows for every row.
+
+    Every column is kept. New ones are `stylized` (uint8 [H, W, 3] at the content's own size),
+    `style` (key of the style) and `error` (null, or the reason why a pair failed; its picture is
+    then of size 0 x 0). Nothing is computed before the dataset is consumed, and settings of Ray,
+    Ray Data and logging stay as they are. A content's styles depend on the picture, the seed and
+    the list of styles alone; those that the contents of a batch share are inverted once.
+
+    Args:
+        ds: any dataset with a column of pictures: arrays (uint8 [H, W], [H, W, 3] or [H, W, 4]),
+            encoded bytes, structs of `bytes` and `path` as Hugging Face has them, paths or URLs.
+        styles: folder, file, glob pattern or URL of the style pictures; listed at once.
+        styles_per_content: distinct styles drawn for each content.
+        seed: of the draw.
+        image: the column of pictures.
+        params: the method's parameters, those of the paper by default.
+        contents_per_batch: contents that are stylised together.
+        actors: actors that hold the model, one number or the fewest and most; by default one per
+            GPU, or one.
+        num_gpus_per_actor: GPUs per actor, 0 for the CPU; by default 1 where there are GPUs.
+        options: more options of a job, by their names: `model`, `revision`, `dtype`, `size`, `fit`,
+            `batch`, `features`, `storage_options` and so on.
+
+    Raises:
+        SourceError: the styles cannot be listed, or are fewer than drawn for each content.
+        pydantic.ValidationError: an option is unknown or not valid.
+    """
+    chosen = (params or StyleParams()).model_dump()
+    config = JobConfig(content=styles, style=styles, output="-", **{**chosen, **options})
+    source = list_pictures(styles, "style", config.storage_options)
+    if styles_per_content > len(source.keys):
+        raise SourceError(
+            f"styles_per_content is {styles_per_content}, but there are {len(source.keys)} styles"
+        )
+    resources = _resources(actors, num_gpus_per_actor)
+    return ds.map_batches(
+        StylizeRows,
+        batch_format="pyarrow",
+        batch_size=contents_per_batch,
+        fn_constructor_args=(config, resources, source, styles_per_content, seed, image),
+        compute=ActorPoolStrategy(
+            min_size=resources.min_actors,
+            max_size=resources.max_actors,
+            max_concurrent_calls_per_actor=2,
+            enable_true_multi_threading=True,
+        ),
+        num_gpus=resources.gpus_per_actor or None,
+        num_cpus=resources.cpus_per_actor,
+    )
+
+
+def _resources(actors: int | tuple[int, int] | None, gpus_per_actor: float | None) -> Resources:
+    gpus = ray.cluster_resources().get("GPU", 0) if ray.is_initialized() else 0
+    if gpus_per_actor is None:
+        gpus_per_actor = 1 if gpus else 0
+    if actors is None:
+        actors = max(1, fitting(gpus, gpus_per_actor)) if gpus_per_actor else 1
+    fewest, most = (actors, actors) if isinstance(actors, int) else actors
+    return Resources(fewest, most, gpus_per_actor, 0 if gpus_per_actor else 1)
+
+
+class StylizeRows:
+    """Batches of rows to batches of rows with pictures. One instance is one Ray actor."""
+
+    def __init__(
+        self,
+        config: JobConfig,
+        resources: Resources,
+        styles: Source,
+        count: int,
+        seed: int,
+        image: str,
+    ) -> None:
+        from styleid_ray.batch.stages.device import Device, load_pipeline
+
+        self.config, self.styles, self.count, self.seed = config, styles, count, seed
+        self.image = image
+        self.device = Device(load_pipeline(config, config.revision, resources), time.perf_counter())
+        self.device.watch(60 * config.stall_minutes)
+        self.params = config.style_params
+        self._style = lru_cache(_STYLES_KEPT)(self._read_style)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        self._check(batch)
+        cells = [cell.as_py() for cell in batch[self.image]]
+        with ThreadPoolExecutor(_READERS) as readers:
+            contents = list(readers.map(self._content, cells))
+            drawn = self._draw(cells)
+            each = {at for row in drawn for at in row}
+            styles = dict(zip(each, readers.map(self._style, each), strict=True))
+        rows = [(row, int(at)) for row, some in enumerate(drawn) for at in some]
+        made, errors = self._stylize(rows, contents, styles)
+        values = [
+            ArrowVariableShapedTensorArray.from_numpy(made),
+            pa.array([self.styles.keys[at] for _, at in rows], pa.string()),
+            pa.array(errors, pa.string()),
+        ]
+        table = batch.take(pa.array([row for row, _ in rows], pa.int64()))
+        for name, value in zip(NEW, values, strict=True):
+            table = table.append_column(name, value)
+        return table
+
+    def _stylize(
+        self, rows: Sequence[tuple[int, int]], contents: Sequence[Any], styles: dict[int, Any]
+    ) -> tuple[list[np.ndarray], list[str | None]]:
+        from styleid_ray.batch.stages.device import Pairs, Picture
+        from styleid_ray.engine.autoencoder import NOT_FINITE
+
+        made: list[np.ndarray] = [np.zeros((0, 0, 3), np.uint8) for _ in rows]
+        errors: list[str | None] = [None] * len(rows)
+        for at, (row, style) in enumerate(rows):
+            errors[at] = next(
+                (x for x in (contents[row], styles[style]) if isinstance(x, str)), None
+            )
+        good = [at for at, error in enumerate(errors) if error is None]
+        if not good:
+            return made, errors
+        content_at = {row: i for i, row in enumerate(dict.fromkeys(rows[at][0] for at in good))}
+        style_at = {style: i for i, style in enumerate(dict.fromkeys(rows[at][1] for at in good))}
+        pairs = Pairs(
+            [Picture.of(contents[row][0]) for row in content_at],
+            [Picture.of(styles[style][0]) for style in style_at],
+            [(content_at[rows[at][0]], style_at[rows[at][1]]) for at in good],
+            [self.params] * len(good),
+        )
+        for i, pixels in self.device.stylize(pairs):
+            at = good[i]
+            if pixels is None:
+                errors[at] = NOT_FINITE
+                continue
+            _, (width, height) = contents[rows[at][0]]
+            picture = restore(Image.fromarray(pixels), width, height, self.config.fit)
+            made[at] = np.array(picture)
+        return made, errors
+
+    def _draw(self, cells: Sequence[Any]) -> np.ndarray:
+        """Styles of each content, by a hash of what its cell holds."""
+        keys = [hashlib.blake2b(_identity(cell), digest_size=16).hexdigest() for cell in cells]
+        return draw_styles(keys, len(self.styles.keys), self.count, self.seed)
+
+    def _content(self, cell: Any) -> tuple[np.ndarray, tuple[int, int]] | str:
+        try:
+            return self._fitted(_picture(cell, self.config))
+        except RowError as e:
+            return columns(e, "content")["message"]
+
+    def _read_style(self, at: int) -> tuple[np.ndarray, tuple[int, int]] | str:
+        key = self.styles.keys[at]
+        try:
+            file = fetch(self.styles.url(key), self.styles.storage_options, self.config.max_bytes)
+            return self._fitted(decode(file.data, self.config.max_pixels))
+        except RowError as e:
+            return columns(e, f"style {key}")["message"]
+
+    def _fitted(self, picture: Image.Image) -> tuple[np.ndarray, tuple[int, int]]:
+        config = self.config
+        fitted = fit_picture(picture, config.size, config.fit, self.device.pipe.factor)
+        return np.asarray(fitted), picture.size
+
+    def _check(self, batch: pa.Table) -> None:
+        if self.image not in batch.column_names:
+            raise ConfigError(
+                f"the dataset has no column {self.image!r}: name one of {batch.column_names}"
+            )
+        if taken := [name for name in NEW if name in batch.column_names]:
+            raise ConfigError(f"the dataset has columns named {taken} already: rename them")
+
+
+def _picture(cell: Any, config: JobConfig) -> Image.Image:
+    """The RGB picture of a cell; raises RowError."""
+    if isinstance(cell, dict):
+        cell = cell.get("bytes") or cell.get("path")
+    if isinstance(cell, bytes):
+        return decode(cell, config.max_pixels)
+    if isinstance(cell, str):
+        return decode(fetch(cell, config.storage_options, config.max_bytes).data, config.max_pixels)
+    pixels = np.asarray(cell)
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3):
+        kind = f"{pixels.dtype} {list(pixels.shape)}"
+        raise RowError("decode", f"a picture must be uint8 [H, W] or [H, W, C], not {kind}")
+    try:
+        return to_rgb(Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels))
+    except (TypeError, ValueError) as e:
+        raise RowError("decode", f"no picture has the shape {list(pixels.shape)}") from e
+
+
+def _identity(cell: Any) -> bytes:
+    if isinstance(cell, dict):
+        cell = cell.get("bytes") or cell.get("path")
+    if isinstance(cell, np.ndarray):
+        return np.ascontiguousarray(cell).tobytes()
+    return cell if isinstance(cell, bytes) else str(cell).encode()

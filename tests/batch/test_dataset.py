@@ -1,0 +1,125 @@
+"""StyleID as a step of somebody else's pipeline."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+from PIL import Image
+
+from styleid_ray import StyleIDPipeline, StyleParams, stylize_dataset
+from styleid_ray.errors import SourceError
+
+QUICK: dict[str, Any] = {"model": "demo", "size": 64, "params": StyleParams(steps=2)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def somebodys_ray() -> Iterator[None]:
+    ray.init(address="local", num_cpus=3, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def contents(pictures: Path) -> list[Path]:
+    (pictures / "content" / "broken.png").write_bytes(b"not a picture")
+    return sorted(path for path in (pictures / "content").rglob("*") if path.is_file())
+
+
+def rows_of(ds: ray.data.Dataset) -> dict[tuple[int, str], dict[str, Any]]:
+    rows = list(ds.iter_rows())
+    assert len({(row["label"], row["style"]) for row in rows}) == len(rows)
+    return {(row["label"], row["style"]): row for row in rows}
+
+
+@pytest.mark.parametrize("kind", ["path", "bytes", "struct", "array"])
+def test_every_row_keeps_its_columns_and_gets_a_picture_or_a_reason(
+    pictures: Path, contents: list[Path], kind: str
+) -> None:
+    def cell(path: Path) -> Any:
+        if kind == "array":
+            broken = np.zeros((2, 3, 2, 2), np.uint8)
+            return broken if path.stem == "broken" else np.asarray(Image.open(path).convert("RGB"))
+        data = path.read_bytes()
+        return {"path": str(path), "bytes": data, "struct": {"bytes": data, "path": None}}[kind]
+
+    if kind == "array":  # Ray takes arrays of one rank in a column
+        contents = [path for path in contents if path.stem != "broken"]
+    items = [
+        {"label": at, "picture": cell(path), "tags": [{"name": "x", "box": [1, 2]}]}
+        for at, path in enumerate(contents)
+    ]
+    ds = stylize_dataset(
+        ray.data.from_items(items),
+        styles=str(pictures / "style"),
+        styles_per_content=2,
+        image="picture",
+        **QUICK,
+    )
+    rows = rows_of(ds)
+    assert len(rows) == 2 * len(contents)
+    for (label, style), row in rows.items():
+        path = contents[label]
+        assert row["tags"] == [{"name": "x", "box": [1, 2]}]
+        assert style in ("s.png", "t.png")
+        if path.stem == "broken":
+            assert "broken" in row["error"] or "content" in row["error"]
+            assert row["stylized"].size == 0
+        else:
+            assert row["error"] is None
+            assert row["stylized"].dtype == np.uint8
+            assert row["stylized"].shape == (*Image.open(path).size[::-1], 3)
+
+
+def test_the_pictures_are_those_of_the_engine_and_the_draw_is_repeated(pictures: Path) -> None:
+    paths = sorted((pictures / "content").glob("*.png"))
+    ds = ray.data.from_items([{"label": at, "image": str(p)} for at, p in enumerate(paths)])
+    first, again = (
+        rows_of(stylize_dataset(ds, styles=str(pictures / "style"), seed=3, **QUICK))
+        for _ in range(2)
+    )
+    assert first.keys() == again.keys()
+    pipe = StyleIDPipeline.from_pretrained("demo")
+    from styleid_ray.imaging import fit_picture, restore
+
+    for (label, style), row in first.items():
+        content = Image.open(paths[label]).convert("RGB")
+        both = content, Image.open(pictures / "style" / style).convert("RGB")
+        fitted = [[fit_picture(x, 64, "keep", pipe.factor)] for x in both]
+        (expected,) = pipe(*fitted, params=QUICK["params"])
+        expected = np.asarray(restore(expected, *content.size, "keep"))
+        assert np.abs(expected.astype(int) - row["stylized"]).max() <= 1
+
+
+def test_nothing_runs_before_it_is_asked_for_and_nothing_of_the_caller_changes(
+    pictures: Path,
+) -> None:
+    def state() -> dict[str, Any]:
+        loggers = [logging.getLogger(name) for name in ("", "ray", "ray.data", "styleid_ray")]
+        return {
+            "context": repr(ray.data.DataContext.get_current()),
+            "environment": dict(os.environ),
+            "loggers": [(one.level, one.handlers[:], one.propagate) for one in loggers],
+            "signals": [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)],
+        }
+
+    paths = sorted((pictures / "content").glob("*.png"))
+    ds = ray.data.from_items([{"label": at, "image": str(p)} for at, p in enumerate(paths)])
+    before = state()
+    lazy = stylize_dataset(ds, styles=str(pictures / "style"), **QUICK)
+    assert len(lazy.take_all()) == len(paths)
+    assert state() == before
+
+
+def test_more_styles_than_there_are_cannot_be_drawn(pictures: Path) -> None:
+    with pytest.raises(SourceError, match="3, but there are 2 styles"):
+        stylize_dataset(
+            ray.data.range(1), styles=str(pictures / "style"), styles_per_content=3, **QUICK
+        )
