@@ -26,14 +26,13 @@ COMMITTED = (
 )
 """Counted by the driver when a shard is committed: each shard once."""
 
-GAUGES = (
+STATE = (
     ("styleid_pairs_planned", "Pairs of the run's plan."),
     ("styleid_pairs_left", "Pairs that are not committed yet."),
     ("styleid_pairs_making", "Pairs made of shards that are not committed yet."),
+    ("styleid_device_failures", "Failures of devices in this session."),
 )
 """Set by the driver about once a second."""
-
-FAILURES = "styleid_device_failures"
 
 STYLIZED = (
     ("pairs", "styleid_pairs_stylized", "Pairs that an actor has stylised."),
@@ -68,35 +67,21 @@ class MeasureCounters:
 
 
 class RunMetrics:
-    """The driver's view of a run: pairs planned, left and being made, and counts of all that was
-    committed."""
+    """The driver's view of a run: its state, and counts of all that was committed."""
 
     def __init__(self, run: str, progress: Progress) -> None:
         self.progress = progress
         self.committed = MeasureCounters(COMMITTED, run)
-        self.devices = Counter(FAILURES, "Failures of devices.", _TAGS)
-        self.gauges = {name: Gauge(name, meaning, _TAGS) for name, meaning in GAUGES}
-        for metric in (self.devices, *self.gauges.values()):
-            metric.set_default_tags(_tags(run))
-        self._failures = 0
+        self.gauges = [
+            Gauge(name, meaning, _TAGS).set_default_tags(_tags(run)) for name, meaning in STATE
+        ]
         self.show()
 
-    def add(self, measures: Mapping[str, float]) -> None:
-        """A shard was committed, and the progress knows of it."""
-        self.committed.add(measures)
-        self.show()
-
-    def failures(self, devices: int) -> None:
-        """So many failures of devices have been reported in all."""
-        if devices > self._failures:
-            self.devices.inc(devices - self._failures)
-            self._failures = devices
-
-    def show(self) -> None:
-        """Sets the gauges to the progress."""
+    def show(self, device_failures: int = 0) -> None:
+        """The state as the progress has it."""
         progress = self.progress
-        values = progress.planned, progress.left, progress.making
-        for gauge, value in zip(self.gauges.values(), values, strict=True):
+        values = progress.planned, progress.left, progress.making, device_failures
+        for gauge, value in zip(self.gauges, values, strict=True):
             gauge.set(value)
 
 

@@ -27,7 +27,7 @@ class Watch:
         """A shard was committed."""
         self.progress.add(int(done.measures["done"]), int(done.measures["failed"]))
         self.progress.say(done.notes)
-        self.metrics.add(done.measures)
+        self.metrics.committed.add(done.measures)
         add_measures(self.measures, done.measures)
         self.measures["shards"] += 1
 
@@ -35,8 +35,7 @@ class Watch:
         """The board as it is now."""
         self.progress.make(sum(view.made.values()))
         self.progress.say(f"left out: {reason}" for reason in view.sick.values())
-        self.metrics.failures(view.failures)
-        self.metrics.show()
+        self.metrics.show(view.failures)
         self.live.show()
 
 

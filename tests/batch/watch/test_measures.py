@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import time
 from collections import Counter
 
-import pytest
-
-from styleid_ray.batch.watch.measures import ActorClock, add_measures, of_gpus
+from styleid_ray.batch.watch.measures import add_measures, of_gpus
 
 
 def test_a_runs_measures_are_sums_and_of_peaks_the_largest() -> None:
@@ -16,20 +13,7 @@ def test_a_runs_measures_are_sums_and_of_peaks_the_largest() -> None:
 
 
 def test_gpu_hours_are_those_of_the_actors_and_their_part_of_a_gpu() -> None:
-    measures = {"actor_seconds": 7200.0, "stylize_seconds": 5400.0}
-    assert of_gpus(measures, 0.5) == {"gpu_hours": 1.0, "busy_share": 0.75}
-    assert of_gpus(measures, 0) == {"gpu_hours": 0.0, "busy_share": 0.75}
+    measures = {"actor_seconds": 7200.0, "stylize_seconds": 5400.0, "waiting_seconds": 600.0}
+    assert of_gpus(measures, 0.5) == {"gpu_hours": 1.0, "busy_share": 0.9}
+    assert of_gpus(measures, 0) == {"gpu_hours": 0.0, "busy_share": 0.9}
     assert of_gpus({"done": 3}, 1) == {}
-
-
-def test_each_second_of_an_actor_counts_once_and_loading_is_no_waiting() -> None:
-    clock = ActorClock()
-    made = clock.counted
-    clock.ready()
-    ready, shards = clock.free, []
-    for _ in range(3):
-        began = time.perf_counter()
-        shards.append(clock.shard(began))
-    assert sum(s["actor_seconds"] for s in shards) == pytest.approx(clock.counted - made)
-    assert 0 < shards[0]["waiting_seconds"] < clock.counted - ready
-    assert all(s["waiting_seconds"] < s["actor_seconds"] for s in shards)

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from styleid_ray import JobConfig
 from styleid_ray.batch.run import Summary, stylize
-from styleid_ray.batch.watch.metrics import COMMITTED, STYLIZED
+from styleid_ray.batch.watch.metrics import COMMITTED, STATE, STYLIZED
 from tests.batch.conftest import draw
 
 pytestmark = pytest.mark.cluster
@@ -99,8 +99,9 @@ def expected(watched: Watched) -> dict[str, Any]:
     counters = {
         f"ray_{name}_total": session[measure] for measure, name, _ in (*COMMITTED, *STYLIZED)
     }
-    planned = {"ray_styleid_pairs_planned": watched.summary.planned, "ray_styleid_pairs_left": 0}
-    return {name: pytest.approx(value) for name, value in (counters | planned).items()}
+    state = {f"ray_{name}": 0 for name, _ in STATE}
+    state["ray_styleid_pairs_planned"] = watched.summary.planned
+    return {name: pytest.approx(value) for name, value in (counters | state).items()}
 
 
 def counted(watched: Watched) -> dict[str, float]:

@@ -23,14 +23,35 @@ def test_durations_read_as_a_person_says_them(seconds: float, said: str) -> None
     assert duration(seconds) == said
 
 
-def test_the_line_tells_pairs_rate_time_left_and_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_line_has_pairs_rate_time_left_and_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     state = Progress(planned=100, done=20, failed=0)
     now = 110.0
-    assert "10 s into the first shard" in state.line()
-    state.add(done=18, failed=2)
-    assert state.line() == "38 of 100 pairs (40 %) · 2 pairs/s · 30 s left · 2 failed"
+    assert "10 s starting" in state.line()
+    state.add(done=8, failed=0)
+    now = 120.0
+    state.add(done=10, failed=2)
+    assert state.line() == "38 of 100 pairs (40 %) · 1.2 pairs/s · 50 s left · 2 failed"
+
+
+def test_pairs_count_as_they_are_made_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    state = Progress(planned=48, done=0, failed=0)
+    lines = []
+    for made in (8, 16, 24):
+        now += 10
+        state.make(made)
+        lines.append(state.line())
+    assert [line.split(" of ")[0] for line in lines] == ["8", "16", "24"]
+    assert lines[1:] == [
+        "16 of 48 pairs (33 %) · 0.8 pairs/s · 40 s left",
+        "24 of 48 pairs (50 %) · 0.8 pairs/s · 30 s left",
+    ]
+    state.add(done=24, failed=0)
+    assert state.line() == lines[-1]
+    assert (state.done, state.making, state.left) == (24, 0, 24)
 
 
 def test_what_a_run_waits_for_is_said_when_nothing_comes_for_half_a_minute(

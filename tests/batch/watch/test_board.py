@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from styleid_ray.batch.watch.board import Board, Report
+
+
+def test_a_node_is_left_out_when_its_device_fails_again() -> None:
+    board = Board()
+    board.device_failed("a", "CUDA error")
+    assert board.look([], release=False).sick == {}
+    board.device_failed("b", "it hangs")
+    board.device_failed("a", "CUDA error, again")
+    view = board.look([], release=False)
+    assert view.sick == {"a": "CUDA error, again"}
+    assert view.failures == 3
+    assert board.starting("a", "actor 1") == "CUDA error, again"
+    assert board.starting("b", "actor 2") is None
+
+
+def test_a_failure_is_forgiven_after_ten_shards() -> None:
+    board = Board()
+    board.device_failed("a", "CUDA error")
+    for shard in range(10):
+        board.begun("Stylize", f"shard-{shard}")
+        board.ended("Stylize", f"shard-{shard}", "a")
+    board.device_failed("a", "CUDA error")
+    assert board.look([], release=False).sick == {}
+
+
+def test_a_node_is_left_out_when_an_actor_ends_its_process_three_times_while_it_starts() -> None:
+    board = Board()
+    for _ in range(3):
+        assert board.starting("a", "actor") is None
+    assert "3 times" in (board.starting("a", "actor") or "")
+
+
+def test_actors_that_start_in_between_do_not_leave_a_node_out() -> None:
+    board = Board()
+    for _ in range(25):
+        assert board.starting("a", "actor") is None
+        board.started("a", "actor")
+
+
+def test_attempts_count_until_the_shard_is_done() -> None:
+    board = Board()
+    assert [board.begun("Load", "shard-1") for _ in range(3)] == [1, 2, 3]
+    assert board.begun("Commit", "shard-1") == 1
+    board.ended("Load", "shard-1", "a")
+    assert board.begun("Load", "shard-1") == 1
+
+
+def test_pairs_count_as_made_until_their_shard_is_committed() -> None:
+    board = Board()
+    board.report("actor 1", Report(made={"shard-1": 3}))
+    board.report("actor 2", Report(made={"shard-2": 1}))
+    board.report("actor 1", Report(made={"shard-1": 8, "shard-3": 2}))
+    assert board.look([], release=False).made == {"shard-1": 8, "shard-2": 1, "shard-3": 2}
+    assert board.look(["shard-1"], release=False).made == {"shard-2": 1, "shard-3": 2}
+
+
+def test_a_sick_actor_hears_when_its_shards_go_back() -> None:
+    board = Board()
+    assert not board.report("actor 1", Report(sick=True, held=4))
+    view = board.look([], release=True)
+    assert (view.held, view.healthy) == (4, 0)
+    assert board.report("actor 1", Report(sick=True, held=4))
