@@ -122,6 +122,20 @@ class PlanningOptions:
 
 
 @dataclass(frozen=True)
+class LoadingOptions:
+    """Time and memory of loading one shard."""
+
+    megapixels: tuple[float, ...] = (1, 24)
+    """Megapixels of each picture, a JPEG file."""
+    pictures: int = 256
+    """Pictures of the shard."""
+    size: int = 512
+    """Working size in pixels."""
+    period: float = 0.05
+    """Seconds from one look at the processes to the next."""
+
+
+@dataclass(frozen=True)
 class BenchmarkOptions:
     """Which measurements are made, and how large."""
 
@@ -135,3 +149,4 @@ class BenchmarkOptions:
     memory: MemoryOptions = field(default_factory=MemoryOptions)
     gpu: GpuOptions = field(default_factory=GpuOptions)
     planning: PlanningOptions = field(default_factory=PlanningOptions)
+    loading: LoadingOptions = field(default_factory=LoadingOptions)

@@ -15,6 +15,7 @@ from benchmarks.measure import measure
 from benchmarks.options import (
     BenchmarkOptions,
     GpuOptions,
+    LoadingOptions,
     MemoryOptions,
     NaiveOptions,
     PipelineOptions,
@@ -110,11 +111,18 @@ print(measure_gpu(GpuOptions()))
 
 def test_plans_are_timed_in_processes_of_their_own_and_a_slow_one_is_given_up() -> None:
     table = table_of("planning", planning=PlanningOptions(pairs=(1000,), styles=50))
-    assert [row["pairing"] for row in table.rows] == ["cross", "random"]
-    assert [row["pairs"] for row in table.rows] == [1000, 1000]
+    assert [row["pairing"] for row in table.rows] == ["cross", "random", "table"]
+    assert [row["pairs"] for row in table.rows] == [1000, 1000, 1000]
     assert all(0 < row["peak GiB"] < 1 for row in table.rows)
     table = table_of("planning", planning=PlanningOptions(pairs=(1000,), styles=50, limit=0.01))
-    assert [row["seconds"] for row in table.rows] == [None, None]
+    assert [row["seconds"] for row in table.rows] == [None, None, None]
+
+
+def test_a_shard_is_loaded_with_its_memory_watched() -> None:
+    options = LoadingOptions(megapixels=(0.1,), pictures=4, size=64, period=0.01)
+    (row,) = table_of("loading", loading=options).rows
+    assert row["s"] > 0
+    assert 0 < row["above MiB"] < row["peak MiB"]
 
 
 def test_an_unknown_measurement_is_refused_with_the_names_there_are() -> None:
@@ -132,4 +140,4 @@ def test_the_command_prints_a_table_and_writes_it_with_the_machine(tmp_path: Pat
     found = json.loads(target.read_text())
     assert found["machine"]["cores"]
     assert found["options"]["planning"]["pairs"] == [1000]
-    assert len(found["tables"]["planning"]["rows"]) == 2
+    assert len(found["tables"]["planning"]["rows"]) == 3
