@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -94,6 +94,9 @@ def run_shards(
             f"the job stopped: {scrubbed(_cause(e), job.config.storage_options)}; everything "
             f"committed is safe, run the same command again to resume (Ray's logs: {log_folder()})"
         ) from e
+    finally:
+        with suppress(RayError, RuntimeError):  # a Ray that is gone has no board
+            ray.kill(board)
 
 
 def _pass(

@@ -1,0 +1,122 @@
+"""The actor's work in this process, without Ray."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from PIL import Image
+
+from styleid_ray import JobConfig
+from styleid_ray.batch.cluster.resources import Resources
+from styleid_ray.batch.stages.device import Pairs, Picture
+from styleid_ray.batch.stages.shard import PICTURES, Shard
+from styleid_ray.batch.stages.stylize import Stylize
+
+Job = Callable[..., JobConfig]
+ON_CPU = Resources(1, 1, 0, 1)
+
+
+@pytest.fixture
+def actor(job: Job) -> Stylize:
+    return Stylize(job(batch=2), None, ON_CPU)
+
+
+def picture(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+
+
+def shard(pairs: list[tuple[str, str]], failed: str = "") -> Shard:
+    rows = []
+    for role, at in (("content", 0), ("style", 1)):
+        for key in dict.fromkeys(pair[at] for pair in pairs):
+            row = {"role": role, "key": key, "width": 64, "height": 64}
+            row |= {"source_width": 80, "source_height": 80, "pixels": picture(ord(key)).tobytes()}
+            broken = {"stage": "decode", "error": "OSError", "message": "no picture"}
+            rows.append({"role": role, "key": key, **broken} if key == failed else row)
+    nothing = pa.nulls(len(pairs), pa.float64())
+    table = {"content": [c for c, _ in pairs], "style": [s for _, s in pairs]}
+    return Shard(
+        "shard-1",
+        pa.table({**table, "gamma": nothing, "temperature": nothing}),
+        pa.Table.from_pylist(rows, schema=PICTURES),
+    )
+
+
+def test_without_a_gpu_of_its_own_an_actor_computes_on_the_cpu(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    actor = Stylize(job(num_gpus_per_actor=0), None, ON_CPU)
+    assert actor.device.pipe.device.type == "cpu"
+
+
+def test_each_pair_has_its_picture_or_the_reason_of_the_picture_that_failed(actor: Stylize) -> None:
+    pairs = [("a", "s"), ("b", "s"), ("a", "t"), ("b", "t")]
+    done = actor.stylize(shard(pairs, failed="b"))
+    rows = done.results.to_pylist()
+    assert [row["message"] for row in rows] == [None, "no picture", None, "no picture"]
+    pipe, at = actor.device.pipe, {key: Image.fromarray(picture(ord(key))) for key in "ast"}
+    expected = pipe([at["a"]], [at["s"], at["t"]], params=actor.params)
+    for row, image in zip(rows[::2], expected, strict=True):
+        pixels = np.frombuffer(row["pixels"], np.uint8).reshape(64, 64, 3)
+        assert np.abs(pixels.astype(int) - np.asarray(image)).max() <= 1
+        assert row["seconds"] > 0
+    assert done.pictures.num_rows == 0
+
+
+def test_pairs_whose_values_are_not_finite_fail_alone(actor: Stylize) -> None:
+    decode, broken = actor.device.pipe.vae.decode, [True]
+
+    def decode_or_break(z: torch.Tensor, **options: object) -> tuple[torch.Tensor]:
+        (x,) = decode(z, **options)
+        if broken.pop() if broken else False:
+            x[0] = torch.nan
+        return (x,)
+
+    actor.device.pipe.vae.decode = decode_or_break
+    done = actor.stylize(shard([("a", "s"), ("b", "s"), ("c", "s")]))
+    errors = [row["error"] for row in done.results.to_pylist()]
+    assert sorted(errors, key=str) == ["NonFiniteResult", None, None]
+
+
+def test_pictures_come_out_before_the_last_pair_of_the_work_is_begun(actor: Stylize) -> None:
+    pipe, taken = actor.device.pipe, threading.Event()
+    batches: list[int] = []
+    decode = pipe.decode_batches
+
+    def decode_and_wait(z: torch.Tensor, take: object) -> None:
+        decode(z, take)
+        batches.append(len(z))
+        assert taken.wait(60), "nothing was taken while the device went on"
+
+    pipe.decode_batches = decode_and_wait
+    pictures = [Picture.of(picture(seed)) for seed in range(6)]
+    work = actor.device.stylize(
+        Pairs(pictures[:5], pictures[5:], [(i, 0) for i in range(5)], [actor.params] * 5)
+    )
+    results = iter(work)
+    next(results)
+    assert sum(batches) < 5
+    taken.set()
+    assert len(list(results)) == 4
+    assert work.measures["unet_evaluations"] == pipe.unet_evaluations
+
+
+def test_equal_pictures_have_equal_keys_wherever_they_come_from() -> None:
+    pixels = picture(1)
+    assert Picture.of(pixels).key == Picture.of(np.asarray(Image.fromarray(pixels))).key
+    assert Picture.of(pixels).key != Picture.of(pixels.reshape(32, 128, 3)).key
+
+
+def test_the_time_between_two_shards_is_no_busy_time(actor: Stylize) -> None:
+    first, second = (actor.stylize(shard([("a", "s")])).measures for _ in range(2))
+    assert first["waiting_seconds"] == 0
+    assert second["waiting_seconds"] > 0
+    assert second["actor_seconds"] == pytest.approx(
+        second["stylize_seconds"] + second["waiting_seconds"], rel=0.1
+    )
