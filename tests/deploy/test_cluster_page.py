@@ -79,13 +79,13 @@ def test_the_links_of_the_page_lead_somewhere() -> None:
     assert set(re.findall(r"\]\(#([^)]+)\)", PAGE)) <= headings
 
 
-def test_the_job_of_the_scripts_is_submitted_with_options_that_the_scripts_have() -> None:
+def test_modules_are_submitted_with_options_that_they_have() -> None:
     for command in COMMANDS:
-        _, dashes, script = command.partition(" -- ")
-        words = shlex.split(script.removeprefix("python "))
-        if not dashes or words[0] == "jobs/stylize.py":
+        _, dashes, module = command.partition(" -- python -m ")
+        if not dashes:
             continue
-        source = (ROOT / words[0]).read_text()
-        options = [word.lstrip("-") for word in words[1:] if word.startswith("--")]
+        name, *words = shlex.split(module)
+        source = "".join(path.read_text() for path in (ROOT / name).glob("*.py"))
+        options = [word.lstrip("-") for word in words if word.startswith("--")]
         assert options
         assert all(option.replace("-", "_") in source for option in options), command

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from styleid_ray import cli
 from styleid_ray.jobfile import make_config
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kuberay"
@@ -100,14 +101,12 @@ def test_the_job_in_the_manifest_is_a_valid_job_that_suits_its_cluster() -> None
     assert most <= sum(group["maxReplicas"] for group in groups)
 
 
-def test_what_the_entrypoint_names_is_in_the_image_or_mounted() -> None:
+def test_the_command_of_the_entrypoint_is_in_the_image_and_its_job_file_is_mounted() -> None:
     config_map, job = resources()
-    python, script, option, file = job["spec"]["entrypoint"].split()
-    assert (python, option) == ("python", "--config")
-    assert (FOLDER.parents[1] / "jobs" / Path(script).name).is_file()
-    image = (FOLDER.parent / "Dockerfile").read_text()
-    assert f"WORKDIR {Path(script).parents[1]}\n" in image
-    assert "jobs ./jobs" in image
+    program, command, option, file = job["spec"]["entrypoint"].split()
+    assert (program, option) == ("styleid-ray", "--config")
+    assert command in cli.COMMANDS
+    assert "styleid-ray --help" in (FOLDER.parent / "Dockerfile").read_text()
     pod = job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
     [mount] = pod["containers"][0]["volumeMounts"]
     [volume] = pod["volumes"]

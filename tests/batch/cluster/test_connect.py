@@ -39,7 +39,7 @@ def two_gpus() -> Iterator[None]:
         ({}, 100, (2, 2, 1, 0)),
         ({}, 1, (1, 1, 1, 0)),
         ({"num_gpus_per_actor": 0.5}, 100, (4, 4, 0.5, 0)),
-        ({"num_gpus_per_actor": 2}, 100, (1, 1, 2, 0)),
+        ({"num_gpus_per_actor": 2}, 100, (1, 1, 2, 1)),
         ({"num_gpus_per_actor": 0.1}, 100, (20, 20, 0.1, 0)),
         ({"accelerator_type": "L4"}, 100, (2, 2, 1, 0)),
         ({"actors": "1,5"}, 100, (1, 5, 1, 0)),

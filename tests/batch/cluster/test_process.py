@@ -42,7 +42,7 @@ def run(code: str, *args: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-W", "default::DeprecationWarning:host", "-c", STATE + code, *args],
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=400,
         check=False,
     )
 
