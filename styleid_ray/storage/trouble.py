@@ -16,7 +16,7 @@ _NO_ANSWER = {
     *("ProxyConnectionError", "ClientConnectorError", "ConnectionRefusedError", "gaierror"),
 }
 # A client that learns within seconds whether a server answers, instead of trying for minutes.
-_IMPATIENT = {"connect_timeout": 5, "read_timeout": 15, "retries": {"total_max_attempts": 1}}
+_IMPATIENT = {"connect_timeout": 5, "read_timeout": 10, "retries": {"total_max_attempts": 1}}
 
 
 def impatient(fs: Any) -> Any:
