@@ -10,6 +10,7 @@ scaling   1 to 64 actors on simulated devices
 memory    peak memory of driver, actors and object store while the pairs grow
 gpu       pairs and FLOP a second of a model of Stable Diffusion 1.x's size, where there is a GPU
 planning  time and memory of plans
+resuming  time and memory of a command on a finished run
 loading   time and memory of loading one shard of large pictures
 
 Prints a table each in Markdown and writes all of them as JSON. Ratios are within one run.

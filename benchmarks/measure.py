@@ -17,6 +17,7 @@ MEASUREMENTS = {
     "memory": "memory",
     "gpu": "gpu",
     "planning": "planning",
+    "resuming": "resuming",
     "loading": "loading",
 }
 """Name, which is also that of its options → module, whose function is `measure_` and its name."""

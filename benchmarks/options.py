@@ -136,6 +136,16 @@ class LoadingOptions:
 
 
 @dataclass(frozen=True)
+class ResumingOptions:
+    """Resuming a finished run."""
+
+    shards: tuple[int, ...] = (1_000, 10_000, 100_000)
+    """Numbers of shards."""
+    shard_pairs: int = 200
+    """Pairs of each."""
+
+
+@dataclass(frozen=True)
 class BenchmarkOptions:
     """Which measurements are made, and how large."""
 
@@ -148,5 +158,6 @@ class BenchmarkOptions:
     scaling: ScalingOptions = field(default_factory=ScalingOptions)
     memory: MemoryOptions = field(default_factory=MemoryOptions)
     gpu: GpuOptions = field(default_factory=GpuOptions)
+    resuming: ResumingOptions = field(default_factory=ResumingOptions)
     planning: PlanningOptions = field(default_factory=PlanningOptions)
     loading: LoadingOptions = field(default_factory=LoadingOptions)

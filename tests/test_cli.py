@@ -29,25 +29,25 @@ def args(tmp_path: Path, tiny_model: Path) -> list[str]:
 def test_plan_counts_pairs_shards_and_evaluations_and_writes_nothing(
     args: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["plan", *args, "--json", "--rate", "10"]) == 0
+    assert main(["plan", *args, "--json", "--rate", "1000"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["pairs"], said["shards"]) == (4, 1)
     assert said["unet_evaluations"] == 4 * 50 + 4 * 49
     assert said["naive_unet_evaluations"] == 4 * 149
     assert said["floor_unet_evaluations"] == said["unet_evaluations"]
-    assert said["seconds"] == 39.6
+    assert said["seconds"] == 0.4
     assert not (tmp_path / "out").exists()
 
 
 def test_plan_says_it_with_units_to_a_person(
     args: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["plan", *args, "--rate", "0.1", "--price", "2"]) == 0
+    assert main(["plan", *args, "--rate", "0.1", "--price", "2", "--shard-pairs", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     said = {line[:26].strip(): line[28:] for line in lines}
     assert said["pairs"] == "4 of 2 contents and 2 styles"
-    assert said["GPU hours"] == "1.10 h"
-    assert said["cost"] == "2.20"
+    assert said["GPU hours"] == "1.66 h"
+    assert said["cost"] == "3.31"
     assert said["memory, features host"].endswith("GiB on the host")
     assert {line[26:28] for line in lines} == {"  "}
 

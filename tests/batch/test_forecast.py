@@ -15,6 +15,7 @@ from styleid_ray.batch.calibrate import measure_rate
 from styleid_ray.batch.forecast import forecast
 from styleid_ray.batch.prepare import prepare
 from styleid_ray.errors import ConfigError
+from tests.batch.conftest import draw
 
 Job = Callable[..., JobConfig]
 
@@ -81,18 +82,30 @@ def test_memory_is_said_for_the_store_of_the_job_or_for_each(job: Job) -> None:
 
 def test_a_rate_and_a_price_give_time_gpu_hours_and_cost(job: Job) -> None:
     config = job(steps=10)
-    said = forecast(config, rate=0.01, price=3).as_dict()
-    assert said["seconds"] == 14_400
-    assert said["gpu_hours"] == 4
-    assert said["cost"] == 12
-    shared = forecast(config.model_copy(update={"num_gpus_per_actor": 0.5}), rate=0.01, price=3)
+    cost = forecast(config, rate=0.1, price=30).as_dict()
+    assert cost["seconds"] == 1440
+    assert cost["gpu_hours"] == 0.4
+    assert cost["cost"] == 12
+    shared = forecast(config.model_copy(update={"num_gpus_per_actor": 0.5}), rate=0.1, price=30)
     assert shared.as_dict()["cost"] == 6
     text = shared.as_text()
     assert (text["time of one actor"], text["GPU hours"], text["cost"]) == (
-        "4 h 0 min",
-        "2.00 h",
+        "24 min 0 s",
+        "0.20 h",
         "6.00",
     )
+
+
+def test_shards_are_cut_by_the_time_they_take_on_the_device_that_is_asked_for(
+    job: Job, pictures: Path
+) -> None:
+    for seed in range(6, 15):
+        draw(pictures / "content" / f"{seed}.png", seed)
+    options = {"steps": 50, "size": 512, "shard_pairs": 200}
+    assert forecast(job(**options)).cost.shards == 1, "a GPU takes seconds"
+    assert forecast(job(**options, device="cpu")).cost.shards >= 8
+    assert forecast(job(**options, num_gpus_per_actor=0)).cost.shards >= 8
+    assert forecast(job(**options), rate=0.5).cost.shards > 8
 
 
 @pytest.mark.parametrize(
