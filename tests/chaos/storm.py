@@ -34,7 +34,7 @@ class Storm:
     killed: Counter[str] = field(default_factory=Counter)
     starts: int = 0
     stopped: int = 0
-    """Drivers that ended themselves, with status 2 and a line that the same command goes on."""
+    """Drivers that ended themselves, with status 2 and a line that the same command resumes."""
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
@@ -70,7 +70,7 @@ class Storm:
                     return
                 if status != -signal.SIGKILL:
                     assert status == 2, f"seed {self.seed}: a driver ended with {status}"
-                    assert "the same command goes on" in log.read_text()
+                    assert "run the same command again to resume" in log.read_text()
                     self.stopped += 1
             except (AssertionError, subprocess.TimeoutExpired):
                 self.say(log.read_text())

@@ -30,15 +30,15 @@ sys.addaudithook(die_of)
 
 
 @pytest.mark.parametrize(
-    ("dies_of", "said"),
+    ("dies_of", "reason"),
     [
         (
             {"event": "os.rename", "argument": 1, "part": "/data/shard-"},
-            "loading or writing one shard ended its process 11 times",
+            "ended the process of the commit stage 10 times",
         ),
         (
-            {"event": "import", "argument": 0, "part": "batch.stylize"},
-            "stylize actors end again and again",
+            {"event": "import", "argument": 0, "part": "batch.stages.device"},
+            "an actor that starts ended its process 3 times",
         ),
     ],
     ids=["commit", "stylize"],
@@ -48,7 +48,7 @@ def test_a_process_that_always_dies_ends_the_job_with_a_line_that_says_so(
     pictures: Path,
     monkeypatch: pytest.MonkeyPatch,
     dies_of: dict[str, str],
-    said: str,
+    reason: str,
 ) -> None:
     site = pictures / "site"
     site.mkdir()
@@ -57,8 +57,8 @@ def test_a_process_that_always_dies_ends_the_job_with_a_line_that_says_so(
     driver = start(job(shard_pairs=6), pictures / "out")
     lines = driver.communicate(timeout=300)[1].strip().splitlines()
     assert driver.returncode == 2, lines
-    assert said in lines[-1]
-    assert "the same command goes on from there" in lines[-1]
+    assert reason in lines[-1]
+    assert "run the same command again to resume" in lines[-1]
     assert not list(pictures.glob("out/data/*"))
 
     monkeypatch.undo()

@@ -5,28 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from styleid_ray.batch.cluster.resources import Resources
 from styleid_ray.batch.folder.naming import run_name
-from styleid_ray.batch.stages.device import (
-    Device,
-    Pairs,
-    Picture,
-    ending_with_device,
-    load_pipeline,
-)
 from styleid_ray.batch.stages.shard import PICTURES, RESULTS, Shard, each_shard
 from styleid_ray.batch.watch.logs import StageLog
 from styleid_ray.batch.watch.metrics import STYLIZED, MeasureCounters
 from styleid_ray.batch.watch.reporter import ATTEMPTS, Reporter
 from styleid_ray.config import JobConfig, StyleParams
-from styleid_ray.engine.autoencoder import NOT_FINITE
-from styleid_ray.engine.pipeline import StyleIDPipeline
 from styleid_ray.errors import JobError, StyleIDError
+
+if TYPE_CHECKING:
+    from styleid_ray.batch.stages.device import Pairs
+    from styleid_ray.engine.pipeline import StyleIDPipeline
 
 _UNANSWERED = 60
 """Times that a sick actor asks a board that does not answer."""
@@ -54,25 +49,34 @@ class Stylize:
         reason = self.reporter.starting()
         if reason is None:
             try:
-                with ending_with_device(self._device_failed):
-                    pipe = self.pipeline(config, revision, resources)
+                self._start(config, revision, resources, began)
             except Exception as e:
                 if board is None:
                     raise
                 reason = _first_line(e)
-                self.reporter.unfit(f"{reason} (node {self.reporter.name})")
-            else:
-                self.params = config.style_params
-                self.counters = MeasureCounters(STYLIZED, run_name(config.output))
-                self.device = Device(pipe, began, self._device_failed)
-                self.device.watch(60 * config.stall_minutes, self.reporter.beat)
-                self.reporter.started()
+                self.reporter.unfit(reason)
         self.reporter.sick = reason is not None
+
+    def _start(
+        self, config: JobConfig, revision: str | None, resources: Resources, began: float
+    ) -> None:
+        # Not before the board knows that this process starts: such imports can end it.
+        from styleid_ray.batch.stages.device import Device, ending_with_device
+
+        with ending_with_device(self.reporter.device_failed):
+            pipe = self.pipeline(config, revision, resources)
+        self.params = config.style_params
+        self.counters = MeasureCounters(STYLIZED, run_name(config.output))
+        self.device = Device(pipe, began, self.reporter.device_failed)
+        self.device.watch(60 * config.stall_minutes, self.reporter.beat)
+        self.reporter.started()
 
     def pipeline(
         self, config: JobConfig, revision: str | None, resources: Resources
     ) -> StyleIDPipeline:
         """The pipeline with the job's model, on the actor's device."""
+        from styleid_ray.batch.stages.device import load_pipeline
+
         return load_pipeline(config, revision, resources)
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
@@ -145,13 +149,19 @@ class Stylize:
     def _pairs(
         self, pairs: list[dict[str, Any]], pictures: dict[tuple[str, str], dict[str, Any]]
     ) -> Pairs:
+        from styleid_ray.batch.stages.device import Pairs, Picture
+
+        def picture(row: dict[str, Any]) -> Picture:
+            shape = row["height"], row["width"], 3
+            return Picture.of(np.frombuffer(row["pixels"], np.uint8).reshape(shape))
+
         contents = {pair["content"]: 0 for pair in pairs}
         styles = {pair["style"]: 0 for pair in pairs}
         for keys in (contents, styles):
             keys.update({key: at for at, key in enumerate(keys)})
         return Pairs(
-            [_picture(pictures["content", key]) for key in contents],
-            [_picture(pictures["style", key]) for key in styles],
+            [picture(pictures["content", key]) for key in contents],
+            [picture(pictures["style", key]) for key in styles],
             [(contents[pair["content"]], styles[pair["style"]]) for pair in pairs],
             [self._params(pair) for pair in pairs],
         )
@@ -159,9 +169,6 @@ class Stylize:
     def _params(self, pair: dict[str, Any]) -> StyleParams:
         own = {name: pair[name] for name in ("gamma", "temperature") if pair[name] is not None}
         return self.params.model_copy(update=own)
-
-    def _device_failed(self, reason: str) -> None:
-        self.reporter.device_failed(f"{reason} (node {self.reporter.name})")
 
 
 @dataclass
@@ -173,13 +180,10 @@ class _Made:
     notes: tuple[str, ...] = ()
 
 
-def _picture(row: dict[str, Any]) -> Picture:
-    shape = row["height"], row["width"], 3
-    return Picture.of(np.frombuffer(row["pixels"], np.uint8).reshape(shape))
-
-
 def _result(pixels: np.ndarray | None) -> dict[str, Any]:
     if pixels is None:
+        from styleid_ray.engine.autoencoder import NOT_FINITE
+
         return {"stage": "stylize", "error": "NonFiniteResult", "message": NOT_FINITE}
     height, width, _ = pixels.shape
     return {"pixels": pixels.tobytes(), "width": width, "height": height}

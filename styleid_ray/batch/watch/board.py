@@ -64,12 +64,13 @@ class Board:
         self.made: dict[str, int] = {}
         self.released = False
 
-    def starting(self, node: str, actor: str) -> str | None:
+    def starting(self, node: str, actor: str, name: str) -> str | None:
         """An actor begins to start; returns the reason where its node is left out."""
         self.actors[actor] = time.monotonic(), Report()
         self.starts[node, actor] += 1
         if self.starts[node, actor] > _STARTS:
-            self.sick.setdefault(node, f"starting an actor ended its process {_STARTS} times")
+            reason = f"an actor that starts ended its process {_STARTS} times (node {name})"
+            self.sick.setdefault(node, reason)
         return self.sick.get(node)
 
     def started(self, node: str, actor: str) -> None:

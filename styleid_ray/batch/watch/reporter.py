@@ -32,7 +32,7 @@ class Reporter:
 
     def starting(self) -> str | None:
         """This actor begins to start; the reason where its node is left out."""
-        return self._ask("starting", self.node, self.actor)
+        return self._ask("starting", self.node, self.actor, self.name)
 
     def started(self) -> None:
         """This actor has its model."""
@@ -40,11 +40,11 @@ class Reporter:
 
     def unfit(self, reason: str) -> None:
         """This actor cannot start here."""
-        self._ask("unfit", self.node, reason)
+        self._ask("unfit", self.node, self._here(reason))
 
     def device_failed(self, reason: str) -> None:
         """This actor's device is of no more use."""
-        self._ask("device_failed", self.node, reason)
+        self._ask("device_failed", self.node, self._here(reason))
 
     def begun(self, stage: str, shard: str) -> int:
         """The stage begins with a shard: 1, or more when its process ended the times before."""
@@ -72,6 +72,9 @@ class Reporter:
             return self._ask("report", self.actor, report)
         self._tell("report", self.actor, report)
         return None
+
+    def _here(self, reason: str) -> str:
+        return f"{reason} (node {self.name})"
 
     def _tell(self, method: str, *args: Any) -> None:
         if self.board is not None:

@@ -12,8 +12,8 @@ def test_a_node_is_left_out_when_its_device_fails_again() -> None:
     view = board.look([], release=False)
     assert view.sick == {"a": "CUDA error, again"}
     assert view.failures == 3
-    assert board.starting("a", "actor 1") == "CUDA error, again"
-    assert board.starting("b", "actor 2") is None
+    assert board.starting("a", "actor 1", "A") == "CUDA error, again"
+    assert board.starting("b", "actor 2", "B") is None
 
 
 def test_a_failure_is_forgiven_after_ten_shards() -> None:
@@ -29,14 +29,16 @@ def test_a_failure_is_forgiven_after_ten_shards() -> None:
 def test_a_node_is_left_out_when_an_actor_ends_its_process_three_times_while_it_starts() -> None:
     board = Board()
     for _ in range(3):
-        assert board.starting("a", "actor") is None
-    assert "3 times" in (board.starting("a", "actor") or "")
+        assert board.starting("a", "actor", "A") is None
+    reason = board.starting("a", "actor", "A") or ""
+    assert "3 times" in reason
+    assert "node A" in reason
 
 
 def test_actors_that_start_in_between_do_not_leave_a_node_out() -> None:
     board = Board()
     for _ in range(25):
-        assert board.starting("a", "actor") is None
+        assert board.starting("a", "actor", "A") is None
         board.started("a", "actor")
 
 
