@@ -14,6 +14,7 @@ _TAGS = (
     "CRC",
     "LastModified",
     "Last-Modified",
+    "Last-Modified",
     "last_modified",
     "mtime",
 )

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from filelock import FileLock
 
-from styleid_ray.batch.cluster.model_store import Listing, ModelStore, StoredFile
+from styleid_ray.batch.cluster.model_store import Listing, ModelStore
 from styleid_ray.config import JobConfig
 from styleid_ray.engine.checkpoint import Checkpoint, check_family, find_checkpoint
 from styleid_ray.errors import ModelError
 from styleid_ray.storage.locations import local_path
+from styleid_ray.storage.version import size_in
 
 CACHE_VARIABLE = "STYLEID_RAY_CACHE"
 """Environment variable that names a node's folder for fetched models."""
@@ -29,12 +29,11 @@ def find_model(config: JobConfig) -> Checkpoint:
         return find_checkpoint(place, config.revision)
     store = ModelStore(config.model, config.storage_options)
     listing = _listed(store, config.revision)
-    small = {name: file for name, file in listing.files.items() if name.endswith(".json")}
-    folder = _models() / f"{listing.revision}.small"
-    keep(store, small, folder)
-    found = store.checkpoint(listing.present, listing.revision, folder)
-    check_family(found)
-    return found
+    small = {name: v for name, v in listing.versions.items() if name.endswith(".json")}
+    folder = _kept(store, small, f"{listing.revision}.small")
+    checkpoint = store.checkpoint(listing.present, listing.revision, folder)
+    check_family(checkpoint)
+    return checkpoint
 
 
 def model_on_node(config: JobConfig, revision: str | None) -> tuple[str, str | None]:
@@ -45,7 +44,7 @@ def model_on_node(config: JobConfig, revision: str | None) -> tuple[str, str | N
 
     Args:
         config: the job.
-        revision: what `find_model` found.
+        revision: that of the checkpoint from `find_model`.
 
     Raises:
         ModelError: the model cannot be fetched, or is not at that revision any more.
@@ -55,36 +54,11 @@ def model_on_node(config: JobConfig, revision: str | None) -> tuple[str, str | N
         return place, revision
     store = ModelStore(config.model, config.storage_options)
     listing = _listed(store, revision)
-    folder = _models() / listing.revision
-    keep(store, listing.files, folder)
-    return str(folder), None
-
-
-def keep(store: ModelStore, files: Mapping[str, StoredFile], folder: Path) -> None:
-    """Makes sure that a local folder holds these files of a model, whole.
-
-    However many processes of the node ask, one fetches and the others wait. The files come aside
-    and are put in place together: a fetch that is cut off leaves nothing that looks whole.
-    """
-    with _alone(folder):
-        if _holds(folder, files):
-            return
-        aside = folder.with_name(f"{folder.name}.part")
-        shutil.rmtree(aside, ignore_errors=True)
-        for name, file in files.items():
-            store.fetch(name, file, aside / name)
-        now = store.listing().files
-        if any(now.get(name) != file for name, file in files.items()):
-            raise ModelError(
-                f"model {store.name} was changed while it was fetched: start again when it is "
-                "all there"
-            )
-        shutil.rmtree(folder, ignore_errors=True)
-        aside.rename(folder)
+    return str(_kept(store, listing.versions, listing.revision)), None
 
 
 def _listed(store: ModelStore, revision: str | None) -> Listing:
-    """What is there now, which must be the revision asked for."""
+    """The model's files now; they must be at the revision asked for."""
     listing = store.listing()
     if revision not in (None, listing.revision):
         raise ModelError(
@@ -95,16 +69,16 @@ def _listed(store: ModelStore, revision: str | None) -> Listing:
     return listing
 
 
-def _models() -> Path:
-    return Path(os.path.expanduser(os.environ.get(CACHE_VARIABLE) or _CACHE)) / "models"
+def _kept(store: ModelStore, versions: Mapping[str, str], name: str) -> Path:
+    """The folder of this name in the node's cache, with these files of a model, whole.
 
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """The block is run by one process of the node at a time."""
-    lock = FileLock(f"{folder}.lock")
+    However many processes of the node ask, one fetches and the others wait. The files come aside
+    and are put in place together: a fetch that is cut off leaves nothing that looks whole.
+    """
+    folder = Path(os.environ.get(CACHE_VARIABLE) or _CACHE).expanduser() / "models" / name
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{folder}.lock")
         lock.acquire()
     except (OSError, NotImplementedError) as e:
         why = (isinstance(e, OSError) and e.strerror) or "locks do not work there"
@@ -113,15 +87,29 @@ def _alone(folder: Path) -> Iterator[None]:
             f"each node, in the environment variable {CACHE_VARIABLE}"
         ) from e
     try:
-        yield
+        if not _holds(folder, versions):
+            _fetch(store, versions, folder)
     finally:
         lock.release()
+    return folder
 
 
-def _holds(folder: Path, files: Mapping[str, StoredFile]) -> bool:
+def _fetch(store: ModelStore, versions: Mapping[str, str], folder: Path) -> None:
+    aside = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    store.fetch(versions, aside)
+    if not versions.items() <= store.listing().versions.items():
+        raise ModelError(
+            f"model {store.name} was changed while it was fetched: start again when it is all there"
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    aside.rename(folder)
+
+
+def _holds(folder: Path, versions: Mapping[str, str]) -> bool:
     """Whether all files are there, in their full size: cleaners of disks take some and leave
     others."""
     try:
-        return all((folder / name).stat().st_size == file.size for name, file in files.items())
+        return all((folder / name).stat().st_size == size_in(v) for name, v in versions.items())
     except OSError:
         return False
