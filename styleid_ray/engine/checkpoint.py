@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,7 @@ _SMALL = [f"{part}/*.json" for part in PARTS]
 NULL_EMBEDDING = "null_embedding.safetensors"
 EMBEDDED_MODEL = Path(__file__).parents[1] / "demo" / "model"
 """Folder of the weights that come with the package."""
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _REMEDY = (
     "name a local folder in diffusers format with --model FOLDER, or use --model demo, "
     "the embedded model, which needs no network"
@@ -147,7 +149,7 @@ def find_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
 
 def fetch(checkpoint: Checkpoint) -> Path:
     """The folder with all that loading needs; downloads a hub model's weights once."""
-    if checkpoint.origin != "hub":
+    if all((checkpoint.folder / name).is_file() for name in checkpoint.needed):
         return checkpoint.folder
     return _download(checkpoint.name, checkpoint.revision, checkpoint.needed)
 
@@ -175,6 +177,10 @@ def _on_hub(model: str, revision: str | None) -> Checkpoint:
         RevisionNotFoundError,
     )
 
+    if revision and _COMMIT.fullmatch(revision):
+        cached = _from_cache(model, revision)
+        if cached and _is_whole(cached):
+            return cached
     try:
         info = HfApi().model_info(model, revision=revision)
     except RevisionNotFoundError as e:
@@ -201,8 +207,27 @@ def _on_hub(model: str, revision: str | None) -> Checkpoint:
     return Checkpoint(model, folder.name, folder, origin="hub", files=files)
 
 
+def _is_whole(checkpoint: Checkpoint) -> bool:
+    """Whether a hub model is in the local cache with all that loading takes."""
+    try:
+        check_parts(checkpoint)
+    except ModelError:
+        return False
+    files = set(checkpoint.files)
+    weighty = _weighty(checkpoint.files)
+    configs = {"scheduler/scheduler_config.json", *(f"{part}/config.json" for part in weighty)}
+    shards = [f for f in checkpoint.needed if "-of-" in f]
+    counts = Counter((f.partition("/")[0], int(f.partition("-of-")[2][:5])) for f in shards)
+    vocabulary = {"tokenizer/merges.txt", "tokenizer/tokenizer.json", NULL_EMBEDDING}
+    return (
+        configs <= files
+        and not vocabulary.isdisjoint(files)
+        and all(count == whole for (_, whole), count in counts.items())
+    )
+
+
 def _from_cache(model: str, revision: str | None) -> Checkpoint | None:
-    """The model as the local hub cache has it, when the hub is out of reach."""
+    """The model as far as the local hub cache has it."""
     from huggingface_hub import snapshot_download
 
     try:

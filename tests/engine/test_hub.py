@@ -18,12 +18,14 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub(ThreadingHTTPServer):
-    """One model, `someone/model`, at one commit; `asked` collects the files that were fetched."""
+    """One model, `someone/model`, at one commit. `asked` collects the files that were fetched,
+    `requests` counts all requests."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), Answers)
         self.folder = folder
         self.asked: list[str] = []
+        self.requests = 0
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -33,6 +35,7 @@ class Answers(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
+        self.server.requests += 1
         path = self.path.partition("?")[0]
         files = [p for p in self.server.folder.rglob("*") if p.is_file()]
         names = {p.relative_to(self.server.folder).as_posix(): p for p in files}
@@ -121,6 +124,29 @@ def test_a_fetched_model_loads_again_when_the_hub_is_out_of_reach(hub: Hub, tmp_
     hub.server_close()
     again = run(hub, tmp_path, LOAD.format(revision=None))
     assert again.stdout == first.stdout, again.stderr
+
+
+def test_a_commit_that_is_cached_loads_without_a_request(hub: Hub, tmp_path: Path) -> None:
+    first = run(hub, tmp_path, LOAD.format(revision=COMMIT))
+    assert first.returncode == 0, first.stderr
+    before = hub.requests
+    again = run(hub, tmp_path, LOAD.format(revision=COMMIT))
+    assert again.stdout == first.stdout, again.stderr
+    assert hub.requests == before > 0
+
+
+def test_a_commit_that_is_cached_in_part_is_completed(hub: Hub, tmp_path: Path) -> None:
+    lost = {"vae/diffusion_pytorch_model.safetensors", "unet/config.json"}
+    first = run(hub, tmp_path, LOAD.format(revision=COMMIT))
+    assert first.returncode == 0, first.stderr
+    (snapshot,) = tmp_path.glob(f"hub/models--someone--model/snapshots/{COMMIT}")
+    for name in lost:
+        (snapshot / name).resolve().unlink()
+        (snapshot / name).unlink()
+    hub.asked.clear()
+    again = run(hub, tmp_path, LOAD.format(revision=COMMIT))
+    assert again.stdout == first.stdout, again.stderr
+    assert set(hub.asked) == lost
 
 
 @pytest.mark.parametrize(
