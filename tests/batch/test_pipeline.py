@@ -40,6 +40,7 @@ def test_a_shard_that_outlasts_ray_datas_limit_without_progress_is_finished(
     assert len(pictures_of(pictures / "out")) == 6
 
 
+@pytest.mark.filterwarnings("error::ray.util.annotations.RayDeprecationWarning")
 @pytest.mark.usefixtures("local_ray")
 def test_pairs_count_on_the_screen_and_in_the_output_while_their_shard_is_made(
     one_shard: Callable[..., JobConfig], pictures: Path, monkeypatch: pytest.MonkeyPatch
