@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ Parts = dict[str, dict[str, int]]
 """Pairs by shard, by part of the plan."""
 Work = list[dict[str, Any]]
 """Entries as `ReadPlan` takes them."""
+_READERS = 8
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,11 @@ class Tally:
 
 def read_parts(output: Output) -> Parts:
     """The shards of the stored plan; raises OutputError when a part is damaged."""
-    parts: Parts = {}
-    for name in output.files(PLAN):
+    names = output.files(PLAN)
+
+    def shards(name: str) -> dict[str, int]:
         counts = output.plan_part(name, ["shard"])["shard"].value_counts()
-        parts[name] = {entry["values"]: entry["counts"] for entry in counts.to_pylist()}
-    return parts
+        return {entry["values"]: entry["counts"] for entry in counts.to_pylist()}
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        return dict(zip(names, pool.map(shards, names), strict=True))

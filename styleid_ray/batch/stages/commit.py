@@ -26,8 +26,10 @@ from styleid_ray.imaging import encode, extension, restore
 from styleid_ray.storage.secrets import without_secrets
 
 GROUP_ROWS = 16
-"""Most rows of a row group. One group of more than 2 GiB of pictures could not be read as a column
-by most readers, and the writer's memory is that of a group."""
+"""Most rows of a row group. Most readers cannot open a group of more than 2 GiB of pictures, and
+the writer holds one group."""
+_GROUP_BYTES = 2**26
+"""Bytes of pictures after which a group is written, however few its rows."""
 _WRITERS = 8
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 PARAMS = pa.struct(
@@ -159,28 +161,32 @@ class Commit:
 
     def _write_rows(self, writer: pq.ParquetWriter, pairs: pa.Table, results: pa.Table) -> _Written:
         """Encodes and writes the good pairs, a row group at a time."""
-        written = _Written()
-        with ThreadPoolExecutor(_WRITERS if self.config.format == "files" else 1) as pool:
+        written, beside = _Written(), self.config.format == "files"
+        with ThreadPoolExecutor(_WRITERS) as pool:
             for start in range(0, pairs.num_rows, GROUP_ROWS):
                 some, made = (t.slice(start, GROUP_ROWS) for t in (pairs, results))
                 both = some.select(_OF_A_PAIR).to_pylist(), made.to_pylist()
-                rows = list(pool.map(self._row_or_failure, *both))
-                good = [at for at, row in enumerate(rows) if "stage" not in row]
-                written.failed += [row for row in rows if "stage" in row]
-                written.done += [rows[at]["pair_id"] for at in good]
-                written.size += sum(rows[at].pop("size") for at in good)
-                table = pa.Table.from_pylist([rows[at] for at in good], schema=_OWN)
-                taken = some.take(pa.array(good, pa.int64()))
-                for name in _passed_through(pairs):
-                    table = table.append_column(taken.schema.field(name), taken[name])
-                _append(writer, table)
+                group, size = dict[int, dict[str, Any]](), 0
+                # Pictures inside the file are encoded one by one: a pool would hold them all.
+                for at, row in enumerate((pool.map if beside else map)(self._encoded, *both)):
+                    if "stage" in row:
+                        written.failed.append(row)
+                        continue
+                    group[at] = row
+                    size += len(row["image"]["bytes"] or b"")
+                    written.done.append(row["pair_id"])
+                    written.size += row.pop("size")
+                    if size > _GROUP_BYTES:
+                        _append(writer, _table(group, some))
+                        group, size = {}, 0
+                _append(writer, _table(group, some))
         return written
 
     def _write_errors(self, name: str, failed: list[dict[str, Any]]) -> None:
         rows = [{column: row[column] for column in ERRORS.names} for row in failed]
         self.output.write_table(errors_file(name), pa.Table.from_pylist(rows, schema=ERRORS))
 
-    def _row_or_failure(self, pair: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    def _encoded(self, pair: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
         if result["pixels"] is None:
             return pair | result
         try:
@@ -233,6 +239,15 @@ def _writer(file: Any, pairs: pa.Table) -> pq.ParquetWriter:
     passed = [pairs.schema.field(name) for name in _passed_through(pairs)]
     schema = pa.schema([*_OWN, *passed], {"huggingface": _HF_FEATURES})
     return pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False)
+
+
+def _table(rows: dict[int, dict[str, Any]], pairs: pa.Table) -> pa.Table:
+    """Rows of the dataset, given by the numbers of their pairs, with the columns passed through."""
+    table = pa.Table.from_pylist(list(rows.values()), schema=_OWN)
+    taken = pairs.take(pa.array(list(rows), pa.int64()))
+    for name in _passed_through(pairs):
+        table = table.append_column(taken.schema.field(name), taken[name])
+    return table
 
 
 def _append(writer: pq.ParquetWriter, table: pa.Table) -> None:

@@ -78,6 +78,18 @@ def test_resume_after_kills_neither_loses_nor_repeats_a_pair(
     assert not list(disturbed.glob("_run/tmp/*")), "a half-written file was left"
 
 
+@pytest.mark.cluster
+def test_a_stop_in_a_job_that_would_fit_one_shard_keeps_some_of_its_pairs(
+    job: Callable[..., JobConfig], pictures: Path
+) -> None:
+    for seed in range(6, 9):
+        draw(pictures / "content" / f"{seed}.png", seed)
+    config, out = job(shard_pairs=200, steps=50, size=128), pictures / "out"
+    driver = start(config, out)
+    stop_after_shards(driver, out, 1, signal.SIGINT)
+    assert 0 < len(pictures_of(out)) < 12
+
+
 @pytest.mark.usefixtures("local_ray")
 def test_what_is_missing_is_made_with_other_shards_and_actors_in_the_runs_own_shards(
     job: Callable[..., JobConfig], pictures: Path

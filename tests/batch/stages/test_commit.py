@@ -181,6 +181,16 @@ def test_no_row_group_has_more_rows_than_readers_can_take_at_once(
     assert (max(group_rows()), sum(group_rows())) == (GROUP_ROWS, 50)
 
 
+def test_a_row_group_of_large_pictures_has_fewer_rows(
+    config: JobConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("styleid_ray.batch.stages.commit._GROUP_BYTES", 1)
+    commit(Output(config.output), config)
+    file = pq.ParquetFile(tmp_path / "data" / f"{NAME}.parquet").metadata
+    assert [file.row_group(at).num_rows for at in range(file.num_row_groups)] == [1, 1]
+    assert pq.read_table(tmp_path / "data")["label"].to_pylist() == [0, 2]
+
+
 def test_a_row_of_several_shards_goes_into_the_files_of_each(
     config: JobConfig, tmp_path: Path
 ) -> None:
