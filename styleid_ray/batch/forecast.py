@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
@@ -16,10 +17,12 @@ from styleid_ray.config import JobConfig
 from styleid_ray.errors import ConfigError, RowError
 from styleid_ray.footprint import PictureMemory, in_pinned_memory, picture_memory
 from styleid_ray.imaging import decode, encode, fit_picture, restore
-from styleid_ray.planning import Cost, Pace, Plan, read_bytes
+from styleid_ray.planning import Cost, Pace, Plan
 from styleid_ray.planning.columns import codes
 from styleid_ray.planning.cost import shard_pictures
 from styleid_ray.planning.memory import AUTO_BATCH, ShardMemory, shard_memory
+from styleid_ray.planning.sources import in_words, skipped_files
+from styleid_ray.storage.fetch import fetch
 from styleid_ray.storage.version import size_in
 
 SAMPLE = 5
@@ -59,6 +62,8 @@ class Forecast:
     """By feature store: for inversions, and on the host for the decoded pictures of the shard."""
     time: Time | None
     fingerprint: str
+    skipped: Mapping[str, int]
+    """Files of the sources that are no pictures, by kind."""
 
     def as_dict(self) -> dict[str, Any]:
         """Numbers for `--json`: counts, bytes, seconds."""
@@ -72,6 +77,7 @@ class Forecast:
             "bytes_out": self.bytes_out,
             "memory": {store: asdict(place) for store, place in self.memory.items()},
             "fingerprint": self.fingerprint,
+            "left_out": dict(self.skipped),
         }
         if self.time:
             said |= {
@@ -89,6 +95,7 @@ class Forecast:
         floor, naive = cost.floor_unet_evaluations, cost.naive_unet_evaluations
         said = {
             "pairs": f"{cost.pairs:,} of {cost.contents:,} contents and {cost.styles:,} styles",
+            **({"left out": in_words(self.skipped)} if self.skipped else {}),
             "shards": f"{cost.shards:,}",
             "inversions": f"{cost.content_inversions + cost.style_inversions:,}",
             "UNet evaluations": f"{cost.unet_evaluations:,}",
@@ -144,6 +151,7 @@ def forecast(
         memory=_memory(job, plan),
         time=None if rate is None else _time(config, cost, rate, price),
         fingerprint=job.fingerprint,
+        skipped=skipped_files(job.contents, job.styles),
     )
 
 
@@ -219,7 +227,8 @@ def _bytes_out(job: Prepared, plan: Plan) -> int | None:
     sizes: list[int] = []
     for at in np.linspace(0, len(contents.keys) - 1, min(SAMPLE, len(contents.keys))).round():
         try:
-            data = read_bytes(contents.url(contents.keys[int(at)]), contents.storage_options)
+            url = contents.url(contents.keys[int(at)])
+            data = fetch(url, contents.storage_options, config.max_bytes).data
             image = decode(data, config.max_pixels)
             fitted = fit_picture(image, config.size, config.fit, job.checkpoint.factor)
             result = restore(fitted, image.width, image.height, config.fit)

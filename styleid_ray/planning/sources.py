@@ -113,14 +113,24 @@ def list_pictures(url: str, what: str, storage_options: Options = None) -> Sourc
 
 def skipped_line(*sources: Source) -> str | None:
     """One line on the files that listings left out, counted by kind; None when there are none."""
+    skipped = skipped_files(*sources)
+    return f"left out: {in_words(skipped)}" if skipped else None
+
+
+def skipped_files(*sources: Source) -> Counter[str]:
+    """The files that listings left out, counted by kind; those of one root once."""
     counts: Counter[str] = Counter()
     for source in {source.root: source for source in sources}.values():
         counts.update(source.skipped)
-    kinds = [f"{count:,} {shown(kind)}" for kind, count in counts.most_common(_MOST_KINDS)]
-    more = counts.total() - sum(count for _, count in counts.most_common(_MOST_KINDS))
-    if more:
-        kinds.append(f"{more:,} others")
-    return f"left out: {', '.join(kinds)}" if kinds else None
+    return counts
+
+
+def in_words(skipped: Mapping[str, int]) -> str:
+    """Counts of files by kind, the most first, on one line."""
+    first = Counter(skipped).most_common(_MOST_KINDS)
+    kinds = [f"{count:,} {shown(kind)}" for kind, count in first]
+    more = sum(skipped.values()) - sum(count for _, count in first)
+    return ", ".join([*kinds, f"{more:,} others"] if more else kinds)
 
 
 def takes(url: str, location: str) -> bool:

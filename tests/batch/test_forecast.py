@@ -39,6 +39,15 @@ def test_bytes_to_read_are_those_of_the_files_once_a_shard(job: Job, pictures: P
     assert forecast(job()).bytes_in == sum(sizes) + 2 * styles
 
 
+def test_files_that_are_left_out_are_counted_by_kind(job: Job, pictures: Path) -> None:
+    assert "left out" not in forecast(job()).as_text()
+    for name in ("1.HEIC", "2.heic", "notes.txt"):
+        (pictures / "content" / name).touch()
+    plan = forecast(job())
+    assert plan.as_text()["left out"] == "2 .heic, 1 .txt"
+    assert plan.as_dict()["left_out"] == {".heic": 2, ".txt": 1}
+
+
 def test_bytes_to_write_follow_from_what_the_contents_take_in_the_jobs_format(
     job: Job, pictures: Path
 ) -> None:
