@@ -108,6 +108,7 @@ def test_a_full_disk_stops_the_job_with_one_line_and_with_room_it_goes_on(
         stylize(config, io.StringIO())
     assert "\n" not in str(stopped.value)
     assert "\\n" not in str(stopped.value), "a newline of Ray's, escaped"
+    assert str(stopped.value).startswith("the job stopped: "), "it did not stop in Ray's work"
     assert "Failed to apply" not in str(stopped.value)
     output = Output(config.output)
     assert not list(small_disk.glob("out/_run/tmp/*")), "a half-written file was left"
