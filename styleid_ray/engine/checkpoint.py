@@ -31,7 +31,7 @@ _REMEDY = (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model that was found."""
+    """A model and the files that it is made of."""
 
     name: str
     """As given, without secrets."""
@@ -128,9 +128,9 @@ def find_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
     Of a hub model only the small files are fetched. Raises ModelError, in one line with a remedy.
     """
     if model == DEMO_MODEL:
-        found = _local(model, EMBEDDED_MODEL)
+        checkpoint = _local(model, EMBEDDED_MODEL)
     elif os.path.isdir(os.path.expanduser(model)):
-        found = _local(model, Path(os.path.expanduser(model)))
+        checkpoint = _local(model, Path(os.path.expanduser(model)))
     elif "://" in model:
         raise ModelError(
             f"a model at a {model.partition('://')[0]}:// URL is fetched by jobs alone; here "
@@ -144,7 +144,7 @@ def find_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
         raise ModelError(
             f"--revision {revision} goes with a hub model, and {model} is local: leave it out"
         )
-    return _check(found)
+    return _check(checkpoint)
 
 
 def fetch(checkpoint: Checkpoint) -> Path:

@@ -75,8 +75,8 @@ def assign_shards(
 def _ranks(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Each value's rank among the distinct ones of its group, and how many those are, by group."""
     span = int(values.max()) + 1
-    found, place = np.unique(groups * span + values, return_inverse=True)
-    counts = np.bincount(found // span)
+    distinct, place = np.unique(groups * span + values, return_inverse=True)
+    counts = np.bincount(distinct // span)
     return place - (np.cumsum(counts) - counts)[groups], counts
 
 

@@ -110,12 +110,12 @@ def _read_parquet(data: pa.BufferReader) -> pa.Table:
 
 
 def _check_columns(table: pa.Table, url: str) -> None:
-    found = ", ".join(table.column_names) or "none"
+    names = ", ".join(table.column_names) or "none"
     absent = [name for name in ("content", "style") if name not in table.column_names]
     if absent:
         raise SourceError(
             f"--table {shown(url)} has no column {' and no column '.join(absent)}; "
-            f"columns found: {shown(found)}"
+            f"its columns: {shown(names)}"
         )
     twice = sorted({n for n in table.column_names if table.column_names.count(n) > 1})
     if twice:
@@ -199,7 +199,7 @@ def _check_range(column: pa.ChunkedArray, name: str, url: str) -> None:
 
 
 def check_unique(table: pa.Table, url: str) -> None:
-    """Raises SourceError when a table says a pair more than once."""
+    """Raises SourceError when a table has a pair more than once."""
     names = list(PARAMETERS)
     rows = table.select(names).append_column("row", pa.array(np.arange(1, table.num_rows + 1)))
     groups = rows.group_by(names).aggregate([("row", "count"), ("row", "min"), ("row", "max")])
@@ -208,7 +208,7 @@ def check_unique(table: pa.Table, url: str) -> None:
         first = zip(twice["row_min"][:3].to_pylist(), twice["row_max"][:3].to_pylist(), strict=True)
         which = ", ".join(f"rows {a} and {b}" for a, b in first)
         raise SourceError(
-            f"--table {shown(url)} says the same pair more than once: {which}"
+            f"--table {shown(url)} has the same pair more than once: {which}"
             f"{f' and {twice.num_rows - 3} more' if twice.num_rows > 3 else ''}; drop the copies, "
             "or number them in a column k"
         )

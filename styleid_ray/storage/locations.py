@@ -1,4 +1,4 @@
-"""Locations: local paths and the URLs of any fsspec filesystem, told apart and opened safely."""
+"""Locations: local paths and the URLs of any fsspec filesystem, recognised and opened safely."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def join(root: str, key: str) -> str:
 
 def split_chain(url: str) -> tuple[str, str]:
     """'zip://a/b' and '::s3://bucket/x.zip' of a chained URL; the URL and '' of any other."""
-    found = _CHAIN.search(url)
-    return (url[: found.start()], url[found.start() :]) if found else (url, "")
+    chain = _CHAIN.search(url)
+    return (url[: chain.start()], url[chain.start() :]) if chain else (url, "")
 
 
 def open_filesystem(url: str, options: Options) -> tuple[Any, str]:

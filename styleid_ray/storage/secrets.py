@@ -143,8 +143,8 @@ class FullURLs:
         """The URL to fetch a key from, when it has one of its own."""
         wanted = _digests([key])[0]
         at = int(np.searchsorted(self._digests, wanted))
-        found = at < len(self._digests) and self._digests[at] == wanted
-        return self._urls[at].as_py() if found else None
+        known = at < len(self._digests) and self._digests[at] == wanted
+        return self._urls[at].as_py() if known else None
 
 
 def _digests(keys: Iterable[str]) -> np.ndarray:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import re
 import shutil
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,6 @@ from styleid_ray import JobConfig
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.run import stylize
 from styleid_ray.engine.checkpoint import EMBEDDED_MODEL
-from styleid_ray.errors import OutputError
 from styleid_ray.report import write_report
 from tests.batch.conftest import draw, local_ray
 from tests.hostile.corpus import (
@@ -95,10 +97,34 @@ def test_hostile_files_and_names_cost_their_own_pairs_and_nothing_else(
     write_report(Output(str(output)))
     assert paths_below(tmp_path) == before
 
+    (tmp_path / "content" / next(iter(NAMES))).unlink()
     draw(tmp_path / "content" / "one\nmore.png", 2)
-    with pytest.raises(OutputError, match=r"1 content new: one\\nmore\.png") as refused:
-        stylize(config, io.StringIO())
-    assert str(refused.value).isprintable()
+    lines = io.StringIO()
+    assert stylize(config.model_copy(update={"extend": True}), lines).done == len(good) + 1
+    assert lines.getvalue().replace("\n", "").isprintable()
+
+
+def test_a_dead_link_in_a_table_costs_its_own_pair(tmp_path: Path) -> None:
+    draw(tmp_path / "content" / "a.png", 1)
+    draw(tmp_path / "style" / "s.png", 2)
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path / "content")
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    web = f"http://127.0.0.1:{server.server_port}"
+    table = tmp_path / "t.csv"
+    table.write_text(f"content,style\n{web}/a.png,s.png\n{web}/gone.png,s.png\na.png,gone.png\n")
+    try:
+        summary = stylize(small_job(tmp_path, pairing="table", table=str(table)), io.StringIO())
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert (summary.done, summary.failed) == (1, 2)
+    failed = {row["message"]: row["stage"] for row in rows(tmp_path, "errors")}
+    assert failed == {
+        f"content {web}/gone.png: the file does not exist": "fetch",
+        "style gone.png: the file does not exist": "fetch",
+    }
 
 
 def test_a_result_that_its_format_cannot_hold_costs_its_own_pair(tmp_path: Path) -> None:
@@ -115,7 +141,7 @@ def test_a_result_that_its_format_cannot_hold_costs_its_own_pair(tmp_path: Path)
 @pytest.mark.parametrize(
     ("part", "weight"), [("unet", "conv_out.bias"), ("vae", "decoder.conv_out.bias")]
 )
-def test_a_model_that_gives_no_numbers_is_told_for_every_pair_and_nothing_is_written(
+def test_a_model_that_gives_no_numbers_fails_every_pair_and_no_picture_is_written(
     part: str, weight: str, tmp_path: Path
 ) -> None:
     draw(tmp_path / "content" / "a.png", 1)
@@ -128,7 +154,7 @@ def test_a_model_that_gives_no_numbers_is_told_for_every_pair_and_nothing_is_wri
     save_file(weights, file)
     summary = stylize(small_job(tmp_path, model=str(model)), io.StringIO())
     assert (summary.done, summary.failed) == (0, 2)
-    assert not (tmp_path / "out" / "data").exists()
+    assert rows(tmp_path, "data") == []
     for row in rows(tmp_path, "errors"):
         assert (row["stage"], row["error"]) == ("stylize", "NonFiniteResult")
         assert "no numbers" in row["message"]

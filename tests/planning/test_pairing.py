@@ -270,7 +270,7 @@ GOOD = {"content": "c00.png", "style": "s00.png"}
     [
         (
             [{"content": "c00.png", "art": "s00.png"}],
-            "no column style; columns found: content, art",
+            "no column style; its columns: content, art",
         ),
         ([{**GOOD, "pair_id": 1, "model": 2}], "column pair_id, model of its own"),
         ([GOOD, {"content": "c01.png", "style": "s00.png"}, GOOD], "rows 1 and 3"),
