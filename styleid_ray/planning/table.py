@@ -22,7 +22,7 @@ from styleid_ray.storage.locations import Options, extension, shown
 
 RESERVED = frozenset(
     {"pair_id", "image", "content", "style", "k", "width", "height", "params", "shard", "model"}
-    | {"seconds", "stage", "error", "message"}
+    | {"seconds", "stage", "error", "message", "content_version", "style_version"}
 )
 """Columns of the output: a table's own columns must have other names."""
 
