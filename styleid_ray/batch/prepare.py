@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from styleid_ray.batch.cluster.node_model import find_model
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.record import check_model, identity, locations, model_identity
+from styleid_ray.batch.folder.record import (
+    check_model,
+    identity,
+    locations,
+    model_identity,
+    with_stored_precision,
+)
 from styleid_ray.config import JobConfig, digest
 from styleid_ray.engine.checkpoint import Checkpoint
 from styleid_ray.engine.flops import evaluation_flops
@@ -85,16 +89,19 @@ def prepare(config: JobConfig) -> Prepared:
     return Prepared(config, checkpoint, *sources, named)
 
 
-def resume(output: Output, config: JobConfig, record: Mapping[str, Any]) -> Job:
-    """The job of a run that is there, without a look at its sources.
+def resume(output: Output, config: JobConfig) -> Job:
+    """The job of a run that is there and has work left, without a look at its sources.
 
     Only where a source has moved, or its URLs hold secrets, which are not stored, it is listed.
 
     Raises:
-        OutputError: the model is not the one that the run was begun with.
+        OutputError: the model is not the one that the run was begun with, or nothing can be
+            written.
         JobError: the model, or a source that has moved, cannot be used.
     """
-    stored = record["config"]
+    output.check_writable()
+    record = output.existing_record()
+    stored, config = record["config"], with_stored_precision(config, record)
     if config.model == stored["model"] and config.revision in (None, stored.get("revision")):
         # The commit that a branch stood for when the run began, not the one it stands for now.
         config = config.model_copy(update={"revision": record["model"]["revision"]})

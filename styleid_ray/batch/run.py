@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from styleid_ray.batch.begin import begin, extend
 from styleid_ray.batch.folder.failures import check_failures, read_failures
-from styleid_ray.batch.folder.output import CONFIG, Output
-from styleid_ray.batch.folder.record import find_run, with_stored_precision
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.record import find_run
 from styleid_ray.batch.folder.tally import Tally, Work
 from styleid_ray.batch.prepare import Job, resume
 from styleid_ray.batch.watch.measures import of_gpus
 from styleid_ray.batch.watch.progress import Progress, duration
 from styleid_ray.config import JobConfig
-from styleid_ray.errors import OutputError
 
 if TYPE_CHECKING:
     from styleid_ray.batch.cluster.resources import Resources
@@ -69,28 +68,23 @@ def retry(config: JobConfig, stream: TextIO | None = None) -> Summary:
 def _run(config: JobConfig, out: TextIO, again: bool = False) -> Summary:
     output = Output(config.output, config.storage_options)
     output.check_reachable()
-    record = find_run(output, config)
-    if record is None and again:
-        raise OutputError(f"there is no run at {output.url} (no {CONFIG}): check the path")
+    record, job = find_run(output, config, needed=again), None
     with _Cluster(config, out) as cluster:
-        job = begin(output, config, cluster.resources, out) if record is None else None
-        if record and config.extend and not again:
+        if record is None:
+            job = begin(output, config, cluster.resources, out)
+        elif config.extend and not again:
             extend(output, config, record, cluster.resources, out)
         tally = Tally.read(output)
-        work = tally.to_retry() if again else tally.left()
-        progress = _progress(tally, again)
+        work, progress = _left(tally, again)
         check_failures(config.max_failures, progress, output)
         if not work:
             print(_nothing_to_do(progress, output, again), file=out)
             return _summarise(output, tally, progress, {})
-        if record:
+        if job is None:
             print(_resuming(progress, again), file=out)
-            output.check_writable()
-            job = resume(output, with_stored_precision(config, record), record)
-        assert job, "begun or resumed"
-        session = _work_off(
-            job, output, work, cluster.resources(_rows(work, config)), progress, out
-        )
+            job = resume(output, config)
+        resources = cluster.resources(_rows(work, config))
+        session = _work_off(job, output, work, resources, progress, out)
     summary = _summarise(output, tally, progress, session)
     print("\n".join(_closing_lines(summary, output)), file=out)
     return summary
@@ -146,11 +140,12 @@ def _work_off(
     return dict(measures) | of_gpus(measures, resources.gpus_per_actor)
 
 
-def _progress(tally: Tally, again: bool) -> Progress:
-    """That of the pairs to finish; in a retry, of those that are done or were tried."""
+def _left(tally: Tally, again: bool) -> tuple[Work, Progress]:
+    """The work, and the progress of the pairs to finish: of all, or in a retry of those that are
+    done or were tried."""
     if again:
-        return Progress(tally.done + tally.failed, tally.done, 0)
-    return Progress(tally.planned, tally.done, tally.failed)
+        return tally.to_retry(), Progress(tally.done + tally.failed, tally.done, 0)
+    return tally.left(), Progress(tally.planned, tally.done, tally.failed)
 
 
 def _rows(work: Work, config: JobConfig) -> int:

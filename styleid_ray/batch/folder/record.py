@@ -49,16 +49,17 @@ def with_stored_precision(config: JobConfig, record: Mapping[str, Any]) -> JobCo
     return config.model_copy(update={name: stored[name] for name in names})
 
 
-def find_run(output: Output, config: JobConfig) -> dict[str, Any] | None:
+def find_run(output: Output, config: JobConfig, needed: bool = False) -> dict[str, Any] | None:
     """The record of the run at `output`, or None where there is none.
 
     A run is resumed with the pairs and in the shards that it has: sources and model are not looked
     at.
 
     Raises:
-        OutputError: the run there is another one (the message names what differs), or damaged.
+        OutputError: the run there is another one (the message names what differs) or damaged, or
+            there is none and it is needed.
     """
-    record = output.record()
+    record = output.existing_record() if needed else output.record()
     if record is None:
         if output.files("data") or output.files("errors"):
             raise OutputError(

@@ -127,13 +127,13 @@ def test_another_model_under_the_same_name_is_refused_when_there_is_work(
     begin(config)
     output = Output(config.output)
     record = output.existing_record()
-    resumed = resume(output, config, record)
+    resumed = resume(output, config)
     assert (resumed.contents.root, resumed.contents.keys) == (config.content, ())
     record["identity"]["model"] = f"{tiny_model.name} 0123456789abcdef"
     output.write("_run/config.yaml", yaml.safe_dump(record).encode())
     assert resumes(config)
     with pytest.raises(OutputError, match=r"with another model .tiny 0123456789abcdef there"):
-        resume(output, config, record)
+        resume(output, config)
     with pytest.raises(OutputError, match="model: tiny there, demo now"):
         resumes(job(model="demo"))
 
