@@ -6,9 +6,10 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import ray
 
@@ -49,18 +50,42 @@ class Ran:
 
 
 class Clocked(Stylize):
-    """The real actor. A shard's measures say when it was worked on (`began` and `ended`, seconds
-    since the epoch), by which process (`actor`), and what it took (`cpu_seconds`, all threads)."""
+    """The real actor. A shard's measures say when the device worked on it (`began` and `ended`,
+    seconds since the epoch), in which process (`actor`), what it took (`cpu_seconds`, all threads),
+    and how long the model's forwards were of that (`model_seconds`)."""
+
+    def pipeline(self, config: JobConfig, revision: str | None, resources: Resources) -> Any:
+        pipe = super().pipeline(config, revision, resources)
+        self.begun: dict[str, tuple[float, float, float]] = {}
+        self.model_seconds = 0.0
+        for part, method in ((pipe.unet, "forward"), (pipe.vae, "encode"), (pipe.vae, "decode")):
+            setattr(part, method, self._timed(getattr(part, method)))
+        return pipe
 
     def stylize(self, shard: Shard) -> Shard:
-        began, spent = time.time(), time.process_time()
         done = super().stylize(shard)
+        began, cpu, model = self.begun.pop(shard.name)
         return done.measured(
             began=began,
-            ended=time.time(),
+            ended=began + done.measures["stylize_seconds"],
             actor=os.getpid(),
-            cpu_seconds=time.process_time() - spent,
+            cpu_seconds=time.process_time() - cpu,
+            model_seconds=self.model_seconds - model,
         )
+
+    def begin(self, shard: str) -> None:
+        super().begin(shard)
+        self.begun[shard] = time.time(), time.process_time(), self.model_seconds
+
+    def _timed(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **options: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return forward(*args, **options)
+            finally:
+                self.model_seconds += time.perf_counter() - began
+
+        return timed
 
 
 def run_job(config: JobConfig, stylize: type = Clocked) -> Ran:

@@ -39,6 +39,9 @@ def measure_overhead(options: PipelineOptions) -> Table:
     for row, starting in zip(rows, (0.0, spent.starting), strict=True):
         row["ratio"] = row["pairs/s"] / rows[0]["pairs/s"]
         row["ratio, once begun"] = row["ratio"] / (1 - starting)
+    model = sum(shard["model_seconds"] for shard in ran.shards)
+    first, last = (pick(s[at] for s in ran.shards) for pick, at in ((min, "began"), (max, "ended")))
+    share = model / (last - first) / options.actors
     stages = {name: sum(shard[f"{name}_seconds"] for shard in ran.shards) for name in _STAGES}
     return Table(
         "The pipeline on Ray against the bare engine",
@@ -52,6 +55,8 @@ def measure_overhead(options: PipelineOptions) -> Table:
             "what else the machine does",
             f"once they have begun, the actors compute {spent.busy / (1 - spent.starting):.1%} of "
             f"the time; median gap between shards {spent.gap:.3f} s",
+            f"the forwards of UNet and autoencoder are {share:.1%} of the actors' time from the "
+            "first step to the last",
             f"of the actors' whole time: starting {spent.starting:.1%} (processes, model, first "
             f"pictures: a cost of each run, not of each pair), computing {spent.busy:.1%}, between "
             f"shards {spent.between:.1%}, ending {spent.ending:.1%}",

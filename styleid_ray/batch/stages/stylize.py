@@ -128,7 +128,7 @@ class Stylize:
         made = _Made()
         if not pairs:
             return made
-        work = self.device.stylize(self._pairs(pairs, pictures), lambda: self._begin(name))
+        work = self.device.stylize(self._pairs(pairs, pictures), lambda: self.begin(name))
         for pair, pixels in work:
             made.results[pair] = _result(pixels)
             self.reporter.making(name, len(made.results))
@@ -138,7 +138,8 @@ class Stylize:
         made.measures, made.notes = work.measures, work.notes
         return made
 
-    def _begin(self, shard: str) -> None:
+    def begin(self, shard: str) -> None:
+        """The device begins with the shard. Raises JobError when it did so too often."""
         self.reporter.making(shard, 0)
         if self.reporter.begun("stylize", shard) > ATTEMPTS:
             raise JobError(
