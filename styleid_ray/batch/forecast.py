@@ -69,7 +69,7 @@ class Forecast:
         """Numbers for `--json`: counts, bytes, seconds."""
         cost = asdict(self.cost)
         inversions = cost.pop("content_inversions") + cost.pop("style_inversions")
-        said = cost | {
+        numbers = cost | {
             "inversions": inversions,
             "floor_ratio": round(self.cost.unet_evaluations / self.cost.floor_unet_evaluations, 4),
             "naive_ratio": round(self.cost.unet_evaluations / self.cost.naive_unet_evaluations, 4),
@@ -80,20 +80,20 @@ class Forecast:
             "left_out": dict(self.skipped),
         }
         if self.time:
-            said |= {
+            numbers |= {
                 "rate": round(self.time.rate, 3),
                 "seconds": round(self.time.seconds, 1),
                 "gpu_hours": round(self.time.gpu_hours, 4),
             }
             if self.time.price is not None:
-                said["cost"] = round(self.time.price * self.time.gpu_hours, 2)
-        return said
+                numbers["cost"] = round(self.time.price * self.time.gpu_hours, 2)
+        return numbers
 
     def as_text(self) -> dict[str, str]:
         """The same for a person: names, and values with their units."""
         cost = self.cost
         floor, naive = cost.floor_unet_evaluations, cost.naive_unet_evaluations
-        said = {
+        lines = {
             "pairs": f"{cost.pairs:,} of {cost.contents:,} contents and {cost.styles:,} styles",
             **({"left out": in_words(self.skipped)} if self.skipped else {}),
             "shards": f"{cost.shards:,}",
@@ -105,16 +105,16 @@ class Forecast:
             "written": f"about {_size(self.bytes_out)}",
         }
         for store, place in self.memory.items():
-            said[f"memory, features {store}"] = (
+            lines[f"memory, features {store}"] = (
                 f"{_size(place.device)} on the device, {_size(place.host)} on the host"
             )
         if self.time:
-            said["rate"] = f"{self.time.rate:,.1f} UNet evaluations/s of one actor"
-            said["time of one actor"] = duration(self.time.seconds)
-            said["GPU hours"] = f"{self.time.gpu_hours:,.2f} h"
+            lines["rate"] = f"{self.time.rate:,.1f} UNet evaluations/s of one actor"
+            lines["time of one actor"] = duration(self.time.seconds)
+            lines["GPU hours"] = f"{self.time.gpu_hours:,.2f} h"
             if self.time.price is not None:
-                said["cost"] = f"{self.time.price * self.time.gpu_hours:,.2f}"
-        return said | {"fingerprint": self.fingerprint}
+                lines["cost"] = f"{self.time.price * self.time.gpu_hours:,.2f}"
+        return lines | {"fingerprint": self.fingerprint}
 
 
 def forecast(
