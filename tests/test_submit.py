@@ -138,7 +138,7 @@ def wait_for_shards(
         time.sleep(0.05)
 
 
-def test_a_job_that_is_stopped_goes_on_when_it_is_submitted_again(
+def test_a_job_that_is_stopped_resumes_when_it_is_submitted_again(
     job_server: JobServer, job_folder: Path, tmp_path: Path
 ) -> None:
     args = [f"--config={job_folder}/job.yaml", f"--working-dir={job_folder}"]
@@ -204,7 +204,7 @@ def test_a_job_that_somebody_else_stops_ends_as_stopped(
     assert "the job was stopped" in err
 
 
-def test_a_wrong_token_and_none_are_one_line_that_says_how_to_give_it(
+def test_a_wrong_or_missing_token_is_one_line_that_says_how_to_give_it(
     job_server: JobServer, job_folder: Path
 ) -> None:
     args = [f"--config={job_folder}/job.yaml", f"--working-dir={job_folder}"]
@@ -219,7 +219,7 @@ def test_a_wrong_token_and_none_are_one_line_that_says_how_to_give_it(
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (["--address=127.0.0.1:8265"], "--address"),
         (["--address=http://127.0.0.1:1"], "no job server at"),
@@ -228,10 +228,10 @@ def test_a_wrong_token_and_none_are_one_line_that_says_how_to_give_it(
         (["--working-dir=/no/such/folder"], "lies outside"),
     ],
 )
-def test_what_cannot_work_is_one_line_and_nothing_is_sent(
+def test_a_job_that_cannot_work_is_one_line_and_is_not_sent(
     job_folder: Path,
     args: list[str],
-    said: str,
+    message: str,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -239,5 +239,5 @@ def test_what_cannot_work_is_one_line_and_nothing_is_sent(
     given = [f"--config={job_folder}/job.yaml", f"--working-dir={job_folder}"]
     assert main(["submit", *given, *args]) == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert error.count("\n") == 1

@@ -1,4 +1,4 @@
-"""What a job takes of a cluster; Ray is told of two GPUs that are not there."""
+"""The part of a cluster that a job takes, on a Ray with two made-up GPUs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def two_gpus() -> Iterator[None]:
         ({"num_gpus_per_actor": 0}, 100, (1, 1, 0, 1)),
     ],
 )
-def test_actors_follow_the_gpus_unless_told_otherwise(
+def test_actors_follow_the_gpus_by_default(
     job: Job, options: dict[str, Any], shards: int, want: tuple[float, ...]
 ) -> None:
     got = choose_resources(job(**options), shards)
@@ -55,7 +55,7 @@ def test_actors_follow_the_gpus_unless_told_otherwise(
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"actors": 3}, "the cluster has 2: ask for fewer actors"),
         ({"num_gpus_per_actor": 1.5}, "whole number"),
@@ -63,10 +63,10 @@ def test_actors_follow_the_gpus_unless_told_otherwise(
         ({"accelerator_type": "A100"}, "no GPU of that kind, but those of L4"),
     ],
 )
-def test_what_the_cluster_does_not_have_is_said_before_the_start(
-    job: Job, options: dict[str, Any], said: str
+def test_resources_that_the_cluster_lacks_are_reported_before_the_start(
+    job: Job, options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(JobError, match=said):
+    with pytest.raises(JobError, match=message):
         choose_resources(job(**options), 100)
 
 
@@ -87,7 +87,7 @@ def test_an_actor_has_its_part_of_the_node_that_it_is_on(
 
 
 @pytest.mark.parametrize(
-    ("resources", "said"),
+    ("resources", "message"),
     [
         (Resources(2, 9, 1, 0), None),
         (Resources(3, 9, 1, 0), "2 of 3 GPUs are there"),
@@ -95,11 +95,13 @@ def test_an_actor_has_its_part_of_the_node_that_it_is_on(
         (Resources(2, 2, 0, 1), "2 of 3 CPUs are there"),
     ],
 )
-def test_what_the_fewest_actors_wait_for_is_told(resources: Resources, said: str | None) -> None:
-    assert growth.awaited(resources) == said
+def test_resources_that_the_fewest_actors_wait_for_are_named(
+    resources: Resources, message: str | None
+) -> None:
+    assert growth.awaited(resources) == message
 
 
-def test_a_cluster_whose_head_is_gone_is_told_of_and_does_not_end_the_progress(
+def test_a_cluster_whose_head_is_gone_is_reported_and_does_not_end_the_progress(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def gone() -> None:
@@ -109,14 +111,14 @@ def test_a_cluster_whose_head_is_gone_is_told_of_and_does_not_end_the_progress(
     assert growth.awaited(Resources(1, 1, 1, 0)) == "the cluster's head does not answer"
 
 
-def test_who_waits_for_a_cluster_to_grow_hears_what_is_missing(
+def test_waiting_for_a_cluster_to_grow_reports_the_missing_machines(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(growth, "_LOOK_SECONDS", 0.05)
     monkeypatch.setattr(growth, "_SAY_SECONDS", 0.2)
-    said = io.StringIO()
-    growth.wait_for_growth(job(actors=3, grow=0.02), said)
-    first, second, *_ = said.getvalue().splitlines()
+    message = io.StringIO()
+    growth.wait_for_growth(job(actors=3, grow=0.02), message)
+    first, second, *_ = message.getvalue().splitlines()
     assert first == "asking the cluster for 3 GPU and 1 CPU: 0.02 minutes at most"
     assert second.startswith("waiting: 2 of 3 GPUs are there after ")
 

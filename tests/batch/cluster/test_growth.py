@@ -136,18 +136,18 @@ def run(config: JobConfig, address: str, *args: str) -> tuple[int, str]:
 def test_a_cluster_grows_from_nothing_to_the_actors_of_the_job(
     growing_cluster: str, job: Callable[..., JobConfig]
 ) -> None:
-    status, said = run(job(), growing_cluster, "--actors=1,2")
+    status, message = run(job(), growing_cluster, "--actors=1,2")
     assert status == 2
-    assert "the cluster has no GPU" in said
-    status, said = run(job(), growing_cluster, "--actors=1,2", "--grow=5")
-    assert status == 0, said
-    assert "asking the cluster for 1 GPU and 1 CPU: 5 minutes at most" in said
-    assert "2 actors, 1 GPU each" in said
+    assert "the cluster has no GPU" in message
+    status, message = run(job(), growing_cluster, "--actors=1,2", "--grow=5")
+    assert status == 0, message
+    assert "asking the cluster for 1 GPU and 1 CPU: 5 minutes at most" in message
+    assert "2 actors, 1 GPU each" in message
 
 
-def test_a_cluster_that_cannot_grow_so_far_is_one_line_after_the_wait(
+def test_a_cluster_that_cannot_grow_enough_is_one_line_after_the_wait(
     growing_cluster: str, job: Callable[..., JobConfig]
 ) -> None:
-    status, said = run(job(), growing_cluster, "--actors=3", "--grow=0.2")
+    status, message = run(job(), growing_cluster, "--actors=3", "--grow=0.2")
     assert status == 2
-    assert "--actors 3" in said or "has no GPU" in said
+    assert "--actors 3" in message or "has no GPU" in message
