@@ -90,10 +90,7 @@ def run_shards(
                 if work:
                     lookout.resume()
     except RayError as e:
-        raise JobError(
-            f"the job stopped: {scrubbed(_cause(e), job.config.storage_options)}; everything "
-            f"committed is safe, run the same command again to resume (Ray's logs: {log_folder()})"
-        ) from e
+        raise _stopped(scrubbed(_cause(e), job.config.storage_options)) from e
     finally:
         with suppress(RayError, RuntimeError):  # a Ray that is gone has no board
             ray.kill(board)
@@ -197,9 +194,16 @@ def _without(sick: Mapping[str, str], resources: Resources) -> Resources:
     )
     if not actors:
         reason = next(iter(sick.values()))
-        raise JobError(f"no node is left that can stylise: {reason}")
+        raise _stopped(f"no node is left that can stylise: {reason}")
     most = min(resources.max_actors, actors)
     return replace(resources, min_actors=min(resources.min_actors, most), max_actors=most)
+
+
+def _stopped(reason: str) -> JobError:
+    return JobError(
+        f"the job stopped: {reason}; everything committed is safe, run the same command again to "
+        f"resume (Ray's logs: {log_folder()})"
+    )
 
 
 def _cause(error: BaseException) -> str:
