@@ -39,10 +39,12 @@ def test_a_run_is_watched_until_its_last_shard_is_there(
         monkeypatch.setattr("styleid_ray.batch.watch.progress._LINE_SECONDS", 0.05)
         watched = pool.submit(watch_status, Output(str(pictures / "out")), said)
         deadline = time.monotonic() + 60
-        while "without a new shard" not in said.getvalue():
-            assert time.monotonic() < deadline, said.getvalue()
-        assert not watched.done()
-        (pictures / "last").rename(half_done[-1])
+        try:
+            while "without a new pair" not in said.getvalue():
+                assert time.monotonic() < deadline, said.getvalue()
+            assert not watched.done()
+        finally:
+            (pictures / "last").rename(half_done[-1])
         found = watched.result(timeout=60)
     assert (found.done, found.missing) == (6, 0)
     assert said.getvalue().splitlines()[-1].startswith("6 of 6 pairs (100 %)")
