@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -119,6 +120,20 @@ def test_a_call_that_kills_its_process_is_an_error_and_the_next_one_works() -> N
         with pytest.raises(ZeroDivisionError):
             isolated(_divide, 1, 0)
         assert isolated(_divide, 1, 4) == 0.25
+
+
+def test_calls_that_kill_their_processes_at_once_are_all_errors() -> None:
+    with Isolated(2, seconds=60) as isolated, ThreadPoolExecutor(4) as threads:
+
+        def ending(number: int) -> str:
+            try:
+                return str(isolated(_divide, number, -1 if number % 2 else 1))
+            except ProcessDiedError as e:
+                return str(e)
+
+        endings = list(threads.map(ending, range(40)))
+    died = "killed the process (SIGSEGV)"
+    assert endings == [died if number % 2 else f"{number:.1f}" for number in range(40)]
 
 
 def test_a_call_whose_process_the_kernel_kills_is_made_once_more(tmp_path: Path) -> None:

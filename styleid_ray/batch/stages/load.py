@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,10 +78,7 @@ class Load:
         """The shard with each of its pictures once."""
         began = time.perf_counter()
         wanted = _wanted(shard.pairs)
-        try:
-            rows = self._read(wanted)
-        except BrokenProcessPool:  # a child that is killed while it receives breaks its pool
-            rows = self._read(wanted)
+        rows = self._read(wanted)
         measures = {"load_seconds": time.perf_counter() - began}
         measures["bytes_in"] = sum(row.pop("bytes", 0) for row in rows)
         changed = [one.name for one, row in zip(wanted, rows, strict=True) if row.pop("changed")]
