@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import ray
 import torch
+from ray import cloudpickle
 from ray.cluster_utils import Cluster
 
 from styleid_ray import JobConfig
@@ -56,7 +57,7 @@ def failing(fail: Fail, folder: Path, starting: bool = False) -> type:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A head without CPUs and three nodes, each with room for one actor and light work."""
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
         for _ in range(3):

@@ -48,7 +48,7 @@ def test_pairs_count_on_the_screen_and_in_the_output_while_their_shard_is_made(
     monkeypatch.setattr(progress, "_LINE_SECONDS", 0.2)
     monkeypatch.setattr(live, "_WRITE_SECONDS", 0.0)
     under_way: list[int] = []
-    shards = pipeline.run_shards
+    shards: Any = pipeline.run_shards
     output = Output(str(pictures / "out"))
 
     def run_and_look(*args: Any) -> Any:
@@ -78,7 +78,8 @@ def test_pairs_count_on_the_screen_and_in_the_output_while_their_shard_is_made(
 def test_a_run_goes_on_without_its_board(
     one_shard: Callable[..., JobConfig], pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shards, killed = pipeline.run_shards, []
+    shards: Any = pipeline.run_shards
+    killed: list[psutil.Process] = []
     monkeypatch.setattr(lookout, "_LOOK_SECONDS", 0.2)
 
     def run_and_kill(*args: Any) -> Any:

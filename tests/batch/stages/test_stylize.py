@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -89,9 +90,9 @@ def test_pictures_come_out_before_the_last_pair_of_the_work_is_begun(actor: Styl
     batches: list[int] = []
     decode = pipe.decode_batches
 
-    def decode_and_wait(z: torch.Tensor, take: object) -> None:
-        decode(z, take)
-        batches.append(len(z))
+    def decode_and_wait(latents: Any, take: Any) -> None:
+        decode(latents, take)
+        batches.append(len(latents))
         assert taken.wait(60), "nothing was taken while the device went on"
 
     pipe.decode_batches = decode_and_wait
