@@ -218,8 +218,8 @@ def test_whatever_is_wrong_with_the_bytes_of_a_file_it_is_told_and_nothing_else_
 def test_a_file_that_cannot_be_read_is_not_called_damaged_and_repair_leaves_it(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shards(run)[0].unlink()
-    file = run / "data" / "shard-0.parquet"
+    file = shards(run)[0]
+    file.unlink()
     file.symlink_to("/proc/self/mem")  # reading it is an input/output error
     assert main(["verify", str(run), "--repair"]) == 2
     assert f"{file} cannot be read (OSError: " in capsys.readouterr().err
@@ -227,11 +227,12 @@ def test_a_file_that_cannot_be_read_is_not_called_damaged_and_repair_leaves_it(
 
 
 def test_a_file_that_another_command_has_just_removed_is_no_damage(run: Path) -> None:
-    rows = pq.read_table(shards(run)[0]).num_rows
-    shards(run)[0].unlink()
-    (run / "data" / "shard-0.parquet").symlink_to("nowhere")  # is listed, but not there
+    file, other = shards(run)[:2]
+    rows = pq.read_table(file).num_rows
+    file.unlink()
+    file.symlink_to("nowhere")  # is listed, but not there
     (run / "errors").mkdir()
-    (run / "errors" / "shard-0.parquet").symlink_to("nowhere")
+    (run / "errors" / other.name).symlink_to("nowhere")
     assert harm(checked(run)) == {"missing": rows}
 
 
