@@ -75,12 +75,13 @@ class RunMetrics:
         self.gauges = [
             Gauge(name, meaning, _TAGS).set_default_tags(_tags(run)) for name, meaning in STATE
         ]
+        self.device_failures = 0
         self.show()
 
-    def show(self, device_failures: int = 0) -> None:
+    def show(self) -> None:
         """The state as the progress has it."""
         progress = self.progress
-        values = progress.planned, progress.left, progress.making, device_failures
+        values = progress.planned, progress.left, progress.making, self.device_failures
         for gauge, value in zip(self.gauges, values, strict=True):
             gauge.set(value)
 

@@ -28,6 +28,7 @@ class Watch:
         self.progress.add(int(done.measures["done"]), int(done.measures["failed"]))
         self.progress.say(done.notes)
         self.metrics.committed.add(done.measures)
+        self.metrics.show()
         add_measures(self.measures, done.measures)
         self.measures["shards"] += 1
 
@@ -35,7 +36,8 @@ class Watch:
         """The board as it is now."""
         self.progress.make(sum(view.made.values()))
         self.progress.say(f"left out: {reason}" for reason in view.sick.values())
-        self.metrics.show(view.failures)
+        self.metrics.device_failures = view.failures
+        self.metrics.show()
         self.live.show()
 
 
