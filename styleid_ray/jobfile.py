@@ -13,7 +13,7 @@ from styleid_ray.config import JobConfig, RunOptions
 from styleid_ray.errors import ConfigError
 from styleid_ray.storage.locations import shown
 
-_MOST_SAID, _MOST_CHARACTERS = 5, 300
+_MOST_FAULTS, _MOST_CHARACTERS = 5, 300
 
 
 def load_job_file(url: str) -> dict[str, Any]:
@@ -57,9 +57,9 @@ def make_config(options: dict[str, Any]) -> JobConfig:
     try:
         return JobConfig(**options)
     except ValidationError as e:
-        said = list(dict.fromkeys(map(_said, e.errors())))
-        more = [f"and {len(said) - _MOST_SAID} more"] if len(said) > _MOST_SAID else []
-        raise ConfigError("; ".join(said[:_MOST_SAID] + more)) from e
+        faults = list(dict.fromkeys(map(_fault_of, e.errors())))
+        more = [f"and {len(faults) - _MOST_FAULTS} more"] if len(faults) > _MOST_FAULTS else []
+        raise ConfigError("; ".join(faults[:_MOST_FAULTS] + more)) from e
 
 
 def make_storage_options(given: str | dict[str, Any] | None) -> dict[str, Any] | None:
@@ -67,10 +67,10 @@ def make_storage_options(given: str | dict[str, Any] | None) -> dict[str, Any] |
     try:
         return RunOptions.model_validate({"storage_options": given}).storage_options
     except ValidationError as e:
-        raise ConfigError("; ".join(map(_said, e.errors()))) from None
+        raise ConfigError("; ".join(map(_fault_of, e.errors()))) from None
 
 
-def _said(error: Any) -> str:
+def _fault_of(error: Any) -> str:
     message = _one_line(error["msg"].removeprefix("Value error, "))
     if not error["loc"]:
         return message
@@ -78,12 +78,12 @@ def _said(error: Any) -> str:
     option = _one_line("--" + name.replace("_", "-"))
     if error["type"] == "missing":
         return f"{option} is missing"
-    said = f"{option}: {message[0].lower()}{message[1:]}"
+    text = f"{option}: {message[0].lower()}{message[1:]}"
     field = JobConfig.model_fields.get(name)
     if field is not None and not field.repr:  # a secret
-        return said
+        return text
     # Never the whole of it: a few lines of YAML aliases can stand for gigabytes.
-    return f"{said} (got {_one_line(reprlib.repr(error['input']))})"
+    return f"{text} (got {_one_line(reprlib.repr(error['input']))})"
 
 
 def _one_line(text: str) -> str:

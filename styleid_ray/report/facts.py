@@ -63,7 +63,7 @@ def read_facts(output: Output, record: dict[str, Any], status: Status) -> Facts:
 
 def labelled(params: dict[str, Any]) -> list[tuple[str, str]]:
     """Parameters of a pair or a job as (label, value) texts, without those that are not set."""
-    said = [
+    labels = [
         ("γ", _number(params.get("gamma"))),
         ("temperature", _number(params.get("temperature"))),
         ("steps", _number(params.get("steps"))),
@@ -76,7 +76,7 @@ def labelled(params: dict[str, Any]) -> list[tuple[str, str]]:
         ("model", public_location(str(params["model"])) if params.get("model") else None),
         ("revision", str(params["revision"])[:12] if params.get("revision") else None),
     ]
-    return [(label, str(value)) for label, value in said if value not in (None, "")]
+    return [(label, str(value)) for label, value in labels if value not in (None, "")]
 
 
 def _resolved(identity: dict[str, Any]) -> dict[str, Any]:

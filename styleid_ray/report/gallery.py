@@ -46,11 +46,11 @@ def read_gallery(output: Output, record: dict[str, Any], most: int, seed: int) -
     contents, styles, params = _Numbers(), _Numbers(), _Numbers()
     pairs: dict[str, dict[str, Any]] = {}
     for row in _results(output, sample.rows, side):
-        said = tuple(labelled(row["params"] or {}))
+        labels = tuple(labelled(row["params"] or {}))
         pairs[row["pair_id"]] = {
             "c": contents[row["content"]],
             "s": styles[row["style"]],
-            "p": params[said],
+            "p": params[labels],
             "k": row["k"],
             "w": row["width"],
             "h": row["height"],

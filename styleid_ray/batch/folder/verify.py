@@ -132,8 +132,8 @@ class _Findings:
         name = data_file(check.shard)
         for what in _OF_A_SHARD:
             names = getattr(check, what)
-            said = (f"{n} in {name}" for n in names) if what in ("doubled", "lost") else names
-            self.add(what, said, len(names), None if what in HARMLESS else name)
+            examples = (f"{n} in {name}" for n in names) if what in ("doubled", "lost") else names
+            self.add(what, examples, len(names), None if what in HARMLESS else name)
         for file, why in check.damaged_files.items():
             self.add("damaged_files", [f"{file}: {why}"], 1, file)
 

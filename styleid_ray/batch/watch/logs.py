@@ -67,8 +67,8 @@ class StageLog:
             try:
                 done = work(shard)
             except Exception as e:
-                said = (str(e).strip().splitlines() or ["no reason given"])[0]
-                self._write(logging.ERROR, said, shard.name, pairs=pairs, error=type(e).__name__)
+                message = (str(e).strip().splitlines() or ["no reason given"])[0]
+                self._write(logging.ERROR, message, shard.name, pairs=pairs, error=type(e).__name__)
                 raise
             facts = {name: v for name, v in done.measures.items() if name not in shard.measures}
             facts["seconds"] = round(time.perf_counter() - began, 3)
@@ -80,10 +80,10 @@ class StageLog:
     def failures(self, shard: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """A line for each reason that pairs failed for: `stage`, `error` and `message` of rows."""
         reasons = Counter((row["stage"], row["error"], row["message"]) for row in rows)
-        for (stage, error, said), pairs in reasons.items():
-            self._write(logging.WARNING, said, shard, failed_in=stage, error=error, pairs=pairs)
+        for (stage, error, message), pairs in reasons.items():
+            self._write(logging.WARNING, message, shard, failed_in=stage, error=error, pairs=pairs)
 
-    def _write(self, level: int, said: str, shard: str, **facts: Any) -> None:
-        said = scrubbed(shown(said), self.storage_options)
+    def _write(self, level: int, message: str, shard: str, **facts: Any) -> None:
+        message = scrubbed(shown(message), self.storage_options)
         where = {"run": self.run, "stage": self.stage, "shard": shard}
-        _log.log(level, "%s", said, extra=where | facts)
+        _log.log(level, "%s", message, extra=where | facts)

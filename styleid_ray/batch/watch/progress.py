@@ -103,11 +103,11 @@ def shown(progress: Progress, stream: TextIO | None = None) -> Iterator[None]:
     live = out.isatty()
     over = threading.Event()
     clear = "\r\033[K" if live else ""
-    said = 0
+    shown_notes = 0
 
     def show(end: str) -> None:
-        nonlocal said
-        notes, said = progress.notes[said:], len(progress.notes)
+        nonlocal shown_notes
+        notes, shown_notes = progress.notes[shown_notes:], len(progress.notes)
         lines = [*notes, progress.line()]
         print(clear + "\n".join(lines), end=end, file=out, flush=True)
 
