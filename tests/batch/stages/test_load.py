@@ -35,8 +35,8 @@ def shard(contents: list[str], **columns: list[str | None]) -> Shard:
 def load(job: Job) -> Callable[..., Load]:
     def make(**options: object) -> Load:
         config = job(**options)
-        sources = (list_pictures(str(getattr(config, r)), r) for r in ("content", "style"))
-        return Load(*sources, config, 8)
+        contents, styles = (list_pictures(str(getattr(config, r)), r) for r in ("content", "style"))
+        return Load(contents, styles, config, 8)
 
     return make
 
