@@ -78,6 +78,7 @@ def test_every_row_keeps_its_columns_and_gets_a_picture_or_a_reason(
             assert row["stylized"].shape == (*Image.open(path).size[::-1], 3)
 
 
+@pytest.mark.cluster
 def test_the_pictures_are_those_of_the_engine_and_the_draw_is_repeated(pictures: Path) -> None:
     paths = sorted((pictures / "content").glob("*.png"))
     ds = ray.data.from_items([{"label": at, "image": str(p)} for at, p in enumerate(paths)])
@@ -125,6 +126,7 @@ def test_more_styles_than_there_are_cannot_be_drawn(pictures: Path) -> None:
         )
 
 
+@pytest.mark.cluster
 def test_the_recipe_runs_as_it_is_written(
     pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

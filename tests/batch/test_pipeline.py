@@ -19,6 +19,8 @@ from styleid_ray.batch.watch.board import View
 from tests.batch.conftest import draw, pictures_of
 from tests.batch.folder.test_resume import start
 
+pytestmark = pytest.mark.cluster
+
 Job = Callable[..., JobConfig]
 
 

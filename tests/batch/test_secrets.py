@@ -88,6 +88,7 @@ def ray_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.mark.cluster
 def test_no_secret_is_in_the_output_on_the_screen_or_in_the_workers_logs(
     pictures: Path, guarded: str, s3: str, s3_endpoint: str, tmp_path: Path, ray_folder: Path
 ) -> None:

@@ -22,6 +22,7 @@ from tests.unreliable import unreliable
 Job = Callable[..., JobConfig]
 
 
+@pytest.mark.cluster
 def test_a_store_that_fails_every_tenth_request_delays_a_run_and_costs_no_pair(
     s3: str, s3_endpoint: str, job: Job, pictures: Path, local_ray: None
 ) -> None:
@@ -98,6 +99,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
+@pytest.mark.cluster
 def test_a_full_disk_stops_the_job_with_one_line_and_with_room_it_goes_on(
     job: Job, small_disk: Path, local_ray: None
 ) -> None:

@@ -43,6 +43,7 @@ def test_the_engine_is_told_against_the_plain_procedure_grid_by_grid(tiny_model:
     assert float(table.notes[-1].split()[-2]) < 1e-4
 
 
+@pytest.mark.cluster
 def test_the_pipeline_makes_the_pairs_that_the_bare_engine_makes(tiny_model: Path) -> None:
     options = PipelineOptions(
         model=str(tiny_model), size=64, steps=2, contents=2, styles=2, shard_pairs=2
@@ -56,6 +57,7 @@ def test_the_pipeline_makes_the_pairs_that_the_bare_engine_makes(tiny_model: Pat
     assert 0 < pipeline["ratio"] == pytest.approx(pipeline["pairs/s"] / bare["pairs/s"])
 
 
+@pytest.mark.cluster
 def test_simulated_devices_share_the_shards_and_every_share_of_time_has_a_name() -> None:
     options = ScalingOptions(actors=(2,), shards_per_actor=2, shard_seconds=20, shorter=100)
     table = table_of("scaling", scaling=options)
@@ -66,6 +68,7 @@ def test_simulated_devices_share_the_shards_and_every_share_of_time_has_a_name()
     assert "SIMULATED" in table.title
 
 
+@pytest.mark.cluster
 def test_memory_is_seen_of_every_kind_of_process() -> None:
     options = MemoryOptions(pairs=(20,), size=64, actors=1, shard_seconds=1)
     (row,) = table_of("memory", memory=options).rows
@@ -118,6 +121,7 @@ def test_plans_are_timed_in_processes_of_their_own_and_a_slow_one_is_given_up() 
     assert [row["seconds"] for row in table.rows] == [None, None, None]
 
 
+@pytest.mark.cluster
 def test_a_shard_is_loaded_with_its_memory_watched() -> None:
     options = LoadingOptions(megapixels=(0.1,), pictures=4, size=64, period=0.01)
     (row,) = table_of("loading", loading=options).rows

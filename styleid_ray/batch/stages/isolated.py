@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
+from threading import Lock
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -20,6 +22,8 @@ T = TypeVar("T")
 # that forks in its place has imported everything already, and its children start in milliseconds.
 _context = get_context("forkserver")
 _context.set_forkserver_preload(["__main__", "styleid_ray.batch.stages.picture"])
+# An exit code can be read once: starting a process looks at all others, in whichever thread.
+_processes = Lock()
 
 
 class ProcessDiedError(Exception):
@@ -104,7 +108,9 @@ class _Child:
     def end(self) -> int:
         """Ends the process and gives its exit code."""
         self.link.close()
-        self.process.join()
+        wait([self.process.sentinel])
+        with _processes:
+            self.process.join()
         return self.process.exitcode or 0
 
     def _restart(self) -> int:
@@ -114,21 +120,20 @@ class _Child:
 
     def _start(self) -> None:
         self.link, theirs = _context.Pipe()
-        self.process = _context.Process(target=_serve, args=(theirs,), daemon=True)
-        self.process.start()
+        with _processes:
+            self.process = _context.Process(target=_serve, args=(theirs,), daemon=True)
+            self.process.start()
         theirs.close()  # so that the child's death is the end of the link
         self.ready = False
 
 
 def _serve(link: Connection) -> None:
-    link.send("ready")
-    while True:
-        try:
+    with suppress(EOFError, OSError):  # the other end is closed
+        link.send("ready")
+        while True:
             function, args = link.recv()
-        except EOFError:
-            return
-        try:
-            answer = function(*args), None
-        except Exception as error:
-            answer = None, error
-        link.send(answer)
+            try:
+                answer = function(*args), None
+            except Exception as error:
+                answer = None, error
+            link.send(answer)

@@ -70,6 +70,7 @@ def test_each_stage_says_what_it_did_with_each_shard_and_the_screen_stays_as_it_
     assert all("broken.png" in line["message"] for line in failed)
 
 
+@pytest.mark.cluster
 def test_a_shard_that_is_cut_off_says_why_without_secrets(
     job: Job, caplog: pytest.LogCaptureFixture
 ) -> None:
