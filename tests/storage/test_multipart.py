@@ -19,6 +19,7 @@ import s3fs
 from styleid_ray.storage.store import Store
 from tests.unreliable import Unreliable, unreliable
 
+pytestmark = pytest.mark.cluster
 PART = 50 * 2**20
 SIZE = 2 * PART + 1  # s3fs puts less than two parts at once
 NAME = "data/large.parquet"

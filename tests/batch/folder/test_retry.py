@@ -72,6 +72,7 @@ def test_a_retry_does_what_failed_and_nothing_else(job: Job, pictures: Path) -> 
     assert "nothing to retry" in said.getvalue()
 
 
+@pytest.mark.cluster
 def test_a_retry_leaves_missing_pairs_to_the_command_that_began(job: Job, pictures: Path) -> None:
     broken = pictures / "content" / "broken.png"
     broken.write_bytes(b"not a picture")
@@ -116,6 +117,7 @@ def test_a_retry_needs_a_run_and_the_secrets_that_were_not_stored(tmp_path: Path
     assert stored_job(str(tmp_path), {"content": "/c"}).content == "/c"
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize("limit", ["2", "10%"])
 def test_a_job_in_which_too_much_fails_stops_and_goes_on_with_a_higher_bound(
     job: Job, pictures: Path, limit: str, monkeypatch: pytest.MonkeyPatch
