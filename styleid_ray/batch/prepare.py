@@ -73,7 +73,8 @@ class Prepared(Job):
         """The assumed speed of so many actors with GPUs, or else with CPU cores, each."""
         side = self.latent_side
         flops = evaluation_flops(self.checkpoint.config("unet"), side, side)
-        return Pace(workers, flops / (gpus * _GPU_SPEED or cores * _CORE_SPEED))
+        speed = 0 if self.config.device == "cpu" else gpus * _GPU_SPEED
+        return Pace(workers, flops / (speed or cores * _CORE_SPEED))
 
 
 def prepare(config: JobConfig) -> Prepared:

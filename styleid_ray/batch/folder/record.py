@@ -36,8 +36,11 @@ def identity(config: JobConfig, checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def with_precision(config: JobConfig, gpus: float) -> JobConfig:
-    """The job with the precisions that `auto` stands for where actors have GPUs, or have none."""
-    dtype = config.dtype if config.dtype != "auto" else ("float16" if gpus else "float32")
+    """The job with the precisions that `auto` stands for where actors have GPUs, or have none.
+    GPUs that are reserved for actors on the CPU (`--device cpu`) do not count."""
+    dtype = config.dtype
+    if dtype == "auto":
+        dtype = "float16" if gpus and config.device != "cpu" else "float32"
     features = config.feature_dtype if config.feature_dtype != "auto" else dtype
     return config.model_copy(update={"dtype": dtype, "feature_dtype": features})
 

@@ -10,6 +10,8 @@ import pytest
 
 from styleid_ray import JobConfig
 
+pytestmark = pytest.mark.cluster
+
 Job = Callable[..., JobConfig]
 
 STATE = r"""
@@ -75,8 +77,6 @@ def test_only_the_lines_of_a_command_reach_its_terminal_while_workers_die(tmp_pa
     command = run(
         """
 from styleid_ray.batch.cluster.process import own_process
-
-pytestmark = pytest.mark.cluster
 with own_process():
     from styleid_ray.batch.cluster.connect import connected
     from styleid_ray.config import ClusterOptions

@@ -97,6 +97,10 @@ def test_auto_is_the_precision_that_the_run_was_begun_with(job: Job) -> None:
         resumes(job(dtype="float32"))
 
 
+def test_a_gpu_that_is_only_reserved_leaves_the_precision_of_the_cpu(job: Job) -> None:
+    assert with_precision(job(device="cpu"), gpus=1).dtype == "float32"
+
+
 def test_a_beginning_that_was_cut_off_leaves_nothing_in_the_plan(job: Job) -> None:
     config = job(shard_pairs=1)
     begun, output = begin(config), Output(config.output)
