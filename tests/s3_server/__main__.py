@@ -31,18 +31,18 @@ def install() -> None:
     if os.geteuid() or not shutil.which("apt-get"):
         raise ServerError(f"there is no {', '.join(missing)}; on Debian, as root: {by_hand}")
     print(by_hand, file=sys.stderr)
-    done = subprocess.run(
-        f"apt-get update -qq && {by_hand} -qq",
-        shell=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise ServerError(f"{by_hand}: {done.stdout.strip()[-1000:]}")
+    for command in (["apt-get", "update", "-qq"], [*by_hand.split(), "-qq"]):
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise ServerError(f"{' '.join(command)}: {done.stdout.strip()[-1000:]}")
 
 
 def run(command: list[str]) -> int:
