@@ -2,18 +2,18 @@
 
     python -m benchmarks                                  # all of them
     python -m benchmarks --only naive,pipeline            # some of them
-    python -m benchmarks --only gpu --gpu.batches 8 16    # with options of their own
+    python -m benchmarks --only gpu --gpu.seconds 200     # with options of their own
 
 naive     the engine against the plain procedure: UNet evaluations, seconds, distance to the floor
 pipeline  the pipeline on Ray against the bare engine
 scaling   1 to 64 actors on simulated devices
 memory    peak memory of driver, actors and object store while the pairs grow
-gpu       pairs and FLOP a second of a model of Stable Diffusion 1.x's size, where there is a GPU
+gpu       the engine and the plain procedure on a GPU, with a model of Stable Diffusion 1.x's size
 planning  time and memory of plans
 resuming  time and memory of a command on a finished run
 loading   time and memory of loading one shard of large pictures
 
-Prints a table each in Markdown and writes all of them as JSON. Ratios are within one run.
+Prints tables in Markdown and writes all of them as JSON. Ratios are within one run.
 """
 
 from __future__ import annotations

@@ -1,243 +1,293 @@
 """How much of a GPU the engine uses, on a model of Stable Diffusion 1.x's size.
 
-The weights are random: speed does not depend on them. Whatever device is asked for is measured, so
-that the same code can be tried at a tiny size on a CPU.
+Whatever device is asked for is measured, so that the same code runs at a tiny size on a CPU. The
+measurements come in the order of their weight; one that would take longer than what is left of the
+time is skipped, and its row says so.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from diffusers.utils import logging
-from PIL import Image
-from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.profiler import ProfilerActivity, profile, record_function
-from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.bench import Bench, grid_evaluations
+from benchmarks.device import forget_peak, peak_gib, time_call
+from benchmarks.naive import NaiveStyleID
 from benchmarks.options import GpuOptions
+from benchmarks.plain_calls import LAYOUTS, autoencoder_table, device_table, unet_table
+from benchmarks.sd1 import draw_pictures
+from benchmarks.shares import profile_shares
 from benchmarks.table import Table
 from styleid_ray.config import StyleParams
 from styleid_ray.engine.pipeline import StyleIDPipeline
+from styleid_ray.errors import StyleIDError
+
+_BACKENDS = {
+    "flash": SDPBackend.FLASH_ATTENTION,
+    "efficient": SDPBackend.EFFICIENT_ATTENTION,
+    "cudnn": SDPBackend.CUDNN_ATTENTION,
+    "math": SDPBackend.MATH,
+}
 
 
-def measure_gpu(options: GpuOptions) -> Table:
-    """Pairs a second, FLOP/s against the measured peak, and where the time goes, by precision."""
-    title = "The engine on one GPU, a random model of Stable Diffusion 1.x's size"
-    if options.device == "cuda" and not torch.cuda.is_available():
-        return Table(title, [], ["skipped: PyTorch sees no GPU here"])
-    rows = [_row(getattr(torch, dtype), options) for dtype in options.dtypes]
-    name = torch.cuda.get_device_name() if options.device.startswith("cuda") else options.device
+def measure_gpu(options: GpuOptions) -> Iterator[tuple[str, Table]]:
+    """Name and table of each part: the device itself, one UNet call, the whole procedures, where
+    the time goes, the autoencoder, and ways to run the engine."""
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        yield "skipped", Table("The engine on one GPU", [], ["skipped: PyTorch sees no GPU here"])
+        return
+    bench = Bench(options)
+    yield "device", device_table(bench)
+    yield "unet", unet_table(bench)
+    yield "procedures", procedures_table(bench)
+    yield "shares", shares_table(bench)
+    yield "autoencoder", autoencoder_table(bench)
+    yield "variants", variants_table(bench)
+
+
+def procedures_table(bench: Bench) -> Table:
+    """The plain procedure and the engine, pictures to pictures, on one grid."""
+    options = bench.options
+    rows = [_plain(bench), _engine(bench, compiled=False)]
+    if options.compiled:
+        rows.append(_engine(bench, compiled=True))
+    plain = rows[0]["pairs/s"]
+    for row in rows:
+        row["times plain"] = row["pairs/s"] / plain if plain and row["pairs/s"] else None
     return Table(
-        title,
+        "The plain procedure and the engine",
         rows,
         [
-            f"{name}; {options.contents} x {options.styles} pictures of {options.size} px, "
-            f"{options.steps} steps, pictures to pictures; a first, shorter call is not timed",
-            "FLOP: two for each multiply-add of products, convolutions and attention, counted in "
-            "one evaluation, one encoding and one decoding, times how many there were",
-            f"peak: the fastest product of two {options.matrix} x {options.matrix} matrices of the "
-            "same precision, measured in the same process",
-            "floor / engine: evaluations x the time of a latent in one plain UNet call of the same "
-            "batch, over the engine's time",
-            "shares: of the time that kernels run, by torch.profiler, in a shorter call; attention "
-            "and copies are parts of the UNet's and the autoencoder's",
+            f"{options.contents} x {options.styles} pictures of {options.size} px, "
+            f"{options.steps} steps, {bench.dtype}, pictures to pictures; the plain procedure "
+            f"makes {options.plain_pairs} such pairs, each from scratch in batches of one",
+            "first call s: the same grid with 2 steps, before the one that is timed: compiling, "
+            "choosing kernels, taking memory",
+            "TFLOP/s: evaluations x the FLOP of a plain one, over all seconds, the autoencoder's "
+            "too; the engine skips a few of those FLOP, which still count here",
+            "floor / engine: evaluations x a latent's time in the fastest plain UNet call, eager "
+            "and contiguous, over the engine's seconds",
         ],
     )
 
 
-def _row(dtype: torch.dtype, options: GpuOptions) -> dict[str, Any]:
-    device = torch.device(options.device)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    parts = build_parts(device, dtype, options.width)
-    peak = _peak(device, dtype, options.matrix)
-    pace = _paces(StyleIDPipeline(**parts), options)
-    batch = min(pace, key=lambda size: pace[size])
-    pipe = StyleIDPipeline(**parts, batch_size=batch)
-    contents, styles = _pictures(options.contents, options), _pictures(options.styles, options)
-    few = StyleParams(steps=2)
-    pipe(contents, styles, params=few)
-    spent = pipe.unet_evaluations
-    seconds, results = _timed(
-        device,
-        # Other pictures than the first call's: the engine may remember what it inverted.
+def _plain(bench: Bench) -> dict[str, Any]:
+    options, params = bench.options, StyleParams(steps=bench.options.steps).resolved()
+    spent = options.plain_pairs * grid_evaluations(options.steps, 1, 1)
+    note = bench.refusal(1.5 * spent * bench.pace(1))
+    if note:
+        return _procedure(bench, "plain", note)
+    pipe = StyleIDPipeline(**bench.parts)
+    naive = NaiveStyleID(
+        pipe.unet,
+        pipe.scheduler.alphas_cumprod,
+        bench.parts["null_embedding"].to(bench.device, pipe.unet.dtype),
+        params.steps,
+        params.gamma,
+        params.temperature,
+        params.layers,
+    )
+
+    def pair() -> None:
+        content, style = (pipe.encode(draw_pictures(1, options.size))[0][None] for _ in range(2))
+        pipe.decode(naive.transfer(content, style))
+
+    forget_peak(bench.device)
+    seconds = sum(time_call(bench.device, pair).total for _ in range(options.plain_pairs))
+    return _procedure(bench, "plain", "", options.plain_pairs, spent, seconds)
+
+
+def _engine(bench: Bench, compiled: bool) -> dict[str, Any]:
+    options = bench.options
+    name = "engine, compiled" if compiled else "engine, eager"
+    work = bench.reckon(grid_evaluations(options.steps, options.contents, options.styles))
+    note = bench.refusal(work + (bench.compile_seconds if compiled else 0))
+    if note:
+        return _procedure(bench, name, note)
+    parts = bench.build(bench.dtype) if compiled else bench.parts
+    # Compiled code is made anew for each batch: it gets the one that is the fastest without.
+    pipe = StyleIDPipeline(
+        **parts, compile=compiled, batch_size=bench.batch if compiled else "auto"
+    )
+
+    def grid(steps: int) -> None:
+        # New pictures at every call: the engine may remember what it inverted.
+        contents = draw_pictures(options.contents, options.size)
+        styles = draw_pictures(options.styles, options.size)
+        pipe(contents, styles, params=StyleParams(steps=steps))
+
+    forget_peak(bench.device)
+    first = time_call(bench.device, lambda: grid(2)).total
+    if compiled:
+        bench.compile_seconds = first
+        note = bench.refusal(work)
+        if note:
+            return _procedure(bench, name, note, first=first)
+    before = pipe.unet_evaluations
+    seconds = time_call(bench.device, lambda: grid(options.steps)).total
+    pairs = options.contents * options.styles
+    return _procedure(bench, name, "", pairs, pipe.unet_evaluations - before, seconds, first)
+
+
+def _procedure(
+    bench: Bench,
+    name: str,
+    note: str,
+    pairs: int | None = None,
+    spent: int = 0,
+    seconds: float = 0.0,
+    first: float | None = None,
+) -> dict[str, Any]:
+    """A row; without pairs one of what was skipped."""
+    done = pairs is not None
+    flops = spent * bench.flop / seconds if done else 0.0
+    return {
+        "procedure": name,
+        "pairs": pairs,
+        "evaluations": spent if done else None,
+        "s": seconds if done else None,
+        "first call s": first,
+        "pairs/s": pairs / seconds if pairs else None,
+        "times plain": None,
+        "TFLOP/s": flops / 1e12 if done else None,
+        "of peak": flops / bench.peak if done else None,
+        "floor / engine": spent * bench.pace(bench.batch) / seconds if done else None,
+        "GiB": peak_gib(bench.device) if done else None,
+        "note": note or None,
+    }
+
+
+def shares_table(bench: Bench) -> Table:
+    """Where the time of an eager call goes."""
+    options = bench.options
+    title = "Where the engine's time goes, eager"
+    contents, styles = min(4, options.contents), min(4, options.styles)
+    # The profiler makes the call longer, and reading what it noted takes longer still.
+    note = bench.refusal(
+        20 + 3 * bench.reckon(grid_evaluations(options.few_steps, contents, styles))
+    )
+    if note:
+        return Table(title, [], [note])
+    pipe = StyleIDPipeline(**bench.parts)
+    shares = profile_shares(
+        bench.device,
         lambda: pipe(
-            _pictures(options.contents, options),
-            _pictures(options.styles, options),
-            params=StyleParams(steps=options.steps),
+            draw_pictures(contents, options.size),
+            draw_pictures(styles, options.size),
+            params=StyleParams(steps=options.few_steps),
         ),
+        {"UNet": [pipe.unet], "VAE": [pipe.vae.encoder, pipe.vae.decoder]},
     )
-    spent = pipe.unet_evaluations - spent
-    work = spent * count_flop(lambda: _evaluate(pipe, _latents(pipe, 1, options)))
-    encoding = count_flop(lambda: pipe.encode(contents[:1]))
-    decoding = count_flop(lambda: pipe.decode(_latents(pipe, 1, options)))
-    work += (len(contents) + len(styles)) * encoding + len(results) * decoding
-    return {
-        "dtype": str(dtype).removeprefix("torch."),
-        "batch": batch,
-        "pairs": len(results),
-        "s": seconds,
-        "pairs/s": len(results) / seconds,
-        "evaluations/s": spent / seconds,
-        "TFLOP/s": work / seconds / 1e12,
-        "peak TFLOP/s": peak / 1e12,
-        "of peak": work / seconds / peak,
-        "floor / engine": spent * pace[batch] / seconds,
-        **_shares(pipe, options),
-        "peak GiB": torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None,
-    }
-
-
-def build_parts(device: torch.device, dtype: torch.dtype, width: int) -> dict[str, Any]:
-    """unet, scheduler, null_embedding and vae of Stable Diffusion 1.x's architecture, with random
-    weights.
-
-    `width` is the number of channels of the UNet's first block, 320 in Stable Diffusion 1.x.
-    """
-    torch.manual_seed(0)
-    logging.set_verbosity_error()
-    unet: Any = UNet2DConditionModel(
-        sample_size=64,
-        block_out_channels=(width, 2 * width, 4 * width, 4 * width),
-        cross_attention_dim=768,
-        attention_head_dim=8,  # diffusers' name for the number of heads
-        norm_num_groups=min(32, width // 4),
+    return Table(
+        title,
+        [{"what": name, "share": share} for name, share in shares.items()],
+        [
+            f"{contents} x {styles} pictures, {options.few_steps} steps, pictures to pictures; "
+            "shares of the time that kernels run, by torch.profiler",
+            "UNet and VAE are parts of the model; the kinds of operation below sum to 1 over both "
+            "and what is around them; layout changes are among the convolutions",
+            "busy: the time that kernels run over the profiled call's, which is longer than others",
+        ],
     )
-    narrow = 2 * width // 5
-    autoencoder: Any = AutoencoderKL  # its annotations say one block where it takes several
-    vae = autoencoder(
-        block_out_channels=(narrow, 2 * narrow, 4 * narrow, 4 * narrow),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        layers_per_block=2,
-        norm_num_groups=min(32, narrow),
-        scaling_factor=0.18215,
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to run the engine."""
+
+    compiled: bool
+    dtype: str
+    batch: int
+    layout: str = "contiguous"
+    store: str = "device"
+    attention: str = "default"
+
+
+def variants(options: GpuOptions, batch: int) -> list[Variant]:
+    """Ways to run the engine, one change at a time from the fastest batch in the first precision,
+    those first that a compiled engine is not needed for."""
+    bases = [Variant(compiled, options.dtypes[0], batch) for compiled in (False, True)]
+    if not options.compiled:
+        del bases[1]
+    changes: list[dict[str, Any]] = [
+        {},
+        {"layout": "channels-last"},
+        {"store": "host"},
+        *({"batch": other} for other in options.variant_batches if other != batch),
+        *({"attention": name} for name in options.attention),
+        *({"dtype": dtype} for dtype in options.dtypes[1:]),
+    ]
+    return [replace(base, **change) for base in bases for change in changes]
+
+
+def variants_table(bench: Bench) -> Table:
+    """The engine's pace in each variant, latents to latents."""
+    options = bench.options
+    rows = [_variant(bench, variant) for variant in variants(options, bench.batch)]
+    return Table(
+        "Ways to run the engine",
+        rows,
+        [
+            f"{options.contents} x {options.styles} latents of {options.size} px, "
+            f"{options.few_steps} steps, after a first call; each line is one change from the "
+            "first of its kind",
+            "layout: of the weights that the engine is given; a compiled engine may change it",
+            "TFLOP/s: as of the procedures",
+        ],
     )
-    for part in (unet, vae):
-        part.requires_grad_(False).eval().to(device, dtype)
-    scheduler = DDIMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", set_alpha_to_one=False
+
+
+def _variant(bench: Bench, variant: Variant) -> dict[str, Any]:
+    options = bench.options
+    spent = grid_evaluations(options.few_steps, options.contents, options.styles)
+    seconds = peak = None
+    note = bench.refusal(
+        1.5 * bench.reckon(spent, variant.batch)
+        + (bench.compile_seconds if variant.compiled else 0)
     )
-    null = torch.randn(1, 77, 768)
-    return {"unet": unet, "scheduler": scheduler, "null_embedding": null, "vae": vae}
-
-
-@torch.no_grad()
-def count_flop(call: Callable[[], Any]) -> int:
-    """FLOP of a call."""
-    # The counter knows products of matrices and convolutions on every device, fused attention not.
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        call()
-    return counter.get_total_flops()
-
-
-def _peak(device: torch.device, dtype: torch.dtype, side: int) -> float:
-    """FLOP/s of the fastest product of two square matrices."""
-    a, b = torch.randn(2, side, side, device=device).to(dtype)
-    return 2 * side**3 / min(_timed(device, lambda: a @ b)[0] for _ in range(20))
-
-
-def _paces(pipe: StyleIDPipeline, options: GpuOptions) -> dict[int, float]:
-    """Seconds a latent of one plain UNet call, by batch, up to what the memory holds."""
-    paces: dict[int, float] = {}
-    for batch in options.batches:
-        z = _latents(pipe, batch, options)
+    if not note:
         try:
-            times = [_timed(pipe.device, lambda z=z: _evaluate(pipe, z))[0] for _ in range(4)]
-        except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
-            break
-        paces[batch] = min(times) / batch
-    return paces
-
-
-@torch.no_grad()
-def _evaluate(pipe: StyleIDPipeline, z: Tensor) -> Tensor:
-    prompt = torch.zeros(len(z), 77, 768, device=pipe.device, dtype=pipe.unet.dtype)
-    return pipe.unet(z.to(pipe.unet.dtype), 1, prompt, return_dict=False)[0]
-
-
-def _shares(pipe: StyleIDPipeline, options: GpuOptions) -> dict[str, float]:
-    """Parts of the time that kernels run, of a call with few steps and pictures."""
-    device = torch.device(options.device)
-    activities = [ProfilerActivity.CPU]
-    if device.type == "cuda":
-        activities.append(ProfilerActivity.CUDA)
-    n = min(4, options.contents, options.styles)
-    contents, styles = _pictures(n, options), _pictures(n, options)
-    with ExitStack() as stack:
-        for part, name in (
-            (pipe.unet, "UNet"),
-            (pipe.vae.encoder, "VAE"),
-            (pipe.vae.decoder, "VAE"),
-        ):
-            stack.enter_context(_named(part, name))
-        profiler = stack.enter_context(profile(activities=activities))
-        seconds, _ = _timed(
-            device,
-            lambda: pipe(contents, styles, params=StyleParams(steps=min(10, options.steps))),
-        )
-    side = "device" if device.type == "cuda" else "cpu"
-    # What ran on a GPU is also listed under the operation that started it: that one is counted.
-    events = [e for e in profiler.key_averages() if e.device_type.name == "CPU"]
-    total = sum(getattr(e, f"self_{side}_time_total") for e in events)
-
-    def share(name: str) -> float:
-        return sum(getattr(e, f"{side}_time_total") for e in events if e.key == name) / total
-
+            seconds, spent, peak = _time_variant(bench, variant)
+        except (RuntimeError, StyleIDError) as e:  # no kernel for it, or no memory
+            note = f"failed: {str(e).splitlines()[0][:80]}"
+    flops = spent * bench.flop / seconds if seconds else None
     return {
-        "UNet": share("UNet"),
-        "VAE": share("VAE"),
-        "attention": share("aten::scaled_dot_product_attention"),
-        "copies": share("aten::copy_"),
-        "device busy, profiled": total / 1e6 / seconds,
+        "run": "compiled" if variant.compiled else "eager",
+        **{name: value for name, value in asdict(variant).items() if name != "compiled"},
+        "ms/evaluation": 1e3 * seconds / spent if seconds else None,
+        "TFLOP/s": flops / 1e12 if flops else None,
+        "of peak": flops / bench.peak if flops else None,
+        "GiB": peak,
+        "note": note or None,
     }
 
 
-@contextmanager
-def _named(part: nn.Module, name: str) -> Iterator[None]:
-    """What the module does inside the block is shown by the profiler under a name."""
-    ranges: list[Any] = []
+def _time_variant(bench: Bench, variant: Variant) -> tuple[float, int, float | None]:
+    """Seconds and UNet evaluations of a call, and the most device memory in GiB."""
+    options = bench.options
+    own = variant.compiled or variant.dtype != bench.dtype or variant.layout != "contiguous"
+    parts = bench.build(variant.dtype) if own else bench.parts
+    parts["unet"].to(memory_format=LAYOUTS[variant.layout])
+    pipe = StyleIDPipeline(
+        **parts,
+        batch_size=variant.batch,
+        features=variant.store,  # pyright: ignore[reportArgumentType]
+        compile=variant.compiled,
+    )
 
-    def begin(*_: Any) -> None:
-        ranges.append(record_function(name))
-        ranges[-1].__enter__()
+    def grid(steps: int) -> None:
+        contents, styles = bench.draw(options.contents), bench.draw(options.styles)
+        pipe.transfer_latents(contents, styles, params=StyleParams(steps=steps))
 
-    def end(*_: Any) -> None:
-        ranges.pop().__exit__(None, None, None)
-
-    hooks = part.register_forward_pre_hook(begin), part.register_forward_hook(end)
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _latents(pipe: StyleIDPipeline, count: int, options: GpuOptions) -> Tensor:
-    side = options.size // 8
-    return torch.randn(count, pipe.unet.config.in_channels, side, side, device=pipe.device)
-
-
-def _pictures(count: int, options: GpuOptions) -> list[Image.Image]:
-    """New pictures of random pixels at every call."""
-    pixels = torch.randint(0, 256, (count, options.size, options.size, 3), dtype=torch.uint8)
-    return [Image.fromarray(picture) for picture in pixels.numpy()]
-
-
-def _timed(device: torch.device, call: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds that a call takes, its work on the GPU included, and what it returns."""
-    wait = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
-    wait()
-    began = time.perf_counter()
-    result = call()
-    wait()
-    return time.perf_counter() - began, result
+    backend = _BACKENDS.get(variant.attention)
+    with sdpa_kernel([backend]) if backend else nullcontext():
+        forget_peak(bench.device)
+        grid(2)
+        before = pipe.unet_evaluations
+        seconds = time_call(bench.device, lambda: grid(options.few_steps)).total
+    return seconds, pipe.unet_evaluations - before, peak_gib(bench.device)

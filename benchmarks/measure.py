@@ -20,7 +20,8 @@ MEASUREMENTS = {
     "resuming": "resuming",
     "loading": "loading",
 }
-"""Name, which is also that of its options → module, whose function is `measure_` and its name."""
+"""Name, which is also that of its options → module, whose function is `measure_` and its name: it
+returns a table, or yields several with a name each."""
 
 
 def measure(options: BenchmarkOptions) -> Iterator[tuple[str, Table]]:
@@ -30,9 +31,13 @@ def measure(options: BenchmarkOptions) -> Iterator[tuple[str, Table]]:
     if unknown:
         raise ConfigError(f"--only {','.join(unknown)}: choose from {', '.join(MEASUREMENTS)}")
     for name in chosen:
-        yield name, _function(MEASUREMENTS[name])(getattr(options, name))
+        measured = _function(MEASUREMENTS[name])(getattr(options, name))
+        if isinstance(measured, Table):
+            yield name, measured
+        else:
+            yield from ((f"{name}: {part}", table) for part, table in measured)
 
 
-def _function(module: str) -> Callable[[Any], Table]:
+def _function(module: str) -> Callable[[Any], Table | Iterator[tuple[str, Table]]]:
     # Not before it is needed: most of them load torch or ray.
     return getattr(import_module(f"benchmarks.{module}"), f"measure_{module}")

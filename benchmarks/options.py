@@ -91,22 +91,38 @@ class GpuOptions:
     device: str = "cuda"
     """Device that is measured; without CUDA the default is left out."""
     dtypes: tuple[str, ...] = ("float16", "bfloat16")
-    """Precisions of the model."""
+    """Precisions of the model: the first everywhere, the others once."""
     size: int = 512
     """Pixels a side."""
     steps: int = 50
-    """DDIM steps."""
-    contents: int = 8
-    """Contents of the call that is timed."""
-    styles: int = 8
-    """Styles of the call that is timed."""
-    batches: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
-    """Batches tried; the fastest a latent is used."""
+    """DDIM steps of the whole procedures."""
+    contents: int = 10
+    """Contents of the grid that the engine makes."""
+    styles: int = 20
+    """Styles of the grid."""
+    plain_pairs: int = 2
+    """Pairs that the plain procedure makes."""
+    batches: tuple[int, ...] = (2, 4, 8, 16, 32, 64)
+    """Batches of a plain UNet call, besides 1."""
+    autoencoder_batches: tuple[int, ...] = (1, 4, 8)
+    """Batches of the autoencoder."""
+    few_steps: int = 6
+    """DDIM steps where ways to run the engine are compared."""
+    variant_batches: tuple[int, ...] = (8, 16, 32, 64)
+    """Batches of the engine that are compared."""
+    attention: tuple[str, ...] = ("flash", "efficient", "cudnn")
+    """Attention backends that are compared, besides PyTorch's own choice."""
+    compiled: bool = True
+    """Whether the engine is measured compiled, too."""
     matrix: int = 8192
     """Side of the square matrices whose product is the measured peak."""
     width: int = 320
     """Channels of the UNet's first block, 320 in Stable Diffusion 1.x; the autoencoder has 0.4
     times as many."""
+    seconds: float = 450
+    """Time for all of it: what would take longer than is left is skipped."""
+    compile_seconds: float = 150
+    """Reckoned for compiling, until it was measured once."""
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from benchmarks.gpu import variants
 from benchmarks.jobs import simulated_cluster
 from benchmarks.measure import measure
 from benchmarks.options import (
@@ -77,38 +80,99 @@ def test_memory_is_seen_of_every_kind_of_process() -> None:
     assert row["object store"] >= 0
 
 
-def test_the_gpu_measurement_runs_on_any_device() -> None:
-    options = GpuOptions(
-        device="cpu",
-        dtypes=("float32",),
-        size=64,
-        steps=2,
-        contents=1,
-        styles=2,
-        batches=(1, 2),
-        matrix=64,
-        width=40,
-    )
-    (row,) = table_of("gpu", gpu=options).rows
-    assert row["pairs"] == 2
-    assert row["batch"] in (1, 2)
-    assert 0 < row["attention"] < row["UNet"] < 1
-    assert 0 < row["VAE"] < 1
-    assert row["UNet"] + row["VAE"] <= 1.001
-    assert row["TFLOP/s"] > 0
+TINY_GPU = GpuOptions(
+    device="cpu",
+    dtypes=("float32",),
+    size=64,
+    steps=2,
+    contents=1,
+    styles=2,
+    plain_pairs=1,
+    batches=(2,),
+    autoencoder_batches=(1,),
+    few_steps=2,
+    variant_batches=(1, 2),
+    attention=("math", "cudnn"),
+    compiled=False,
+    matrix=64,
+    width=40,
+)
+
+
+def measure_tiny_gpu(**options: Any) -> dict[str, Table]:
+    return dict(measure(BenchmarkOptions(only="gpu", gpu=replace(TINY_GPU, **options))))
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, Table]:
+    """Of the GPU's measurement on a CPU."""
+    return measure_tiny_gpu()
+
+
+def test_the_gpu_measurement_runs_on_any_device(tables: dict[str, Table]) -> None:
+    parts = ("device", "unet", "procedures", "shares", "autoencoder", "variants")
+    assert list(tables) == [f"gpu: {part}" for part in parts]
+    calls = [(row["layout"], row["batch"]) for row in tables["gpu: unet"].rows]
+    assert calls == [(x, n) for x in ("contiguous", "channels-last") for n in (1, 2)]
+    plain, engine = tables["gpu: procedures"].rows
+    assert (plain["pairs"], plain["evaluations"]) == (1, 2 * 2 + 1)
+    assert (engine["pairs"], engine["evaluations"]) == (2, 3 * 2 + 2)
+    assert engine["times plain"] == pytest.approx(engine["pairs/s"] / plain["pairs/s"])
+    assert engine["of peak"] > 0
+
+
+def test_the_shares_of_kinds_of_operation_are_the_whole_of_the_time(
+    tables: dict[str, Table],
+) -> None:
+    shares = {row["what"]: row["share"] for row in tables["gpu: shares"].rows}
+    assert shares["VAE"] > 0
+    assert 0.1 < shares["UNet"] <= 1 - shares["VAE"] + 0.001
+    kinds = ("attention", "convolutions", "products", "normalisation", "activations", "copies")
+    assert all(shares[kind] > 0 for kind in kinds)
+    assert sum(shares[kind] for kind in (*kinds, "other")) == pytest.approx(1)
+
+
+def test_a_way_to_run_the_engine_that_the_device_lacks_is_a_row_with_its_reason(
+    tables: dict[str, Table],
+) -> None:
+    rows = tables["gpu: variants"].rows
+    failed = {row["attention"]: row["note"] for row in rows if row["note"]}
+    assert list(failed) == ["cudnn"]
+    assert failed["cudnn"].startswith("failed: ")
+    assert [row["layout"] for row in rows].count("channels-last") == 1
+    assert all(row["ms/evaluation"] > 0 for row in rows if not row["note"])
+
+
+def test_a_measurement_that_does_not_fit_the_time_left_is_skipped_with_a_reason() -> None:
+    tables = measure_tiny_gpu(seconds=0)
+    assert [row["note"][:7] for row in tables["gpu: procedures"].rows] == ["skipped"] * 2
+    assert {row["note"][:7] for row in tables["gpu: variants"].rows} == {"skipped"}
+    assert not tables["gpu: shares"].rows
+    assert tables["gpu: unet"].rows, "what is reckoned with is always measured"
+
+
+def test_compiled_ways_come_after_the_eager_ones() -> None:
+    ways = variants(replace(TINY_GPU, compiled=True), batch=2)
+    assert [way.compiled for way in ways] == sorted(way.compiled for way in ways)
+    assert {way.compiled for way in ways} == {False, True}
+    assert len(set(ways)) == len(ways)
 
 
 def test_a_machine_without_a_gpu_says_that_the_gpu_was_left_out() -> None:
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-c", _PRINT_GPU_TABLE]
+    command = [sys.executable, "-c", _PRINT_GPU_TABLES]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert "skipped: PyTorch sees no GPU" in run.stdout
+    assert "ray" not in run.stdout.splitlines()[-1].split()
 
 
-_PRINT_GPU_TABLE = """
-from benchmarks.gpu import measure_gpu
-from benchmarks.options import GpuOptions
-print(measure_gpu(GpuOptions()))
+_PRINT_GPU_TABLES = """
+import sys
+from benchmarks.__main__ import measure
+from benchmarks.options import BenchmarkOptions
+for _, table in measure(BenchmarkOptions(only="gpu")):
+    print(table)
+print(*{name.partition(".")[0] for name in sys.modules})
 """
 
 
