@@ -4,7 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-cluster test-hosts test-s3-server chaos chaos-ci lint format typecheck bench clean
+# PyTorch's default wheel, which has CUDA, in an environment of its own. Another version than in
+# constraints.txt: of that one, pip may be given a build for the CPU.
+CUDA_TORCH ?= torch==2.14.1
+CUDA_VENV := .venv-cuda
+CUDA_BIN := $(CUDA_VENV)/bin
+CUDA_READY := $(CUDA_VENV)/.ready
+
+.PHONY: setup demo test test-cluster test-hosts test-s3-server test-gpu test-fake-cuda chaos chaos-ci lint format typecheck bench clean
 
 setup: $(READY)
 
@@ -27,6 +34,20 @@ test-hosts: $(READY)  ## root alone: a job on hosts of their own (network namesp
 
 test-s3-server: $(READY)  ## what needs an object store, before Debian's radosgw in place of moto
 	$(BIN)/python -m tests.s3_server $(BIN)/python -m pytest -m "s3 and not chaos"
+
+test-gpu: $(READY)  ## on a machine with a GPU: parity, precisions, stores, out of memory for real
+	$(BIN)/python -m tests.gpu
+
+test-fake-cuda: $(CUDA_READY)  ## without a GPU: whole calls on tensors that pretend to be on one
+	$(CUDA_BIN)/python -m pytest -m fake_cuda tests/fake_cuda
+
+$(CUDA_READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(CUDA_VENV)
+	grep -v '^torch==' constraints.txt > $(CUDA_VENV)/constraints.txt
+	$(CUDA_BIN)/python -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-compile \
+		-c $(CUDA_VENV)/constraints.txt \
+		"$(CUDA_TORCH)" diffusers transformers safetensors numpy pillow psutil pydantic pytest
+	touch $@
 
 # What is killed when follows from the seed: make chaos KILLS=300 SEED=7
 KILLS ?= 300
@@ -53,4 +74,4 @@ bench: $(READY)  ## every claim about speed and memory, measured
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(CUDA_VENV) build dist out *.egg-info .pytest_cache .ruff_cache

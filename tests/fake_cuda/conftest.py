@@ -1,0 +1,92 @@
+"""A GPU that is not there: tensors without values, on a device without a driver.
+
+Inside PyTorch's `FakeTensorMode` operations compute shapes, precisions and devices alone. Mixing
+devices is an error there as on a GPU; reading a value is one, too.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
+
+from benchmarks.sd1 import build_parts
+from styleid_ray import StyleIDPipeline
+from styleid_ray.engine import cuda
+from tests.fake_cuda.watch import Watch
+
+GIB = 2**30
+CUDA = torch.device("cuda:0")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _wheel() -> None:
+    if torch.version.cuda is None:
+        pytest.fail("this PyTorch is built without CUDA: run make test-fake-cuda")
+
+
+@pytest.fixture(autouse=True)
+def _fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with FakeTensorMode():
+        yield
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """Watches streams in place of CUDA's; what is found wrong in the block fails the test."""
+    found = Watch()
+    runtime = types.SimpleNamespace(
+        cudaHostRegister=lambda address, size, flags: 0, cudaHostUnregister=lambda address: 0
+    )
+    for name, fake in {
+        "Stream": found.new_stream,
+        "Event": lambda **_: found.current.record_event(),
+        "stream": found.stream,
+        "current_stream": lambda device=None: found.current,
+        "synchronize": found.synchronize,
+        "mem_get_info": lambda device=None: (70 * GIB, 80 * GIB),
+        "memory_reserved": lambda device=None: 0,
+        "memory_allocated": lambda device=None: 0,
+        "empty_cache": lambda: None,
+        "cudart": lambda: runtime,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda x, s: found.record_stream(x, s))
+    return found
+
+
+@pytest.fixture
+def make_pipe(monkeypatch: pytest.MonkeyPatch, watch: Watch) -> Callable[..., StyleIDPipeline]:
+    """A pipeline of Stable Diffusion 1.x's size; options as of the class."""
+
+    def finite_rows(x: Tensor) -> list[bool]:
+        watch.host_waits("finite_rows", watch.current.clock)
+        return [True] * len(x)
+
+    schedule = StyleIDPipeline._schedule
+
+    def schedule_of_values(*args: Any) -> Any:
+        with unset_fake_temporarily():
+            return schedule(*args)
+
+    # What reads values: these have none.
+    monkeypatch.setattr(cuda, "finite_rows", finite_rows)
+    monkeypatch.setattr(StyleIDPipeline, "_schedule", schedule_of_values)
+
+    def make(dtype: torch.dtype = torch.float16, **options: Any) -> StyleIDPipeline:
+        parts = build_parts(CUDA, dtype)
+        with unset_fake_temporarily():
+            parts["scheduler"] = type(parts["scheduler"]).from_config(parts["scheduler"].config)
+        return StyleIDPipeline(**parts, **{"batch_size": 4, "compile": False, **options})
+
+    return make
+
+
+def latents(*shapes: tuple[int, int]) -> list[Tensor]:
+    """Clean latents of heights and widths."""
+    return [torch.zeros(4, *shape, device=CUDA) for shape in shapes]
