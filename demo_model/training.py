@@ -24,7 +24,7 @@ from torch import Tensor
 
 from demo_model.latents import LatentCrops
 from demo_model.unet import Denoiser, build_scheduler
-from styleid_ray.engine.attention import QKV, tapped
+from styleid_ray.engine.attention import decoder_layers, project_out, replaced, split_heads
 
 INJECTED_LAYERS = tuple(range(6, 12))
 
@@ -41,23 +41,34 @@ class Schedule:
     loss_weight_cap: float = 6.0
 
 
-def injected_attention(gamma: Tensor, temperature: Tensor) -> Callable[[int, QKV, float], Tensor]:
-    """Attention of a batch [contents, styles, mixtures]: the mixtures attend as in StyleID.
+class MixtureAttention:
+    """Attention processor for a batch [contents, styles, mixtures] whose mixtures attend as in
+    StyleID. gamma and temperature are those of each mixture, [n, 1, 1, 1]."""
 
-    gamma and temperature are those of each mixture, [n, 1, 1, 1].
-    """
+    def __init__(self, gamma: Tensor, temperature: Tensor) -> None:
+        self.gamma, self.temperature = gamma, temperature
 
-    def attend(layer: int, qkv: QKV, scale: float) -> Tensor:
-        del layer
-        n = len(qkv.q) // 3
-        mixed = gamma * qkv.q[:n] + (1.0 - gamma) * qkv.q[2 * n :]
-        q = torch.cat([qkv.q[: 2 * n] * scale, (mixed * (scale * temperature)).to(qkv.q.dtype)])
-        k = torch.cat([qkv.k[: 2 * n], qkv.k[n : 2 * n]])
-        v = torch.cat([qkv.v[: 2 * n], qkv.v[n : 2 * n]])
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+    ) -> Tensor:
+        layers = attn.to_q, attn.to_k, attn.to_v
+        qkv = (split_heads(to(hidden_states), attn.heads) for to in layers)
+        return project_out(attn, self.attend(*qkv, attn.scale))
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+        """Attention of queries, keys and values [3n, heads, tokens, d]."""
+        n = len(q) // 3
+        mixed = self.gamma * q[:n] + (1.0 - self.gamma) * q[2 * n :]
+        q = torch.cat([q[: 2 * n] * scale, (mixed * (scale * self.temperature)).to(q.dtype)])
+        k = torch.cat([k[: 2 * n], k[n : 2 * n]])
+        v = torch.cat([v[: 2 * n], v[n : 2 * n]])
         # On CPUs the fused attention's backward pass is several times slower than this.
         return (q @ k.transpose(-1, -2)).softmax(dim=-1).to(v.dtype) @ v
-
-    return attend
 
 
 def style_strength(gamma: Tensor, temperature: Tensor) -> Tensor:
@@ -138,8 +149,10 @@ class Trainer:
             style_strength(gamma, temperature),
             drift.to(self.device),
         )
-        with precision(), tapped(self.denoiser.unet, INJECTED_LAYERS) as tap:
-            tap.attend = injected_attention(gamma, temperature)
+        names = decoder_layers(self.denoiser.unet)
+        mixture = MixtureAttention(gamma, temperature)
+        mixtures = {names[layer]: mixture for layer in INJECTED_LAYERS}
+        with precision(), replaced(self.denoiser.unet, mixtures):
             predicted = self.denoiser(x_t, t.repeat(3)).float()
         error = (predicted - noise).square().mean(dim=(1, 2, 3)).view(3, n)
         weight = (1 / alpha.flatten()).clamp(max=self.schedule.loss_weight_cap)

@@ -19,7 +19,8 @@ Pairing = Literal["cross", "zip", "random", "table"]
 Fit = Literal["keep", "crop"]
 DType = Literal["auto", "float32", "float16", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
-FeatureStore = Literal["auto", "device", "host", "recompute"]
+FeatureStore = Literal["auto", "device", "host"]
+Compile = Literal["auto", "on", "off"]
 FeatureDType = Literal["auto", "float32", "float16", "bfloat16", "int8"]
 OutputFormat = Literal["parquet", "files"]
 PictureFormat = Literal["png", "jpeg", "webp"]
@@ -216,17 +217,24 @@ class EngineOptions(_Options):
     """How the engine uses the device. Only `feature_dtype` touches the pictures, and little."""
 
     batch: Annotated[Annotated[int, Field(ge=1, le=1024)] | Literal["auto"], _NOTHING] = "auto"
-    """Most latents in one UNet call; auto takes what the memory allows. Out of memory halves it."""
+    """Most latents in one UNet call, and four times the pictures in one call of the autoencoder;
+    auto measures the fastest on a GPU. Halved when memory runs out."""
     features: Annotated[FeatureStore, _NOTHING] = "auto"
-    """Where inverted pictures keep queries, keys and values: on the device, in host memory streamed
-    one step ahead, or recomputed at each step from the stored latents; auto goes by the memory."""
+    """Where queries, keys and values of inverted pictures are kept: on the device, or in host
+    memory, prefetched one step ahead; auto goes by the free memory."""
     feature_dtype: Annotated[FeatureDType, _ENCODING] = "auto"
     """Precision of kept features; auto is the model's; int8 halves float16."""
     feature_memory: Annotated[Annotated[float, Field(gt=0)] | None, _NOTHING] = None
     """GiB that kept features may take in an actor; default: three quarters of what is free."""
-    compile: Annotated[bool, _NOTHING] = False
-    """Compile the blocks of UNet and autoencoder with torch.compile: minutes to start, some percent
-    faster afterwards."""
+    compile: Annotated[Compile, _NOTHING] = "auto"
+    """Compile UNet and autoencoder with torch.compile, which costs minutes at the start; auto does
+    so on a GPU where the job is long enough to pay for it."""
+
+    @field_validator("compile", mode="before")
+    @classmethod
+    def _compile_from_yaml(cls, value: Any) -> Any:
+        # YAML reads the words on and off as true and false.
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
 class ClusterOptions(_Options):

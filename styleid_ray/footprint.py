@@ -10,7 +10,6 @@ from styleid_ray.config import ResolvedParams
 
 _ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 _SCALE_BYTES = 2
-_LATENT_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -21,21 +20,6 @@ class PictureMemory:
     """Features of a content: queries at each injected layer and step."""
     style: int
     """Features of a style: keys and values."""
-    trajectory: int
-    """The latents at each step, from which features can be computed anew."""
-
-
-def pinned_size(nbytes: int) -> int:
-    """Bytes of pinned host memory that PyTorch takes for so many: the next power of two."""
-    return 1 << (nbytes - 1).bit_length() if nbytes > 0 else 0
-
-
-def in_pinned_memory(picture: PictureMemory, steps: int) -> PictureMemory:
-    """The same where features lie in pinned host memory, in one piece a step."""
-    content, style = (
-        steps * pinned_size(size // steps) for size in (picture.content, picture.style)
-    )
-    return PictureMemory(content, style, picture.trajectory)
 
 
 def picture_memory(
@@ -49,7 +33,7 @@ def picture_memory(
 
     Args:
         unet: the UNet's configuration (`block_out_channels`, `layers_per_block`,
-            `attention_head_dim`, `in_channels`).
+            `attention_head_dim`).
         latent: height and width of the latent.
         params: layers and steps.
         dtype: precision of the features; not "auto".
@@ -66,5 +50,4 @@ def picture_memory(
         step += tokens * channels[level] * _ITEM_BYTES[dtype]
         step += tokens * heads[level] * _SCALE_BYTES if dtype == "int8" else 0
     features = step * params.steps
-    latents = height * width * unet.get("in_channels", 4) * _LATENT_BYTES * params.steps
-    return PictureMemory(features, 2 * features, latents if params.inject else 0)
+    return PictureMemory(features, 2 * features)

@@ -22,6 +22,7 @@ def measure_rate(job: Prepared, seconds: float = SECONDS) -> float:
     import torch
 
     from styleid_ray.engine.pipeline import StyleIDPipeline
+    from styleid_ray.engine.schedule import Step
 
     config, side = job.config, job.latent_side
     model = model_on_node(config, job.checkpoint.revision)
@@ -29,7 +30,8 @@ def measure_rate(job: Prepared, seconds: float = SECONDS) -> float:
     latents = torch.randn(BATCH, pipe.unet.config.in_channels, side, side, device=pipe.device)
 
     def evaluate() -> None:
-        pipe.denoise(latents, 500, 0.5).sum().item()  # the sum is known when the device is done
+        eps = pipe.denoise(latents, Step(500, 0.5, 0.5))
+        eps.sum().item()  # known when the device is done
 
     with torch.no_grad():
         end = time.perf_counter() + seconds

@@ -15,7 +15,7 @@ from styleid_ray.batch.prepare import Prepared, prepare
 from styleid_ray.batch.watch.progress import duration
 from styleid_ray.config import JobConfig
 from styleid_ray.errors import ConfigError, RowError
-from styleid_ray.footprint import PictureMemory, in_pinned_memory, picture_memory
+from styleid_ray.footprint import picture_memory
 from styleid_ray.imaging import decode, encode, fit_picture, restore
 from styleid_ray.planning import Cost, Pace, Plan
 from styleid_ray.planning.columns import codes
@@ -190,20 +190,15 @@ def _memory(job: Prepared, plan: Plan) -> dict[str, Place]:
     batch = AUTO_BATCH if config.batch == "auto" else config.batch
     counts = np.unique(shard_pictures(plan.table), axis=0).tolist()
 
-    def most(picture: PictureMemory) -> ShardMemory:
-        shards = [
-            shard_memory(c, s if params.uses_style else 0, picture, batch, params.steps)
-            for c, s, _ in counts
-        ]
-        return ShardMemory(*map(max, zip(*map(astuple, shards), strict=True)))
-
-    on_device = most(picture)
-    on_host = most(in_pinned_memory(picture, params.steps)) if _gpus(config) else on_device
+    shards = [
+        shard_memory(c, s if params.uses_style else 0, picture, batch, params.steps)
+        for c, s, _ in counts
+    ]
+    largest = ShardMemory(*map(max, zip(*map(astuple, shards), strict=True)))
     pictures = max(map(sum, counts)) * 3 * config.size**2
     places = {
-        "device": Place(on_device.features, pictures),
-        "host": Place(on_device.streamed, on_host.features + pictures),
-        "recompute": Place(on_device.trajectories, pictures),
+        "device": Place(largest.features, pictures),
+        "host": Place(largest.streamed, largest.features + pictures),
     }
     return places if config.features == "auto" else {config.features: places[config.features]}
 

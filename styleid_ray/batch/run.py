@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -125,6 +125,9 @@ def _work_off(
     from styleid_ray.batch.pipeline import run_shards
     from styleid_ray.batch.watch.watch import watching
 
+    sampling = job.config.style_params.resolved().sampling_evaluations
+    expected = progress.left * sampling // resources.max_actors
+    resources = replace(resources, evaluations=expected)
     device = f"{resources.gpus_per_actor:g} GPU each" if resources.gpus_per_actor else "on CPU"
     count = resources.max_actors
     print(f"{count} actor{'s' if count > 1 else ''}, {device}", file=out)

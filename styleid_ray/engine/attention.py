@@ -1,47 +1,35 @@
-"""Reading and replacing Q, K, V in the decoder's self-attention of a diffusers UNet.
+"""Reading and replacing Q, K, V in the attention of a diffusers UNet.
 
-Layers are numbered as in the paper: 0-2 are the decoder's first block, 3-5 the second and so on;
-layer l is `up_blocks[l // 3].attentions[l % 3]` in Stable Diffusion.
+Decoder self-attention layers are numbered as in the paper: 0-2 are the decoder's first block, 3-5
+the second and so on; layer l is `up_blocks[l // 3].attentions[l % 3]` in Stable Diffusion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from styleid_ray.engine.styleid import Injection, inject
 from styleid_ray.errors import ConfigError
 
 
-@dataclass(frozen=True)
-class QKV:
-    """Queries, keys and values of one self-attention layer, each [B, heads, tokens, d]."""
+class Tap:
+    """Tells the tapped layers what to do in the next UNet call; nothing of it is code, so that a
+    compiled UNet stays as it is from step to step."""
 
-    q: Tensor
-    k: Tensor
-    v: Tensor
-
-
-Attend = Callable[[int, QKV, float], Tensor]
-"""(layer, qkv, scale 1/√d) → attention output [B, heads, tokens, d]."""
+    def __init__(self) -> None:
+        self.injection: Injection | None = None
+        """Features to inject, if any."""
+        self.recorded: dict[tuple[str, int], Tensor] | None = None
+        """Where each layer puts its Q, K and V, if anywhere."""
 
 
-def attend(layer: int, qkv: QKV, scale: float) -> Tensor:
-    """Plain attention softmax(scale · Q Kᵀ) V, no matrix of tokens × tokens in memory."""
-    return scaled_dot_product_attention(qkv.q, qkv.k, qkv.v, scale=scale)
-
-
-class SelfAttentionTap:
-    """Stands in for diffusers' own attention processor at one layer.
-
-    It computes the layer's Q, K and V as diffusers does and leaves the attention itself to
-    `tap.attend`, which may record them or put others in their place.
-    """
+class TappedSelfAttention:
+    """Stands in for diffusers' own processor in one decoder self-attention layer."""
 
     def __init__(self, layer: int, tap: Tap) -> None:
         self.layer = layer
@@ -55,20 +43,56 @@ class SelfAttentionTap:
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
     ) -> Tensor:
-        def heads(x: Tensor) -> Tensor:
-            return x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+        q = split_heads(attn.to_q(hidden_states), attn.heads)
+        injection, layer = self.tap.injection, self.layer
+        if injection is not None:
+            content, style = injection.content, injection.style
+            k, v = style["k", layer], style["v", layer]
+            out = inject(q, content["q", layer], k, v, injection.gamma, injection.temperature)
+        else:
+            k = split_heads(attn.to_k(hidden_states), attn.heads)
+            v = split_heads(attn.to_v(hidden_states), attn.heads)
+            out = scaled_dot_product_attention(q, k, v)
+            if self.tap.recorded is not None:
+                self.tap.recorded |= {("q", layer): q, ("k", layer): k, ("v", layer): v}
+        return project_out(attn, out)
 
-        qkv = QKV(*(heads(to(hidden_states)) for to in (attn.to_q, attn.to_k, attn.to_v)))
-        out = self.tap.attend(self.layer, qkv, attn.scale)
-        out = out.transpose(1, 2).flatten(2).to(hidden_states.dtype)
-        return attn.to_out[1](attn.to_out[0](out))
+
+class PromptAttention:
+    """Stands in for diffusers' own processor in one cross-attention layer.
+
+    Keys and values of the prompt are the same for each latent and step: they are computed once.
+
+    Args:
+        attn: the layer.
+        prompt: embedding [1, tokens, D].
+    """
+
+    def __init__(self, attn: Any, prompt: Tensor) -> None:
+        self.k = split_heads(attn.to_k(prompt), attn.heads)
+        self.v = split_heads(attn.to_v(prompt), attn.heads)
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+    ) -> Tensor:
+        q = split_heads(attn.to_q(hidden_states), attn.heads)
+        k, v = (x.expand(len(q), -1, -1, -1) for x in (self.k, self.v))
+        return project_out(attn, scaled_dot_product_attention(q, k, v))
 
 
-class Tap:
-    """What the tapped layers do now; set `attend` between UNet calls."""
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """[B, tokens, heads · d] to [B, heads, tokens, d]."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
-    def __init__(self) -> None:
-        self.attend: Attend = attend
+
+def project_out(attn: Any, out: Tensor) -> Tensor:
+    """A layer's output of what its heads attended to, [B, heads, tokens, d]."""
+    return attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2)))
 
 
 def decoder_layers(unet: nn.Module) -> dict[int, str]:
@@ -84,50 +108,39 @@ def decoder_layers(unet: nn.Module) -> dict[int, str]:
 
 def check_layers(unet: nn.Module, layers: Sequence[int]) -> None:
     """Raises ConfigError when the UNet lacks one of the layers."""
-    there = decoder_layers(unet)
-    missing = [layer for layer in layers if layer not in there]
+    existing = decoder_layers(unet)
+    missing = [layer for layer in layers if layer not in existing]
     if missing:
         raise ConfigError(
             f"layers {missing} are not decoder self-attention layers of this UNet; "
-            f"it has {sorted(there)}"
+            f"it has {sorted(existing)}"
         )
 
 
 @contextmanager
-def tapped(unet: Any, layers: Sequence[int]) -> Iterator[Tap]:
-    """Inside the block the given layers' self-attention goes through the tap that is yielded.
+def tapped(unet: Any, layers: Sequence[int], prompt: Tensor) -> Iterator[Tap]:
+    """Inside the block the given layers' self-attention goes through the tap that is yielded, and
+    cross-attention reads the prompt, embedding [1, tokens, D], whatever embedding a call names.
 
     The UNet's own processors are put back at the end, also after an exception.
     """
     check_layers(unet, layers)
-    own = dict(unet.attn_processors)
-    names = decoder_layers(unet)
-    tap = Tap()
-    taps = {names[layer]: SelfAttentionTap(layer, tap) for layer in layers}
-    try:
-        unet.set_attn_processor({**own, **taps})
+    names, tap = decoder_layers(unet), Tap()
+    taps: dict[str, Any] = {names[layer]: TappedSelfAttention(layer, tap) for layer in layers}
+    for name in unet.attn_processors:
+        attn = unet.get_submodule(name.removesuffix(".processor"))
+        if attn.is_cross_attention:
+            taps[name] = PromptAttention(attn, prompt)
+    with replaced(unet, taps):
         yield tap
+
+
+@contextmanager
+def replaced(unet: Any, processors: Mapping[str, Any]) -> Iterator[None]:
+    """Inside the block these attention processors stand in for the UNet's own, by their names."""
+    own = dict(unet.attn_processors)
+    try:
+        unet.set_attn_processor({**own, **processors})
+        yield
     finally:
         unet.set_attn_processor(own.copy())
-
-
-def attend_in_groups(
-    q: Tensor,
-    keys: Sequence[Tensor],
-    values: Sequence[Tensor],
-    sizes: Sequence[int],
-    scales: Sequence[float],
-) -> Tensor:
-    """Attention of runs of consecutive rows of Q that share one set of keys and values.
-
-    Row i of `q` [P, heads, N, d] belongs to the run that covers it; run g has `sizes[g]` rows,
-    `keys[g]` and `values[g]` [heads, M, d] and `scales[g]`. A query's output does not depend on the
-    other queries, so a run's rows are laid one after the other along the token axis: K and V are
-    never copied for each row.
-    """
-    outs = []
-    for rows, k, v, scale in zip(q.split(list(sizes)), keys, values, scales, strict=True):
-        tokens = rows.transpose(0, 1).flatten(1, 2)[None]
-        out = scaled_dot_product_attention(tokens, k[None], v[None], scale=scale)
-        outs.append(out[0].unflatten(1, (len(rows), -1)).transpose(0, 1))
-    return torch.cat(outs)

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from styleid_ray.engine import ddim
-from styleid_ray.engine.attention import QKV, attend, tapped
 from styleid_ray.engine.denoiser import Denoiser
 from styleid_ray.engine.schedule import Step
+from styleid_ray.engine.styleid import Features, invert
 
 
 @dataclass(frozen=True)
@@ -26,35 +25,24 @@ class BatchFeatures:
 
 @dataclass(frozen=True)
 class BatchInversion:
-    """What inverting a batch gives: z_T [B, C, h, w] and the features on the way."""
+    """Result of inverting a batch: z_T [B, C, h, w] and the features on the way."""
 
     z_T: Tensor
     features: BatchFeatures
 
 
 def invert_batch(
-    denoise: Denoiser, z0: Tensor, steps: Sequence[Step], layers: Sequence[int], most: int
+    denoise: Denoiser, z_0: Tensor, steps: Sequence[Step], layers: Sequence[int], most: int
 ) -> BatchInversion:
-    """z_T and the features of clean latents z_0 [B, C, h, w], at most so many in a UNet call."""
-    recorded: dict[str, dict[tuple[int, int], list[Tensor]]] = {
-        name: defaultdict(list) for name in ("q", "k", "v")
-    }
-    ends: list[Tensor] = []
-    with tapped(denoise.unet, layers) as tap:
+    """z_T and the features of clean latents [B, C, h, w], at most `most` in a UNet call."""
+    recorded: defaultdict[tuple[str, int, int], list[Tensor]] = defaultdict(list)
 
-        def recording(z: Tensor, t: int, a: float) -> Tensor:
-            def kept(layer: int, qkv: QKV, scale: float) -> Tensor:
-                for name in recorded:
-                    recorded[name][layer, t].append(getattr(qkv, name).clone())
-                return attend(layer, qkv, scale)
+    def keep(i: int, features: Features) -> None:
+        for (name, layer), x in features.items():
+            recorded[name, layer, steps[i].t].append(x.clone())
 
-            tap.attend = kept
-            return denoise(z, t, a)
-
-        for batch in z0.split(most):
-            ends.append(ddim.invert(recording, batch, steps))
-    parts = (
-        {key: torch.cat(batches) for key, batches in recorded[name].items()}
-        for name in ("q", "k", "v")
-    )
-    return BatchInversion(torch.cat(ends), BatchFeatures(*parts))
+    with denoise.tapped(layers):
+        z_T = torch.cat([invert(denoise, batch, steps, keep) for batch in z_0.split(most)])
+    whole = {key: torch.cat(batches) for key, batches in recorded.items()}
+    q, k, v = ({key[1:]: x for key, x in whole.items() if key[0] == name} for name in "qkv")
+    return BatchInversion(z_T, BatchFeatures(q, k, v))

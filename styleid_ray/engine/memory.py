@@ -1,86 +1,254 @@
-"""Bytes: what features take, what is free, and the feature store that follows from the two."""
+"""Memory of the device and the host: who may take how much, and what gives way when it runs out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import psutil
 import torch
+from torch import Tensor
 
-from styleid_ray.config import ResolvedParams
-from styleid_ray.engine.features import Role, Store
-from styleid_ray.footprint import in_pinned_memory, picture_memory
+from styleid_ray.engine import cuda
+from styleid_ray.engine.bank import Bank, Place, Slot
+from styleid_ray.errors import JobError
 
+_LOG = logging.getLogger(__name__)
 GIB = 2**30
 USABLE = 0.75
-"""Share of the free memory that kept features may take: the rest is for the work itself."""
+"""Share of the free memory that inversions may take: the rest is for the work itself."""
+WEIGHTS = {"unet": 1, "vae": 4}
+"""Memory that a latent takes in a call of each model, where a UNet evaluation takes 1."""
+_CPU_BATCH = 8
+_GPU_POSITIONS = 16 * 64 * 64
+"""Latent positions of a batch on a GPU whose throughput was not measured."""
+_SHRINK = 0.75
 _CGROUP = Path("/sys/fs/cgroup")
+Model = Literal["unet", "vae"]
 
 
 @dataclass(frozen=True)
-class Room:
-    """Bytes of kept features on the device and in host memory: what they may take, or need."""
+class Inversion:
+    """One picture inverted: z_T [C, h, w], its features if any, and whether z_T is finite."""
 
-    device: int
-    host: int
+    z_T: Tensor
+    slot: Slot | None
+    finite: bool
 
-
-@dataclass(frozen=True)
-class Choice:
-    """A feature store, its capacity in bytes, and the reason in words."""
-
-    store: Store
-    capacity: int
-    why: str
+    @property
+    def nbytes(self) -> int:
+        """Memory that is taken."""
+        return self.z_T.nbytes + (self.slot.memory.nbytes if self.slot else 0)
 
 
-def features_nbytes(
-    unet: Mapping[str, Any],
-    shape: Sequence[int],
-    params: ResolvedParams,
-    role: Role,
-    dtype: torch.dtype,
-    pinned: bool = False,
-) -> int:
-    """Bytes of the features of one picture with latents [C, h, w].
+class Memory:
+    """The inversions of a pipeline, where they are kept, and the batch sizes of its models.
 
-    A content keeps Q, a style K and V, at each injected layer and timestep (`footprint`).
+    When memory runs out, in this order: inversions that the call has no more use for are evicted
+    and fewer are kept from there on; features move to the host, for good; the batch is halved, for
+    good; and for a single picture all inversions are evicted that are not in use at the moment.
 
     Args:
-        unet: the UNet's configuration.
-        dtype: of the stored features.
-        pinned: whether they lie in pinned host memory, which is handed out in powers of two.
+        device: where the models compute.
+        batch: most latents in one UNet call and four times the pictures in one autoencoder call,
+            or "auto".
+        features: where features are kept: "device", "host" or "auto".
+        limit: GiB that inversions may take; None is three quarters of what is free.
+        host_share, device_share: the parts of the free memory that are this pipeline's, in (0, 1].
     """
-    name = str(dtype).removeprefix("torch.")
-    picture = picture_memory(unet, (shape[-2], shape[-1]), params, name)
-    picture = in_pinned_memory(picture, params.steps) if pinned else picture
-    return picture.content if role == "content" else picture.style
+
+    def __init__(
+        self,
+        device: torch.device,
+        batch: int | Literal["auto"],
+        features: Literal["auto", "device", "host"],
+        limit: float | None,
+        host_share: float,
+        device_share: float,
+    ) -> None:
+        self.device, self.batch, self.limit = device, batch, limit
+        self.features: Literal["auto", "device", "host"] = features
+        self.share: dict[Place, float] = {"host": host_share, "device": device_share}
+        self.bank = Bank("host" if features == "host" else "device", device)
+        self.kept: OrderedDict[Hashable, Inversion] = OrderedDict()
+        """Inversions by key, least recently used first."""
+        self.nbytes = 0
+        self.peak = 0
+        self.measured: dict[tuple[int, int], int] = {}
+        """Best UNet batch by height and width of latents, where it was measured."""
+        self.work = 0
+        """Most memory that a UNet call took, where it was measured."""
+        self.halvings: Counter[Model] = Counter()
+        self.shortages = 0
+        """How often memory ran out."""
+        self.wanted: Collection[Hashable] = ()
+        """Inversions that the present call still has a use for."""
+        self.in_use: Collection[Hashable] = ()
+        """Those that the present batch needs."""
+        self.notes: list[str] = []
+        self._bounds: dict[Place, int] = {}
+        self._place = ""
+        cuda.limit_memory(device, device_share)
+
+    # Batches
+
+    def most(self, shape: Sequence[int], model: Model = "unet") -> int:
+        """Most latents of shape [C, h, w] in one call of a model."""
+        height, width = shape[-2:]
+        if isinstance(self.batch, int):
+            rows = self.batch
+        elif not cuda.is_cuda(self.device):
+            rows = _CPU_BATCH
+        else:
+            rows = self.measured.get((height, width), _GPU_POSITIONS // (height * width))
+        return max(1, rows // WEIGHTS[model] >> self.halvings[model])
+
+    def run(
+        self, rows: Sequence[int], shape: Sequence[int], model: Model, work: Callable[..., None]
+    ) -> None:
+        """`work` on all rows, latents of one shape, in even batches. A batch that runs out of
+        memory is done again once something gave way: no row is dropped or done twice."""
+        todo = list(rows)
+        while todo:
+            batches = -(-len(todo) // self.most(shape, model))
+            part = todo[: -(-len(todo) // batches)]
+            if self.fits(lambda part=part: work(part)):
+                todo = todo[len(part) :]
+            else:
+                self.give_way(len(part), shape, model)
+
+    @staticmethod
+    def fits(work: Callable[[], None]) -> bool:
+        """Does some work; False when it ran out of memory."""
+        # The exception, and with it the tensors that its traceback holds, is gone on return.
+        try:
+            work()
+        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as e:
+            if not cuda.is_out_of_memory(e):
+                raise
+            return False
+        return True
+
+    def give_way(self, rows: int, shape: Sequence[int], model: Model) -> None:
+        """Make room after some rows of latents [C, h, w] did not fit.
+
+        Raises:
+            JobError: a single latent does not fit though nothing else is kept.
+        """
+        self.shortages += 1
+        before = self.nbytes
+        if self._evict_all_but({*self.wanted, *self.in_use}):
+            self._bounds[self.bank.place] = int(_SHRINK * before)
+            self._note(f"keep at most {_gib(int(_SHRINK * before))} of inversions")
+        elif cuda.is_cuda(self.device) and self.bank.place == "device" and self.nbytes:
+            self.features = "host"
+            self._move("host")
+            self._note("keep features in host memory")
+        elif rows > 1:
+            while self.most(shape, model) >= rows:
+                self.halvings[model] += 1
+            self._note(f"at most {self.most(shape, model)} latents in a call of the {model}")
+        elif self._evict_all_but(self.in_use):
+            self._bounds[self.bank.place] = self.nbytes
+            self._note(f"keep {_gib(self.nbytes)} of inversions")
+        else:
+            raise JobError(
+                f"a single picture of {shape[-1]} x {shape[-2]} latents does not fit the "
+                f"memory of {self.device}: use a smaller --size, or --dtype float16"
+            )
+        self.bank.release()
+        cuda.empty_cache(self.device)
+
+    def _evict_all_but(self, keys: Collection[Hashable]) -> bool:
+        idle = [key for key in self.kept if key not in keys]
+        for key in idle:
+            self.evict(key)
+        return bool(idle)
+
+    def _note(self, remedy: str) -> None:
+        self.note(f"out of memory: {remedy} from here on")
+
+    def note(self, text: str) -> None:
+        """Log something that a user may want to know, and keep it for the run's record."""
+        _LOG.info(text)
+        self.notes.append(text)
+
+    # Inversions
+
+    def keep(self, key: Hashable, inversion: Inversion) -> None:
+        """Keep the inversion of a picture that has none yet."""
+        self.kept[key] = inversion
+        self.nbytes += inversion.nbytes
+        self.peak = max(self.peak, self.nbytes)
+
+    def use(self, key: Hashable) -> Inversion:
+        """A kept inversion, which becomes the most recently used."""
+        self.kept.move_to_end(key)
+        return self.kept[key]
+
+    def evict(self, key: Hashable) -> None:
+        """Forget an inversion."""
+        inversion = self.kept.pop(key)
+        self.nbytes -= inversion.nbytes
+        if inversion.slot:
+            self.bank.give_back(inversion.slot)
+
+    def clear(self) -> None:
+        """Forget all inversions and free their memory."""
+        self._evict_all_but(())
+        self.bank.release()
+
+    # Places
+
+    @property
+    def capacity(self) -> int:
+        """Bytes of inversions that may be kept at a time."""
+        return self._capacity(self.bank.place)
+
+    def choose_place(self, need: int) -> None:
+        """Decide where features are kept that need so many bytes at a time: where asked, else on
+        the device if they fit, else on the host if they fit, else where there is more room."""
+        room: dict[Place, int] = {place: self._capacity(place) for place in ("device", "host")}
+        place: Place = "device"
+        if self.features != "auto":
+            place, why = self.features, "asked for"
+        elif need <= room["device"] or not cuda.is_cuda(self.device):
+            why = f"{_gib(need)} for {_gib(room['device'])} of its memory"
+        elif need <= room["host"]:
+            place = "host"
+            why = f"{_gib(need)} for {_gib(room['host'])}, the device has {_gib(room['device'])}"
+        else:
+            place = max(room, key=lambda place: room[place])
+            why = f"{_gib(need)} fit nowhere, {_gib(room[place])} here: pictures are inverted again"
+        if place != self.bank.place:
+            self._move(place)
+        if place != self._place:
+            self.note(f"features: {place} ({why})")
+            self._place = place
+
+    def _move(self, place: Place) -> None:
+        self.clear()
+        self.bank = Bank(place, self.device)
+
+    def _capacity(self, place: Place) -> int:
+        """Bytes for inversions at a place; those that are there already count as free."""
+        if self.limit is not None:
+            room = int(self.limit * GIB)
+        else:
+            on_gpu = place == "device" and cuda.is_cuda(self.device)
+            free = cuda.free_memory(self.device) if on_gpu else free_host_memory()
+            share = self.share["device" if on_gpu else "host"]
+            held = self.nbytes if place == self.bank.place else 0
+            free = int(share * (free + held))
+            room = max(0, min(int(USABLE * free), free - 2 * self.work if on_gpu else free))
+        return min(room, self._bounds.get(place, room))
 
 
-def budget(
-    device: torch.device, held: int, limit: float | None, host_share: float, device_share: float
-) -> Room:
-    """What kept features may take.
-
-    Args:
-        held: bytes that they take already: these are not free, but theirs.
-        limit: GiB asked for, or None for three quarters of what is free.
-        host_share, device_share: the parts of what is free that are this process's, in (0, 1].
-    """
-    if limit is not None:
-        return Room(int(limit * GIB), int(limit * GIB))
-    host = int(USABLE * host_share * (free_host_bytes() + held))
-    if device.type != "cuda":
-        return Room(host, host)
-    free, _ = torch.cuda.mem_get_info(device)
-    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return Room(int(USABLE * device_share * (free + unused + held)), host)
-
-
-def free_host_bytes() -> int:
+def free_host_memory() -> int:
     """Memory that this process can still get: the machine's, or its container's if that is less."""
     free = psutil.virtual_memory().available
     try:
@@ -91,28 +259,5 @@ def free_host_bytes() -> int:
     return min(free, max(0, int(most) - used)) if most.isdigit() else free
 
 
-def choose_store(asked: str, need: Room, free: Room, on_cpu: bool) -> Choice:
-    """The store asked for, or with "auto" the fastest that holds what is needed.
-
-    Args:
-        need: of the features that a call holds at the same time, in the one place or the other.
-        on_cpu: whether the device is the host itself.
-    """
-
-    def said(count: int) -> str:
-        return f"{count / GIB:.2f} GiB"
-
-    # Latents, which is what recomputing keeps, stay on the device.
-    capacity = {"device": free.device, "host": free.host, "recompute": free.device}
-    if asked != "auto":
-        return Choice(asked, capacity[asked], "asked for")  # pyright: ignore[reportArgumentType]
-    if need.device <= free.device:
-        return Choice("device", free.device, f"{said(need.device)} of them fit the device's memory")
-    if need.host <= free.host and not on_cpu:
-        why = (
-            f"{said(need.host)} of them fit the host's memory, "
-            f"{said(need.device)} not {said(free.device)} of the device's"
-        )
-        return Choice("host", free.host, why)
-    why = f"{said(need.host)} of them do not fit {said(free.host)} of the host's memory"
-    return Choice("recompute", free.device, why)
+def _gib(count: int) -> str:
+    return f"{count / GIB:.2f} GiB"

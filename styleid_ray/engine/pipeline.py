@@ -2,41 +2,52 @@
 
 from __future__ import annotations
 
-import logging
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+import functools
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from styleid_ray.config import FeatureDType, FeatureStore, ResolvedParams, StyleParams
-from styleid_ray.engine import autoencoder
+from styleid_ray.engine import autoencoder, cuda
 from styleid_ray.engine.attention import check_layers
 from styleid_ray.engine.batch_inversion import BatchInversion, invert_batch
-from styleid_ray.engine.batching import MicroBatch
-from styleid_ray.engine.compiling import compile_blocks
+from styleid_ray.engine.compiling import compile_models, pays
 from styleid_ray.engine.denoiser import Denoiser
-from styleid_ray.engine.features import Role
-from styleid_ray.engine.inversions import InversionCache
-from styleid_ray.engine.memory import Choice, Room, budget, choose_store, features_nbytes
+from styleid_ray.engine.layout import Role
+from styleid_ray.engine.memory import Memory
 from styleid_ray.engine.pairs import Pairs, params_of_pairs, resolve_pairs
 from styleid_ray.engine.schedule import Schedule, make_schedule
+from styleid_ray.engine.throughput import best_batch
 from styleid_ray.engine.transfer import Finished, Pair, Picture, SeenStep, Transfer
+from styleid_ray.engine.work_order import Size
 from styleid_ray.errors import ConfigError, RowError
+from styleid_ray.footprint import picture_memory
 
-_LOG = logging.getLogger(__name__)
+Method = TypeVar("Method", bound=Callable[..., Any])
 Decoded = Callable[[Sequence[int], Tensor, Tensor], None]
 """(which latents, their pictures uint8 [B, H, W, 3], whether each is finite [B])."""
-_VAE_WEIGHT = 4
 _DTYPES: dict[str, torch.dtype] = {
     "float32": torch.float32,
     "float16": torch.float16,
     "bfloat16": torch.bfloat16,
     "int8": torch.int8,
 }
+
+
+def _inference(method: Method) -> Method:
+    """A method without gradients, and with float32 numbers computed as such."""
+
+    @functools.wraps(method)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with torch.no_grad(), cuda.exact_float32():
+            return method(*args, **kwargs)
+
+    return run  # pyright: ignore[reportReturnType]
 
 
 @dataclass(frozen=True)
@@ -65,15 +76,18 @@ class StyleIDPipeline:
         scheduler: diffusers scheduler; its noise levels and prediction type are used.
         null_embedding: the empty prompt's embedding [1, tokens, D].
         vae: diffusers autoencoder; without one only the methods on latents work.
-        batch_size: most latents in one UNet call and pictures in one autoencoder call; "auto" goes
-            by their size. Halved when memory runs out.
-        features: where inverted pictures keep their features: "device", "host" (streamed one step
-            ahead), "recompute" (only latents are kept), or "auto", by the memory at hand.
+        batch_size: most latents in one UNet call and four times the pictures in one autoencoder
+            call. "auto" is 8 on a CPU; on a GPU the fastest of 8 to 64, measured at the first call.
+            Halved when memory runs out (`Memory`).
+        features: where features of inverted pictures are kept: "device", "host" (prefetched one
+            step ahead), or "auto", by the free memory.
         feature_dtype: precision of kept features; "auto" is the UNet's.
-        feature_memory: GiB that kept features may take; None is three quarters of what is free.
-        host_share, device_share: the parts of what is free in host and device memory that are this
-            pipeline's, in (0, 1].
-        compile: compile the blocks of UNet and autoencoder with torch.compile.
+        feature_memory: GiB that kept features may take; None is three quarters of the free memory.
+        host_share, device_share: the parts of host and device memory that are this pipeline's, in
+            (0, 1].
+        compile: compile UNet and autoencoder with torch.compile; "auto" does so on a GPU when
+            `evaluations` are enough to pay for it.
+        evaluations: UNet evaluations that are expected of the pipeline, about.
     """
 
     def __init__(
@@ -89,30 +103,27 @@ class StyleIDPipeline:
         feature_memory: float | None = None,
         host_share: float = 1.0,
         device_share: float = 1.0,
-        compile: bool = False,
+        compile: bool | Literal["auto"] = "auto",
+        evaluations: int = 0,
     ) -> None:
         self.unet = unet
         self.scheduler = scheduler
         self.vae = vae
         self.device = unet.device
-        self.batch = MicroBatch(batch_size, self.device)
-        self.vae_batch = MicroBatch(batch_size, self.device, weight=_VAE_WEIGHT)
-        self.features = features
         self.feature_dtype = unet.dtype if feature_dtype == "auto" else _DTYPES[feature_dtype]
-        self.feature_memory = feature_memory
-        self.shares = host_share, device_share
-        self.cache = InversionCache(0)
-        self.choice: Choice | None = None
-        self.notes: list[str] = []
-        self._inversions = self._reused = self._vae_batches_done = 0
-        if compile:
-            for part in (unet, vae) if vae else (unet,):
-                compile_blocks(part)
+        self.memory = Memory(
+            self.device, batch_size, features, feature_memory, host_share, device_share
+        )
         self.denoise = Denoiser(
             unet,
             null_embedding.to(device=unet.device, dtype=unet.dtype),
             scheduler.config.prediction_type,
         )
+        self.evaluations = evaluations
+        self._compile = compile
+        self._inversions = self._reused = self._vae_batches_done = 0
+        if compile is True:
+            self._compile_models()
 
     @classmethod
     def from_pretrained(
@@ -144,14 +155,19 @@ class StyleIDPipeline:
         return self.denoise.evaluations + self._vae_batches_done
 
     @property
+    def notes(self) -> list[str]:
+        """Decisions that a user may want to know of, in words."""
+        return self.memory.notes
+
+    @property
     def counts(self) -> Counts:
         """What was done so far."""
         return Counts(
             self.denoise.evaluations,
             self._inversions,
             self._reused,
-            self.cache.peak,
-            self.batch.halvings + self.vae_batch.halvings,
+            self.memory.peak,
+            self.memory.halvings.total(),
         )
 
     @property
@@ -177,7 +193,7 @@ class StyleIDPipeline:
         z = self.transfer_latents(self.encode(contents), self.encode(styles), index, params)
         return self.decode(z)
 
-    @torch.no_grad()
+    @_inference
     def encode(self, pictures: Sequence[Image.Image | Tensor]) -> list[Tensor]:
         """Clean latents z_0, each [C, h, w], of pictures whose sides are multiples of `factor`.
 
@@ -194,9 +210,10 @@ class StyleIDPipeline:
                 )
         latents: dict[int, Tensor] = {}
 
-        def work(rows: list[int]) -> None:
-            x = autoencoder.from_pixels(torch.stack([tensors[i] for i in rows]).to(self.device))
-            latents.update(zip(rows, autoencoder.encode(self.vae, x), strict=True))
+        def work(rows: list[int], fill: int) -> None:
+            pixels = torch.stack([tensors[i] for i in rows + rows[-1:] * fill]).to(self.device)
+            z = autoencoder.encode(self.vae, autoencoder.from_pixels(pixels))
+            latents.update(zip(rows, z[: len(rows)], strict=True))
 
         shapes = [(3, *tensor.shape[:2]) for tensor in tensors]
         self._vae_batches(shapes, work, scale=self._vae_factor)
@@ -217,28 +234,28 @@ class StyleIDPipeline:
         self.decode_batches(latents, take)
         return [pictures[i] for i in range(len(latents))]
 
-    @torch.no_grad()
+    @_inference
     def decode_batches(self, latents: Sequence[Tensor] | Tensor, take: Decoded) -> None:
         """Decodes clean latents, each [C, h, w], and hands over each batch while it is on the
         device: nothing waits for it here."""
 
-        def work(rows: list[int]) -> None:
-            z = torch.stack([latents[i] for i in rows])
-            x = autoencoder.decode(self.vae, z)
+        def work(rows: list[int], fill: int) -> None:
+            z = torch.stack([latents[i] for i in rows + rows[-1:] * fill])
+            z, x = z[: len(rows)], autoencoder.decode(self.vae, z)[: len(rows)]
             finite = z.isfinite().flatten(1).all(1) & x.isfinite().flatten(1).all(1)
             take(rows, autoencoder.quantised(x), finite)
 
         self._vae_batches([z.shape for z in latents], work, scale=1)
 
-    @torch.no_grad()
+    @_inference
     def invert_latents(self, z0: Tensor, params: StyleParams | None = None) -> BatchInversion:
         """z_T and the features Q, K, V of clean latents z_0 [B, C, h, w], on the device."""
         resolved = (params or StyleParams()).resolved()
         steps = self._schedule(resolved).inversion
         z0 = z0.to(self.device, torch.float32)
-        return invert_batch(self.denoise, z0, steps, resolved.layers, self.batch.most(z0.shape))
+        return invert_batch(self.denoise, z0, steps, resolved.layers, self.memory.most(z0.shape))
 
-    @torch.no_grad()
+    @_inference
     def transfer_latents(
         self,
         z_contents: Tensor | Sequence[Tensor],
@@ -276,7 +293,7 @@ class StyleIDPipeline:
             latents = self._transfer(todo, shared, callback, finished)
         finally:
             if keys is None:
-                self.cache.clear()
+                self.memory.clear()
         return torch.stack(latents) if isinstance(z_contents, Tensor) else latents
 
     def _transfer(
@@ -289,25 +306,22 @@ class StyleIDPipeline:
         if params.inject:
             check_layers(self.unet, params.layers)
         used = {picture.key: picture for pair in pairs for picture in pair.pictures}
-        choice = self._choose_store(list(used.values()), params)
-        self.cache.capacity = choice.capacity
-        reused = sum(key in self.cache for key in used)
+        self._tune(used.values(), len(pairs), params)
+        sizes = {key: self._size(picture, params) for key, picture in used.items()}
+        self.memory.choose_place(_need(used.values(), sizes))
+        reused = sum(key in self.memory.kept for key in used)
         transfer = Transfer(
             self.denoise,
+            self.memory,
             self._schedule(params),
             params,
-            self.cache,
-            self.batch,
-            choice,
+            pairs,
+            sizes,
             self.feature_dtype,
+            callback,
+            finished,
         )
-        halvings = self.batch.halvings
-        latents = transfer.run(pairs, callback, finished)
-        if self.batch.halvings > halvings:
-            most = self.batch.most(latents[0].shape)
-            self._note(f"out of memory: at most {most} latents in a batch from here on")
-        if transfer.choice.store != choice.store:
-            self._note(f"features: {transfer.choice.store} ({transfer.choice.why})")
+        latents = transfer.run()
         self._inversions += transfer.inversions
         self._reused += reused
         return latents
@@ -322,57 +336,99 @@ class StyleIDPipeline:
         """Latents with keys that tell everything that their inversion depends on."""
         how = (params.preset, params.steps, params.layers if params.inject else ())
         return [
-            Picture((role, keys[i] if keys else i, tuple(z.shape), how), z, role)
+            Picture(
+                (role, keys[i] if keys else i, tuple(z.shape), how),
+                z.to(self.device, torch.float32),
+                role,
+            )
             for i, z in enumerate(latents)
         ]
 
-    def _choose_store(self, pictures: Sequence[Picture], params: ResolvedParams) -> Choice:
-        """Where features go: what must be held is the smaller side, and two of the other."""
-        config: Any = self.unet.config
-        on_gpu = self.device.type == "cuda"
+    def _size(self, picture: Picture, params: ResolvedParams) -> Size:
+        """Memory of a picture's inversion: z_T, and a content's Q or a style's K and V."""
+        shape = tuple(picture.z_0.shape)
+        dtype = str(self.feature_dtype).removeprefix("torch.")
+        features = picture_memory(self.unet.config, (shape[-2], shape[-1]), params, dtype)
+        kept = features.content if picture.role == "content" else features.style
+        return Size(shape, picture.z_0.nbytes + kept)
 
-        def needed(pinned: bool) -> int:
-            sides: dict[Role, list[int]] = {"content": [], "style": []}
-            for x in pictures:
-                sides[x.role].append(
-                    features_nbytes(config, x.z0.shape, params, x.role, self.feature_dtype, pinned)
-                )
-            held, passing = sorted(sides.values(), key=sum)
-            return sum(held) + sum(sorted(passing)[-2:])
+    def _tune(self, pictures: Iterable[Picture], pairs: int, params: ResolvedParams) -> None:
+        """On a GPU, at the first call for latents of a size: measure the fastest batch, and compile
+        the models if that pays."""
+        memory = self.memory
+        if not cuda.is_cuda(self.device) or memory.batch != "auto":
+            return
+        shape = Counter(picture.z_0.shape for picture in pictures).most_common(1)[0][0]
+        if tuple(shape[-2:]) in memory.measured:
+            return
+        step = self._schedule(params).inversion[0]
 
-        need = Room(needed(False), needed(pinned=on_gpu))
-        free = budget(self.device, self.cache.nbytes, self.feature_memory, *self.shares)
-        choice = choose_store(self.features, need, free, on_cpu=not on_gpu)
-        if self.choice is None or choice.store != self.choice.store:
-            self._note(f"features: {choice.store} ({choice.why})")
-        self.choice = choice
-        return choice
+        def seconds(batch: int) -> float | None:
+            z = torch.zeros(batch, *shape, device=self.device)
+            measured: list[tuple[float, int]] = []
+
+            def evaluate() -> None:
+                for _ in range(2):  # the first call also loads kernels
+                    measured.append(cuda.measure(self.device, lambda: self.denoise(z, step)))
+
+            if not memory.fits(evaluate):
+                cuda.empty_cache(self.device)
+                return None
+            memory.work = max(memory.work, measured[-1][1])
+            return measured[-1][0]
+
+        best = best_batch(seconds, pairs)
+        if best is None:
+            return
+        memory.measured[shape[-2], shape[-1]] = best.batch
+        memory.note(
+            f"batch: {best.batch} latents of {shape[-1]} x {shape[-2]} "
+            f"({1 / best.seconds:,.0f} evaluations per second)"
+        )
+        if self._compile == "auto" and pays(self.evaluations, best.seconds):
+            memory.note("compile: the job is long enough to pay for it")
+            self._compile_models()
+
+    def _compile_models(self) -> None:
+        compile_models(self.unet, self.vae)
+        self._compile = True
+        self.denoise.full = self.memory.most
 
     def _schedule(self, params: ResolvedParams) -> Schedule:
         alphas = self.scheduler.alphas_cumprod
         final = getattr(self.scheduler, "final_alpha_cumprod", alphas[0])
         return make_schedule(params, alphas.double().tolist(), float(final))
 
-    def _note(self, text: str) -> None:
-        """Log what a person may want to know, and keep it for whoever shows it."""
-        _LOG.info(text)
-        self.notes.append(text)
-
     @property
     def _vae_factor(self) -> int:
         return 2 ** (len(self.vae.config.block_out_channels) - 1)
 
     def _vae_batches(
-        self, shapes: Iterable[Sequence[int]], work: Callable[[list[int]], None], scale: int
+        self, shapes: Iterable[Sequence[int]], work: Callable[[list[int], int], None], scale: int
     ) -> None:
-        """`work` on rows of one shape [C, H, W]; the sides are `scale` times a latent's."""
+        """`work` on rows of one shape [C, H, W], and on a number of rows to fill the batch up with;
+        the sides are `scale` times a latent's."""
         groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for i, shape in enumerate(shapes):
             groups[tuple(shape)].append(i)
 
-        def counted(rows: list[int]) -> None:
-            work(rows)
-            self._vae_batches_done += 1
-
         for (channels, height, width), rows in groups.items():
-            self.vae_batch.run(rows, (channels, height // scale, width // scale), counted)
+            shape = channels, height // scale, width // scale
+
+            def whole(rows: list[int], shape: tuple[int, ...] = shape) -> None:
+                # A compiled autoencoder sees full batches only.
+                full = self.memory.most(shape, "vae") if self._compile is True else len(rows)
+                work(rows, max(0, full - len(rows)))
+                self._vae_batches_done += 1
+
+            self.memory.run(rows, shape, "vae", whole)
+
+
+def _need(pictures: Iterable[Picture], sizes: Mapping[Hashable, Size]) -> int:
+    """Bytes that must be kept at a time lest pictures be inverted twice: the smaller side, and two
+    pictures of the other."""
+    sides: dict[Role, list[int]] = {"content": [], "style": []}
+    for picture in pictures:
+        sides[picture.role].append(sizes[picture.key].nbytes)
+    stays, passes = sorted(sides.values(), key=sum)
+    return sum(stays) + sum(sorted(passes)[-2:])

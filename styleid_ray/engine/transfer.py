@@ -1,43 +1,31 @@
-"""One call's pairs, from clean latents to clean latents: invert what is missing, inject, sample."""
+"""One call's pairs, from clean latents to clean latents: the order of work, done."""
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from styleid_ray.config import ResolvedParams
-from styleid_ray.engine import ddim
-from styleid_ray.engine.adain import ADAIN_EPS, adain
-from styleid_ray.engine.attention import tapped
-from styleid_ray.engine.batching import MicroBatch
+from styleid_ray.engine import cuda
+from styleid_ray.engine.bank import Slot
 from styleid_ray.engine.denoiser import Denoiser
-from styleid_ray.engine.features import (
-    Inversion,
-    PairAttention,
-    Role,
-    StepFeatures,
-    inject,
-    new_kept,
-    record,
-    row_features,
-)
-from styleid_ray.engine.feed import Feed
-from styleid_ray.engine.inversions import InversionCache
-from styleid_ray.engine.memory import Choice, features_nbytes
+from styleid_ray.engine.layout import Layout, Role
+from styleid_ray.engine.memory import Inversion, Memory
 from styleid_ray.engine.schedule import Schedule, Step
+from styleid_ray.engine.styleid import Features, Injection, adain, invert, stylise
+from styleid_ray.engine.work_order import Evict, Invert, Op, Sample, Size, work_order
 
 SeenStep = Callable[[Sequence[int], Step, Tensor, Tensor], None]
 """(pairs, step, their latents after it, the z_0 that it predicted)."""
 Finished = Callable[[Sequence[int], Tensor], None]
 """(pairs, their clean latents z_0)."""
+ADAIN_EPS = {"paper": 0.0, "diffusers": 1e-4}
+"""Number that each preset adds to the content's standard deviation."""
+ROLES: tuple[Role, ...] = ("content", "style")
 
 
 @dataclass(frozen=True)
@@ -45,7 +33,7 @@ class Picture:
     """A clean latent z_0 [C, h, w] in a role; equal keys mean equal inversions."""
 
     key: Hashable
-    z0: Tensor
+    z_0: Tensor
     role: Role
 
 
@@ -65,256 +53,177 @@ class Pair:
 
 
 class Transfer:
-    """Works through pairs in an order in which few inversions are needed at the same time.
-
-    Inversions are made when they are first needed, several together, and let go when room is needed
-    for others: what comes up again latest goes first.
+    """Pairs of one call.
 
     Args:
         denoise: the UNet.
+        memory: inversions of earlier calls, and room for more.
         schedule: of inversion and sampling.
         params: of all pairs, but for gamma and temperature.
-        cache: where inversions are kept, during the call and after it.
-        batch: how many latents go through the UNet at once.
-        choice: where features are kept.
+        pairs: what to stylise.
+        sizes: of the inversion of each picture, by its key.
         dtype: of kept features.
+        seen: sees each step of each batch.
+        finished: gets the latents of each batch as soon as it is done.
     """
 
     def __init__(
         self,
         denoise: Denoiser,
+        memory: Memory,
         schedule: Schedule,
         params: ResolvedParams,
-        cache: InversionCache,
-        batch: MicroBatch,
-        choice: Choice,
-        dtype: torch.dtype,
-    ) -> None:
-        self.denoise, self.schedule, self.params = denoise, schedule, params
-        self.cache, self.batch, self.choice, self.dtype = cache, batch, choice, dtype
-        self.device = denoise.null_embedding.device
-        self.inversions = 0
-        self._order: list[Pair] = []
-        self._uses: dict[Hashable, list[int]] = {}
-        self._at = 0
-
-    def run(
-        self,
         pairs: Sequence[Pair],
+        sizes: dict[Hashable, Size],
+        dtype: torch.dtype,
         seen: SeenStep | None = None,
         finished: Finished | None = None,
-    ) -> list[Tensor]:
-        """Clean latents z_0, one per pair; `finished` gets those of each batch when it is done."""
-        groups: dict[torch.Size, list[int]] = defaultdict(list)
-        for row in self._sorted(pairs):
-            groups[pairs[row].content.z0.shape].append(row)
-        order = [row for rows in groups.values() for row in rows]
-        self._order = [pairs[row] for row in order]
-        self._uses = defaultdict(list)
-        for at, pair in enumerate(self._order):
-            for picture in pair.pictures:
-                self._uses[picture.key].append(at)
-        out: dict[int, Tensor] = {}
-        place = {row: at for at, row in enumerate(order)}
+    ) -> None:
+        self.denoise, self.memory, self.schedule, self.params = denoise, memory, schedule, params
+        self.pairs, self.sizes, self.dtype = pairs, sizes, dtype
+        self.seen, self.finished = seen, finished
+        self.pictures = {picture.key: picture for pair in pairs for picture in pair.pictures}
+        self.inversions = 0
+        self.latents: dict[int, Tensor] = {}
 
-        def work(rows: list[int]) -> None:
-            self._at = place[rows[0]]
-            # Runs of one style share an attention call.
-            rows = sorted(rows, key=lambda row: self._style_order(pairs[row]))
-            part = [pairs[row] for row in rows]
-            self._invert_missing(part)
-            z0 = self._sample(part, partial(seen, rows) if seen else None)
-            out.update(zip(rows, z0, strict=True))
-            if finished:
-                finished(rows, z0)
+    def run(self) -> list[Tensor]:
+        """Clean latents, one per pair."""
+        memory = self.memory
+        try:
+            with self.denoise.tapped(self.params.layers if self.params.inject else ()):
+                while len(self.latents) < len(self.pairs):
+                    self._work()
+        finally:
+            memory.wanted = memory.in_use = ()
+        return [self.latents[row] for row in range(len(self.pairs))]
 
-        for shape, rows in groups.items():
-            self.batch.run(rows, shape, work, self._make_room)
-        return [out[row] for row in range(len(pairs))]
-
-    def nbytes(self, picture: Picture) -> int:
-        """Memory that the picture's inversion takes."""
-        z = picture.z0.numel() * 4
-        if not self.params.inject:
-            return z
-        if self.choice.store == "recompute":
-            return z * (1 + self.params.steps)
-        config: Any = self.denoise.unet.config
-        return z + features_nbytes(
-            config,
-            picture.z0.shape,
-            self.params,
-            picture.role,
-            self.dtype,
-            pinned=self.choice.store == "host" and self.device.type == "cuda",
+    def _work(self) -> None:
+        """The pairs that are not done yet, or a part of them if memory runs out: then the order of
+        work is made anew."""
+        memory = self.memory
+        rows = [row for row in range(len(self.pairs)) if row not in self.latents]
+        keys = [tuple(x.key for x in self.pairs[row].pictures) for row in rows]
+        memory.wanted = {key for pair in keys for key in pair}
+        order = work_order(
+            [(content, style[0] if style else None) for content, *style in keys],
+            {key: Size((), x.nbytes) for key, x in memory.kept.items()} | self.sizes,
+            memory.capacity,
+            memory.most,
+            memory.kept,
         )
+        shortages = memory.shortages
+        for op in order:
+            if isinstance(op, Sample):
+                op = Sample(tuple(rows[at] for at in op.pairs))
+            memory.in_use = self._needs(op)
+            if not memory.fits(partial(self._do, op)):
+                rows_of_op = op.pairs if isinstance(op, Sample) else memory.in_use
+                first = self.pictures[next(iter(memory.in_use))]
+                memory.give_way(len(rows_of_op), first.z_0.shape, "unet")
+            if memory.shortages > shortages:
+                return
 
-    def _sorted(self, pairs: Sequence[Pair]) -> list[int]:
-        """Rows in the order of work: the smaller side stays, the other one passes by."""
-        sides: dict[Role, dict[Hashable, int]] = {"content": {}, "style": {}}
-        for pair in pairs:
-            for picture in pair.pictures:
-                sides[picture.role].setdefault(picture.key, self.nbytes(picture))
-        contents, styles = (list(sides[role]) for role in ("content", "style"))
-        at = {key: i for keys in (contents, styles) for i, key in enumerate(keys)}
-        if self.choice.store == "recompute":
-            # Near squares: a batch of many pairs needs few pictures at each step.
-            tile = max(1, math.isqrt(self.batch.most(pairs[0].content.z0.shape)))
-        elif sum(sides["content"].values()) <= sum(sides["style"].values()):
-            tile = len(contents)
-        else:
-            tile = 1
+    def _needs(self, op: Op) -> set[Hashable]:
+        """Inversions that must not be evicted while this is done."""
+        if isinstance(op, Sample):
+            return {x.key for row in op.pairs for x in self.pairs[row].pictures}
+        return set(op.keys) if isinstance(op, Invert) else set()
 
-        def key(row: int) -> tuple[int, ...]:
-            pair = pairs[row]
-            content, style = at[pair.content.key], at[pair.style.key] if pair.style else 0
-            return content // tile, style // tile if tile < len(contents) else 0, style, content
+    def _do(self, op: Op) -> None:
+        match op:
+            case Evict(key):
+                self.memory.evict(key)
+            case Invert(keys):
+                self._invert([self.pictures[key] for key in keys])
+            case Sample(pairs):
+                self._sample(pairs)
 
-        return sorted(range(len(pairs)), key=key)
-
-    @staticmethod
-    def _style_order(pair: Pair) -> tuple[str, float]:
-        return str(pair.style.key) if pair.style else "", pair.temperature
-
-    def _next_use(self, key: Hashable) -> float:
-        uses = self._uses.get(key, [])
-        at = bisect_left(uses, self._at)
-        return uses[at] if at < len(uses) else float("inf")
-
-    def _invert_missing(self, part: Sequence[Pair]) -> None:
-        """Invert the pictures of these pairs that are not in the cache, and some of the next."""
-        needed = {picture.key: picture for pair in part for picture in pair.pictures}
-        while missing := [x for key, x in needed.items() if key not in self.cache]:
-            together = self._together(missing, needed)
-            size = sum(map(self.nbytes, together))
-            keep = needed.keys() | {picture.key for picture in together}
-            self.cache.make_room(size, keep, self._next_use)
-            for picture, inversion in zip(together, self._invert(together), strict=True):
-                self.cache.put(picture.key, inversion)
-
-    def _together(
-        self, missing: Sequence[Picture], needed: Mapping[Hashable, Picture]
-    ) -> list[Picture]:
-        """Pictures of one shape for one batch: the first that is missing, and more that come up.
-
-        Those not needed yet come along only where they push nothing out that is needed sooner.
-        """
-        shape = missing[0].z0.shape
-        most = self.batch.most(shape)
-        found = {x.key: x for x in missing if x.z0.shape == shape}
-        found = dict(list(found.items())[:most])
-        size = sum(map(self.nbytes, found.values()))
-        for at in range(self._at, len(self._order)):
-            if len(found) >= most:
-                break
-            for picture in self._order[at].pictures:
-                if picture.key in self.cache or picture.key in found or picture.z0.shape != shape:
-                    continue
-                sooner = sum(
-                    inversion.nbytes
-                    for key, inversion in self.cache.entries.items()
-                    if key in needed or self._next_use(key) <= at
-                )
-                if sooner + size + self.nbytes(picture) > self.cache.capacity:
-                    return list(found.values())
-                if len(found) < most:
-                    found[picture.key] = picture
-                    size += self.nbytes(picture)
-        return list(found.values())
-
-    def _invert(self, pictures: Sequence[Picture]) -> list[Inversion]:
-        """Inversions of pictures of one shape, in one batch."""
-        roles: tuple[Role, ...] = ("content", "style")
-        batch = [x for role in roles for x in pictures if x.role == role]
+    def _invert(self, pictures: Sequence[Picture]) -> None:
+        """Invert pictures of one shape in one batch, and keep their features. A latent that is not
+        finite is not worth an evaluation."""
+        z_0 = torch.stack([x.z_0 for x in pictures])
+        for picture, good in zip(pictures, cuda.finite_rows(z_0), strict=True):
+            if not good:
+                self.memory.keep(picture.key, Inversion(picture.z_0, None, finite=False))
+        batch = [x for role in ROLES for x in pictures if x.role == role]
+        batch = [x for x in batch if x.key not in self.memory.kept]
+        if not batch:
+            return
         contents = sum(x.role == "content" for x in batch)
-        z0 = torch.stack([x.z0.to(self.device, torch.float32) for x in batch])
-        kept = [new_kept(self.choice.store, self.dtype, self.device) for _ in batch]
+        rows: dict[Role, slice] = {
+            "content": slice(0, contents),
+            "style": slice(contents, len(batch)),
+        }
+        bank, steps = self.memory.bank, self.schedule.inversion
+        slots: dict[Role, list[Slot]] = {"content": [], "style": []}
+
+        def keep(i: int, features: Features) -> None:
+            for role in ROLES:
+                if not batch[rows[role]]:
+                    continue
+                layout = Layout.of(features, role, self.dtype)
+                if i == 0:
+                    for _ in batch[rows[role]]:
+                        slots[role].append(bank.take(len(steps), layout))
+                bank.write(slots[role], i, layout.pack(features, rows[role]))
+
+        z_0 = torch.stack([x.z_0 for x in batch])
+        try:
+            z_T = invert(self.denoise, z_0, steps, keep if self.params.inject else None)
+            finite = cuda.finite_rows(z_T)
+        except BaseException:
+            for slot in slots["content"] + slots["style"]:
+                bank.give_back(slot)
+            raise
+        kept = slots["content"] + slots["style"] or [None] * len(batch)
+        for picture, z, slot, good in zip(batch, z_T, kept, finite, strict=True):
+            self.memory.keep(picture.key, Inversion(z.clone(), slot, good))
         self.inversions += len(batch)
-        if self.params.inject:
-            z_T = self._record(z0, contents, kept, batch)
-        else:
-            z_T = ddim.invert(self.denoise, z0, self.schedule.inversion)
-        made = {
-            x.key: Inversion(z.clone(), k, x.role) for x, z, k in zip(batch, z_T, kept, strict=True)
-        }
-        return [made[picture.key] for picture in pictures]
 
-    def _record(
-        self, z0: Tensor, contents: int, kept: Sequence[Any], batch: Sequence[Picture]
-    ) -> Tensor:
-        with tapped(self.denoise.unet, self.params.layers) as tap:
-
-            def recording(z: Tensor, t: int, a: float) -> Tensor:
-                recorded: dict[tuple[str, int], Tensor] = {}
-                tap.attend = record(recorded, slice(0, contents), slice(contents, len(z)))
-                eps = self.denoise(z, t, a)
-                for row, (picture, place) in enumerate(zip(batch, kept, strict=True)):
-                    among = row if picture.role == "content" else row - contents
-                    place.record(t, z[row], row_features(recorded, picture.role, among))
-                return eps
-
-            return ddim.invert(recording, z0, self.schedule.inversion)
-
-    def _sample(self, pairs: Sequence[Pair], seen: ddim.Callback | None) -> Tensor:
-        """One batch of pairs sampled from their initial latents, with injection."""
-        inversions = {
-            picture.key: self.cache.use(picture.key) for pair in pairs for picture in pair.pictures
-        }
-        z_T = torch.stack([self._start(pair, inversions) for pair in pairs])
-        steps, returns_z0 = self.schedule.sampling, self.schedule.returns_z0
-        if not self.params.inject:
-            return ddim.sample(self.denoise, z_T, steps, returns_z0, seen)
-        rows = [
-            PairAttention(pair.content.key, (pair.style or pair.content).key, pair.temperature)
-            for pair in pairs
-        ]
-        gammas = torch.tensor(
-            [pair.gamma for pair in pairs], dtype=self.denoise.dtype, device=self.device
-        ).view(-1, 1, 1, 1)
-        with tapped(self.denoise.unet, self.params.layers) as tap:
-            recall = partial(self._recall, tap, [x.role for x in inversions.values()])
-            feed = Feed(
-                inversions, [step.t for step in steps], recall, self.device, self.denoise.dtype
+    def _sample(self, rows: Sequence[int]) -> None:
+        """Sample one batch of pairs; those whose inversion is not finite are so themselves."""
+        kept = {row: [self.memory.use(x.key) for x in self.pairs[row].pictures] for row in rows}
+        good = [row for row in rows if all(x.finite for x in kept[row])]
+        lost = [row for row in rows if row not in good]
+        latents = {row: torch.full_like(kept[row][0].z_T, torch.nan) for row in lost}
+        if good:
+            latents |= dict(
+                zip(good, self._stylise(good, [kept[row] for row in good]), strict=True)
             )
+        self.memory.in_use = ()
+        if self.finished:
+            self.finished(rows, torch.stack([latents[row] for row in rows]))
+        self.latents |= latents
 
-            def injecting(z: Tensor, t: int, a: float) -> Tensor:
-                found = feed.at(t)
-                tap.attend = inject(rows, gammas, found)
-                return self.denoise(z, t, a)
+    def _stylise(self, rows: Sequence[int], kept: Sequence[Sequence[Inversion]]) -> Tensor:
+        pairs = [self.pairs[row] for row in rows]
+        z_T = torch.stack([content.z_T for content, *_ in kept])
+        if pairs[0].style and self.params.adain:
+            z_s = torch.stack([style.z_T for _, style in kept])
+            z_T = adain(z_T, z_s, ADAIN_EPS[self.params.preset])
+        fill = self.denoise.rows(z_T) - len(pairs)
+        pairs, kept = [*pairs, *[pairs[-1]] * fill], [*kept, *[kept[-1]] * fill]
+        steps = self.schedule.sampling
+        injections = self._injections(pairs, kept) if self.params.inject else [None] * len(steps)
+        seen = partial(self.seen, rows) if self.seen else None
+        z, z_0 = stylise(self.denoise, z_T, steps, injections, seen)
+        return z_0 if self.schedule.returns_z0 else z
 
-            return ddim.sample(injecting, z_T, steps, returns_z0, seen)
-
-    def _start(self, pair: Pair, inversions: Mapping[Hashable, Inversion]) -> Tensor:
-        z = inversions[pair.content.key].z_T
-        if pair.style is None or not self.params.adain:
-            return z
-        style = inversions[pair.style.key].z_T
-        return adain(z[None], style[None], ADAIN_EPS[self.params.preset])[0]
-
-    def _recall(
-        self, tap: Any, roles: Sequence[Role], latents: Sequence[Tensor], t: int
-    ) -> list[StepFeatures]:
-        """What the UNet computes of the latents at timestep t, in their roles."""
-        found: dict[int, StepFeatures] = {}
-        rows = sorted(range(len(latents)), key=lambda row: (latents[row].shape, roles[row]))
-        while rows:
-            shape = latents[rows[0]].shape
-            same = [row for row in rows if latents[row].shape == shape]
-            part = same[: self.batch.most(shape)]
-            contents = sum(roles[row] == "content" for row in part)
-            recorded: dict[tuple[str, int], Tensor] = {}
-            tap.attend = record(recorded, slice(0, contents), slice(contents, len(part)))
-            self.denoise(torch.stack([latents[row] for row in part]), t, 1.0)
-            for place, row in enumerate(part):
-                among = place if roles[row] == "content" else place - contents
-                found[row] = row_features(recorded, roles[row], among)
-            rows = [row for row in rows if row not in part]
-        return [found[row] for row in range(len(latents))]
-
-    def _make_room(self) -> bool:
-        """Nothing but latents is kept from here on, where that was not so yet."""
-        if self.choice.store == "recompute" or not self.params.inject:
-            return False
-        self.choice = Choice("recompute", self.choice.capacity, "the device ran out of memory")
-        self.cache.clear()
-        return True
+    def _injections(
+        self, pairs: Sequence[Pair], kept: Sequence[Sequence[Inversion]]
+    ) -> Iterable[Injection]:
+        """Of each sampling step: the pictures' features, and γ and τ of each pair."""
+        place = {step.t: i for i, step in enumerate(self.schedule.inversion)}
+        steps = [place[step.t] for step in self.schedule.sampling]
+        contents, styles = ([x.slot for x in side if x.slot] for side in zip(*kept, strict=True))
+        options = {"dtype": self.denoise.dtype, "device": self.denoise.null_embedding.device}
+        gamma = torch.tensor([pair.gamma for pair in pairs], **options).view(-1, 1, 1, 1)
+        tau = torch.tensor([pair.temperature for pair in pairs], **options).view(-1, 1, 1, 1)
+        read = self.memory.bank.read
+        for content, style in zip(read(contents, steps), read(styles, steps), strict=True):
+            yield Injection(
+                contents[0].layout.unpack(content, self.denoise.dtype),
+                styles[0].layout.unpack(style, self.denoise.dtype),
+                gamma,
+                tau,
+            )

@@ -18,8 +18,6 @@ class ShardMemory:
     """All features: on the device with --features device, on the host with --features host."""
     streamed: int
     """Features of two steps, which are on the device with --features host."""
-    trajectories: int
-    """Stored latents, with --features recompute."""
 
 
 def shard_memory(
@@ -39,8 +37,4 @@ def shard_memory(
     else:
         styles = min(styles, batch)
     features = contents * picture.content + styles * picture.style
-    return ShardMemory(
-        features=features,
-        streamed=2 * features // steps,
-        trajectories=(contents + styles) * picture.trajectory,
-    )
+    return ShardMemory(features=features, streamed=2 * features // steps)

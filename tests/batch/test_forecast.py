@@ -75,13 +75,9 @@ def test_contents_that_cannot_be_read_leave_the_bytes_to_write_unknown(
 
 def test_memory_is_said_for_the_store_of_the_job_or_for_each(job: Job) -> None:
     open_ = forecast(job()).memory
-    assert set(open_) == {"device", "host", "recompute"}
-    # Pinned memory comes in powers of two; a job on CPUs has none of it.
-    features, pictures = open_["device"].device, open_["device"].host
-    assert features < open_["host"].host - pictures < 2 * features
-    on_cpu = forecast(job(device="cpu", features="host", feature_dtype="float16")).memory["host"]
-    assert on_cpu.host == features + pictures
-    assert open_["recompute"].device < open_["device"].device
+    assert set(open_) == {"device", "host"}
+    assert open_["host"].host == open_["device"].device + open_["device"].host
+    assert open_["host"].device <= open_["device"].device
     # One content held, two styles, or the other way round; two pairs of 64 x 64 pixels.
     assert open_["device"].host == 5 * 64 * 64 * 3
     assert forecast(job(features="host")).memory == {"host": open_["host"]}

@@ -14,9 +14,9 @@ from demo_model.codec_training import Crops, normalise, psnr
 from demo_model.pictures import draw_chunks, load_chunks
 from demo_model.stages import RECIPES, Workshop
 from demo_model.training import (
+    MixtureAttention,
     Schedule,
     Trainer,
-    injected_attention,
     noised,
     style_strength,
 )
@@ -81,13 +81,11 @@ def test_a_target_is_nearer_to_the_style_the_lower_gamma_and_the_higher_the_temp
 
 
 def test_mixtures_see_the_style_and_the_others_only_themselves() -> None:
-    from styleid_ray.engine.attention import QKV
-
     q, k, v = torch.randn(3, 3, 2, 5, 4)
-    attend = injected_attention(torch.ones(1, 1, 1, 1), torch.full((1, 1, 1, 1), 1.5))
-    out = attend(6, QKV(q, k, v), 0.5)
+    attend = MixtureAttention(torch.ones(1, 1, 1, 1), torch.full((1, 1, 1, 1), 1.5)).attend
+    out = attend(q, k, v, 0.5)
     swapped = torch.cat([v[:1], v[1:2], torch.zeros_like(v[2:])])
-    torch.testing.assert_close(out, attend(6, QKV(q, k, swapped), 0.5))
+    torch.testing.assert_close(out, attend(q, k, swapped, 0.5))
     weights = (q[0] @ k[1].transpose(-1, -2) * 0.75).softmax(-1)
     torch.testing.assert_close(out[2], weights @ v[1])
 

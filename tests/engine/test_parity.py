@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from styleid_ray import StyleParams
-from styleid_ray.engine.adain import ADAIN_EPS, adain
+from styleid_ray.engine.styleid import adain
+from styleid_ray.engine.transfer import ADAIN_EPS
 
 TOLERANCE = 1e-4
 

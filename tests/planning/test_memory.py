@@ -5,9 +5,9 @@ from styleid_ray.planning.memory import shard_memory
 
 
 def test_the_smaller_side_of_a_shard_is_held_and_the_other_passes_by() -> None:
-    picture = PictureMemory(content=10, style=20, trajectory=1)
+    picture = PictureMemory(content=10, style=20)
     few_contents = shard_memory(4, 50, picture, batch=8, steps=10)
-    assert (few_contents.features, few_contents.trajectories) == (4 * 10 + 8 * 20, 12)
+    assert few_contents.features == 4 * 10 + 8 * 20
     few_styles = shard_memory(50, 4, picture, batch=8, steps=10)
     assert few_styles.features == 8 * 10 + 4 * 20
     assert few_styles.streamed == 2 * few_styles.features // 10

@@ -24,6 +24,8 @@ class Resources:
     cpus_per_actor: float
     accelerator_type: str | None = None
     """The one kind of GPU that actors run on."""
+    evaluations: int = 0
+    """UNet evaluations that the job expects of each actor, about."""
 
     @property
     def device_share(self) -> float:

@@ -24,7 +24,7 @@ from styleid_ray.batch.cluster.node_model import model_on_node
 from styleid_ray.batch.cluster.resources import Resources
 from styleid_ray.batch.watch.watchdog import Watchdog, end_process
 from styleid_ray.config import JobConfig, StyleParams
-from styleid_ray.engine.batching import is_device_failure
+from styleid_ray.engine.cuda import is_device_failure
 from styleid_ray.engine.pipeline import Counts, StyleIDPipeline
 
 Failed = Callable[[str], None]
@@ -180,7 +180,8 @@ def load_pipeline(config: JobConfig, revision: str | None, resources: Resources)
         feature_memory=config.feature_memory,
         host_share=share.memory,
         device_share=resources.device_share,
-        compile=config.compile,
+        compile={"on": True, "off": False}.get(config.compile, "auto"),
+        evaluations=resources.evaluations,
     )
 
 

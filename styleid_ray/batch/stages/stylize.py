@@ -144,7 +144,7 @@ class Stylize:
         if self.reporter.begun("stylize", shard) > ATTEMPTS:
             raise JobError(
                 f"shard {shard} ended the process that stylises it {ATTEMPTS} times, for want of "
-                "memory most often: use a smaller --batch, or --features recompute"
+                "memory most often: use a smaller --batch, or --feature-dtype int8"
             )
 
     def _pairs(

@@ -1,0 +1,94 @@
+"""Where features of inverted pictures are kept: a bank of slots on the device or on the host."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from styleid_ray.engine import cuda
+from styleid_ray.engine.layout import Layout
+
+Place = Literal["device", "host"]
+
+
+class Slot:
+    """Memory for the features of one picture, uint8 [steps, bytes of a step]."""
+
+    def __init__(self, memory: Tensor, layout: Layout) -> None:
+        self.memory = memory
+        self.layout = layout
+
+
+class Bank:
+    """Slots at one place; the memory of a returned slot is used again for the next of its size.
+
+    In host memory the bank of a GPU reads and writes on a stream of its own: writing is queued
+    beside the computing, and the next step's features arrive while the UNet works on this one's.
+    """
+
+    def __init__(self, place: Place, device: torch.device) -> None:
+        self.place: Place = place
+        self.device = device
+        self._copies = cuda.CopyStream(device) if place == "host" and cuda.is_cuda(device) else None
+        self._unused: defaultdict[tuple[int, ...], list[Tensor]] = defaultdict(list)
+
+    def take(self, steps: int, layout: Layout) -> Slot:
+        """A slot whose content is not defined yet."""
+        shape = (steps, layout.nbytes)
+        unused = self._unused[shape]
+        if unused:
+            return Slot(unused.pop(), layout)
+        # Memory of other sizes would only be in the way.
+        self.release()
+        if self._copies:
+            return Slot(cuda.pinned(*shape), layout)
+        return Slot(torch.empty(shape, dtype=torch.uint8, device=self.device), layout)
+
+    def give_back(self, slot: Slot) -> None:
+        """Keep a slot's memory for the next one of its size."""
+        self._unused[tuple(slot.memory.shape)].append(slot.memory)
+
+    def release(self) -> None:
+        """Free the memory of all slots that were given back."""
+        if any(self._unused.values()) and self._copies:
+            self._copies.synchronize()  # a copy may still read or write it
+        self._unused.clear()
+
+    def write(self, slots: Sequence[Slot], step: int, rows: Tensor) -> None:
+        """Keep rows, uint8 [slots, bytes of a step] on the device, as the features of a step."""
+        copies = [(slot.memory[step], row) for slot, row in zip(slots, rows, strict=True)]
+        if self._copies:
+            self._copies.copy(copies)
+            return
+        for kept, row in copies:
+            kept.copy_(row)
+
+    def read(self, slots: Sequence[Slot], steps: Sequence[int]) -> Iterator[Tensor]:
+        """Rows, uint8 [slots, bytes of a step] on the device, of one step after the other."""
+        copies = self._copies
+        if not copies:
+            for step in steps:
+                yield torch.stack([slot.memory[step] for slot in slots])
+            return
+        distinct = list(dict.fromkeys(slots))
+        places = [distinct.index(slot) for slot in slots]
+        rows = torch.tensor(places, device=self.device)
+        size = distinct[0].memory.shape[1]
+        # Two steps: one is read while the next one arrives.
+        stages = torch.empty(2, len(distinct), size, dtype=torch.uint8, device=self.device)
+
+        def fetch(at: int) -> torch.Event:
+            memory = [slot.memory[steps[at]] for slot in distinct]
+            return copies.copy(zip(stages[at % 2], memory, strict=True))
+
+        arrived = fetch(0)
+        for at in range(len(steps)):
+            copies.wait(arrived)
+            now = stages[at % 2].index_select(0, rows)
+            if at + 1 < len(steps):
+                arrived = fetch(at + 1)
+            yield now

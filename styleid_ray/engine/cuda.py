@@ -1,0 +1,135 @@
+"""All that the engine asks of CUDA itself: memory, pinned memory, the copying stream, kinds of
+errors. Elsewhere a GPU is a device like any other."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""Messages of PyTorch where it was not its own allocator that ran out of memory."""
+
+
+def is_cuda(device: torch.device) -> bool:
+    """Whether a device is a GPU."""
+    return device.type == "cuda"
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes of a GPU that this process can still get, its allocator's unused cache among them."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
+def limit_memory(device: torch.device, share: float) -> None:
+    """Keep this process to its share, in (0, 1], of a GPU's memory."""
+    if is_cuda(device) and share < 1:
+        torch.cuda.set_per_process_memory_fraction(share, device)
+
+
+def empty_cache(device: torch.device) -> None:
+    """Give back the memory that PyTorch's allocator caches, so that other sizes can be had."""
+    if is_cuda(device):
+        torch.cuda.empty_cache()
+
+
+def pinned(*shape: int) -> Tensor:
+    """Host memory, uint8, that a GPU copies from and to by itself.
+
+    Ordinary memory is registered with CUDA: its own pinned allocator rounds up to a power of two.
+    Where registering fails the memory stays ordinary, so that copies are slower but right.
+    """
+    memory = torch.empty(shape, dtype=torch.uint8)
+    runtime: Any = torch.cuda.cudart()
+    address = memory.data_ptr()
+    if int(runtime.cudaHostRegister(address, memory.nbytes, 0)) == 0:
+        weakref.finalize(memory, runtime.cudaHostUnregister, address)
+    return memory
+
+
+class CopyStream:
+    """A stream beside the computing one, for copies between host and device in both directions.
+
+    Copies are done in the order in which they are queued.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.stream = torch.cuda.Stream(device)
+
+    def copy(self, copies: Iterable[tuple[Tensor, Tensor]]) -> torch.Event:
+        """Queue copies (to, from), to begin after the work that is queued on the computing stream
+        so far. Returns the event of their end."""
+        self.stream.wait_event(torch.cuda.current_stream(self.device).record_event())
+        with torch.cuda.stream(self.stream):
+            for destination, source in copies:
+                destination.copy_(source, non_blocking=True)
+                for tensor in (destination, source):
+                    if is_cuda(tensor.device):
+                        tensor.record_stream(self.stream)
+        return self.stream.record_event()  # pyright: ignore[reportReturnType]
+
+    def wait(self, event: torch.Event) -> None:
+        """Let what is queued on the computing stream from here on begin after the event."""
+        torch.cuda.current_stream(self.device).wait_event(event)  # pyright: ignore[reportArgumentType]
+
+    def synchronize(self) -> None:
+        """Wait on the host until all copies are done."""
+        self.stream.synchronize()
+
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """Products and convolutions of float32 numbers in float32, not in TF32, within the block."""
+    convolutions, products = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = convolutions
+        torch.set_float32_matmul_precision(products)
+
+
+def measure(device: torch.device, work: Callable[[], object]) -> tuple[float, int]:
+    """Seconds of some work on a GPU, from idle to idle, and the most memory that it takes."""
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before, began = torch.cuda.memory_allocated(device), time.perf_counter()
+    work()
+    torch.cuda.synchronize(device)
+    seconds = time.perf_counter() - began
+    return seconds, torch.cuda.max_memory_allocated(device) - before
+
+
+def finite_rows(x: Tensor) -> list[bool]:
+    """Of each row of a batch, whether all its numbers are finite. The host waits for the device."""
+    return x.isfinite().flatten(1).all(1).tolist()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that the device or the host is out of memory."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(m in str(error) for m in _OUT_OF_MEMORY)
+
+
+def is_device_failure(error: BaseException) -> bool:
+    """Whether an exception says that the device is of no more use to this process: CUDA keeps its
+    state of error until the process ends."""
+    kind = getattr(torch, "AcceleratorError", None)  # torch 2.8 and later
+    raised = kind is not None and isinstance(error, kind)
+    raised = raised or (isinstance(error, RuntimeError) and "CUDA error" in str(error))
+    return raised and not is_out_of_memory(error)

@@ -1,0 +1,125 @@
+"""StyleID on one page: Chung, Hyun, Heo, "Style Injection in Diffusion", CVPR 2024.
+
+A content image and a style image are inverted to noise by DDIM, and the queries, keys and values of
+the decoder's self-attention are kept at each step (`invert`). The stylised image is sampled from
+the content's noise with the style's statistics, while the style's keys and values and a part of the
+content's queries replace its own in these layers (`stylise`).
+
+Symbols are the paper's: z_0 a clean latent, z_T its noise, Q, K, V the attention features of
+content (c), style (s) and stylised image (cs), γ query preservation, τ attention temperature. A
+step takes a latent from noise level a to b; both are ᾱ. All functions work on a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from styleid_ray.engine.schedule import Step
+
+Features = Mapping[tuple[str, int], Tensor]
+"""("q", "k" or "v", layer) → [B, heads, tokens, d]."""
+
+
+@dataclass(frozen=True)
+class Injection:
+    """Features that replace those of the stylised latents in one step."""
+
+    content: Features
+    """Q_c of each injected layer."""
+    style: Features
+    """K_s and V_s of each injected layer."""
+    gamma: Tensor
+    """γ [B, 1, 1, 1], in [0, 1]."""
+    temperature: Tensor
+    """τ [B, 1, 1, 1], above 0."""
+
+
+class Denoise(Protocol):
+    """The diffusion model as a noise predictor ε(z, t), for latents [B, C, h, w]."""
+
+    def __call__(self, z: Tensor, step: Step, injection: Injection | None = None) -> Tensor:
+        """ε [B, C, h, w], with `inject` in place of self-attention where there is an injection."""
+        ...
+
+    def record(self, z: Tensor, step: Step) -> tuple[Tensor, Features]:
+        """ε, and Q, K and V of the decoder's self-attention."""
+        ...
+
+
+def invert(
+    denoise: Denoise,
+    z_0: Tensor,
+    steps: Sequence[Step],
+    keep: Callable[[int, Features], None] | None = None,
+) -> Tensor:
+    """z_T of z_0 by DDIM inversion (section 3.1); `keep(i, features)` gets those of step i."""
+    z = z_0
+    for i, step in enumerate(steps):
+        if keep:
+            eps, features = denoise.record(z, step)
+            keep(i, features)
+        else:
+            eps = denoise(z, step)
+        z = move(predict_z0(z, eps, step.a), eps, step.b)
+    return z
+
+
+def stylise(
+    denoise: Denoise,
+    z_T: Tensor,
+    steps: Sequence[Step],
+    injections: Iterable[Injection | None],
+    seen: Callable[[Step, Tensor, Tensor], None] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The stylised latent, sampled by DDIM from z_T (`adain`) with one injection per step.
+
+    Returns the last latent and the z_0 that the last step predicted. `seen(step, z, z_0)` gets both
+    after each step.
+    """
+    z = z_0 = z_T
+    for step, injection in zip(steps, injections, strict=True):
+        eps = denoise(z, step, injection)
+        z_0 = predict_z0(z, eps, step.a)
+        z = move(z_0, eps, step.b)
+        if seen:
+            seen(step, z, z_0)
+    return z, z_0
+
+
+def inject(
+    q_cs: Tensor, q_c: Tensor, k_s: Tensor, v_s: Tensor, gamma: Tensor, temperature: Tensor
+) -> Tensor:
+    """Attention-based style injection (sections 3.2 and 3.3, eq. 4-7).
+
+    Q = γ·Q_c + (1 − γ)·Q_cs and softmax(τ·Q·K_sᵀ / √d)·V_s. All features are [B, heads, tokens, d];
+    the style may have a number of tokens of its own.
+    """
+    q = torch.lerp(q_cs, q_c, gamma)
+    return scaled_dot_product_attention(temperature * q, k_s, v_s)
+
+
+def adain(z_c: Tensor, z_s: Tensor, eps: float = 0.0) -> Tensor:
+    """Initial latent AdaIN (eq. 8): σ(z_s)·(z_c − μ(z_c)) / (σ(z_c) + eps) + μ(z_s).
+
+    Mean and unbiased standard deviation per image and channel; z_s may differ in height and width.
+    The paper's code has eps = 0, the authors' diffusers port 1e-4.
+    """
+    mu_c, sigma_c = z_c.mean((2, 3), keepdim=True), z_c.std((2, 3), keepdim=True)
+    mu_s, sigma_s = z_s.mean((2, 3), keepdim=True), z_s.std((2, 3), keepdim=True)
+    return sigma_s * (z_c - mu_c) / (sigma_c + eps) + mu_s
+
+
+def predict_z0(z: Tensor, eps: Tensor, a: float) -> Tensor:
+    """z_0 = (z − √(1−a)·ε) / √a (DDIM, Song et al. 2021, eq. 9)."""
+    return (z - (1 - a) ** 0.5 * eps) / a**0.5
+
+
+def move(z_0: Tensor, eps: Tensor, b: float) -> Tensor:
+    """The latent at noise level b: √b·z_0 + √(1−b)·ε (DDIM, eq. 12 with σ = 0)."""
+    return b**0.5 * z_0 + (1 - b) ** 0.5 * eps

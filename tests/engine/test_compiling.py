@@ -1,0 +1,102 @@
+"""Compiled models: the same pictures, from few graphs, where a job is long enough."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from torch import Tensor
+from torch._dynamo.testing import CompileCounter
+
+from styleid_ray import StyleIDPipeline, StyleParams
+from styleid_ray.engine import pipeline
+from styleid_ray.engine.compiling import compile_models, pays
+
+QUICK = StyleParams(steps=3)
+
+
+def error(a: Tensor, b: Tensor) -> float:
+    return float((a - b).norm() / b.norm())
+
+
+@pytest.fixture
+def latents() -> Tensor:
+    return torch.randn(6, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+def small_unet() -> UNet2DConditionModel:
+    """Decoder self-attention in layers 2 and 3: tracing takes its time by the number of layers."""
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        block_out_channels=(8, 16),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        mid_block_type=None,
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        layers_per_block=1,
+        cross_attention_dim=8,
+        attention_head_dim=2,
+        norm_num_groups=4,
+    )
+    return unet.eval().requires_grad_(False)
+
+
+def test_a_compiled_unet_gives_the_same_pictures_whatever_the_batches_are(latents: Tensor) -> None:
+    def pipe(unet: Any) -> StyleIDPipeline:
+        null = torch.ones(1, 7, 8)
+        scheduler = DDIMScheduler()
+        return StyleIDPipeline(
+            unet=unet, scheduler=scheduler, null_embedding=null, batch_size=4, compile=False
+        )
+
+    params = StyleParams(steps=3, layers=(2, 3))
+    want = pipe(small_unet()).transfer_latents(latents[:3], latents[3:5], params=params)
+    # Captured as for the compiler, but run as it is: no C++ compiler is needed.
+    graphs, unet = CompileCounter(), small_unet()
+    compile_models(unet, backend=graphs)
+    compiled = pipe(unet)
+    compiled.denoise.full = compiled.memory.most
+    got = compiled.transfer_latents(latents[:3], latents[3:5], params=params)
+    assert error(got, want) <= 1e-5
+    assert graphs.frame_count == 2, "one graph that records and one that injects"
+    assert compiled.unet_evaluations == 5 * 3 + 6 * 2, "rows that fill a batch up do not count"
+    more = params.model_copy(update={"steps": 4, "gamma": 0.3})
+    compiled.transfer_latents(latents[2:], latents[:1], params=more)
+    assert graphs.frame_count == 2, "other pictures, steps and gammas need no new graph"
+
+
+@pytest.mark.parametrize(("evaluations", "compiled"), [(0, False), (100, False), (1_000_000, True)])
+def test_auto_compiles_on_a_gpu_where_the_job_is_long_enough(
+    gpu: SimpleNamespace,
+    make_pipe: Any,
+    latents: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+    evaluations: int,
+    compiled: bool,
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(pipeline, "compile_models", lambda *models: asked.append(models))
+    pipe = make_pipe(evaluations=evaluations)
+    pipe.transfer_latents(latents[:1], latents[3:4], params=QUICK)
+    pipe.transfer_latents(latents[1:2], latents[3:4], params=QUICK)
+    assert bool(asked) is compiled
+    assert any("compile" in note for note in pipe.notes) is compiled
+    assert len(asked) <= 1
+
+
+def test_auto_leaves_a_cpu_alone_and_on_does_not(
+    make_pipe: Any, latents: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(pipeline, "compile_models", lambda *models: asked.append(models))
+    make_pipe(evaluations=10**9).transfer_latents(latents[:1], latents[3:4], params=QUICK)
+    assert not asked
+    make_pipe(compile=True)
+    assert asked
+
+
+def test_compiling_pays_when_it_saves_more_than_it_costs() -> None:
+    assert pays(1_000_000, 2e-3)
+    assert not pays(100_000, 2e-3)
