@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from styleid_ray import StyleIDPipeline, StyleParams
+from styleid_ray.checkpoint import find_checkpoint
 from styleid_ray.config import PAPER_MODEL
-from styleid_ray.engine.checkpoint import find_checkpoint
 from styleid_ray.errors import ConfigError, ModelError
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from styleid_ray.batch.cluster.model_store import Listing, ModelStore
+from styleid_ray.checkpoint import Checkpoint, check_family, find_checkpoint
 from styleid_ray.config import JobConfig
-from styleid_ray.engine.checkpoint import Checkpoint, check_family, find_checkpoint
 from styleid_ray.errors import ModelError
 from styleid_ray.storage.locations import local_path
 from styleid_ray.storage.version import size_in
