@@ -35,14 +35,7 @@ class TappedSelfAttention:
         self.layer = layer
         self.tap = tap
 
-    def __call__(
-        self,
-        attn: Any,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        temb: Tensor | None = None,
-    ) -> Tensor:
+    def __call__(self, attn: Any, hidden_states: Tensor, **unused: Any) -> Tensor:
         q = split_heads(attn.to_q(hidden_states), attn.heads)
         injection, layer = self.tap.injection, self.layer
         if injection is not None:
@@ -72,14 +65,7 @@ class PromptAttention:
         self.k = split_heads(attn.to_k(prompt), attn.heads)
         self.v = split_heads(attn.to_v(prompt), attn.heads)
 
-    def __call__(
-        self,
-        attn: Any,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        temb: Tensor | None = None,
-    ) -> Tensor:
+    def __call__(self, attn: Any, hidden_states: Tensor, **unused: Any) -> Tensor:
         q = split_heads(attn.to_q(hidden_states), attn.heads)
         k, v = (x.expand(len(q), -1, -1, -1) for x in (self.k, self.v))
         return project_out(attn, scaled_dot_product_attention(q, k, v))

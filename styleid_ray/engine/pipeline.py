@@ -16,14 +16,13 @@ from styleid_ray.config import FeatureDType, FeatureStore, ResolvedParams, Style
 from styleid_ray.engine import autoencoder, cuda
 from styleid_ray.engine.attention import check_layers
 from styleid_ray.engine.batch_inversion import BatchInversion, invert_batch
-from styleid_ray.engine.compiling import compile_models, pays
 from styleid_ray.engine.denoiser import Denoiser
 from styleid_ray.engine.layout import Role
 from styleid_ray.engine.memory import Memory
 from styleid_ray.engine.pairs import Pairs, params_of_pairs, resolve_pairs
 from styleid_ray.engine.schedule import Schedule, make_schedule
-from styleid_ray.engine.throughput import best_batch
 from styleid_ray.engine.transfer import Finished, Pair, Picture, SeenStep, Transfer
+from styleid_ray.engine.tuning import BATCHES, best_batch, compile_models, compiling_pays
 from styleid_ray.engine.work_order import Size
 from styleid_ray.errors import ConfigError, RowError
 from styleid_ray.footprint import picture_memory
@@ -31,12 +30,6 @@ from styleid_ray.footprint import picture_memory
 Method = TypeVar("Method", bound=Callable[..., Any])
 Decoded = Callable[[Sequence[int], Tensor, Tensor], None]
 """(which latents, their pictures uint8 [B, H, W, 3], whether each is finite [B])."""
-_DTYPES: dict[str, torch.dtype] = {
-    "float32": torch.float32,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-    "int8": torch.int8,
-}
 
 
 def _inference(method: Method) -> Method:
@@ -110,7 +103,9 @@ class StyleIDPipeline:
         self.scheduler = scheduler
         self.vae = vae
         self.device = unet.device
-        self.feature_dtype = unet.dtype if feature_dtype == "auto" else _DTYPES[feature_dtype]
+        self.feature_dtype = (
+            unet.dtype if feature_dtype == "auto" else getattr(torch, feature_dtype)
+        )
         self.memory = Memory(
             self.device, batch_size, features, feature_memory, host_share, device_share
         )
@@ -356,10 +351,8 @@ class StyleIDPipeline:
         """On a GPU, at the first call for latents of a size: measure the fastest batch, and compile
         the models if that pays."""
         memory = self.memory
-        if not cuda.is_cuda(self.device) or memory.batch != "auto":
-            return
         shape = Counter(picture.z_0.shape for picture in pictures).most_common(1)[0][0]
-        if tuple(shape[-2:]) in memory.measured:
+        if not cuda.is_cuda(self.device) or tuple(shape[-2:]) in memory.measured:
             return
         step = self._schedule(params).inversion[0]
 
@@ -368,24 +361,21 @@ class StyleIDPipeline:
             measured: list[tuple[float, int]] = []
 
             def evaluate() -> None:
-                for _ in range(2):  # the first call also loads kernels
-                    measured.append(cuda.measure(self.device, lambda: self.denoise(z, step)))
+                measured.append(cuda.measure(self.device, lambda: self.denoise(z, step)))
 
-            if not memory.fits(evaluate):
+            if not (memory.fits(evaluate) and memory.fits(evaluate)):  # the first loads kernels too
                 cuda.empty_cache(self.device)
                 return None
             memory.work = max(memory.work, measured[-1][1])
             return measured[-1][0]
 
-        best = best_batch(seconds, pairs)
-        if best is None:
+        batches = (memory.batch,) if isinstance(memory.batch, int) else BATCHES
+        if (best := best_batch(seconds, pairs, batches)) is None:
             return
-        memory.measured[shape[-2], shape[-1]] = best.batch
-        memory.note(
-            f"batch: {best.batch} latents of {shape[-1]} x {shape[-2]} "
-            f"({1 / best.seconds:,.0f} evaluations per second)"
-        )
-        if self._compile == "auto" and pays(self.evaluations, best.seconds):
+        memory.measured[shape[-2], shape[-1]], pace = best
+        size, rate = f"{shape[-1]} x {shape[-2]}", 1 / pace
+        memory.note(f"batch: {best[0]} latents of {size} ({rate:,.0f} evaluations per second)")
+        if self._compile == "auto" and compiling_pays(self.evaluations, pace):
             memory.note("compile: the job is long enough to pay for it")
             self._compile_models()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -52,6 +52,7 @@ class Pair:
         return (self.content, self.style) if self.style else (self.content,)
 
 
+@dataclass
 class Transfer:
     """Pairs of one call.
 
@@ -65,26 +66,24 @@ class Transfer:
         dtype: of kept features.
         seen: sees each step of each batch.
         finished: gets the latents of each batch as soon as it is done.
+        inversions: made so far.
+        latents: of the pairs that are done.
     """
 
-    def __init__(
-        self,
-        denoise: Denoiser,
-        memory: Memory,
-        schedule: Schedule,
-        params: ResolvedParams,
-        pairs: Sequence[Pair],
-        sizes: dict[Hashable, Size],
-        dtype: torch.dtype,
-        seen: SeenStep | None = None,
-        finished: Finished | None = None,
-    ) -> None:
-        self.denoise, self.memory, self.schedule, self.params = denoise, memory, schedule, params
-        self.pairs, self.sizes, self.dtype = pairs, sizes, dtype
-        self.seen, self.finished = seen, finished
-        self.pictures = {picture.key: picture for pair in pairs for picture in pair.pictures}
-        self.inversions = 0
-        self.latents: dict[int, Tensor] = {}
+    denoise: Denoiser
+    memory: Memory
+    schedule: Schedule
+    params: ResolvedParams
+    pairs: Sequence[Pair]
+    sizes: dict[Hashable, Size]
+    dtype: torch.dtype
+    seen: SeenStep | None = None
+    finished: Finished | None = None
+    inversions: int = 0
+    latents: dict[int, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.pictures = {picture.key: picture for pair in self.pairs for picture in pair.pictures}
 
     def run(self) -> list[Tensor]:
         """Clean latents, one per pair."""

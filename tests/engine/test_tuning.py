@@ -1,4 +1,4 @@
-"""Compiled models: the same pictures, from few graphs, where a job is long enough."""
+"""The fastest batch, and compiled models: the same pictures, from few graphs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch._dynamo.testing import CompileCounter
 
 from styleid_ray import StyleIDPipeline, StyleParams
 from styleid_ray.engine import pipeline
-from styleid_ray.engine.compiling import compile_models, pays
+from styleid_ray.engine.tuning import best_batch, compile_models, compiling_pays
 
 QUICK = StyleParams(steps=3)
 
@@ -98,5 +98,27 @@ def test_auto_leaves_a_cpu_alone_and_on_does_not(
 
 
 def test_compiling_pays_when_it_saves_more_than_it_costs() -> None:
-    assert pays(1_000_000, 2e-3)
-    assert not pays(100_000, 2e-3)
+    assert compiling_pays(1_000_000, 2e-3)
+    assert not compiling_pays(100_000, 2e-3)
+
+
+@pytest.mark.parametrize(
+    ("paces", "most", "batch"),
+    [
+        ({8: 1.0, 16: 0.5, 32: 0.4, 64: 0.2}, 64, 64),
+        ({8: 1.0, 16: 0.5, 32: 0.495, 64: 0.1}, 64, 16),  # no gain: larger ones are not tried
+        ({8: 1.0, 16: 0.5, 32: 0.4, 64: 0.2}, 10, 16),  # no more latents than that
+        ({8: 1.0, 16: 0.5}, 64, 16),  # 32 do not fit
+    ],
+)
+def test_the_batch_with_the_most_latents_per_second_is_taken(
+    paces: dict[int, float], most: int, batch: int
+) -> None:
+    def seconds(size: int) -> float | None:
+        return size * paces[size] if size in paces else None
+
+    assert best_batch(seconds, most) == (batch, paces[batch])
+
+
+def test_nothing_is_told_of_a_device_that_does_not_hold_the_smallest() -> None:
+    assert best_batch(lambda size: None, 64) is None
