@@ -28,8 +28,8 @@ class Bench:
     """The model in the first of the precisions, eager and contiguous."""
     flop: int = field(init=False)
     """Of one UNet evaluation."""
-    peak: float = field(init=False)
-    """FLOP/s of a matrix product in the same precision."""
+    peaks: dict[str, float] = field(init=False)
+    """FLOP/s of a matrix product in each precision."""
     paces: dict[int, Timing] = field(default_factory=dict)
     """Of one plain UNet call of the model, by batch."""
     compile_seconds: float = field(init=False)
@@ -42,12 +42,20 @@ class Bench:
         self.parts = self.build(self.dtype)
         z = self.draw(1)
         self.flop = count_flop(lambda: evaluate(self.parts["unet"], z))
-        self.peak = matrix_peak(self.device, self.parts["unet"].dtype, self.options.matrix)
+        self.peaks = {
+            dtype: matrix_peak(self.device, getattr(torch, dtype), self.options.matrix)
+            for dtype in self.options.dtypes
+        }
 
     @property
     def dtype(self) -> str:
         """The precision of all but the variants."""
         return self.options.dtypes[0]
+
+    @property
+    def peak(self) -> float:
+        """FLOP/s of a matrix product in that precision."""
+        return self.peaks[self.dtype]
 
     @property
     def batch(self) -> int:

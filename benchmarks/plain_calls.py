@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from benchmarks.bench import Bench, paces_of
-from benchmarks.device import count_flop, fastest, matrix_peak
+from benchmarks.device import count_flop, fastest
 from benchmarks.sd1 import draw_pictures
 from benchmarks.table import Table
 from styleid_ray.engine.pipeline import StyleIDPipeline
@@ -23,12 +23,11 @@ def device_table(bench: Bench) -> Table:
     rows: list[dict[str, Any]] = [
         {
             "what": f"product of two {side} x {side} matrices, {dtype}",
-            "TFLOP/s": matrix_peak(bench.device, getattr(torch, dtype), side) / 1e12,
+            "TFLOP/s": peak / 1e12,
             "GB/s": None,
         }
-        for dtype in bench.options.dtypes
+        for dtype, peak in bench.peaks.items()
     ]
-    rows[0]["TFLOP/s"] = bench.peak / 1e12
     for name, copy in _copies(bench.device).items():
         gigabytes = _COPY_BYTES / 1e9
         seconds = fastest(bench.device, copy).total
