@@ -140,10 +140,8 @@ class Memory:
             JobError: a single latent does not fit though nothing else is kept.
         """
         self.shortages += 1
-        before = self.nbytes
-        if self._evict_all_but({*self.wanted, *self.in_use}):
-            self._bounds[self.bank.place] = int(_SHRINK * before)
-            self._note(f"keep at most {_gib(int(_SHRINK * before))} of inversions")
+        if self._keep_fewer({*self.wanted, *self.in_use}):
+            pass
         elif cuda.is_cuda(self.device) and self.bank.place == "device" and self.nbytes:
             self.features = "host"
             self._move("host")
@@ -152,10 +150,7 @@ class Memory:
             while self.most(shape, model) >= rows:
                 self.halvings[model] += 1
             self._note(f"at most {self.most(shape, model)} latents in a call of the {model}")
-        elif self._evict_all_but(self.in_use):
-            self._bounds[self.bank.place] = self.nbytes
-            self._note(f"keep {_gib(self.nbytes)} of inversions")
-        else:
+        elif not self._keep_fewer(self.in_use):
             raise JobError(
                 f"a single picture of {shape[-1]} x {shape[-2]} latents does not fit the "
                 f"memory of {self.device}: use a smaller --size, or --dtype float16"
@@ -163,8 +158,12 @@ class Memory:
         self.bank.release()
         cuda.empty_cache(self.device)
 
-    def _evict_all_but(self, keys: Collection[Hashable]) -> bool:
-        idle = [key for key in self.kept if key not in keys]
+    def _keep_fewer(self, needed: Collection[Hashable]) -> bool:
+        """Evict all inversions but those needed and keep fewer from then on; False if none went."""
+        idle = [key for key in self.kept if key not in needed]
+        if idle:
+            self._bounds[self.bank.place] = bound = int(_SHRINK * self.nbytes)
+            self._note(f"keep at most {_gib(bound)} of inversions")
         for key in idle:
             self.evict(key)
         return bool(idle)
@@ -199,7 +198,8 @@ class Memory:
 
     def clear(self) -> None:
         """Forget all inversions and free their memory."""
-        self._evict_all_but(())
+        for key in list(self.kept):
+            self.evict(key)
         self.bank.release()
 
     # Places

@@ -55,6 +55,9 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
         "mem_get_info": lambda device=None: (70 * GIB, 80 * GIB),
         "memory_reserved": lambda device=None: 0,
         "memory_allocated": lambda device=None: 0,
+        "max_memory_allocated": lambda device=None: 2 * GIB,
+        "reset_peak_memory_stats": lambda device=None: None,
+        "set_per_process_memory_fraction": lambda share, device=None: None,
         "empty_cache": lambda: None,
         "cudart": lambda: runtime,
     }.items():

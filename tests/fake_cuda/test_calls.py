@@ -101,6 +101,22 @@ def test_without_waiting_for_copies_a_step_would_race_with_them(
     assert set(watch.races) == {"index_select on computing against stream 1"}
 
 
+def test_the_fastest_batch_is_measured_at_the_first_call_alone(
+    make_pipe: MakePipe, watch: Watch
+) -> None:
+    pipe = make_pipe(batch_size="auto", device_share=0.5)
+    spent: list[int] = []
+    with watch:
+        for _ in range(2):
+            before = pipe.unet_evaluations
+            pipe.transfer_latents(latents((64, 64)), latents((64, 64)), params=PARAMS)
+            spent.append(pipe.unet_evaluations - before)
+    # One pair: the smallest of the batches is enough. It is measured in two calls of eight latents.
+    assert spent == [2 * 8 + 2 * 3 + 2, 2 * 3 + 2]
+    assert [note for note in pipe.notes if note.startswith("batch: 8 latents of 64 x 64")]
+    assert_in_order(watch)
+
+
 class FullOnce:
     """Calls of a model of which one fails as on a full device."""
 
