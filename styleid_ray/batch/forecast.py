@@ -18,7 +18,7 @@ from styleid_ray.errors import ConfigError, RowError
 from styleid_ray.footprint import picture_memory
 from styleid_ray.imaging import decode, encode, fit_picture, restore
 from styleid_ray.planning import Cost, Pace, Plan
-from styleid_ray.planning.columns import codes
+from styleid_ray.planning.columns import codes, distinct
 from styleid_ray.planning.cost import shard_pictures
 from styleid_ray.planning.memory import AUTO_BATCH, ShardMemory, shard_memory
 from styleid_ray.planning.sources import in_words, skipped_files
@@ -211,7 +211,7 @@ def _bytes_in(plan: Plan) -> int | None:
         sizes = [size_in(version) for version in source.versions or [""]]
         if None in sizes:
             return None
-        read = np.unique(shard * len(sizes) + codes(plan.table[role])) % len(sizes)
+        read = distinct(shard * len(sizes) + codes(plan.table[role])) % len(sizes)
         total += int(np.bincount(read, minlength=len(sizes)) @ np.array(sizes, np.int64))
     return total
 

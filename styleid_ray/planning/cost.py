@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from styleid_ray.config import ResolvedParams
-from styleid_ray.planning.columns import codes, count_distinct
+from styleid_ray.planning.columns import codes, count_distinct, distinct
 
 
 @dataclass(frozen=True)
@@ -71,5 +71,5 @@ def picture_counts(shard: np.ndarray, content: np.ndarray, style: np.ndarray) ->
     counts = []
     for picture in (content, style):
         span = int(picture.max()) + 1
-        counts.append(np.bincount(np.unique(shard * span + picture) // span))
+        counts.append(np.bincount(distinct(shard * span + picture) // span))
     return np.stack([*counts, np.bincount(shard)], axis=1)

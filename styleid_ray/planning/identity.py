@@ -76,8 +76,8 @@ def pair_digests(
 
 def text_digests(texts: Sequence[str]) -> np.ndarray:
     """Digests of texts, 16 bytes each: array [T] of type V16."""
-    data = b"".join(hashlib.blake2b(t.encode(), digest_size=16).digest() for t in texts)
-    return np.frombuffer(data, "V16")
+    digests = (hashlib.blake2b(t.encode(), digest_size=16).digest() for t in texts)
+    return np.fromiter(digests, "V16", len(texts))
 
 
 def hex_ids(digests: bytes) -> np.ndarray:

@@ -1,15 +1,19 @@
 """Which content meets which style."""
 
+# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from styleid_ray.config import SourceOptions
 from styleid_ray.errors import SourceError
-from styleid_ray.planning.columns import key_column
+from styleid_ray.planning.columns import key_column, sorted_distinct
 from styleid_ray.planning.draw import draw_shared_styles, draw_styles
 from styleid_ray.planning.sources import Source, list_pictures
 from styleid_ray.planning.table import check_unique, read_table
@@ -99,15 +103,23 @@ def _from_table(config: SourceOptions, storage_options: Options) -> Pairs:
     rows = read_table(config.table, storage_options)
     sources: list[Source] = []
     for what, root in (("content", config.content), ("style", config.style)):
-        urls = rows[what].combine_chunks().dictionary.to_pylist()
-        full = FullURLs.of(urls)
-        keys = urls if full is None else [without_secrets(url) for url in urls]
-        sources.append(resolve(keys, what, root, config.table, storage_options, full))
-        rank = {key: i for i, key in enumerate(sources[-1].keys)}
-        ranks = np.fromiter((rank[key] for key in keys), np.int32, len(keys))
-        index = ranks[rows[what].combine_chunks().indices.to_numpy()]
+        column = rows[what].combine_chunks()
+        keys, full_urls = _keys(column.dictionary)
+        keys, places = sorted_distinct(keys)
+        names = tuple(keys.to_pylist())
+        sources.append(resolve(names, what, root, config.table, storage_options, full_urls))
+        index = places[column.indices.to_numpy()]
         i = rows.schema.get_field_index(what)
-        rows = rows.set_column(i, what, key_column(index, sources[-1].keys))
+        rows = rows.set_column(i, what, pa.DictionaryArray.from_arrays(index, keys))
     if any(source.full_urls for source in sources):
         check_unique(rows, config.table)  # two signatures of one picture are one picture
     return Pairs(sources[0], sources[1], rows)
+
+
+def _keys(urls: pa.StringArray) -> tuple[pa.StringArray, FullURLs | None]:
+    """The keys of a table's URLs [U], and where those lie whose URLs hold secrets."""
+    suspects = urls.filter(pc.match_substring_regex(urls, r"(?s)://.*[?@]"))
+    full_urls = FullURLs.of(suspects.to_pylist())
+    if full_urls is None:
+        return urls, None
+    return pa.array([without_secrets(url) for url in urls.to_pylist()], pa.string()), full_urls

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from styleid_ray.config import StyleParams
 from styleid_ray.errors import RowError, SourceError
+from styleid_ray.planning.columns import codes, count_distinct
 from styleid_ray.storage.fetch import read_bytes
 from styleid_ray.storage.locations import Options, extension, shown
 
@@ -200,6 +201,8 @@ def _check_range(column: pa.ChunkedArray, name: str, url: str) -> None:
 
 def check_unique(table: pa.Table, url: str) -> None:
     """Raises SourceError when a table has a pair more than once."""
+    if count_distinct(codes(table["content"]), codes(table["style"])) == table.num_rows:
+        return
     names = list(PARAMETERS)
     rows = table.select(names).append_column("row", pa.array(np.arange(1, table.num_rows + 1)))
     groups = rows.group_by(names).aggregate([("row", "count"), ("row", "min"), ("row", "max")])

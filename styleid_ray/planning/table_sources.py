@@ -4,7 +4,6 @@ there is one of the run's failures, as one that cannot be read."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 
 from styleid_ray.errors import SourceError
 from styleid_ray.planning.sources import Source
@@ -13,17 +12,17 @@ from styleid_ray.storage.secrets import FullURLs
 
 
 def resolve(
-    keys: Iterable[str],
+    keys: tuple[str, ...],
     what: str,
     root: str | None,
     table: str,
     storage_options: Options,
     full_urls: FullURLs | None = None,
 ) -> Source:
-    """The source of a table's column: its distinct keys.
+    """The source of a table's column.
 
     Args:
-        keys: relative to the root, or URLs and absolute paths.
+        keys: distinct and sorted; relative to the root, or URLs and absolute paths.
         what: "content" or "style".
         root: the option of that name; without it the table's own folder is the root.
         table: location of the table.
@@ -32,7 +31,6 @@ def resolve(
     Raises:
         SourceError: names are relative to a root that is no folder of this machine.
     """
-    keys = tuple(sorted(set(keys)))
     relative = not all(map(is_absolute, keys))
     place = _root(root, what) if root and relative else _folder(table)
     return Source(place, keys, dict(storage_options or {}), full_urls)
