@@ -33,8 +33,10 @@ Work = Sequence[Mapping[str, Any]]
 """Entries of a work list, as `ReadPlan` takes them."""
 
 # Ray runs neighbouring stages as one where they ask for the same; these stay apart, so that
-# pictures are loaded while the actors compute. Both stages wait for I/O more than they compute.
-_READ_CPUS, _LOAD_CPUS = 0.25, 0.5
+# pictures are loaded while the actors compute. They wait for I/O more than they compute, and all
+# three fit the one core that is left beside the actors at the least: Ray Data serves the first
+# stages first, so that the last would wait until everything is loaded.
+_READ_CPUS, _LOAD_CPUS, _COMMIT_CPUS = 0.25, 0.5, 0.25
 
 # Threads that wait for one another let go of the core: spinning, two threads on two cores that are
 # busy with something else took twenty times as long as one.
@@ -117,8 +119,6 @@ def _pass(
         parts.map_batches(
             read.__call__, batch_format="pyarrow", batch_size=None, num_cpus=_READ_CPUS
         )
-        # A shard per block: the block is what Ray dispatches, retries and holds back.
-        .repartition(target_num_rows_per_block=1)
         .map_batches(
             bounded("Load", load, board),
             batch_format="pyarrow",
@@ -149,6 +149,7 @@ def _pass(
             bounded("Commit", commit, board),
             batch_format="pyarrow",
             batch_size=None,
+            num_cpus=_COMMIT_CPUS,
         )
     )
     # No prefetching, so each shard is reported as soon as it commits.
@@ -166,6 +167,8 @@ def _memory(wanted: int) -> int | None:
 def _settle(context: DataContext) -> None:
     """Ray Data's settings for the dataset of a run; those of the process stay as they are."""
     context.execution_no_progress_timeout_s = -1  # a shard may take hours
+    # A shard per block: the block is what Ray dispatches, retries and holds back.
+    context.target_max_block_size = 1
     context.enable_progress_bars = False
     context.print_on_execution_start = False
 

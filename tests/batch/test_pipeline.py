@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import os
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +44,57 @@ def test_a_shard_that_outlasts_ray_datas_limit_without_progress_is_finished(
     lines = driver.communicate(timeout=300)[1]
     assert driver.returncode == 0, lines
     assert len(pictures_of(pictures / "out")) == 6
+
+
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """Processes that are started in the test have one core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    yield
+    os.sched_setaffinity(0, before)
+
+
+@pytest.mark.usefixtures("one_core")
+def test_shards_are_committed_while_the_pictures_of_others_are_fetched_on_a_single_core(
+    job: Job, pictures: Path
+) -> None:
+    output, over = pictures / "out", threading.Event()
+    committed: list[bool] = []
+
+    class Server(SimpleHTTPRequestHandler):
+        """Holds the picture of the second shard back until the first shard is committed."""
+
+        def do_GET(self) -> None:
+            if "late" in self.path:
+                while not list(output.glob("data/*.parquet")) and not over.wait(0.1):
+                    pass
+                committed.append(not over.is_set())
+            super().do_GET()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing on the screen."""
+
+    for seed, name in enumerate(("a", "b-late", "c")):
+        draw(pictures / "web" / f"{name}.png", seed)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, directory=pictures / "web"))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    web = f"http://127.0.0.1:{server.server_port}"
+    table = pictures / "pairs.csv"
+    rows = [f"{web}/{name}.png,s.png" for name in ("a", "b-late", "c")]
+    table.write_text("\n".join(["content,style", *rows]))
+    config = job(pairing="table", table=str(table), content=None, shard_pairs=1)
+    driver = start(config, output)
+    try:
+        lines = driver.communicate(timeout=180)[1]
+    finally:
+        over.set()
+        driver.kill()
+        server.shutdown()
+        server.server_close()
+    assert driver.returncode == 0, lines
+    assert all(committed)
+    assert len(pictures_of(output)) == 3
 
 
 @pytest.mark.filterwarnings("error::ray.util.annotations.RayDeprecationWarning")
