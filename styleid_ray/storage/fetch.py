@@ -94,7 +94,7 @@ def retrying(attempts: int = 2, timeout: float = 60) -> Iterable[stamina.Attempt
 
 def is_transient(error: Exception) -> bool:
     """Whether the same request may well succeed a moment later."""
-    if _is_lost_upload(error):
+    if is_lost_upload(error):
         return True
     if isinstance(error, _PERMANENT) or type(error).__name__ in _PERMANENT_BY_NAME:
         return False
@@ -104,7 +104,7 @@ def is_transient(error: Exception) -> bool:
     return True
 
 
-def _is_lost_upload(error: BaseException) -> bool:
+def is_lost_upload(error: BaseException) -> bool:
     """Whether S3 no longer knows a multipart upload, which s3fs calls a missing file."""
     answer = getattr(error.__cause__, "response", None) or {}
     return answer.get("Error", {}).get("Code") == "NoSuchUpload"

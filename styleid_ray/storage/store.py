@@ -110,14 +110,15 @@ class Store:
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
         """A file to write to; at the end of the block it is put in place, whole. After an error
-        in the block nothing is."""
-        with self._reported(name, "written", _ROOM), self._aside() as aside:
+        in the block nothing is; one that is not about files is raised as it is."""
+        with self._reported(name, "written", _ROOM, OSError), self._aside() as aside:
             with open(aside, "wb") as file:
                 yield file
                 file.flush()
                 if self.is_local:
                     os.fsync(file.fileno())
-            self._put(aside, name)
+            with self._reported(name, "written", _ROOM):
+                self._put(aside, name)
 
     def _put(self, aside: str, name: str) -> None:
         path = self.path(name)
@@ -219,14 +220,16 @@ class Store:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     @contextmanager
-    def _reported(self, name: str, done: str, remedy: str = _CHECK) -> Iterator[None]:
-        """Turns errors in the block into OutputError, except for a file that is damaged, or that is
-        missing when it is read."""
+    def _reported(
+        self, name: str, done: str, remedy: str = _CHECK, kinds: type[Exception] = Exception
+    ) -> Iterator[None]:
+        """Turns errors of these kinds in the block into OutputError, except for a file that is
+        damaged, or that is missing when it is read."""
         try:
             yield
         except (pa.ArrowInvalid, StyleIDError):
             raise
-        except Exception as e:  # each filesystem has its own errors
+        except kinds as e:  # each filesystem has its own errors
             if isinstance(e, FileNotFoundError) and done != "written":
                 raise
             why, remedy = trouble(e, self.fs, self.root, self.storage_options, remedy)

@@ -7,7 +7,7 @@ from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem
 
-from styleid_ray.storage.fetch import reason
+from styleid_ray.storage.fetch import is_lost_upload, reason
 from styleid_ray.storage.locations import Options
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -51,6 +51,8 @@ def trouble(
         return why, "make room there"
     if no_answer(error):
         return f"no server answers: {why}", "check the endpoint's URL and the network"
+    if is_lost_upload(error):
+        return "the store gave up the upload again and again", remedy
     if isinstance(error, FileNotFoundError) and not isinstance(filesystem, LocalFileSystem):
         bucket = root.strip("/").split("/", 1)[0]
         return f"there is no bucket or container {bucket}", "create it, or check the URL"

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import s3fs
 
+from styleid_ray.errors import OutputError
 from styleid_ray.storage.store import Store
 from tests.unreliable import Unreliable, unreliable
 
@@ -143,6 +145,22 @@ def test_an_upload_that_the_server_has_given_up_begins_again(
         file.write(large)
     assert steps.count("begin") == 2
     assert stored(s3) == (hashlib.sha256(large).hexdigest(), 3)
+
+
+def test_a_server_that_gives_up_every_upload_is_blamed_and_not_the_bucket(
+    s3: str, proxy: Unreliable, large: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def give_up(method: str, path: str) -> None:
+        if request(method, path) == "complete":
+            bucket, upload = s3.removeprefix("s3://"), path.partition("uploadId=")[2]
+            key = {"Bucket": bucket, "Key": f"run/{NAME}", "UploadId": upload}
+            with suppress(FileNotFoundError):  # given up already
+                s3fs.S3FileSystem().call_s3("abort_multipart_upload", **key)
+
+    proxy.failure = give_up
+    monkeypatch.setattr("styleid_ray.storage.store._WRITE_ATTEMPTS", 2)
+    with pytest.raises(OutputError, match="the store gave up the upload again and again"):
+        store(s3, proxy.address).write(NAME, large)
 
 
 @pytest.mark.parametrize("before", [None, b"old"])

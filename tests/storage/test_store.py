@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -90,3 +91,13 @@ def test_an_output_that_can_be_written_is_left_as_it_was(tmp_path: Path, s3: str
     Store(f"{s3}/deep/run").check_writable()
     assert list(tmp_path.iterdir()) == []
     assert s3fs.S3FileSystem().find(s3) == []
+
+
+def test_an_error_of_a_writer_that_is_not_about_files_is_raised_as_it_is(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "run"))
+    with pytest.raises(ZeroDivisionError), store.writing("data/a.parquet") as file:
+        file.write(bytes(1 // 0))
+    full = pytest.raises(OutputError, match=r"a\.parquet cannot be written .*make room")
+    with full, store.writing("data/a.parquet"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert [path.name for path in (tmp_path / "run").rglob("*") if path.is_file()] == []
