@@ -68,7 +68,8 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
 
 @pytest.fixture
 def make_pipe(monkeypatch: pytest.MonkeyPatch, watch: Watch) -> Callable[..., StyleIDPipeline]:
-    """A pipeline of Stable Diffusion 1.x's size; options as of the class."""
+    """A pipeline of Stable Diffusion 1.x's size; options as of the class. Its batch is measured at
+    the first call only where it is `tuned`."""
 
     def finite_rows(x: Tensor) -> list[bool]:
         watch.host_waits("finite_rows", watch.current.clock)
@@ -84,11 +85,16 @@ def make_pipe(monkeypatch: pytest.MonkeyPatch, watch: Watch) -> Callable[..., St
     monkeypatch.setattr(cuda, "finite_rows", finite_rows)
     monkeypatch.setattr(StyleIDPipeline, "_schedule", schedule_of_values)
 
-    def make(dtype: torch.dtype = torch.float16, **options: Any) -> StyleIDPipeline:
+    def make(
+        dtype: torch.dtype = torch.float16, tuned: bool = False, **options: Any
+    ) -> StyleIDPipeline:
         parts = build_parts(CUDA, dtype)
         with unset_fake_temporarily():
             parts["scheduler"] = type(parts["scheduler"]).from_config(parts["scheduler"].config)
-        return StyleIDPipeline(**parts, **{"batch_size": 4, "compile": False, **options})
+        pipe = StyleIDPipeline(**parts, **{"batch_size": 4, "compile": False, **options})
+        if not tuned:
+            monkeypatch.setattr(pipe, "_tune", lambda *_: None)
+        return pipe
 
     return make
 

@@ -104,7 +104,7 @@ def test_without_waiting_for_copies_a_step_would_race_with_them(
 def test_the_fastest_batch_is_measured_at_the_first_call_alone(
     make_pipe: MakePipe, watch: Watch
 ) -> None:
-    pipe = make_pipe(batch_size="auto", device_share=0.5)
+    pipe = make_pipe(tuned=True, batch_size="auto", device_share=0.5)
     spent: list[int] = []
     with watch:
         for _ in range(2):
