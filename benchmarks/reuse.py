@@ -15,8 +15,8 @@ from benchmarks.naive import NaiveStyleID
 from benchmarks.options import NaiveOptions
 from benchmarks.table import Table
 from styleid_ray.config import StyleParams
-from styleid_ray.engine.loading import load_components
 from styleid_ray.engine.pipeline import StyleIDPipeline
+from styleid_ray.model.loading import load_components
 
 
 @dataclass(frozen=True)

@@ -48,17 +48,10 @@ class MixtureAttention:
     def __init__(self, gamma: Tensor, temperature: Tensor) -> None:
         self.gamma, self.temperature = gamma, temperature
 
-    def __call__(
-        self,
-        attn: Any,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        temb: Tensor | None = None,
-    ) -> Tensor:
+    def __call__(self, attn: Any, hidden_states: Tensor, **unused: Any) -> Tensor:
         layers = attn.to_q, attn.to_k, attn.to_v
-        qkv = (split_heads(to(hidden_states), attn.heads) for to in layers)
-        return project_out(attn, self.attend(*qkv, attn.scale))
+        q, k, v = (split_heads(to(hidden_states), attn.heads) for to in layers)
+        return project_out(attn, self.attend(q, k, v, attn.scale))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
         """Attention of queries, keys and values [3n, heads, tokens, d]."""

@@ -26,8 +26,8 @@ def loaded_after(statement: str) -> set[str]:
     [
         ("import styleid_ray", {"torch", "ray", "diffusers", "pyarrow"}),
         ("import styleid_ray.cli", {"torch", "ray", "diffusers"}),
-        ("import styleid_ray.engine.pipeline, styleid_ray.engine.loading", {"ray"}),
-        ("import styleid_ray.checkpoint", {"torch", "ray"}),
+        ("import styleid_ray.engine.pipeline, styleid_ray.model.loading", {"ray"}),
+        ("import styleid_ray.model.checkpoint", {"torch", "ray"}),
         ("import styleid_ray.planning", {"torch", "ray"}),
         ("import styleid_ray.imaging", {"torch", "ray"}),
         ("import styleid_ray.demo", {"torch", "ray", "PIL"}),

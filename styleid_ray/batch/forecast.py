@@ -15,8 +15,8 @@ from styleid_ray.batch.prepare import Prepared, prepare
 from styleid_ray.batch.watch.progress import duration
 from styleid_ray.config import JobConfig
 from styleid_ray.errors import ConfigError, RowError
-from styleid_ray.footprint import picture_memory
 from styleid_ray.imaging import decode, encode, fit_picture, restore
+from styleid_ray.model.footprint import picture_memory
 from styleid_ray.planning import Cost, Pace, Plan
 from styleid_ray.planning.columns import codes, distinct
 from styleid_ray.planning.cost import shard_pictures

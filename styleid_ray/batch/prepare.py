@@ -14,12 +14,12 @@ from styleid_ray.batch.folder.record import (
     model_identity,
     with_stored_precision,
 )
-from styleid_ray.checkpoint import Checkpoint
 from styleid_ray.config import JobConfig, digest
 from styleid_ray.errors import ConfigError
-from styleid_ray.flops import evaluation_flops
 from styleid_ray.imaging import extension
 from styleid_ray.imaging.fit import check_crop_size, working_size
+from styleid_ray.model.checkpoint import Checkpoint
+from styleid_ray.model.flops import evaluation_flops
 from styleid_ray.planning import NamedPairs, Pace, Plan, Source, make_pairs, name_pairs
 from styleid_ray.planning.cost import Cost
 from styleid_ray.planning.sources import takes

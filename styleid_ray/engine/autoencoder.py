@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,72 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from styleid_ray.engine.memory import Memory
+
+Decoded = Callable[[Sequence[int], Tensor, Tensor], None]
+"""(which latents, their pictures uint8 [B, H, W, 3], whether each is finite [B])."""
+Work = Callable[[list[int], int], None]
 NOT_FINITE = "the model gave values that are no numbers; try --dtype bfloat16 or float32"
+
+
+class Autoencoder:
+    """A diffusers autoencoder, working in batches that fit the memory.
+
+    Args:
+        vae: the model.
+        memory: of the pipeline.
+    """
+
+    def __init__(self, vae: Any, memory: Memory) -> None:
+        self.vae, self.memory = vae, memory
+        self.batches = 0
+        """Batches done so far."""
+        self.full = False
+        """Whether each batch is filled up: a compiled model is compiled anew for each size."""
+
+    @property
+    def factor(self) -> int:
+        """Pixels per side of a latent position."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    def encode(self, pictures: Sequence[Tensor]) -> list[Tensor]:
+        """Clean latents, each float32 [C, h, w], of pictures, uint8 [H, W, 3]."""
+        latents: dict[int, Tensor] = {}
+
+        def work(rows: list[int], fill: int) -> None:
+            pixels = torch.stack([pictures[i] for i in rows + rows[-1:] * fill])
+            z = encode(self.vae, from_pixels(pixels.to(self.memory.device)))
+            latents.update(zip(rows, z[: len(rows)], strict=True))
+
+        shapes = [x.shape for x in pictures]
+        self._run([(x[0] // self.factor, x[1] // self.factor) for x in shapes], work)
+        return [latents[i] for i in range(len(pictures))]
+
+    def decode(self, latents: Sequence[Tensor] | Tensor, take: Decoded) -> None:
+        """Decodes clean latents, each [C, h, w], and hands over each batch while it is on the
+        device: nothing waits for it here."""
+
+        def work(rows: list[int], fill: int) -> None:
+            z = torch.stack([latents[i] for i in rows + rows[-1:] * fill])
+            z, x = z[: len(rows)], decode(self.vae, z)[: len(rows)]
+            finite = z.isfinite().flatten(1).all(1) & x.isfinite().flatten(1).all(1)
+            take(rows, quantised(x), finite)
+
+        self._run([(z.shape[1], z.shape[2]) for z in latents], work)
+
+    def _run(self, sizes: Sequence[tuple[int, int]], work: Work) -> None:
+        """`work` on rows of one latent size (h, w), and the number of rows that fill the batch."""
+        groups: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+        for row, size in enumerate(sizes):
+            groups[size].append(row)
+        for size, rows in groups.items():
+
+            def batch(rows: list[int], size: tuple[int, int] = size) -> None:
+                most = self.memory.most(size, "vae") if self.full else len(rows)
+                work(rows, max(0, most - len(rows)))
+                self.batches += 1
+
+            self.memory.run(rows, size, "vae", batch)
 
 
 def encode(vae: Any, pictures: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -13,8 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from styleid_ray.config import FeatureDType, FeatureStore, ResolvedParams, StyleParams
-from styleid_ray.engine import autoencoder, cuda
+from styleid_ray.engine import cuda
 from styleid_ray.engine.attention import check_layers
+from styleid_ray.engine.autoencoder import NOT_FINITE, Autoencoder, Decoded, to_pixels
 from styleid_ray.engine.batch_inversion import BatchInversion, invert_batch
 from styleid_ray.engine.denoiser import Denoiser
 from styleid_ray.engine.layout import Role
@@ -22,14 +23,12 @@ from styleid_ray.engine.memory import Memory
 from styleid_ray.engine.pairs import Pairs, params_of_pairs, resolve_pairs
 from styleid_ray.engine.schedule import Schedule, make_schedule
 from styleid_ray.engine.transfer import Finished, Pair, Picture, SeenStep, Transfer
-from styleid_ray.engine.tuning import BATCHES, best_batch, compile_models, compiling_pays
+from styleid_ray.engine.tuning import Tuner
 from styleid_ray.engine.work_order import Size
 from styleid_ray.errors import ConfigError, RowError
-from styleid_ray.footprint import picture_memory
+from styleid_ray.model.footprint import picture_memory
 
 Method = TypeVar("Method", bound=Callable[..., Any])
-Decoded = Callable[[Sequence[int], Tensor, Tensor], None]
-"""(which latents, their pictures uint8 [B, H, W, 3], whether each is finite [B])."""
 
 
 def _inference(method: Method) -> Method:
@@ -114,11 +113,9 @@ class StyleIDPipeline:
             null_embedding.to(device=unet.device, dtype=unet.dtype),
             scheduler.config.prediction_type,
         )
-        self.evaluations = evaluations
-        self._compile = compile
-        self._inversions = self._reused = self._vae_batches_done = 0
-        if compile is True:
-            self._compile_models()
+        self.autoencoder = Autoencoder(vae, self.memory)
+        self.tuner = Tuner(self.denoise, self.autoencoder, self.memory, compile, evaluations)
+        self._inversions = self._reused = 0
 
     @classmethod
     def from_pretrained(
@@ -135,7 +132,7 @@ class StyleIDPipeline:
         else on CPU in float32. Raises ModelError, in one line, when the model cannot be had, is
         not of the SD 1.x / 2.x family, or lacks a part. `options` as of the class.
         """
-        from styleid_ray.engine.loading import load_components
+        from styleid_ray.model.loading import load_components
 
         return cls(**load_components(model, revision, dtype, device), **options)
 
@@ -147,7 +144,7 @@ class StyleIDPipeline:
     @property
     def steps(self) -> int:
         """A number that grows whenever the device has been given more to do."""
-        return self.denoise.evaluations + self._vae_batches_done
+        return self.denoise.evaluations + self.autoencoder.batches
 
     @property
     def notes(self) -> list[str]:
@@ -169,7 +166,7 @@ class StyleIDPipeline:
     def factor(self) -> int:
         """What the sides of a picture must be multiples of, in pixels."""
         unet_factor = 2 ** (len(self.unet.config.block_out_channels) - 1)
-        return unet_factor * (self._vae_factor if self.vae else 1)
+        return unet_factor * (self.autoencoder.factor if self.vae else 1)
 
     def __call__(
         self,
@@ -194,7 +191,7 @@ class StyleIDPipeline:
 
         A picture may be given as a tensor, uint8 [H, W, 3].
         """
-        tensors = [x if isinstance(x, Tensor) else autoencoder.to_pixels(x) for x in pictures]
+        tensors = [x if isinstance(x, Tensor) else to_pixels(x) for x in pictures]
         for tensor in tensors:
             height, width, _ = tensor.shape
             if width % self.factor or height % self.factor:
@@ -203,16 +200,7 @@ class StyleIDPipeline:
                     f"whose sides are multiples of {self.factor}: bring it to size with "
                     "styleid_ray.imaging.fit_picture"
                 )
-        latents: dict[int, Tensor] = {}
-
-        def work(rows: list[int], fill: int) -> None:
-            pixels = torch.stack([tensors[i] for i in rows + rows[-1:] * fill]).to(self.device)
-            z = autoencoder.encode(self.vae, autoencoder.from_pixels(pixels))
-            latents.update(zip(rows, z[: len(rows)], strict=True))
-
-        shapes = [(3, *tensor.shape[:2]) for tensor in tensors]
-        self._vae_batches(shapes, work, scale=self._vae_factor)
-        return [latents[i] for i in range(len(pictures))]
+        return self.autoencoder.encode(tensors)
 
     def decode(self, latents: Sequence[Tensor] | Tensor) -> list[Image.Image]:
         """Pictures of clean latents, each [C, h, w].
@@ -223,7 +211,7 @@ class StyleIDPipeline:
 
         def take(rows: Sequence[int], pixels: Tensor, finite: Tensor) -> None:
             if not bool(finite.all()):
-                raise RowError("stylize", autoencoder.NOT_FINITE)
+                raise RowError("stylize", NOT_FINITE)
             pictures.update(zip(rows, map(Image.fromarray, pixels.cpu().numpy()), strict=True))
 
         self.decode_batches(latents, take)
@@ -233,14 +221,7 @@ class StyleIDPipeline:
     def decode_batches(self, latents: Sequence[Tensor] | Tensor, take: Decoded) -> None:
         """Decodes clean latents, each [C, h, w], and hands over each batch while it is on the
         device: nothing waits for it here."""
-
-        def work(rows: list[int], fill: int) -> None:
-            z = torch.stack([latents[i] for i in rows + rows[-1:] * fill])
-            z, x = z[: len(rows)], autoencoder.decode(self.vae, z)[: len(rows)]
-            finite = z.isfinite().flatten(1).all(1) & x.isfinite().flatten(1).all(1)
-            take(rows, autoencoder.quantised(x), finite)
-
-        self._vae_batches([z.shape for z in latents], work, scale=1)
+        self.autoencoder.decode(latents, take)
 
     @_inference
     def invert_latents(self, z0: Tensor, params: StyleParams | None = None) -> BatchInversion:
@@ -301,14 +282,16 @@ class StyleIDPipeline:
         if params.inject:
             check_layers(self.unet, params.layers)
         used = {picture.key: picture for pair in pairs for picture in pair.pictures}
-        self._tune(used.values(), len(pairs), params)
+        schedule = self._schedule(params)
+        shape = Counter(picture.z_0.shape for picture in used.values()).most_common(1)[0][0]
+        self.tuner.tune(shape, schedule.inversion[0], len(pairs))
         sizes = {key: self._size(picture, params) for key, picture in used.items()}
         self.memory.choose_place(_need(used.values(), sizes))
         reused = sum(key in self.memory.kept for key in used)
         transfer = Transfer(
             self.denoise,
             self.memory,
-            self._schedule(params),
+            schedule,
             params,
             pairs,
             sizes,
@@ -347,71 +330,10 @@ class StyleIDPipeline:
         kept = features.content if picture.role == "content" else features.style
         return Size(shape, picture.z_0.nbytes + kept)
 
-    def _tune(self, pictures: Iterable[Picture], pairs: int, params: ResolvedParams) -> None:
-        """On a GPU, at the first call for latents of a size: measure the fastest batch, and compile
-        the models if that pays."""
-        memory = self.memory
-        shape = Counter(picture.z_0.shape for picture in pictures).most_common(1)[0][0]
-        if not cuda.is_cuda(self.device) or tuple(shape[-2:]) in memory.measured:
-            return
-        step = self._schedule(params).inversion[0]
-
-        def seconds(batch: int) -> float | None:
-            z = torch.zeros(batch, *shape, device=self.device)
-            measured: list[tuple[float, int]] = []
-
-            def evaluate() -> None:
-                measured.append(cuda.measure(self.device, lambda: self.denoise(z, step)))
-
-            if not (memory.fits(evaluate) and memory.fits(evaluate)):  # the first loads kernels too
-                cuda.empty_cache(self.device)
-                return None
-            memory.work = max(memory.work, measured[-1][1])
-            return measured[-1][0]
-
-        batches = (memory.batch,) if isinstance(memory.batch, int) else BATCHES
-        if (best := best_batch(seconds, pairs, batches)) is None:
-            return
-        memory.measured[shape[-2], shape[-1]], pace = best
-        size, rate = f"{shape[-1]} x {shape[-2]}", 1 / pace
-        memory.note(f"batch: {best[0]} latents of {size} ({rate:,.0f} evaluations per second)")
-        if self._compile == "auto" and compiling_pays(self.evaluations, pace):
-            memory.note("compile: the job is long enough to pay for it")
-            self._compile_models()
-
-    def _compile_models(self) -> None:
-        compile_models(self.unet, self.vae)
-        self._compile = True
-        self.denoise.full = self.memory.most
-
     def _schedule(self, params: ResolvedParams) -> Schedule:
         alphas = self.scheduler.alphas_cumprod
         final = getattr(self.scheduler, "final_alpha_cumprod", alphas[0])
         return make_schedule(params, alphas.double().tolist(), float(final))
-
-    @property
-    def _vae_factor(self) -> int:
-        return 2 ** (len(self.vae.config.block_out_channels) - 1)
-
-    def _vae_batches(
-        self, shapes: Iterable[Sequence[int]], work: Callable[[list[int], int], None], scale: int
-    ) -> None:
-        """`work` on rows of one shape [C, H, W], and on a number of rows to fill the batch up with;
-        the sides are `scale` times a latent's."""
-        groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        for i, shape in enumerate(shapes):
-            groups[tuple(shape)].append(i)
-
-        for (channels, height, width), rows in groups.items():
-            shape = channels, height // scale, width // scale
-
-            def whole(rows: list[int], shape: tuple[int, ...] = shape) -> None:
-                # A compiled autoencoder sees full batches only.
-                full = self.memory.most(shape, "vae") if self._compile is True else len(rows)
-                work(rows, max(0, full - len(rows)))
-                self._vae_batches_done += 1
-
-            self.memory.run(rows, shape, "vae", whole)
 
 
 def _need(pictures: Iterable[Picture], sizes: Mapping[Hashable, Size]) -> int:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+
+from styleid_ray.engine import cuda
+from styleid_ray.engine.autoencoder import Autoencoder
+from styleid_ray.engine.denoiser import Denoiser
+from styleid_ray.engine.memory import Memory
+from styleid_ray.engine.schedule import Step
 
 BATCHES = (8, 16, 32, 64)
 FASTER = 1.03
@@ -18,6 +24,64 @@ COMPILE_GAIN = 0.25
 """Part of an evaluation's time that compiling saves, as reckoned for Stable Diffusion 1.x."""
 _VARIANTS = 64
 _FOLDER = "TORCHINDUCTOR_CACHE_DIR"
+
+
+class Tuner:
+    """Measures the fastest batch of a GPU, and compiles the models where that pays.
+
+    Args:
+        compile: whether to compile: "auto" where `evaluations`, expected of the UNet, pay for it.
+    """
+
+    def __init__(
+        self,
+        denoise: Denoiser,
+        autoencoder: Autoencoder,
+        memory: Memory,
+        compile: bool | Literal["auto"],
+        evaluations: int,
+    ) -> None:
+        self.denoise, self.autoencoder, self.memory = denoise, autoencoder, memory
+        self.compile, self.evaluations = compile, evaluations
+        self.compiled = False
+
+    def tune(self, shape: torch.Size, step: Step, most: int) -> None:
+        """At the first call for latents [C, h, w], of which `most` are sampled: measure on a GPU,
+        then compile. A compiled model is not measured: it would be compiled for each batch."""
+        if self.compiled or tuple(shape[-2:]) in self.memory.measured:
+            return
+        pace = self._measure(shape, step, most) if cuda.is_cuda(self.memory.device) else 0.0
+        if self.compile == "auto" and compiling_pays(self.evaluations, pace):
+            self.memory.note("compile: the job is long enough to pay for it")
+        elif self.compile is not True:
+            return
+        compile_models(self.denoise.unet, self.autoencoder.vae)
+        self.denoise.full, self.autoencoder.full, self.compiled = self.memory.most, True, True
+
+    def _measure(self, shape: torch.Size, step: Step, most: int) -> float:
+        """Seconds per latent in the fastest batch; 0 where none fits the memory."""
+        memory, device = self.memory, self.memory.device
+
+        def seconds(batch: int) -> float | None:
+            z = torch.zeros(batch, *shape, device=device)
+            measured: list[tuple[float, int]] = []
+
+            def evaluate() -> None:
+                measured.append(cuda.measure(device, lambda: self.denoise(z, step)))
+
+            if not (memory.fits(evaluate) and memory.fits(evaluate)):  # the first loads kernels too
+                cuda.empty_cache(device)
+                return None
+            memory.work = max(memory.work, measured[-1][1])
+            return measured[-1][0]
+
+        batches = (memory.batch,) if isinstance(memory.batch, int) else BATCHES
+        if (best := best_batch(seconds, most, batches)) is None:
+            return 0.0
+        memory.measured[shape[-2], shape[-1]], pace = best
+        size, rate = f"{shape[-1]} x {shape[-2]}", 1 / pace
+        memory.note(f"batch: {best[0]} latents of {size} ({rate:,.0f} evaluations per second)")
+        return pace
 
 
 def best_batch(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from styleid_ray.footprint import PictureMemory
+from styleid_ray.model.footprint import PictureMemory
 
 AUTO_BATCH = 16
 """What `--batch auto` is taken for here: what it means for pictures of 512 px on a GPU."""

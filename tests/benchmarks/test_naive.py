@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.naive import NaiveStyleID
 from styleid_ray import StyleIDPipeline, StyleParams
-from styleid_ray.engine.loading import load_components
+from styleid_ray.model.loading import load_components
 
 
 def test_the_plain_procedure_and_the_engine_agree_and_only_the_engine_saves(

@@ -15,7 +15,7 @@ from demo_model.drawing import draw_content, draw_style
 from demo_model.measure import measure_codec, measure_likeness, square
 from demo_model.unet import build_scheduler
 from styleid_ray import StyleIDPipeline, StyleParams
-from styleid_ray.checkpoint import EMBEDDED_MODEL as DEMO_MODEL
+from styleid_ray.model.checkpoint import EMBEDDED_MODEL as DEMO_MODEL
 
 
 @pytest.fixture(scope="module")

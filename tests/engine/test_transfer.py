@@ -14,7 +14,7 @@ from styleid_ray import StyleParams
 from styleid_ray.engine.layout import KEPT
 from styleid_ray.engine.memory import GIB
 from styleid_ray.errors import JobError
-from styleid_ray.footprint import picture_memory
+from styleid_ray.model.footprint import picture_memory
 
 QUICK = StyleParams(steps=4)
 PAIRS = [(i, j) for i in range(3) for j in range(3)]

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
 from styleid_ray import StyleIDPipeline, StyleParams
-from styleid_ray.engine import pipeline
+from styleid_ray.engine import tuning
 from styleid_ray.engine.tuning import best_batch, compile_models, compiling_pays
 
 QUICK = StyleParams(steps=3)
@@ -77,7 +77,7 @@ def test_auto_compiles_on_a_gpu_where_the_job_is_long_enough(
     compiled: bool,
 ) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(pipeline, "compile_models", lambda *models: asked.append(models))
+    monkeypatch.setattr(tuning, "compile_models", lambda *models: asked.append(models))
     pipe = make_pipe(evaluations=evaluations)
     pipe.transfer_latents(latents[:1], latents[3:4], params=QUICK)
     pipe.transfer_latents(latents[1:2], latents[3:4], params=QUICK)
@@ -90,11 +90,29 @@ def test_auto_leaves_a_cpu_alone_and_on_does_not(
     make_pipe: Any, latents: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(pipeline, "compile_models", lambda *models: asked.append(models))
+    monkeypatch.setattr(tuning, "compile_models", lambda *models: asked.append(models))
     make_pipe(evaluations=10**9).transfer_latents(latents[:1], latents[3:4], params=QUICK)
     assert not asked
-    make_pipe(compile=True)
-    assert asked
+    pipe = make_pipe(compile=True)
+    for _ in range(2):
+        pipe.transfer_latents(latents[:1], latents[3:4], params=QUICK)
+    assert len(asked) == 1
+
+
+def test_the_batch_is_measured_before_the_models_are_compiled_and_never_after(
+    gpu: SimpleNamespace, make_pipe: Any, latents: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled_after: list[int] = []
+    pipe = make_pipe(compile=True, batch_size=2)
+    monkeypatch.setattr(
+        tuning, "compile_models", lambda *models: compiled_after.append(pipe.unet_evaluations)
+    )
+    pipe.transfer_latents(latents[:1], latents[3:4], params=QUICK)
+    assert compiled_after == [2 * 2]
+    tall = torch.cat([latents, latents], 2)
+    spent = pipe.unet_evaluations
+    pipe.transfer_latents(tall[:1], tall[3:4], params=QUICK)
+    assert pipe.unet_evaluations - spent == 2 * 3 + 2
 
 
 def test_compiling_pays_when_it_saves_more_than_it_costs() -> None:

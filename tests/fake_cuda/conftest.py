@@ -93,7 +93,7 @@ def make_pipe(monkeypatch: pytest.MonkeyPatch, watch: Watch) -> Callable[..., St
             parts["scheduler"] = type(parts["scheduler"]).from_config(parts["scheduler"].config)
         pipe = StyleIDPipeline(**parts, **{"batch_size": 4, "compile": False, **options})
         if not tuned:
-            monkeypatch.setattr(pipe, "_tune", lambda *_: None)
+            monkeypatch.setattr(pipe.tuner, "tune", lambda *_: None)
         return pipe
 
     return make

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.bench import evaluate
 from benchmarks.sd1 import EMBEDDING, TOKENS
 from styleid_ray import StyleIDPipeline, StyleParams
-from styleid_ray.footprint import picture_memory
+from styleid_ray.model.footprint import picture_memory
 from tests.fake_cuda.conftest import CUDA, latents
 from tests.fake_cuda.watch import Watch
 

@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from styleid_ray import JobConfig
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.run import stylize
-from styleid_ray.checkpoint import EMBEDDED_MODEL
+from styleid_ray.model.checkpoint import EMBEDDED_MODEL
 from styleid_ray.report import write_report
 from tests.batch.conftest import draw, local_ray
 from tests.hostile.corpus import (

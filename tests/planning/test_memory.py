@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from styleid_ray.footprint import PictureMemory
+from styleid_ray.model.footprint import PictureMemory
 from styleid_ray.planning.memory import shard_memory
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from styleid_ray.checkpoint import PARTS, Checkpoint, check_parts
 from styleid_ray.config import digest
 from styleid_ray.errors import ModelError
+from styleid_ray.model.checkpoint import PARTS, Checkpoint, check_parts
 from styleid_ray.storage.fetch import ATTEMPTS, reason, retrying
 from styleid_ray.storage.locations import Options, cannot_open, open_filesystem, shown
 from styleid_ray.storage.secrets import scrubbed, without_secrets

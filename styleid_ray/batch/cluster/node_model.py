@@ -10,9 +10,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from styleid_ray.batch.cluster.model_store import Listing, ModelStore
-from styleid_ray.checkpoint import Checkpoint, check_family, find_checkpoint
 from styleid_ray.config import JobConfig
 from styleid_ray.errors import ModelError
+from styleid_ray.model.checkpoint import Checkpoint, check_family, find_checkpoint
 from styleid_ray.storage.locations import local_path
 from styleid_ray.storage.version import size_in
 

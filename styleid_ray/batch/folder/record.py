@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from styleid_ray.batch.folder.output import CONFIG, LAYOUT, PLAN, Output
-from styleid_ray.checkpoint import Checkpoint
 from styleid_ray.config import JobConfig, digest
 from styleid_ray.errors import OutputError
+from styleid_ray.model.checkpoint import Checkpoint
 from styleid_ray.planning import Plan, Source, write_parts
 from styleid_ray.storage.locations import absolute, local_path, shown
 from styleid_ray.storage.secrets import without_secrets

@@ -20,7 +20,7 @@ from styleid_ray.errors import ModelError
 PARTS = ("unet", "vae", "scheduler", "text_encoder", "tokenizer")
 _SMALL = [f"{part}/*.json" for part in PARTS]
 NULL_EMBEDDING = "null_embedding.safetensors"
-EMBEDDED_MODEL = Path(__file__).parent / "demo" / "model"
+EMBEDDED_MODEL = Path(__file__).parents[1] / "demo" / "model"
 """Folder of the weights that come with the package."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REMEDY = (

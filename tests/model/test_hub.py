@@ -91,7 +91,7 @@ def run(hub: Hub, cache: Path, code: str) -> subprocess.CompletedProcess[str]:
 
 LOAD = """
 from styleid_ray import StyleIDPipeline
-from styleid_ray.checkpoint import find_checkpoint
+from styleid_ray.model.checkpoint import find_checkpoint
 found = find_checkpoint("someone/model", {revision!r})
 print(found.revision, found.factor, found.fingerprint)
 print(StyleIDPipeline.from_pretrained("someone/model", {revision!r}).unet.dtype)
@@ -160,7 +160,7 @@ def test_what_the_hub_does_not_have_is_one_clear_line(
     hub: Hub, tmp_path: Path, model: str, revision: str | None, said: str
 ) -> None:
     code = f"""
-from styleid_ray.checkpoint import find_checkpoint
+from styleid_ray.model.checkpoint import find_checkpoint
 from styleid_ray.errors import ModelError
 try:
     find_checkpoint({model!r}, {revision!r})

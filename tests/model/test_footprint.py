@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from styleid_ray.config import StyleParams
-from styleid_ray.footprint import PictureMemory, picture_memory
+from styleid_ray.model.footprint import PictureMemory, picture_memory
 
 SD: dict[str, Any] = {
     "block_out_channels": [320, 640, 1280, 1280],

@@ -15,13 +15,13 @@ transformers_logging.set_verbosity_error()  # before diffusers, whose import set
 from diffusers import DDIMScheduler, UNet2DConditionModel  # noqa: E402
 from diffusers.utils import logging as diffusers_logging  # noqa: E402
 
-from styleid_ray.checkpoint import (  # noqa: E402
+from styleid_ray.errors import ConfigError, ModelError  # noqa: E402
+from styleid_ray.model.checkpoint import (  # noqa: E402
     NULL_EMBEDDING,
     Checkpoint,
     fetch,
     find_checkpoint,
 )
-from styleid_ray.errors import ConfigError, ModelError  # noqa: E402
 
 
 def load_components(

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from styleid_ray import StyleIDPipeline, StyleParams
-from styleid_ray.checkpoint import find_checkpoint
 from styleid_ray.config import PAPER_MODEL
 from styleid_ray.errors import ConfigError, ModelError
+from styleid_ray.model.checkpoint import find_checkpoint
 
 
 @pytest.fixture
