@@ -175,3 +175,12 @@ def test_a_bound_on_failures_is_a_number_or_a_percentage(given: Any, bound: str)
 def test_another_bound_on_failures_is_refused(given: Any) -> None:
     with pytest.raises(ConfigError, match="--max-failures: "):
         make_config({**BASE, "max_failures": given})
+
+
+@pytest.mark.parametrize(("word", "value"), [("on", "on"), ("off", "off"), ("auto", "auto")])
+def test_on_and_off_in_a_job_file_are_words_though_yaml_reads_them_as_true_and_false(
+    tmp_path: Any, word: str, value: str
+) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(f"content: c\nstyle: s\noutput: o\ncompile: {word}\n")
+    assert make_config(load_job_file(str(file))).compile == value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
-from styleid_ray import JobConfig
+from styleid_ray import JobConfig, StyleIDPipeline
 from styleid_ray.batch.cluster.resources import Resources
-from styleid_ray.batch.stages.device import Pairs, Picture
+from styleid_ray.batch.stages.device import Pairs, Picture, load_pipeline
 from styleid_ray.batch.stages.shard import PICTURES, Shard
 from styleid_ray.batch.stages.stylize import Stylize
 
@@ -25,6 +26,18 @@ ON_CPU = Resources(1, 1, 0, 1)
 @pytest.fixture
 def actor(job: Job) -> Stylize:
     return Stylize(job(batch=2), None, ON_CPU)
+
+
+@pytest.mark.parametrize(("option", "compile"), [("auto", "auto"), ("on", True), ("off", False)])
+def test_an_actor_compiles_as_asked_or_by_the_evaluations_that_are_expected_of_it(
+    job: Job, monkeypatch: pytest.MonkeyPatch, option: str, compile: object
+) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(
+        StyleIDPipeline, "from_pretrained", lambda *args, **more: given.update(more)
+    )
+    load_pipeline(job(compile=option), None, replace(ON_CPU, evaluations=4000))
+    assert (given["compile"], given["evaluations"]) == (compile, 4000)
 
 
 def picture(seed: int) -> np.ndarray:
