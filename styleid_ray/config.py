@@ -217,7 +217,7 @@ class EngineOptions(_Options):
     """How the engine uses the device. Only `feature_dtype` touches the pictures, and little."""
 
     batch: Annotated[Annotated[int, Field(ge=1, le=1024)] | Literal["auto"], _NOTHING] = "auto"
-    """Most latents in one UNet call, and four times the pictures in one call of the autoencoder;
+    """Most latents in one UNet call, and a quarter as many pictures in one call of the autoencoder;
     auto measures the fastest on a GPU. Halved when memory runs out."""
     features: Annotated[FeatureStore, _NOTHING] = "auto"
     """Where queries, keys and values of inverted pictures are kept: on the device, or in host

@@ -44,12 +44,12 @@ def test_plan_says_it_with_units_to_a_person(
 ) -> None:
     assert main(["plan", *args, "--rate", "0.1", "--price", "2", "--shard-pairs", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    said = {line[:26].strip(): line[28:] for line in lines}
+    said = {line[:23].strip(): line[25:] for line in lines}
     assert said["pairs"] == "4 of 2 contents and 2 styles"
     assert said["GPU hours"] == "1.66 h"
     assert said["cost"] == "3.31"
     assert said["memory, features host"].endswith("GiB on the host")
-    assert {line[26:28] for line in lines} == {"  "}
+    assert {line[23:25] for line in lines} == {"  "}
 
 
 def test_a_job_file_gives_options_and_the_command_line_overrides_them(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -17,23 +18,23 @@ from styleid_ray.engine.styleid import Injection, inject
 from styleid_ray.errors import ConfigError
 
 
+@dataclass
 class Tap:
     """Tells the tapped layers what to do in the next UNet call; nothing of it is code, so that a
     compiled UNet stays as it is from step to step."""
 
-    def __init__(self) -> None:
-        self.injection: Injection | None = None
-        """Features to inject, if any."""
-        self.recorded: dict[tuple[str, int], Tensor] | None = None
-        """Where each layer puts its Q, K and V, if anywhere."""
+    injection: Injection | None = None
+    """Features to inject, if any."""
+    recorded: dict[tuple[str, int], Tensor] | None = None
+    """Where each layer puts its Q, K and V, if anywhere."""
 
 
+@dataclass
 class TappedSelfAttention:
     """Stands in for diffusers' own processor in one decoder self-attention layer."""
 
-    def __init__(self, layer: int, tap: Tap) -> None:
-        self.layer = layer
-        self.tap = tap
+    layer: int
+    tap: Tap
 
     def __call__(self, attn: Any, hidden_states: Tensor, **unused: Any) -> Tensor:
         q = split_heads(attn.to_q(hidden_states), attn.heads)
@@ -67,7 +68,8 @@ class PromptAttention:
 
     def __call__(self, attn: Any, hidden_states: Tensor, **unused: Any) -> Tensor:
         q = split_heads(attn.to_q(hidden_states), attn.heads)
-        k, v = (x.expand(len(q), -1, -1, -1) for x in (self.k, self.v))
+        # Copies, small ones: not every attention kernel reads rows that share their memory.
+        k, v = (x.repeat(len(q), 1, 1, 1) for x in (self.k, self.v))
         return project_out(attn, scaled_dot_product_attention(q, k, v))
 
 

@@ -31,8 +31,6 @@ class Autoencoder:
         self.vae, self.memory = vae, memory
         self.batches = 0
         """Batches done so far."""
-        self.full = False
-        """Whether each batch is filled up: a compiled model is compiled anew for each size."""
 
     @property
     def factor(self) -> int:
@@ -72,8 +70,7 @@ class Autoencoder:
         for size, rows in groups.items():
 
             def batch(rows: list[int], size: tuple[int, int] = size) -> None:
-                most = self.memory.most(size, "vae") if self.full else len(rows)
-                work(rows, max(0, most - len(rows)))
+                work(rows, max(0, self.memory.fill(size, "vae") - len(rows)))
                 self.batches += 1
 
             self.memory.run(rows, size, "vae", batch)
@@ -90,9 +87,10 @@ def encode(vae: Any, pictures: Tensor) -> Tensor:
 
 
 def decode(vae: Any, z: Tensor) -> Tensor:
-    """Pictures [B, 3, H, W] in [-1, 1], float32, of latents [B, C, h, w]."""
+    """Pictures [B, 3, H, W], float32, of latents [B, C, h, w]; what is beyond [-1, 1] is black or
+    white, or not finite."""
     z = z / vae.config.scaling_factor + _shift(vae)
-    return vae.decode(z.to(vae.dtype), return_dict=False)[0].float().clamp(-1, 1)
+    return vae.decode(z.to(vae.dtype), return_dict=False)[0].float()
 
 
 def _shift(vae: Any) -> float:
@@ -110,5 +108,5 @@ def from_pixels(pixels: Tensor) -> Tensor:
 
 
 def quantised(pictures: Tensor) -> Tensor:
-    """uint8 [B, H, W, 3] of pictures [B, 3, H, W] in [-1, 1]."""
-    return ((pictures + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
+    """uint8 [B, H, W, 3] of pictures [B, 3, H, W], clamped to [-1, 1]."""
+    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)

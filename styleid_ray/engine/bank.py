@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -15,12 +16,12 @@ from styleid_ray.engine.layout import Layout
 Place = Literal["device", "host"]
 
 
+@dataclass(frozen=True, eq=False)
 class Slot:
     """Memory for the features of one picture, uint8 [steps, bytes of a step]."""
 
-    def __init__(self, memory: Tensor, layout: Layout) -> None:
-        self.memory = memory
-        self.layout = layout
+    memory: Tensor
+    layout: Layout
 
 
 class Bank:
@@ -57,6 +58,11 @@ class Bank:
         if any(self._unused.values()) and self._copies:
             self._copies.synchronize()  # a copy may still read or write it
         self._unused.clear()
+
+    @property
+    def unused(self) -> int:
+        """Bytes of slots that were given back."""
+        return sum(memory.nbytes for same in self._unused.values() for memory in same)
 
     def write(self, slots: Sequence[Slot], step: int, rows: Tensor) -> None:
         """Keep rows, uint8 [slots, bytes of a step] on the device, as the features of a step."""

@@ -6,20 +6,28 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
+_HOST_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")
 _OUT_OF_MEMORY = (
-    "can't allocate memory",
-    "not enough memory",
+    *_HOST_OUT_OF_MEMORY,
     "CUDA error: out of memory",
+    "CUDA driver error: out of memory",
+    "Triton Error [CUDA]: out of memory",
+    "ran out of memory outside",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
+    "DEVICE_ALLOCATION_FAILED",
+    "unable to find an engine to execute this computation",
+    "Unable to find a valid cuDNN algorithm",
 )
-"""Messages of PyTorch where it was not its own allocator that ran out of memory."""
+"""Messages where something else than PyTorch's own allocator ran out of memory."""
+_PAGE = 4096
 
 
 def is_cuda(device: torch.device) -> bool:
@@ -27,10 +35,13 @@ def is_cuda(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-def free_memory(device: torch.device) -> int:
-    """Bytes of a GPU that this process can still get, its allocator's unused cache among them."""
-    free, _ = torch.cuda.mem_get_info(device)
-    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+def free_memory(device: torch.device, share: float) -> int:
+    """Bytes of a GPU that this process can still get, its allocator's unused cache among them, as
+    far as its share of the whole, in (0, 1], goes."""
+    free, total = torch.cuda.mem_get_info(device)
+    allocated = torch.cuda.memory_allocated(device)
+    cached = torch.cuda.memory_reserved(device) - allocated
+    return max(0, min(free + cached, int(share * total) - allocated))
 
 
 def limit_memory(device: torch.device, share: float) -> None:
@@ -51,11 +62,19 @@ def pinned(*shape: int) -> Tensor:
     Ordinary memory is registered with CUDA: its own pinned allocator rounds up to a power of two.
     Where registering fails the memory stays ordinary, so that copies are slower but right.
     """
-    memory = torch.empty(shape, dtype=torch.uint8)
+    # Pages of its own: one that is registered already cannot be registered again.
+    size = -(-prod(shape) // _PAGE) * _PAGE
+    pages = torch.empty(size + _PAGE, dtype=torch.uint8)
+    start = -pages.data_ptr() % _PAGE
+    memory = pages[start : start + prod(shape)].view(shape)
     runtime: Any = torch.cuda.cudart()
     address = memory.data_ptr()
-    if int(runtime.cudaHostRegister(address, memory.nbytes, 0)) == 0:
+    if int(runtime.cudaHostRegister(address, size, 0)) == 0:
         weakref.finalize(memory, runtime.cudaHostUnregister, address)
+    else:
+        # CUDA remembers the error, and the next kernel would report it: let this one.
+        with suppress(RuntimeError, AssertionError):
+            torch.zeros(1, device="cuda")
     return memory
 
 
@@ -115,7 +134,7 @@ def measure(device: torch.device, work: Callable[[], object]) -> tuple[float, in
 
 
 def finite_rows(x: Tensor) -> list[bool]:
-    """Of each row of a batch, whether all its numbers are finite. The host waits for the device."""
+    """Whether all numbers of a row are finite, per row. The host waits for the device."""
     return x.isfinite().flatten(1).all(1).tolist()
 
 
@@ -124,6 +143,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(m in str(error) for m in _OUT_OF_MEMORY)
+
+
+def is_out_of_host_memory(error: BaseException) -> bool:
+    """Whether an exception says that it is the host that is out of memory."""
+    return isinstance(error, MemoryError) or any(m in str(error) for m in _HOST_OUT_OF_MEMORY)
 
 
 def is_device_failure(error: BaseException) -> bool:

@@ -25,8 +25,7 @@ class Denoiser:
         unet: the model.
         null_embedding: of the empty prompt [1, tokens, D].
         prediction_type: what the model predicts: "epsilon" or "v_prediction".
-        full: rows of a full batch of latents of a shape, to which smaller ones are padded: for a
-            compiled UNet, which is compiled anew for each number of rows. None pads nothing.
+        fill: rows that a batch of latents of a shape is padded to, for a compiled UNet.
     """
 
     def __init__(
@@ -34,7 +33,7 @@ class Denoiser:
         unet: Any,
         null_embedding: Tensor,
         prediction_type: str,
-        full: Callable[[torch.Size], int] | None = None,
+        fill: Callable[[torch.Size], int] = lambda shape: 0,
     ) -> None:
         if prediction_type not in ("epsilon", "v_prediction"):
             raise ModelError(
@@ -44,7 +43,7 @@ class Denoiser:
         self.unet = unet
         self.null_embedding = null_embedding
         self.prediction_type = prediction_type
-        self.full = full
+        self.fill = fill
         self.evaluations = 0
         self._tap = Tap()
 
@@ -96,7 +95,7 @@ class Denoiser:
 
     def rows(self, z: Tensor) -> int:
         """Rows of the UNet call for latents [B, C, h, w]: B, or those of a full batch."""
-        return max(len(z), self.full(z.shape[1:])) if self.full else len(z)
+        return max(len(z), self.fill(z.shape[1:]))
 
 
 def _pad(x: Tensor, rows: int) -> Tensor:

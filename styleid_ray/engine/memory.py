@@ -51,11 +51,12 @@ class Memory:
     When memory runs out, in this order: inversions that the call has no more use for are evicted
     and fewer are kept from there on; features move to the host, for good; the batch is halved, for
     good; and for a single picture all inversions are evicted that are not in use at the moment.
+    Inversions are evicted only where the memory that ran out is the one that they lie in.
 
     Args:
         device: where the models compute.
-        batch: most latents in one UNet call and four times the pictures in one autoencoder call,
-            or "auto".
+        batch: most latents in one UNet call, and a quarter as many pictures in one autoencoder
+            call, or "auto".
         features: where features are kept: "device", "host" or "auto".
         limit: GiB that inversions may take; None is three quarters of what is free.
         host_share, device_share: the parts of the free memory that are this pipeline's, in (0, 1].
@@ -83,6 +84,8 @@ class Memory:
         self.work = 0
         """Most memory that a UNet call took, where it was measured."""
         self.halvings: Counter[Model] = Counter()
+        self.full = False
+        """Whether batches are filled up: a compiled model is compiled anew for each size."""
         self.shortages = 0
         """How often memory ran out."""
         self.wanted: Collection[Hashable] = ()
@@ -91,10 +94,9 @@ class Memory:
         """Those that the present batch needs."""
         self.notes: list[str] = []
         self._bounds: dict[Place, int] = {}
+        self._short: Place = "device"
         self._place = ""
         cuda.limit_memory(device, device_share)
-
-    # Batches
 
     def most(self, shape: Sequence[int], model: Model = "unet") -> int:
         """Most latents of shape [C, h, w] in one call of a model."""
@@ -121,8 +123,11 @@ class Memory:
             else:
                 self.give_way(len(part), shape, model)
 
-    @staticmethod
-    def fits(work: Callable[[], None]) -> bool:
+    def fill(self, shape: Sequence[int], model: Model = "unet") -> int:
+        """Rows that a batch is filled up to; 0 where it is not."""
+        return self.most(shape, model) if self.full else 0
+
+    def fits(self, work: Callable[[], None]) -> bool:
         """Does some work; False when it ran out of memory."""
         # The exception, and with it the tensors that its traceback holds, is gone on return.
         try:
@@ -130,6 +135,8 @@ class Memory:
         except (torch.OutOfMemoryError, RuntimeError, MemoryError) as e:
             if not cuda.is_out_of_memory(e):
                 raise
+            on_host = cuda.is_out_of_host_memory(e) if cuda.is_cuda(self.device) else None
+            self._short = self.bank.place if on_host is None else "host" if on_host else "device"
             return False
         return True
 
@@ -140,17 +147,19 @@ class Memory:
             JobError: a single latent does not fit though nothing else is kept.
         """
         self.shortages += 1
-        if self._keep_fewer({*self.wanted, *self.in_use}):
+        rows, here = max(rows, self.fill(shape, model)), self._short == self.bank.place
+        if here and self._keep_fewer({*self.wanted, *self.in_use}):
             pass
-        elif cuda.is_cuda(self.device) and self.bank.place == "device" and self.nbytes:
+        elif here and cuda.is_cuda(self.device) and self._short == "device" and self.nbytes:
             self.features = "host"
             self._move("host")
             self._note("keep features in host memory")
         elif rows > 1:
+            self.halvings[model] += 1
             while self.most(shape, model) >= rows:
                 self.halvings[model] += 1
             self._note(f"at most {self.most(shape, model)} latents in a call of the {model}")
-        elif not self._keep_fewer(self.in_use):
+        elif not (here and self._keep_fewer(self.in_use)):
             raise JobError(
                 f"a single picture of {shape[-1]} x {shape[-2]} latents does not fit the "
                 f"memory of {self.device}: use a smaller --size, or --dtype float16"
@@ -176,8 +185,6 @@ class Memory:
         _LOG.info(text)
         self.notes.append(text)
 
-    # Inversions
-
     def keep(self, key: Hashable, inversion: Inversion) -> None:
         """Keep the inversion of a picture that has none yet."""
         self.kept[key] = inversion
@@ -201,8 +208,6 @@ class Memory:
         for key in list(self.kept):
             self.evict(key)
         self.bank.release()
-
-    # Places
 
     @property
     def capacity(self) -> int:
@@ -239,12 +244,12 @@ class Memory:
         if self.limit is not None:
             room = int(self.limit * GIB)
         else:
-            on_gpu = place == "device" and cuda.is_cuda(self.device)
-            free = cuda.free_memory(self.device) if on_gpu else free_host_memory()
-            share = self.share["device" if on_gpu else "host"]
-            held = self.nbytes if place == self.bank.place else 0
-            free = int(share * (free + held))
-            room = max(0, min(int(USABLE * free), free - 2 * self.work if on_gpu else free))
+            held = self.nbytes + self.bank.unused if place == self.bank.place else 0
+            if place == "device" and cuda.is_cuda(self.device):
+                free = cuda.free_memory(self.device, self.share["device"]) + held
+                room = max(0, min(int(USABLE * free), free - 2 * self.work))
+            else:
+                room = int(USABLE * self.share["host"] * (free_host_memory() + held))
         return min(room, self._bounds.get(place, room))
 
 

@@ -39,7 +39,7 @@ def params_of_pairs(
     each = [p.resolved() for p in params]
     if len(each) != pairs:
         raise ConfigError(f"{len(each)} params for {pairs} pairs: give one, or one for each pair")
-    apart = {"gamma", "temperature"}
-    if any(p.model_dump(exclude=apart) != each[0].model_dump(exclude=apart) for p in each):
+    excluded = {"gamma", "temperature"}
+    if any(p.model_dump(exclude=excluded) != each[0].model_dump(exclude=excluded) for p in each):
         raise ConfigError("the params of one call may differ in gamma and temperature alone")
     return each

@@ -44,7 +44,7 @@ def _inference(method: Method) -> Method:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a pipeline has done so far."""
+    """Work of a pipeline so far."""
 
     unet_evaluations: int
     """UNet forwards, one for each latent in a batch."""
@@ -68,7 +68,7 @@ class StyleIDPipeline:
         scheduler: diffusers scheduler; its noise levels and prediction type are used.
         null_embedding: the empty prompt's embedding [1, tokens, D].
         vae: diffusers autoencoder; without one only the methods on latents work.
-        batch_size: most latents in one UNet call and four times the pictures in one autoencoder
+        batch_size: most latents in one UNet call, and a quarter as many pictures in one autoencoder
             call. "auto" is 8 on a CPU; on a GPU the fastest of 8 to 64, measured at the first call.
             Halved when memory runs out (`Memory`).
         features: where features of inverted pictures are kept: "device", "host" (prefetched one
@@ -112,6 +112,7 @@ class StyleIDPipeline:
             unet,
             null_embedding.to(device=unet.device, dtype=unet.dtype),
             scheduler.config.prediction_type,
+            self.memory.fill,
         )
         self.autoencoder = Autoencoder(vae, self.memory)
         self.tuner = Tuner(self.denoise, self.autoencoder, self.memory, compile, evaluations)
@@ -153,7 +154,7 @@ class StyleIDPipeline:
 
     @property
     def counts(self) -> Counts:
-        """What was done so far."""
+        """Work so far."""
         return Counts(
             self.denoise.evaluations,
             self._inversions,
@@ -246,7 +247,7 @@ class StyleIDPipeline:
 
         `z_contents` and `z_styles` are clean latents: a tensor [n, C, h, w], or a list of [C, h, w]
         whose heights and widths may differ. Each picture that a pair names is inverted once, as far
-        as memory allows. `params` is one for all pairs, or one a pair; these may differ in gamma
+        as memory allows. `params` is one for all pairs, or one per pair; these may differ in gamma
         and temperature alone. `callback(pairs, step, z, z0)` sees, after each sampling step of a
         batch, which pairs it holds, their latents and the z_0 that the step predicted. With `keys`
         (of the contents, of the styles), equal for equal pictures, inversions are kept for later

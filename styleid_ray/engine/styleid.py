@@ -2,8 +2,8 @@
 
 A content image and a style image are inverted to noise by DDIM, and the queries, keys and values of
 the decoder's self-attention are kept at each step (`invert`). The stylised image is sampled from
-the content's noise with the style's statistics, while the style's keys and values and a part of the
-content's queries replace its own in these layers (`stylise`).
+the content's noise with the style's statistics (`adain`), while the style's keys and values and a
+part of the content's queries replace its own in these layers (`stylise`).
 
 Symbols are the paper's: z_0 a clean latent, z_T its noise, Q, K, V the attention features of
 content (c), style (s) and stylised image (cs), γ query preservation, τ attention temperature. A
@@ -72,17 +72,20 @@ def invert(
 
 def stylise(
     denoise: Denoise,
-    z_T: Tensor,
+    z_c: Tensor,
+    z_s: Tensor | None,
     steps: Sequence[Step],
     injections: Iterable[Injection | None],
     seen: Callable[[Step, Tensor, Tensor], None] | None = None,
+    floor: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """The stylised latent, sampled by DDIM from z_T (`adain`) with one injection per step.
+    """The stylised latent: initial latent AdaIN of the noise z_T of content and style (section
+    3.4; none without a style), then DDIM with one injection per step (3.2 and 3.3).
 
     Returns the last latent and the z_0 that the last step predicted. `seen(step, z, z_0)` gets both
-    after each step.
+    after each step; `floor` as of `adain`.
     """
-    z = z_0 = z_T
+    z = z_0 = z_c if z_s is None else adain(z_c, z_s, floor)
     for step, injection in zip(steps, injections, strict=True):
         eps = denoise(z, step, injection)
         z_0 = predict_z0(z, eps, step.a)
@@ -104,15 +107,15 @@ def inject(
     return scaled_dot_product_attention(temperature * q, k_s, v_s)
 
 
-def adain(z_c: Tensor, z_s: Tensor, eps: float = 0.0) -> Tensor:
-    """Initial latent AdaIN (eq. 8): σ(z_s)·(z_c − μ(z_c)) / (σ(z_c) + eps) + μ(z_s).
+def adain(z_c: Tensor, z_s: Tensor, floor: float = 0.0) -> Tensor:
+    """Initial latent AdaIN (eq. 8): σ(z_s)·(z_c − μ(z_c)) / (σ(z_c) + floor) + μ(z_s).
 
     Mean and unbiased standard deviation per image and channel; z_s may differ in height and width.
-    The paper's code has eps = 0, the authors' diffusers port 1e-4.
+    The paper's code has floor = 0, the authors' diffusers port 1e-4.
     """
     mu_c, sigma_c = z_c.mean((2, 3), keepdim=True), z_c.std((2, 3), keepdim=True)
     mu_s, sigma_s = z_s.mean((2, 3), keepdim=True), z_s.std((2, 3), keepdim=True)
-    return sigma_s * (z_c - mu_c) / (sigma_c + eps) + mu_s
+    return sigma_s * (z_c - mu_c) / (sigma_c + floor) + mu_s
 
 
 def predict_z0(z: Tensor, eps: Tensor, a: float) -> Tensor:

@@ -16,14 +16,14 @@ from styleid_ray.engine.denoiser import Denoiser
 from styleid_ray.engine.layout import Layout, Role
 from styleid_ray.engine.memory import Inversion, Memory
 from styleid_ray.engine.schedule import Schedule, Step
-from styleid_ray.engine.styleid import Features, Injection, adain, invert, stylise
-from styleid_ray.engine.work_order import Evict, Invert, Op, Sample, Size, work_order
+from styleid_ray.engine.styleid import Features, Injection, invert, stylise
+from styleid_ray.engine.work_order import Evict, Invert, Sample, Size, work_order
 
 SeenStep = Callable[[Sequence[int], Step, Tensor, Tensor], None]
 """(pairs, step, their latents after it, the z_0 that it predicted)."""
 Finished = Callable[[Sequence[int], Tensor], None]
 """(pairs, their clean latents z_0)."""
-ADAIN_EPS = {"paper": 0.0, "diffusers": 1e-4}
+ADAIN_FLOOR = {"paper": 0.0, "diffusers": 1e-4}
 """Number that each preset adds to the content's standard deviation."""
 ROLES: tuple[Role, ...] = ("content", "style")
 
@@ -102,7 +102,6 @@ class Transfer:
         memory = self.memory
         rows = [row for row in range(len(self.pairs)) if row not in self.latents]
         keys = [tuple(x.key for x in self.pairs[row].pictures) for row in rows]
-        memory.wanted = {key for pair in keys for key in pair}
         order = work_order(
             [(content, style[0] if style else None) for content, *style in keys],
             {key: Size((), x.nbytes) for key, x in memory.kept.items()} | self.sizes,
@@ -112,30 +111,27 @@ class Transfer:
         )
         shortages = memory.shortages
         for op in order:
-            if isinstance(op, Sample):
-                op = Sample(tuple(rows[at] for at in op.pairs))
-            memory.in_use = self._needs(op)
-            if not memory.fits(partial(self._do, op)):
-                rows_of_op = op.pairs if isinstance(op, Sample) else memory.in_use
-                first = self.pictures[next(iter(memory.in_use))]
-                memory.give_way(len(rows_of_op), first.z_0.shape, "unet")
+            memory.wanted = self._keys(row for row in rows if row not in self.latents)
+            match op:
+                case Evict(key):
+                    memory.evict(key)
+                    continue
+                case Invert(keys):
+                    memory.in_use, batch = set(keys), [self.pictures[key] for key in keys]
+                    fits = memory.fits(partial(self._invert, batch))
+                case Sample(places):
+                    pairs = [rows[place] for place in places]
+                    memory.in_use = self._keys(pairs)
+                    batch = [self.pairs[row].content for row in pairs]
+                    fits = memory.fits(partial(self._sample, pairs))
+            if not fits:
+                memory.give_way(len(batch), batch[0].z_0.shape, "unet")
             if memory.shortages > shortages:
                 return
 
-    def _needs(self, op: Op) -> set[Hashable]:
-        """Inversions that must not be evicted while this is done."""
-        if isinstance(op, Sample):
-            return {x.key for row in op.pairs for x in self.pairs[row].pictures}
-        return set(op.keys) if isinstance(op, Invert) else set()
-
-    def _do(self, op: Op) -> None:
-        match op:
-            case Evict(key):
-                self.memory.evict(key)
-            case Invert(keys):
-                self._invert([self.pictures[key] for key in keys])
-            case Sample(pairs):
-                self._sample(pairs)
+    def _keys(self, rows: Iterable[int]) -> set[Hashable]:
+        """Pictures of some pairs."""
+        return {x.key for row in rows for x in self.pairs[row].pictures}
 
     def _invert(self, pictures: Sequence[Picture]) -> None:
         """Invert pictures of one shape in one batch, and keep their features. A latent that is not
@@ -180,7 +176,15 @@ class Transfer:
         self.inversions += len(batch)
 
     def _sample(self, rows: Sequence[int]) -> None:
-        """Sample one batch of pairs; those whose inversion is not finite are so themselves."""
+        """Sample one batch of pairs."""
+        latents = self._stylised(rows)
+        self.memory.in_use = ()  # whatever takes the latents may need the memory
+        if self.finished:
+            self.finished(rows, torch.stack([latents[row] for row in rows]))
+        self.latents |= latents
+
+    def _stylised(self, rows: Sequence[int]) -> dict[int, Tensor]:
+        """Latents of pairs; those of an inversion that is not finite are not, either."""
         kept = {row: [self.memory.use(x.key) for x in self.pairs[row].pictures] for row in rows}
         good = [row for row in rows if all(x.finite for x in kept[row])]
         lost = [row for row in rows if row not in good]
@@ -189,29 +193,26 @@ class Transfer:
             latents |= dict(
                 zip(good, self._stylise(good, [kept[row] for row in good]), strict=True)
             )
-        self.memory.in_use = ()
-        if self.finished:
-            self.finished(rows, torch.stack([latents[row] for row in rows]))
-        self.latents |= latents
+        return latents
 
     def _stylise(self, rows: Sequence[int], kept: Sequence[Sequence[Inversion]]) -> Tensor:
         pairs = [self.pairs[row] for row in rows]
-        z_T = torch.stack([content.z_T for content, *_ in kept])
-        if pairs[0].style and self.params.adain:
-            z_s = torch.stack([style.z_T for _, style in kept])
-            z_T = adain(z_T, z_s, ADAIN_EPS[self.params.preset])
-        fill = self.denoise.rows(z_T) - len(pairs)
+        z_c = torch.stack([content.z_T for content, *_ in kept])
+        joins = pairs[0].style and self.params.adain
+        z_s = torch.stack([style.z_T for _, style in kept]) if joins else None
+        fill = self.denoise.rows(z_c) - len(pairs)
         pairs, kept = [*pairs, *[pairs[-1]] * fill], [*kept, *[kept[-1]] * fill]
         steps = self.schedule.sampling
         injections = self._injections(pairs, kept) if self.params.inject else [None] * len(steps)
         seen = partial(self.seen, rows) if self.seen else None
-        z, z_0 = stylise(self.denoise, z_T, steps, injections, seen)
+        floor = ADAIN_FLOOR[self.params.preset]
+        z, z_0 = stylise(self.denoise, z_c, z_s, steps, injections, seen, floor)
         return z_0 if self.schedule.returns_z0 else z
 
     def _injections(
         self, pairs: Sequence[Pair], kept: Sequence[Sequence[Inversion]]
     ) -> Iterable[Injection]:
-        """Of each sampling step: the pictures' features, and γ and τ of each pair."""
+        """The pictures' features at one sampling step after the other, with each pair's γ and τ."""
         place = {step.t: i for i, step in enumerate(self.schedule.inversion)}
         steps = [place[step.t] for step in self.schedule.sampling]
         contents, styles = ([x.slot for x in side if x.slot] for side in zip(*kept, strict=True))

@@ -1,8 +1,9 @@
-"""What makes a GPU fast: the batch with the most latents per second, and compiled models."""
+"""The batch with the most latents per second on a GPU, and compiled models."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -19,9 +20,11 @@ BATCHES = (8, 16, 32, 64)
 FASTER = 1.03
 """How much faster per latent a larger batch must be to be taken."""
 COMPILE_SECONDS = 180.0
-"""What compiling costs at the start of a job, about."""
+"""Cost of compiling at the start of a job, about."""
 COMPILE_GAIN = 0.25
 """Part of an evaluation's time that compiling saves, as reckoned for Stable Diffusion 1.x."""
+_LONG = 10_000
+"""UNet evaluations of a job that is worth measuring all batches for, whatever its first call is."""
 _VARIANTS = 64
 _FOLDER = "TORCHINDUCTOR_CACHE_DIR"
 
@@ -44,23 +47,32 @@ class Tuner:
         self.denoise, self.autoencoder, self.memory = denoise, autoencoder, memory
         self.compile, self.evaluations = compile, evaluations
         self.compiled = False
+        self._tried: dict[tuple[int, ...], int] = {}
 
     def tune(self, shape: torch.Size, step: Step, most: int) -> None:
-        """At the first call for latents [C, h, w], of which `most` are sampled: measure on a GPU,
-        then compile. A compiled model is not measured: it would be compiled for each batch."""
-        if self.compiled or tuple(shape[-2:]) in self.memory.measured:
+        """At the first call for latents [C, h, w], or for more of them: measure on a GPU, then
+        compile. A compiled model is not measured: it would be compiled for each batch.
+        `most` latents are sampled in the call, and any step of its schedule will do."""
+        if self.evaluations >= _LONG:
+            most = BATCHES[-1]
+        if self.compiled or self._tried.get(shape, 0) >= min(most, BATCHES[-1]):
             return
+        self._tried[shape] = most
         pace = self._measure(shape, step, most) if cuda.is_cuda(self.memory.device) else 0.0
         if self.compile == "auto" and compiling_pays(self.evaluations, pace):
+            if not has_compiler():
+                self.memory.note("compile: no C compiler on this machine: models run eager")
+                return
             self.memory.note("compile: the job is long enough to pay for it")
         elif self.compile is not True:
             return
         compile_models(self.denoise.unet, self.autoencoder.vae)
-        self.denoise.full, self.autoencoder.full, self.compiled = self.memory.most, True, True
+        self.memory.full = self.compiled = True
 
     def _measure(self, shape: torch.Size, step: Step, most: int) -> float:
         """Seconds per latent in the fastest batch; 0 where none fits the memory."""
         memory, device = self.memory, self.memory.device
+        work: dict[int, int] = {}
 
         def seconds(batch: int) -> float | None:
             z = torch.zeros(batch, *shape, device=device)
@@ -72,13 +84,14 @@ class Tuner:
             if not (memory.fits(evaluate) and memory.fits(evaluate)):  # the first loads kernels too
                 cuda.empty_cache(device)
                 return None
-            memory.work = max(memory.work, measured[-1][1])
-            return measured[-1][0]
+            took, work[batch] = measured[-1]
+            return took
 
         batches = (memory.batch,) if isinstance(memory.batch, int) else BATCHES
         if (best := best_batch(seconds, most, batches)) is None:
             return 0.0
         memory.measured[shape[-2], shape[-1]], pace = best
+        memory.work = max(memory.work, work[best[0]])
         size, rate = f"{shape[-1]} x {shape[-2]}", 1 / pace
         memory.note(f"batch: {best[0]} latents of {size} ({rate:,.0f} evaluations per second)")
         return pace
@@ -108,6 +121,11 @@ def compiling_pays(evaluations: int, seconds: float) -> bool:
     """Whether compiling saves more time than it costs, over a number of evaluations of one latent
     that take `seconds` each without it."""
     return COMPILE_GAIN * seconds * evaluations > COMPILE_SECONDS
+
+
+def has_compiler() -> bool:
+    """Whether there is a C compiler, which the compiled models need."""
+    return any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang")))
 
 
 def compile_models(unet: Any, vae: Any = None, backend: str = "inductor") -> None:

@@ -61,7 +61,8 @@ def work_order(
     The pictures of the side that takes less memory stay, those of the other side pass by. Pictures
     are inverted just before they are needed, several together, and evicted when `capacity` is
     short: farthest next use first (Belady's algorithm), among those without one the first of
-    `held`. What a batch needs itself is never evicted: a smaller capacity is exceeded.
+    `held`. Batches are small enough for their own pictures to fit; only a single pair may exceed
+    the capacity.
 
     Args:
         pairs: of keys of pictures.
@@ -137,7 +138,13 @@ def _batches(
         rows = _sweep([pairs[row] for row in rows], rows, sizes, capacity)
         count = -(-len(rows) // batch(shape))
         size = -(-len(rows) // count)
-        batches += [rows[at : at + size] for at in range(0, len(rows), size)]
+        while True:
+            cut = [rows[at : at + size] for at in range(0, len(rows), size)]
+            needs = (sum(sizes[key].nbytes for key in _keys(pairs, part)) for part in cut)
+            if size == 1 or max(needs) <= capacity:
+                break
+            size = -(-size // 2)
+        batches += cut
     return batches
 
 

@@ -72,7 +72,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     state = SimpleNamespace(free=64 * 2**30, shares=[], copies=LateCopies)
     LateCopies.streams = 0
     monkeypatch.setattr(cuda, "is_cuda", lambda device: True)
-    monkeypatch.setattr(cuda, "free_memory", lambda device: state.free)
+    monkeypatch.setattr(cuda, "free_memory", lambda device, share: int(share * state.free))
     monkeypatch.setattr(cuda, "limit_memory", lambda device, share: state.shares.append(share))
     monkeypatch.setattr(cuda, "empty_cache", lambda device: None)
     monkeypatch.setattr(cuda, "pinned", lambda *shape: torch.full(shape, 255, dtype=torch.uint8))

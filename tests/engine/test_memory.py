@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -152,6 +153,74 @@ def test_the_batch_is_halved_last(
     assert error(got, want) <= 1e-5
     assert pipe.counts.batch_halvings == 2
     assert max(short.rows) <= 3
+
+
+def test_a_batch_of_contents_is_halved_by_their_size_whatever_the_size_of_the_styles(
+    make_pipe: Any, latents: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    styles = [torch.cat([z, z], 1) for z in latents[3:5]]
+    pipe = make_pipe()
+
+    def most(shape: Any, model: Any = "unet") -> int:
+        # As on a GPU, where a batch of larger latents has fewer rows.
+        return max(1, 2048 // (shape[-2] * shape[-1]) >> pipe.memory.halvings[model])
+
+    monkeypatch.setattr(pipe.memory, "most", most)
+    short = Shortage(pipe.unet.forward, lambda self, rows: rows > 2)
+    monkeypatch.setattr(pipe.unet, "forward", short)
+    made = pipe.transfer_latents(list(latents[:3]), styles, params=QUICK)
+    assert len(made) == 6
+    assert pipe.counts.batch_halvings == 2
+
+
+def test_a_batch_that_is_filled_up_is_halved_though_only_one_picture_is_left(
+    make_pipe: Any, latents: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    want = make_pipe().transfer_latents(latents[:1], latents[3:4], params=QUICK)
+    pipe = make_pipe(batch_size=8)
+    pipe.memory.full = True
+    short = Shortage(pipe.unet.forward, lambda self, rows: rows > 2)
+    monkeypatch.setattr(pipe.unet, "forward", short)
+    got = pipe.transfer_latents(latents[:1], latents[3:4], params=QUICK)
+    assert error(got, want) <= 1e-5
+    assert set(short.rows) == {2}
+
+
+def test_inversions_whose_pairs_are_done_go_before_features_move_to_the_host(
+    gpu: SimpleNamespace, make_pipe: Any, latents: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = make_pipe(batch_size=1)
+    short = Shortage(pipe.unet.forward, lambda self, rows: len(pipe.memory.kept) > 2)
+    monkeypatch.setattr(pipe.unet, "forward", short)
+    pipe.transfer_latents(latents[:1], latents[3:], params=QUICK)
+    assert short.raised
+    assert (pipe.memory.bank.place, pipe.counts.inversions) == ("device", 4)
+
+
+def test_a_shortage_on_the_device_leaves_inversions_on_the_host_alone(
+    gpu: SimpleNamespace, make_pipe: Any, latents: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = make_pipe(features="host", batch_size=4)
+    pipe.transfer_latents(latents[:1], latents[3:4], params=QUICK, keys=("a", "s"))
+    short = Shortage(pipe.unet.forward, lambda self, rows: rows > 1)
+    monkeypatch.setattr(pipe.unet, "forward", short)
+    pipe.transfer_latents(latents[1:2], latents[4:5], params=QUICK, keys=("b", "t"))
+    assert {key for _, key, *_ in pipe.memory.kept} == {"a", "s", "b", "t"}
+    assert pipe.counts.batch_halvings == 2
+
+
+def test_the_inversions_of_a_batch_are_free_to_go_while_it_is_decoded(
+    make_pipe: Any, latents: Tensor
+) -> None:
+    pipe, alive = make_pipe(), []
+
+    def take(rows: Any, z: Tensor) -> None:
+        slots = [weakref.ref(x.slot.memory) for x in pipe.memory.kept.values()]
+        pipe.memory.clear()
+        alive.extend(slot() for slot in slots)
+
+    pipe.transfer_latents(latents[:1], latents[3:4], params=QUICK, finished=take)
+    assert alive == [None, None]
 
 
 def test_a_picture_that_was_inverted_again_after_a_shortage_counts_once(

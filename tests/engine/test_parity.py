@@ -12,7 +12,7 @@ from torch import Tensor
 
 from styleid_ray import StyleParams
 from styleid_ray.engine.styleid import adain
-from styleid_ray.engine.transfer import ADAIN_EPS
+from styleid_ray.engine.transfer import ADAIN_FLOOR
 
 TOLERANCE = 1e-4
 
@@ -47,7 +47,7 @@ def test_every_reference_tensor_is_reproduced(
         "zT_content": pipe.invert_latents(content, params).z_T,
         "zT_style": pipe.invert_latents(style, params).z_T,
     }
-    got["z_init"] = adain(got["zT_content"], got["zT_style"], ADAIN_EPS[preset])
+    got["z_init"] = adain(got["zT_content"], got["zT_style"], ADAIN_FLOOR[preset])
     steps = []
     got["z_out"] = pipe.transfer_latents(
         content,

@@ -36,7 +36,7 @@ def test_inversion_keeps_features_at_each_step_and_sampling_leads_back() -> None
     torch.testing.assert_close(kept[0], z_0)
     seen: list[tuple[Step, Tensor]] = []
     z, predicted = stylise(
-        model, z_T, DOWN, [None, None], lambda step, z, z_0: seen.append((step, z))
+        model, z_T, None, DOWN, [None, None], lambda step, z, z_0: seen.append((step, z))
     )
     torch.testing.assert_close(z, z_0)
     assert [step for step, _ in seen] == list(DOWN)
@@ -47,10 +47,17 @@ def test_each_step_gets_its_own_injection_and_a_missing_one_is_an_error() -> Non
     one = torch.ones(1, 1, 1, 1)
     injections = [Injection({}, {}, one, one), Injection({}, {}, one, one)]
     model = ConstantNoise(torch.zeros(1, 4, 4, 4))
-    stylise(model, torch.randn(1, 4, 4, 4), DOWN, injections)
+    stylise(model, torch.randn(1, 4, 4, 4), None, DOWN, injections)
     assert model.injections == injections
     with pytest.raises(ValueError, match="shorter"):
-        stylise(model, torch.randn(1, 4, 4, 4), DOWN, injections[:1])
+        stylise(model, torch.randn(1, 4, 4, 4), None, DOWN, injections[:1])
+
+
+def test_sampling_begins_at_the_contents_noise_with_the_styles_statistics() -> None:
+    z_c, z_s = torch.randn(1, 4, 8, 8), 3 * torch.randn(1, 4, 8, 8) + 1
+    model = ConstantNoise(torch.zeros(1, 4, 8, 8))
+    _, z_0 = stylise(model, z_c, z_s, DOWN[:1], [None])
+    torch.testing.assert_close(z_0, adain(z_c, z_s) / DOWN[0].a ** 0.5)
 
 
 def test_injection_is_the_papers_attention_for_each_row_of_a_mixed_batch() -> None:

@@ -57,7 +57,7 @@ def test_a_compiled_unet_gives_the_same_pictures_whatever_the_batches_are(latent
     graphs, unet = CompileCounter(), small_unet()
     compile_models(unet, backend=graphs)
     compiled = pipe(unet)
-    compiled.denoise.full = compiled.memory.most
+    compiled.memory.full = True
     got = compiled.transfer_latents(latents[:3], latents[3:5], params=params)
     assert error(got, want) <= 1e-5
     assert graphs.frame_count == 2, "one graph that records and one that injects"
@@ -78,6 +78,8 @@ def test_auto_compiles_on_a_gpu_where_the_job_is_long_enough(
 ) -> None:
     asked: list[Any] = []
     monkeypatch.setattr(tuning, "compile_models", lambda *models: asked.append(models))
+    monkeypatch.setattr(tuning, "has_compiler", lambda: True)
+    monkeypatch.setattr(tuning, "_LONG", 10**9)
     pipe = make_pipe(evaluations=evaluations)
     pipe.transfer_latents(latents[:1], latents[3:4], params=QUICK)
     pipe.transfer_latents(latents[1:2], latents[3:4], params=QUICK)
@@ -113,6 +115,27 @@ def test_the_batch_is_measured_before_the_models_are_compiled_and_never_after(
     spent = pipe.unet_evaluations
     pipe.transfer_latents(tall[:1], tall[3:4], params=QUICK)
     assert pipe.unet_evaluations - spent == 2 * 3 + 2
+
+
+def test_a_first_call_with_few_pairs_does_not_settle_the_batch_of_a_long_job(
+    gpu: SimpleNamespace, make_pipe: Any, latents: Tensor
+) -> None:
+    short = make_pipe(compile=False)
+    short.transfer_latents(latents[:1], latents[3:4], params=QUICK)
+    assert short.memory.measured == {(16, 16): 8}
+    short.transfer_latents(latents[:3], latents[3:], params=QUICK)
+    assert short.memory.measured == {(16, 16): 16}
+
+
+def test_auto_says_so_and_goes_on_where_there_is_no_compiler(
+    gpu: SimpleNamespace, make_pipe: Any, latents: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "has_compiler", lambda: False)
+    monkeypatch.setattr(tuning, "_LONG", 10**9)
+    monkeypatch.setattr(tuning, "compile_models", lambda *models: pytest.fail("no compiler"))
+    pipe = make_pipe(evaluations=1_000_000)
+    pipe.transfer_latents(latents[:1], latents[3:4], params=QUICK)
+    assert "no C compiler" in pipe.notes[1]
 
 
 def test_compiling_pays_when_it_saves_more_than_it_costs() -> None:

@@ -108,16 +108,25 @@ def test_batches_are_even_and_not_above_the_bound() -> None:
     assert [len(op.pairs) for op in order if isinstance(op, Sample)] == [7, 7, 7]
 
 
+def test_batches_are_smaller_where_their_own_pictures_would_not_fit() -> None:
+    pairs = [(f"c{i}", f"s{i}") for i in range(64)]
+    sizes = equal_sizes(pairs, 3)
+    order = work_order(pairs, sizes, 60, lambda shape: 16)
+    inversions, peak = replay(order, pairs, sizes)
+    assert (inversions, peak <= 60) == (128, True)
+    assert max(len(op.pairs) for op in order if isinstance(op, Sample)) == 8
+
+
 def test_contents_without_styles_are_sampled_too() -> None:
     pairs = [("a", None), ("b", None)]
     sizes = equal_sizes(pairs)
     assert replay(work_order(pairs, sizes, 1, lambda shape: 1), pairs, sizes)[0] == 2
 
 
-def test_a_capacity_below_what_a_batch_needs_is_exceeded_and_the_work_is_done() -> None:
+def test_a_capacity_below_what_a_pair_needs_is_exceeded_by_that_pair_alone() -> None:
     pairs = cross(2, 2)
     sizes = equal_sizes(pairs, 5)
-    assert replay(work_order(pairs, sizes, 0, lambda shape: 4), pairs, sizes)[0] == 4
+    assert replay(work_order(pairs, sizes, 0, lambda shape: 4), pairs, sizes)[1] == 10
 
 
 @settings(deadline=None)
