@@ -61,7 +61,7 @@ def _load(folder: str, options: LoadingOptions) -> dict[str, Any]:
     from styleid_ray.batch.stages.load import Load
     from styleid_ray.batch.stages.shard import Shard
     from styleid_ray.config import JobConfig
-    from styleid_ray.planning import list_pictures
+    from styleid_ray.datasets.pictures import list_pictures
 
     places = {role: str(Path(folder) / role) for role in ("content", "style")}
     config = JobConfig(

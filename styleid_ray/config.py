@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from styleid_ray.errors import ConfigError
+
 Preset = Literal["paper", "diffusers"]
 Pairing = Literal["cross", "zip", "random", "table"]
 Fit = Literal["keep", "crop"]
@@ -24,6 +26,9 @@ Compile = Literal["auto", "on", "off"]
 FeatureDType = Literal["auto", "float32", "float16", "bfloat16", "int8"]
 OutputFormat = Literal["parquet", "files"]
 PictureFormat = Literal["png", "jpeg", "webp"]
+DatasetFormat = Literal["auto", "folder", "coco", "voc", "yolo", "parquet", "webdataset"]
+StyleFormat = Literal["auto", "folder", "parquet", "webdataset"]
+ExportFormat = Literal["imagefolder", "coco", "voc", "yolo", "webdataset", "parquet"]
 
 Changes = Literal["picture", "pairs", "encoding", "nothing"]
 
@@ -143,15 +148,32 @@ class SourceOptions(_Options):
     """Where pictures come from and how they are paired."""
 
     content: Annotated[str | None, _NOTHING] = None
-    """Folder, file or URL (anything fsspec opens) of the content pictures, walked recursively."""
+    """Folder, file or URL (anything fsspec opens) of the content dataset, walked recursively."""
+    content_format: Annotated[DatasetFormat, _NOTHING] = "auto"
+    """Dataset format of --content; auto recognises it by its files. Labels stay where they are,
+    and come back with `styleid-ray export`."""
+    annotations: Annotated[tuple[str, ...], _NOTHING] = ()
+    """COCO annotation files of --content, separated by commas; default: those in its folder
+    annotations."""
+    label_masks: Annotated[str | None, _NOTHING] = None
+    """Folder or URL of label masks (a picture of classes per content): the same relative names as
+    in --content, ending in .png."""
+    splits: Annotated[tuple[str, ...], _PAIRS] = ()
+    """Splits of --content to stylise, separated by commas; default: train where the dataset has
+    splits. Two splits share no style."""
+    share_styles: Annotated[bool, _PAIRS] = False
+    """Let the splits share styles."""
     style: Annotated[str | None, _NOTHING] = None
     """Folder, file or URL of the style pictures, walked recursively."""
+    style_format: Annotated[StyleFormat, _NOTHING] = "auto"
+    """Dataset format of --style; auto recognises it by its files."""
     pairing: Annotated[Pairing, _PAIRS] = "cross"
     """cross: every content with every style; zip: by order; random: K random styles per
     content; table: the rows of --table."""
     table: Annotated[str | None, _NOTHING] = None
     """CSV, JSONL or Parquet for --pairing table: columns content and style (relative to --content
-    and --style, or full URLs), optional gamma, temperature and k; others are passed through."""
+    and --style, or full URLs), optional gamma, temperature and k; others are passed through. Or
+    JSON {content: [style, ...]}."""
     styles_per_content: Annotated[int, Field(ge=1), _PAIRS] = 1
     """Styles drawn per content with --pairing random."""
     seed: Annotated[int, Field(ge=0), _PAIRS] = 0
@@ -159,6 +181,13 @@ class SourceOptions(_Options):
     reuse: Annotated[bool, _PAIRS] = False
     """With --pairing random and two or more styles per content: contents in random groups share the
     styles they draw from, so that shards invert fewer pictures."""
+
+    @field_validator("annotations", "splits", mode="before")
+    @classmethod
+    def _names_from_text(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        return () if value is None else value
 
 
 class PictureOptions(_Options):
@@ -203,6 +232,12 @@ class OutputOptions(_Options):
     """Encoding of the result pictures."""
     quality: Annotated[int, Field(ge=1, le=100), _ENCODING] = 95
     """Quality of jpeg and webp (100 is lossless for webp)."""
+    export: Annotated[ExportFormat | None, _NOTHING] = None
+    """Once every pair is finished, export the run in this format to OUTPUT/export/FORMAT, as
+    `styleid-ray export` does."""
+    push_to: Annotated[str | None, _NOTHING] = None
+    """With --export: dataset OWNER/NAME on the Hugging Face hub to upload the export to. Its card
+    shows the progress of the run."""
 
 
 class ShardOptions(_Options):
@@ -363,7 +398,9 @@ class JobConfig(
     def _sources_fit_the_pairing(self) -> JobConfig:
         if self.pairing == "table":
             if not self.table:
-                raise ValueError("pairing table needs table: a CSV, JSONL or Parquet of pairs")
+                raise ValueError(
+                    "pairing table needs table: a CSV, JSONL or Parquet of pairs, or JSON"
+                )
         else:
             if self.table:
                 raise ValueError(
@@ -372,6 +409,17 @@ class JobConfig(
             for name in ("content", "style"):
                 if not getattr(self, name):
                     raise ValueError(f"{name} is missing: a folder, file or URL of pictures")
+        return self
+
+    @model_validator(mode="after")
+    def _export_has_what_it_needs(self) -> JobConfig:
+        if self.push_to and not self.export:
+            raise ValueError("push_to is given without export: name the format to publish")
+        if self.annotations and self.content_format not in ("auto", "coco"):
+            raise ValueError(
+                f"annotations are COCO's, but content_format is {self.content_format!r}: leave one "
+                "of them out"
+            )
         return self
 
     @property
@@ -410,6 +458,22 @@ class JobConfig(
     def fingerprint(self) -> str:
         """Hash of `identity()`: 16 hexadecimal digits."""
         return digest(self.identity())
+
+
+def mix_ratio(text: str | None) -> float | None:
+    """Stylised pictures per original, of K:1; None for no originals.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if text is None:
+        return None
+    number = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*:\s*1\s*", text)
+    if number is None or float(number[1]) <= 0:
+        raise ConfigError(
+            f"--mix {text!r}: must be K:1, such as 4:1 for one original per four stylised pictures"
+        )
+    return float(number[1])
 
 
 def changes(option: str) -> Changes:

@@ -12,8 +12,10 @@ from styleid_ray.batch.folder.output import PLAN, Output
 from styleid_ray.batch.folder.record import begin_run, check_model, extend_run, with_precision
 from styleid_ray.batch.prepare import Job, Prepared, prepare
 from styleid_ray.config import JobConfig
-from styleid_ray.planning import NamedPairs, Pace, Source
-from styleid_ray.planning.sources import skipped_line
+from styleid_ray.datasets.formats import check_export
+from styleid_ray.datasets.options import Spread, in_threads
+from styleid_ray.datasets.source import Source, skipped_line
+from styleid_ray.planning import NamedPairs, Pace
 from styleid_ray.storage.locations import shown
 
 if TYPE_CHECKING:
@@ -24,10 +26,17 @@ Ask = Callable[[int], "Resources"]
 _EXAMPLES = 3
 
 
-def begin(output: Output, config: JobConfig, resources: Ask, out: TextIO) -> Job:
+def begin(
+    output: Output,
+    config: JobConfig,
+    resources: Ask,
+    out: TextIO,
+    spread: Spread = in_threads,
+) -> Job:
     """Plans and records a new run; raises JobError when the job cannot run as it is asked for."""
     output.check_writable()
-    job = prepare(config)
+    job = prepare(config, spread)
+    _print_formats(job, out)
     actors = resources(len(job.named.ids))
     job = replace(job, config=with_precision(config, actors.gpus_per_actor))
     plan = job.named.cut(config, _pace(job, actors))
@@ -44,12 +53,17 @@ def begin(output: Output, config: JobConfig, resources: Ask, out: TextIO) -> Job
 
 
 def extend(
-    output: Output, config: JobConfig, record: Mapping[str, Any], resources: Ask, out: TextIO
+    output: Output,
+    config: JobConfig,
+    record: Mapping[str, Any],
+    resources: Ask,
+    out: TextIO,
+    spread: Spread = in_threads,
 ) -> None:
     """Adds the pairs that a run's plan lacks by now, and reports pictures that differ from those
     that it was planned with."""
     output.check_writable()
-    job = prepare(config)
+    job = prepare(config, spread)
     check_model(output, record, job.checkpoint)
     new = job.named.without(_known_ids(output))
     contents, styles = (_Pictures.read(output, role) for role in ("content", "style"))
@@ -68,6 +82,19 @@ def extend(
 
 def _pace(job: Prepared, actors: Resources) -> Pace:
     return job.pace(actors.max_actors, actors.gpus_per_actor, actors.share().threads)
+
+
+def _print_formats(job: Prepared, out: TextIO) -> None:
+    """Says what --content was recognised as, and which of its splits are taken."""
+    config, source = job.config, job.contents
+    if config.export:
+        check_export(config.export, source.format, config.fit, bool(config.label_masks))
+    splits = sorted(set(source.splits or ()))
+    parts = [source.format] if source.format != "folder" else []
+    parts += [f"split{'s' * (len(splits) > 1)} {', '.join(splits)}"] if splits else []
+    if parts:
+        count = f"{len(source.keys):,} pictures"
+        print(f"--content: {', '.join(parts)}: {count}", file=out)
 
 
 def _print_skipped(job: Job, out: TextIO) -> None:

@@ -19,10 +19,11 @@ from ray.data.extensions import ArrowVariableShapedTensorArray
 from styleid_ray.batch.cluster.resources import Resources, fitting
 from styleid_ray.batch.stages.row_error import columns
 from styleid_ray.config import JobConfig, StyleParams
+from styleid_ray.datasets.pictures import list_pictures
+from styleid_ray.datasets.source import Source
 from styleid_ray.errors import ConfigError, RowError, SourceError
 from styleid_ray.imaging import decode, fit_picture, restore
 from styleid_ray.imaging.modes import to_rgb
-from styleid_ray.planning import Source, list_pictures
 from styleid_ray.planning.draw import draw_styles
 from styleid_ray.storage.fetch import fetch
 

@@ -14,6 +14,8 @@ from styleid_ray.batch.folder.record import with_precision
 from styleid_ray.batch.prepare import Prepared, prepare
 from styleid_ray.batch.watch.progress import duration
 from styleid_ray.config import JobConfig
+from styleid_ray.datasets.one_picture import fetch_picture
+from styleid_ray.datasets.source import in_words, skipped_files
 from styleid_ray.errors import ConfigError, RowError
 from styleid_ray.imaging import decode, encode, fit_picture, restore
 from styleid_ray.model.footprint import picture_memory
@@ -21,8 +23,8 @@ from styleid_ray.planning import Cost, Pace, Plan
 from styleid_ray.planning.columns import codes, distinct
 from styleid_ray.planning.cost import shard_pictures
 from styleid_ray.planning.memory import AUTO_BATCH, ShardMemory, shard_memory
-from styleid_ray.planning.sources import in_words, skipped_files
-from styleid_ray.storage.fetch import fetch
+from styleid_ray.planning.pairs_file import check_pairs_file
+from styleid_ray.planning.pairs_file import save_pairs as write_pairs
 from styleid_ray.storage.version import size_in
 
 SAMPLE = 5
@@ -122,6 +124,7 @@ def forecast(
     rate: float | None = None,
     calibrate: bool = False,
     price: float | None = None,
+    save_pairs: str | None = None,
 ) -> Forecast:
     """Plans a job and says what it would cost.
 
@@ -130,14 +133,19 @@ def forecast(
         rate: UNet evaluations a second of one actor.
         calibrate: load the model and measure the rate on the device at hand.
         price: money for a GPU hour.
+        save_pairs: file to write the pairs to.
 
     Raises:
         ConfigError: `rate` and `price` do not suit each other or the job.
         JobError: something else is wrong with the job.
     """
     _check(config, rate, calibrate, price)
+    if save_pairs:
+        check_pairs_file(save_pairs)
     gpus = _gpus(config)
     job = prepare(with_precision(config, gpus))
+    if save_pairs:
+        write_pairs(job.named.pairs.table, save_pairs, config.storage_options)
     if calibrate:
         rate = measure_rate(job)
     workers = config.actors[1] if config.actors else 1
@@ -222,8 +230,8 @@ def _bytes_out(job: Prepared, plan: Plan) -> int | None:
     sizes: list[int] = []
     for at in np.linspace(0, len(contents.keys) - 1, min(SAMPLE, len(contents.keys))).round():
         try:
-            url = contents.url(contents.keys[int(at)])
-            data = fetch(url, contents.storage_options, config.max_bytes).data
+            place = contents.places[int(at)] if contents.places is not None else None
+            data = fetch_picture(contents, contents.keys[int(at)], place, config.max_bytes).data
             image = decode(data, config.max_pixels)
             fitted = fit_picture(image, config.size, config.fit, job.checkpoint.factor)
             result = restore(fitted, image.width, image.height, config.fit)

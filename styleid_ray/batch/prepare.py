@@ -15,14 +15,16 @@ from styleid_ray.batch.folder.record import (
     with_stored_precision,
 )
 from styleid_ray.config import JobConfig, digest
+from styleid_ray.datasets.options import Spread, in_threads
+from styleid_ray.datasets.pictures import takes
+from styleid_ray.datasets.source import Source
 from styleid_ray.errors import ConfigError
 from styleid_ray.imaging import extension
 from styleid_ray.imaging.fit import check_crop_size, working_size
 from styleid_ray.model.checkpoint import Checkpoint
 from styleid_ray.model.flops import evaluation_flops
-from styleid_ray.planning import NamedPairs, Pace, Plan, Source, make_pairs, name_pairs
+from styleid_ray.planning import NamedPairs, Pace, Plan, make_pairs, name_pairs
 from styleid_ray.planning.cost import Cost
-from styleid_ray.planning.sources import takes
 from styleid_ray.storage.locations import shown
 
 # Assumed speeds in floating-point operations per second: a GPU of the middle class in float16, and
@@ -77,15 +79,20 @@ class Prepared(Job):
         return Pace(workers, flops / (speed or cores * _CORE_SPEED))
 
 
-def prepare(config: JobConfig) -> Prepared:
-    """Checks a job, lists its sources and pairs them; raises JobError with what to change."""
+def prepare(config: JobConfig, spread: Spread = in_threads) -> Prepared:
+    """Checks a job, lists its sources and pairs them; raises JobError with what to change.
+
+    Args:
+        config: the job.
+        spread: where many files of a source are looked into.
+    """
     checkpoint = find_model(config)
     _check_layers(checkpoint, config)
     if config.fit == "crop":
         check_crop_size(config.size, checkpoint.factor)
     _check_apart(config)
     of_a_picture = config.identity("picture") | {"model": model_identity(checkpoint)}
-    named = name_pairs(config, digest(of_a_picture))
+    named = name_pairs(config, digest(of_a_picture), spread)
     sources = named.pairs.contents, named.pairs.styles
     return Prepared(config, checkpoint, *sources, named)
 

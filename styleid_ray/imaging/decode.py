@@ -5,17 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 
 from PIL import Image, UnidentifiedImageError
 
 from styleid_ray.errors import RowError
+from styleid_ray.imaging.formats import picture_formats
 from styleid_ray.imaging.guard import quiet_pillow
 from styleid_ray.imaging.modes import to_rgb
-
-# Documents, scientific containers and metafiles: not pictures, and some of them start programs
-# (Ghostscript for EPS) to be drawn.
-_NOT_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
 
 _PIXEL_BYTES = 4
 """Of a colour pixel in Pillow's memory. A plain picture is held twice while it is turned upright;
@@ -62,6 +58,18 @@ def decoding_memory(data: bytes, max_pixels: int) -> int:
         return image.width * image.height * _PIXEL_BYTES * (2 if plain else 4)
 
 
+def upright_size(data: bytes, max_pixels: int) -> tuple[int, int]:
+    """Width and height in pixels of a picture file as `decode` gives it, by its header.
+
+    Raises:
+        RowError: as `decode`, for what the header already shows.
+    """
+    with _opened(data, max_pixels) as image:
+        orientation = _orientation(image)
+        size = image.size
+        return size[::-1] if orientation in (5, 6, 7, 8) else size
+
+
 @contextmanager
 def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
     """The picture with its header read; everything that goes wrong within becomes a RowError."""
@@ -69,7 +77,7 @@ def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
         raise RowError("decode", "the file is empty (0 bytes)")
     with quiet_pillow(max_pixels):
         try:
-            with Image.open(io.BytesIO(data), formats=_picture_formats()) as image:
+            with Image.open(io.BytesIO(data), formats=picture_formats()) as image:
                 _check_size(image, max_pixels)
                 yield image
         except RowError:
@@ -86,12 +94,6 @@ def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
             raise RowError("decode", _describe(error)) from error
 
 
-@cache
-def _picture_formats() -> tuple[str, ...]:
-    Image.init()
-    return tuple(name for name in Image.ID if name not in _NOT_PICTURES)
-
-
 def _check_size(image: Image.Image, max_pixels: int) -> None:
     width, height = image.size
     if width < 1 or height < 1:
@@ -105,12 +107,16 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
 
 def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
     # Read after load(): TIFF is turned by Pillow itself, which then drops the tag.
+    turn = _UPRIGHT.get(_orientation(image))
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # broken metadata says nothing about the pixels
-        return rgb
-    turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return rgb if turn is None else rgb.transpose(turn)
+        return 1
+    return orientation if isinstance(orientation, int) else 1
 
 
 def _describe(error: Exception) -> str:

@@ -14,7 +14,6 @@ from styleid_ray.planning.plan import (
     write_parts,
 )
 from styleid_ray.planning.shards import assign_shards
-from styleid_ray.planning.sources import Source, list_pictures, read_bytes, skipped_line
 from styleid_ray.planning.table import RESERVED
 
 __all__ = [
@@ -24,18 +23,14 @@ __all__ = [
     "Pace",
     "Pairs",
     "Plan",
-    "Source",
     "assign_shards",
     "estimate",
-    "list_pictures",
     "make_pairs",
     "name_pairs",
     "packed",
     "pair_ids",
     "plan_digest",
-    "read_bytes",
     "shard_name",
     "shards_of",
-    "skipped_line",
     "write_parts",
 ]

@@ -11,12 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from styleid_ray.datasets.keys import Keys
+
 
 def key_column(indices: np.ndarray, keys: Sequence[str | None]) -> pa.DictionaryArray:
     """Keys as an Arrow dictionary array: int indices [P] into the keys."""
-    return pa.DictionaryArray.from_arrays(
-        pa.array(indices, pa.int32()), pa.array(keys, pa.string())
-    )
+    texts = keys.array if isinstance(keys, Keys) else pa.array(keys, pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), texts)
 
 
 def sorted_distinct(keys: pa.StringArray) -> tuple[pa.StringArray, np.ndarray]:
@@ -51,7 +52,10 @@ def count_distinct(first: np.ndarray, second: np.ndarray | int = 0) -> int:
     return len(distinct(first.astype(np.int64) * (int(np.max(second)) + 1) + second))
 
 
-_KEYS = ("content", "style", "shard", "content_version", "style_version")
+_KEYS = (
+    *("content", "style", "shard", "content_version", "style_version"),
+    *("content_place", "style_place", "split"),
+)
 
 
 def plain(table: pa.Table) -> pa.Table:

@@ -1,5 +1,8 @@
 """The plan: every pair of a job, with its id and the shard that it belongs to."""
 
+# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -8,8 +11,12 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from styleid_ray.config import JobConfig, ResolvedParams
+from styleid_ray.datasets.keys import Keys
+from styleid_ray.datasets.options import Spread, in_threads
+from styleid_ray.datasets.source import Source
 from styleid_ray.planning.columns import codes, count_distinct, key_column, plain
 from styleid_ray.planning.cost import Cost, estimate, picture_counts
 from styleid_ray.planning.identity import (
@@ -25,7 +32,6 @@ from styleid_ray.planning.identity import (
 from styleid_ray.planning.pace import Pace, evaluations
 from styleid_ray.planning.pairing import Pairs, make_pairs
 from styleid_ray.planning.shards import assign_shards, most_pictures
-from styleid_ray.planning.sources import Source
 
 _CHUNK = 2**20
 
@@ -35,9 +41,10 @@ class Plan:
     """All pairs of a job, shard after shard."""
 
     table: pa.Table
-    """Columns pair_id, content, style, k, shard, content_version, style_version, gamma,
-    temperature, and those passed through from a table of pairs. Content, style, their versions and
-    shard are Arrow dictionaries of strings; a version is null where the listing has none."""
+    """Columns pair_id, content, style, k, shard, content_version, style_version, content_place,
+    style_place, gamma, temperature, and those passed through from a table of pairs. Content, style,
+    their versions and places, and shard are Arrow dictionaries of strings; a version is null where
+    the listing has none, a place where the picture is a file of its own."""
     contents: Source
     styles: Source
 
@@ -75,17 +82,18 @@ class NamedPairs:
         return _cut(self, config, pace)
 
 
-def name_pairs(config: JobConfig, fingerprint: str) -> NamedPairs:
+def name_pairs(config: JobConfig, fingerprint: str, spread: Spread = in_threads) -> NamedPairs:
     """List, pair and name the pairs of a job. The same inputs always give the same pairs.
 
     Args:
         config: sources and pairing.
         fingerprint: of everything that decides a result besides its pair.
+        spread: where many files are looked into.
 
     Raises:
         SourceError: a source or the table is missing, empty or inconsistent.
     """
-    pairs = make_pairs(config, config.storage_options)
+    pairs = make_pairs(config, config.storage_options, spread)
     return NamedPairs(pairs, _ids(pairs, fingerprint))
 
 
@@ -167,8 +175,10 @@ def _cut(named: NamedPairs, config: JobConfig, pace: Pace) -> Plan:
         "style": table["style"],
         "k": table["k"],
         "shard": pa.chunked_array([key_column(shards, _names(ids, shards))]),
-        "content_version": _versions(pairs.contents, content[order]),
-        "style_version": _versions(pairs.styles, style[order]),
+        "content_version": _column(pairs.contents.versions, content[order]),
+        "style_version": _column(pairs.styles.versions, style[order]),
+        "content_place": _column(pairs.contents.places, content[order]),
+        "style_place": _column(pairs.styles.places, style[order]),
     }
     rest = {name: table[name] for name in table.column_names if name not in columns}
     return Plan(pa.table({**columns, **rest}), pairs.contents, pairs.styles)
@@ -197,10 +207,12 @@ def _shards(
         most = fewer
 
 
-def _versions(source: Source, index: np.ndarray) -> pa.ChunkedArray:
-    if source.versions is None:
+def _column(texts: Keys | None, index: np.ndarray) -> pa.ChunkedArray:
+    """Texts of the pictures at an index [P], null for empty ones."""
+    if texts is None:
         return pa.chunked_array([pa.nulls(len(index), pa.string())])
-    return pa.chunked_array([key_column(index, [v or None for v in source.versions])])
+    known = pc.if_else(pc.equal(texts.array, ""), None, texts.array)
+    return pa.chunked_array([pa.DictionaryArray.from_arrays(pa.array(index, pa.int32()), known)])
 
 
 def _ids(pairs: Pairs, fingerprint: str) -> np.ndarray:

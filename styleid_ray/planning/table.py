@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+import ijson
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +25,7 @@ from styleid_ray.storage.locations import Options, extension, shown
 RESERVED = frozenset(
     {"pair_id", "image", "content", "style", "k", "width", "height", "params", "shard", "model"}
     | {"seconds", "stage", "error", "message", "content_version", "style_version"}
+    | {"content_place", "style_place", "original"}
 )
 """Columns of the output: a table's own columns must have other names."""
 
@@ -35,6 +37,9 @@ PARAMETERS = {
     "temperature": pa.float64(),
 }
 """The columns of a table that say what to make, and their types."""
+
+
+_CHUNK = 2**16
 
 
 def read_table(url: str, storage_options: Options = None) -> pa.Table:
@@ -70,18 +75,19 @@ def _read(url: str, storage_options: Options) -> pa.Table:
     kind = extension(url)
     reader = {
         ".csv": _read_csv,
+        ".json": _read_mapping,
         ".jsonl": _read_jsonl,
         ".ndjson": _read_jsonl,
         ".parquet": _read_parquet,
     }.get(kind)
     if reader is None:
-        raise SourceError(f"--table {shown(url)}: must end in .csv, .jsonl or .parquet")
+        raise SourceError(f"--table {shown(url)}: must end in .csv, .json, .jsonl or .parquet")
     try:
         table = reader(pa.BufferReader(read_bytes(os.path.expanduser(url), storage_options)))
         _ = table.column_names  # fails where a name is not UTF-8
     except RowError as error:
         raise SourceError(f"--table {shown(url)}: {error}") from error
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError, ijson.JSONError) as error:
         raise SourceError(
             f"--table {shown(url)} is not valid {kind[1:]}: {shown(str(error))[:300]}"
         ) from error
@@ -104,6 +110,31 @@ def _read_jsonl(data: pa.BufferReader) -> pa.Table:
         read_options=pyarrow.json.ReadOptions(block_size=2**24),
         parse_options=pyarrow.json.ParseOptions(newlines_in_values=False),
     )
+
+
+def _read_mapping(data: pa.BufferReader) -> pa.Table:
+    """JSON {content: [style, ...]}, or {content: style}."""
+    contents, styles, chunks = list[str](), list[str](), list[pa.Table]()
+
+    def cut() -> None:
+        columns = [pa.array(keys, pa.string()).dictionary_encode() for keys in (contents, styles)]
+        chunks.append(pa.table(columns, names=["content", "style"]).unify_dictionaries())
+        contents.clear()
+        styles.clear()
+
+    for content, value in ijson.kvitems(data, ""):
+        own = [value] if isinstance(value, str) else value
+        if not isinstance(own, list) or not all(isinstance(style, str) for style in own):
+            raise ValueError(f"{content!r} must have a list of styles")
+        contents.extend([content] * len(own))
+        styles.extend(own)
+        if len(contents) >= _CHUNK:
+            cut()
+    cut()
+    table = pa.concat_tables(chunks).unify_dictionaries()
+    if not table.num_rows:
+        raise ValueError("it must be an object {content: [style, ...]} that has pairs")
+    return table
 
 
 def _read_parquet(data: pa.BufferReader) -> pa.Table:

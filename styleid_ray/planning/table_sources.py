@@ -3,37 +3,58 @@ there is one of the run's failures, as one that cannot be read."""
 
 from __future__ import annotations
 
+# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
+# pyright: reportAttributeAccessIssue=false
 import os
+from dataclasses import replace
 
+import pyarrow.compute as pc
+
+from styleid_ray.datasets.formats import read_source
+from styleid_ray.datasets.keys import Keys
+from styleid_ray.datasets.options import DatasetOptions
+from styleid_ray.datasets.source import Source
+from styleid_ray.datasets.splits import ALL_SPLITS
 from styleid_ray.errors import SourceError
-from styleid_ray.planning.sources import Source
-from styleid_ray.storage.locations import Options, absolute, is_absolute, local_path, shown
+from styleid_ray.storage.locations import absolute, is_absolute, local_path, shown
+from styleid_ray.storage.members import is_member
 from styleid_ray.storage.secrets import FullURLs
 
 
 def resolve(
-    keys: tuple[str, ...],
-    what: str,
-    root: str | None,
-    table: str,
-    storage_options: Options,
-    full_urls: FullURLs | None = None,
+    keys: Keys, dataset: DatasetOptions, table: str, full_urls: FullURLs | None = None
 ) -> Source:
     """The source of a table's column.
 
     Args:
         keys: distinct and sorted; relative to the root, or URLs and absolute paths.
-        what: "content" or "style".
-        root: the option of that name; without it the table's own folder is the root.
+        dataset: its location, without which the table's own folder is the root.
         table: location of the table.
         full_urls: of those keys whose URLs hold secrets.
 
     Raises:
-        SourceError: names are relative to a root that is no folder of this machine.
+        SourceError: names are relative to a root that is no folder of this machine, or are those
+            of members of tars or Parquet files that have none of them.
     """
+    what, root, options = dataset.what, dataset.url, dict(dataset.storage_options or {})
+    if root and any(map(is_member, keys)):
+        return _members(keys, dataset)
     relative = not all(map(is_absolute, keys))
     place = _root(root, what) if root and relative else _folder(table)
-    return Source(place, keys, dict(storage_options or {}), full_urls)
+    return Source(place, keys, options, full_urls)
+
+
+def _members(keys: Keys, dataset: DatasetOptions) -> Source:
+    """The pictures of these names among those of a dataset of tars or Parquet files."""
+    source = read_source(replace(dataset, splits=ALL_SPLITS, label_masks=None))
+    at = pc.index_in(keys.array, Keys(source.keys).array)
+    if at.null_count:
+        missing = keys.array.filter(pc.is_null(at))
+        raise SourceError(
+            f"--{dataset.what}: {shown(dataset.url)} has no picture {shown(missing[0].as_py())}, "
+            "which the table names"
+        )
+    return replace(source.only(at.to_numpy()), splits=None)
 
 
 def _folder(table: str) -> str:

@@ -10,9 +10,10 @@ import sys
 from PIL import Image, ImageOps
 
 from styleid_ray.batch.folder.output import Output
+from styleid_ray.datasets.source import Source
 from styleid_ray.errors import OutputError, StyleIDError
 from styleid_ray.imaging import decode
-from styleid_ray.planning import Source, read_bytes
+from styleid_ray.storage.fetch import read_bytes
 
 _GAP, _PAPER = 6, (255, 255, 255)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.places import read_places
 from styleid_ray.report.facts import labelled
 from styleid_ray.report.pictures import SourcePictures, embedded, side_of
 from styleid_ray.report.public import public_location
@@ -59,10 +60,17 @@ def read_gallery(output: Output, record: dict[str, Any], most: int, seed: int) -
             "image": row["image"],
             "file": row["file"],
         }
+    sources = {
+        role: _sources(
+            SourcePictures(config, role, side, options, read_places(output, role, numbers.of)),
+            numbers,
+        )
+        for role, numbers in (("content", contents), ("style", styles))
+    }
     return {
         "pairs": list(pairs.values()),
-        "contents": _sources(SourcePictures(config, "content", side, options), contents),
-        "styles": _sources(SourcePictures(config, "style", side, options), styles),
+        "contents": sources["content"],
+        "styles": sources["style"],
         "params": list(params.of),
         "total": sample.total,
         "grid": sample.crossed,

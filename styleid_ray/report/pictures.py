@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from PIL import Image
 
+from styleid_ray.datasets.one_picture import fetch_picture
+from styleid_ray.datasets.source import Source
 from styleid_ray.errors import RowError
 from styleid_ray.imaging import decode
-from styleid_ray.planning import Source, read_bytes
 from styleid_ray.storage.listing import has_glob, split_glob
 from styleid_ray.storage.locations import Options, absolute, local_path, split_chain
 
@@ -61,11 +62,18 @@ class SourcePictures:
         role: "content" or "style".
         side: longest side of the copies, in pixels.
         storage_options: what the sources' filesystems are opened with.
+        places: where pictures lie in larger files, by their keys.
     """
 
     def __init__(
-        self, config: dict[str, Any], role: str, side: int, storage_options: Options = None
+        self,
+        config: dict[str, Any],
+        role: str,
+        side: int,
+        storage_options: Options = None,
+        places: Mapping[str, str] | None = None,
     ) -> None:
+        self.places = places or {}
         self.roots = list(_roots(config.get(role), config.get("table")))
         self.square = config.get("fit") == "crop"
         self.side = side
@@ -79,7 +87,8 @@ class SourcePictures:
             return None
         for root in self.roots:
             try:
-                data = read_bytes(Source(root, ()).url(key), self.storage_options)
+                source = Source(root, (), self.storage_options or {})
+                data = fetch_picture(source, key, self.places.get(key)).data
             except RowError:
                 continue
             self.roots, self._found = [root], True

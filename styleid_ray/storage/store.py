@@ -24,7 +24,6 @@ from styleid_ray.storage.trouble import impatient, no_answer, trouble
 _READ_ATTEMPTS, _WRITE_ATTEMPTS = 4, 10
 _CHECK = "check permissions and credentials"
 _ROOM = f"make room there, or {_CHECK}"
-_PROBE = "_run/tmp/probe"
 T = TypeVar("T")
 
 
@@ -42,6 +41,9 @@ class Store:
     Raises OutputError, here when nothing can be opened at the URL, later when a file cannot be
     written or read.
     """
+
+    work = "_run"
+    """Folder of what is not part of the result."""
 
     def __init__(self, url: str, storage_options: Options = None) -> None:
         self.url = without_secrets(url.rstrip("/") or url)
@@ -70,7 +72,7 @@ class Store:
             return
         with self._reported("", "read"):
             try:
-                impatient(self.fs).info(self.path("_run"))
+                impatient(self.fs).info(self.path(self.work))
             except Exception as e:  # whatever else is wrong shows in the requests that follow
                 if no_answer(e):
                     raise
@@ -86,15 +88,15 @@ class Store:
                     file.flush()
                     os.fsync(file.fileno())
                 return
-            fs = impatient(self.fs)
+            fs, probe = impatient(self.fs), f"{self.work}/tmp/probe"
             try:
-                fs.pipe_file(self.path(_PROBE), b"probe")
+                fs.pipe_file(self.path(probe), b"probe")
             except Exception as e:  # each filesystem has its own errors
                 if no_answer(e) or not is_transient(e):
                     raise
-                self.write(_PROBE, b"probe")  # a busy server
+                self.write(probe, b"probe")  # a busy server
             with suppress(Exception):  # some may write and not delete
-                fs.rm_file(self.path(_PROBE))
+                fs.rm_file(self.path(probe))
 
     def write(self, name: str, data: bytes) -> None:
         """Puts a whole file in place; a reader sees the old one or the new one, never a part."""
@@ -140,7 +142,7 @@ class Store:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
             return
-        aside = self.path(f"_run/tmp/{uuid.uuid4().hex}")
+        aside = self.path(f"{self.work}/tmp/{uuid.uuid4().hex}")
         os.makedirs(os.path.dirname(aside), exist_ok=True)
         try:
             yield aside

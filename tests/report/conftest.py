@@ -22,7 +22,8 @@ from styleid_ray.batch.stages.commit import Commit
 from styleid_ray.batch.stages.shard import RESULTS, Shard
 from styleid_ray.config import JobConfig
 from styleid_ray.imaging import decode
-from styleid_ray.planning import read_bytes, shards_of
+from styleid_ray.planning import shards_of
+from styleid_ray.storage.fetch import read_bytes
 
 MakeRun = Callable[..., Output]
 

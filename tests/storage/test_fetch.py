@@ -13,8 +13,7 @@ import stamina
 from fsspec.implementations.memory import MemoryFileSystem
 
 from styleid_ray.errors import RowError
-from styleid_ray.planning import read_bytes
-from styleid_ray.storage.fetch import ATTEMPTS, Fetched, fetch
+from styleid_ray.storage.fetch import ATTEMPTS, Fetched, fetch, read_bytes
 from styleid_ray.storage.locations import join, shown
 from tests.unreliable import unreliable
 

@@ -12,9 +12,10 @@ import yaml
 
 from styleid_ray.batch.folder.output import CONFIG, LAYOUT, PLAN, Output
 from styleid_ray.config import JobConfig, digest
+from styleid_ray.datasets.source import Source
 from styleid_ray.errors import OutputError
 from styleid_ray.model.checkpoint import Checkpoint
-from styleid_ray.planning import Plan, Source, write_parts
+from styleid_ray.planning import Plan, write_parts
 from styleid_ray.storage.locations import absolute, local_path, shown
 from styleid_ray.storage.secrets import without_secrets
 
@@ -156,6 +157,7 @@ def _record(job: Job, plan: Plan) -> dict[str, Any]:
         },
         "config": config.model_dump(mode="json") | locations(config),
         "sources": _roots(job.contents, job.styles),
+        "formats": {"content": job.contents.format, "style": job.styles.format},
         "versions": {name: _version(name) for name in _VERSIONS}
         | {"python": platform.python_version()},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -170,20 +172,23 @@ def _roots(contents: Source, styles: Source) -> dict[str, str] | None:
     return {role: source.root for role, source in sources.items()}
 
 
-def locations(config: JobConfig) -> dict[str, str]:
+def locations(config: JobConfig) -> dict[str, Any]:
     """Where sources, model and output lie, for another command in another working directory.
 
     A URL that holds a secret is kept as it may be shown, which nothing can be read from.
     """
-    places: dict[str, str] = {}
-    for name in ("content", "style", "table", "output"):
-        url = getattr(config, name)
-        if url is None:
-            continue
-        path = local_path(url)
-        places[name] = _public(url) if path is None else absolute(path)
-    # A hub id is no path, and a model's folder is part of its identity by the name that was given.
-    return places | {"model": _public(config.model)}
+    names = ("content", "style", "table", "label_masks", "output")
+    given = {name: getattr(config, name) for name in names}
+    return {name: _located(url) for name, url in given.items() if url is not None} | {
+        "annotations": [_located(url) for url in config.annotations],
+        # A hub id is no path, and a model's folder is part of its identity by the given name.
+        "model": _public(config.model),
+    }
+
+
+def _located(url: str) -> str:
+    path = local_path(url)
+    return _public(url) if path is None else absolute(path)
 
 
 def _public(url: str) -> str:

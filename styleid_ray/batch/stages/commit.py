@@ -60,7 +60,10 @@ ERRORS = pa.schema(
 )
 _OF_A_PAIR = ("pair_id", "content", "style", "k", "gamma", "temperature")
 # Columns of the plan that are not passed through: written under their own rules, or not at all.
-_PLAN_ONLY = (*_OF_A_PAIR, "shard", "content_version", "style_version")
+_PLAN_ONLY = (
+    *(*_OF_A_PAIR, "shard", "content_version", "style_version"),
+    *("content_place", "style_place"),
+)
 _OWN = pa.schema(
     [
         ("pair_id", pa.string()),

@@ -18,10 +18,11 @@ from styleid_ray.batch.stages.picture import memory_needed, prepared
 from styleid_ray.batch.stages.shard import PICTURES, Shard, each_shard
 from styleid_ray.batch.watch.logs import StageLog
 from styleid_ray.config import JobConfig
+from styleid_ray.datasets.fetch import fetch_pictures, read_together
+from styleid_ray.datasets.source import Source
 from styleid_ray.errors import RowError
-from styleid_ray.planning import Source
 from styleid_ray.planning.shards import most_pictures
-from styleid_ray.storage.fetch import fetch
+from styleid_ray.storage.fetch import Fetched
 
 _FETCHERS, _DECODERS = 8, 4
 _DECODING = 512 * 2**20
@@ -46,6 +47,7 @@ class _Wanted:
     role: str
     key: str
     version: str | None
+    place: str | None
 
     @property
     def name(self) -> str:
@@ -95,15 +97,37 @@ class Load:
             Isolated(decoders, self.patience) as isolated,
             ThreadPoolExecutor(min(_FETCHERS, len(wanted))) as fetchers,
         ):
-            return list(fetchers.map(lambda one: self._picture(one, isolated, budget), wanted))
+            groups = [
+                [of_role[i] for i in indices]
+                for role in self.sources
+                for of_role in [[one for one in wanted if one.role == role]]
+                for indices in read_together([(one.key, one.place) for one in of_role])
+            ]
+            rows = fetchers.map(lambda some: self._pictures(some, isolated, budget), groups)
+            by_name = {(row["role"], row["key"]): row for some in rows for row in some}
+            return [by_name[one.role, one.key] for one in wanted]
 
-    def _picture(self, wanted: _Wanted, isolated: Isolated, budget: ByteBudget) -> dict[str, Any]:
+    def _pictures(
+        self, wanted: list[_Wanted], isolated: Isolated, budget: ByteBudget
+    ) -> list[dict[str, Any]]:
+        """Rows of `PICTURES` that are best read together."""
+        files = fetch_pictures(
+            self.sources[wanted[0].role],
+            [(one.key, one.place) for one in wanted],
+            self.config.max_bytes,
+        )
+        return [self._picture(wanted[index], file, isolated, budget) for index, file in files]
+
+    def _picture(
+        self, wanted: _Wanted, file: Fetched | RowError, isolated: Isolated, budget: ByteBudget
+    ) -> dict[str, Any]:
         """One row of `PICTURES`, its pixels as an Arrow array of one; with `bytes` read and
         whether the picture has `changed`."""
         row: dict[str, Any] = {"role": wanted.role, "key": wanted.key, "changed": False}
-        source, config = self.sources[wanted.role], self.config
+        config = self.config
         try:
-            file = fetch(source.url(wanted.key), source.storage_options, config.max_bytes)
+            if isinstance(file, RowError):
+                raise file
             row["bytes"] = len(file.data)
             row["changed"] = bool(wanted.version and file.version not in ("", wanted.version))
             with budget.taking(isolated(memory_needed, file.data, config.max_pixels)):
@@ -124,10 +148,13 @@ def _wanted(pairs: pa.Table) -> list[_Wanted]:
     """The distinct pictures of pairs."""
     wanted: list[_Wanted] = []
     for role in ("content", "style"):
-        keys, column = pairs[role].to_pylist(), f"{role}_version"
-        known = column in pairs.column_names
-        versions = pairs[column].to_pylist() if known else [None] * len(keys)
-        wanted += [_Wanted(role, *one) for one in dict(zip(keys, versions, strict=True)).items()]
+        keys = pairs[role].to_pylist()
+        columns = (
+            pairs[name].to_pylist() if name in pairs.column_names else [None] * len(keys)
+            for name in (f"{role}_version", f"{role}_place")
+        )
+        ones = zip(keys, *columns, strict=True)
+        wanted += {key: _Wanted(role, key, *rest) for key, *rest in ones}.values()
     return wanted
 
 

@@ -19,7 +19,7 @@ from tests.batch.conftest import draw, pictures_of, same_pictures
 
 
 def start(config: JobConfig, output: Path) -> subprocess.Popen[str]:
-    options = config.model_dump(mode="json", exclude_none=True, exclude={"output", "actors"})
+    options = config.model_dump(mode="json", exclude_defaults=True, exclude={"output", "actors"})
     args = [
         f"--{'' if value is not False else 'no-'}{name.replace('_', '-')}"
         + ("" if isinstance(value, bool) else f"={value}")

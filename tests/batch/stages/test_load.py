@@ -18,8 +18,8 @@ from styleid_ray import JobConfig
 from styleid_ray.batch.stages.budget import ByteBudget
 from styleid_ray.batch.stages.load import Load, load_memory
 from styleid_ray.batch.stages.shard import PICTURES, Shard, shards_in
+from styleid_ray.datasets.pictures import list_pictures
 from styleid_ray.imaging import decode, decoding_memory, fit_picture
-from styleid_ray.planning import list_pictures
 from tests.batch.conftest import draw
 
 Job = Callable[..., JobConfig]

@@ -1,0 +1,33 @@
+"""Where pictures of a run lie in larger files, by its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from styleid_ray.batch.folder.output import PLAN, Output
+from styleid_ray.storage.members import is_member
+
+
+def plan_columns(output: Output, name: str, columns: list[str]) -> pa.Table:
+    """Columns of a part of the plan as plain strings, null where the part does not have one."""
+    there = output.parsed(name, lambda f: pq.read_schema(f).names)
+    table = output.read_table(name, [column for column in columns if column in there])
+    for column in columns:
+        if column not in there:
+            table = table.append_column(column, pa.nulls(table.num_rows, pa.string()))
+    return table.select(columns)
+
+
+def read_places(output: Output, role: str, keys: Collection[str]) -> dict[str, str]:
+    """The places of these contents or styles; without those that are files of their own."""
+    wanted = pa.array([key for key in keys if is_member(key)], pa.string())
+    places: dict[str, str] = {}
+    for name in output.files(PLAN) if len(wanted) else ():
+        part = plan_columns(output, name, [role, f"{role}_place"])
+        part = part.filter(pc.field(role).isin(wanted) & pc.field(f"{role}_place").is_valid())
+        places.update(zip(*(part[column].to_pylist() for column in part.column_names), strict=True))
+    return places

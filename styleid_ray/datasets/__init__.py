@@ -1,0 +1,1 @@
+"""Dataset formats: pictures and labels in, pictures and labels out."""

@@ -1,0 +1,227 @@
+"""Every file of a location: a folder, a single file, a glob pattern or a bucket."""
+
+# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from styleid_ray.datasets.keys import Keys
+from styleid_ray.errors import SourceError
+from styleid_ray.imaging.formats import picture_extensions
+from styleid_ray.storage import listing
+from styleid_ray.storage.fetch import reason, retrying
+from styleid_ray.storage.locations import (
+    Options,
+    absolute,
+    cannot_open,
+    extension,
+    is_absolute,
+    is_web,
+    local_path,
+    open_filesystem,
+    shown,
+    split_chain,
+)
+from styleid_ray.storage.version import disk_version, version_of
+
+_CHUNK = 2**16
+_DOTS = "with '.' or '..' in the key"
+_NO_EXTENSION = "without an extension"
+_NOT_TEXT = "with a name that is not UTF-8"
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a location, sorted by their names."""
+
+    url: str
+    """The location as it was given."""
+    root: str
+    """Folder that the names are relative to: absolute local path, or URL."""
+    names: Keys = field(repr=False)
+    versions: Keys = field(repr=False)
+    """'' for a file whose version is not known."""
+    nameless: tuple[str, ...] = ()
+    """What is wrong with the names of others, one entry a file."""
+
+    @property
+    def is_web(self) -> bool:
+        """Whether they lie on a web server."""
+        return self.url.lower().startswith(("http://", "https://"))
+
+    def ending(self, *extensions: str) -> Files:
+        """Those with one of these extensions, given in lower case with their dot."""
+        kinds = pa.array(extensions)
+        chosen = [
+            pc.is_in(pa.array([self.kind(name) for name in chunk], pa.string()), kinds)
+            for chunk in _chunked(self.names)
+        ]
+        mask = pa.chunked_array(chosen, pa.bool_()).combine_chunks()
+        return self._filtered(mask)
+
+    def matching(self, pattern: str) -> Files:
+        """Those whose names match a regular expression from their start."""
+        pattern = pattern.replace(r"\Z", r"\z")  # as RE2 has it
+        return self._filtered(pc.match_substring_regex(self.names.array, rf"\A(?:{pattern})"))
+
+    def kind(self, name: str) -> str:
+        """The extension of a name, in lower case with its dot; '' where there is none."""
+        return extension(name if is_absolute(name) else f"{self.root}/{name}")
+
+    def kinds(self) -> Counter[str]:
+        """How many files there are of each extension."""
+        return Counter(self.kind(name) or _NO_EXTENSION for name in self.names)
+
+    def _filtered(self, mask: pa.BooleanArray) -> Files:
+        names, versions = (Keys(c.array.filter(mask)) for c in (self.names, self.versions))
+        return replace(self, names=names, versions=versions)
+
+
+def list_files(url: str, what: str, storage_options: Options = None) -> Files:
+    """List the files of a folder (walked recursively), a single file, or a glob pattern.
+
+    Hidden files and folders are left out; a folder that matches a pattern is walked.
+
+    Args:
+        url: local path, or URL of any fsspec filesystem.
+        what: the option that names it, for the error messages: "content", "style" ...
+        storage_options: what the filesystem is opened with.
+
+    Raises:
+        SourceError: the location is missing or cannot be read.
+    """
+    path = local_path(url)
+    if path is not None:
+        root, listed = _list_disk(absolute(path), what)
+    else:
+        # 'zip://a::/b.zip' is short for 'zip://a::file:///b.zip'.
+        root, listed = _list_store(url.replace("::/", "::file:///"), what, storage_options)
+    nameless: list[str] = []
+    table = pa.concat_tables([_EMPTY, *_tables(listed, what, root, nameless)]).combine_chunks()
+    table = table.sort_by("name").combine_chunks()
+    names, versions = (Keys(_whole(table[column])) for column in ("name", "version"))
+    return Files(url, root, names, versions, tuple(nameless))
+
+
+_EMPTY = pa.schema([("name", pa.string()), ("version", pa.string())]).empty_table()
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _tables(
+    listed: Iterable[listing.Listed], what: str, root: str, nameless: list[str]
+) -> Iterator[pa.Table]:
+    listed = iter(listed)
+    while chunk := list(islice(listed, _CHUNK)):
+        kept = [one for one in chunk if _has_name(one[0], what, root, nameless)]
+        names = [_safe(name, root) for name, _ in kept]
+        yield pa.table(
+            [pa.array(names, pa.string()), pa.array([v for _, v in kept], pa.string())],
+            schema=_EMPTY.schema,
+        )
+
+
+def _has_name(name: str, what: str, root: str, nameless: list[str]) -> bool:
+    """Whether a name can be a key; a picture whose name is not UTF-8 is an error."""
+    if any(map(listing.is_dots, name.split("/"))):
+        nameless.append(_DOTS)
+        return False
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        if extension(name) in picture_extensions():
+            raise SourceError(
+                f"--{what}: the file name {name!r} in {shown(root)} is not UTF-8; rename it"
+            ) from None
+        nameless.append(_NOT_TEXT)
+        return False
+    return True
+
+
+def _safe(name: str, root: str) -> str:
+    # In an object store 'folder//etc/x.png' is a key as any other; it must not become a path.
+    return f"{root.rstrip('/')}/{name}" if is_absolute(name) else name
+
+
+def _chunked(names: Keys) -> Iterator[Sequence[str]]:
+    for start in range(0, len(names), _CHUNK):
+        yield names.array.slice(start, _CHUNK).to_pylist()
+
+
+def _list_disk(path: str, what: str) -> tuple[str, Iterable[listing.Listed]]:
+    # A real name goes first: 'photos [2020]' may well be a folder.
+    if os.path.isdir(path):
+        return path, listing.walk_disk(path, what)
+    if os.path.isfile(path):
+        name = os.path.basename(path)
+        return os.path.dirname(path), [(name, disk_version(os.stat(path)))]
+    folder, pattern = listing.split_glob(path)
+    if listing.has_glob(path) and os.path.isdir(folder):
+        return folder, listing.matching(listing.walk_disk(folder, what), pattern)
+    raise _missing(path, what)
+
+
+def _list_store(url: str, what: str, options: Options) -> tuple[str, Iterable[listing.Listed]]:
+    try:
+        filesystem, path = open_filesystem(url, options)
+    except Exception as error:  # each filesystem has its own errors
+        raise SourceError(f"--{what}: {cannot_open(url, error)}") from error
+    inner, chained = split_chain(url)
+    try:
+        info = _info(filesystem, path)
+        # A web server tells a folder from a file only by the slash at the end.
+        if info and info["type"] == "file" and not inner.endswith("/"):
+            folder, name = _split_name(inner)
+            return folder + chained, [(name, version_of(info))]
+        if info:
+            return url, listing.walk_store(filesystem, path)
+        folder, pattern = listing.split_glob(inner)
+        if not listing.has_glob(inner):
+            raise _missing(url, what)
+        filesystem, path = open_filesystem(folder + chained, options)
+        listed = listing.walk_store(filesystem, path)
+        return folder + chained, listing.matching(listed, pattern)
+    except SourceError:
+        raise
+    except Exception as error:  # each filesystem has its own errors
+        raise SourceError(
+            f"--{what}: cannot list {shown(url)}: {reason(error, options)}; check the address, the "
+            "credentials and the endpoint"
+        ) from error
+
+
+def _split_name(url: str) -> tuple[str, str]:
+    path = url.partition("?")[0] if url.lower().startswith(("http://", "https://")) else url
+    cut = path.rindex("/") + 1
+    return url[:cut], url[cut:]
+
+
+def _info(filesystem: Any, path: str) -> Mapping[str, Any] | None:
+    for attempt in retrying():
+        with attempt:
+            try:
+                return filesystem.info(path)
+            except FileNotFoundError as error:
+                # Of the web, fsspec says so whatever it was.
+                if is_web(filesystem) and getattr(error.__cause__, "status", None) != 404:
+                    raise error.__cause__ or error from None
+                return None
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _missing(url: str, what: str) -> SourceError:
+    return SourceError(
+        f"--{what}: {shown(url)} does not exist; name a folder, a file or a glob pattern"
+    )

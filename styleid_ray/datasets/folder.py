@@ -1,0 +1,132 @@
+"""Folders of pictures in, `imagefolder` out: class folders are the labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from styleid_ray.datasets.example import Example
+from styleid_ray.datasets.files import Files
+from styleid_ray.datasets.labels import Label, Labels
+from styleid_ray.datasets.options import DatasetOptions
+from styleid_ray.datasets.pictures import pictures_of
+from styleid_ray.datasets.source import Source
+from styleid_ray.datasets.splits import split_name, with_splits
+from styleid_ray.storage.locations import is_absolute
+from styleid_ray.storage.store import Store
+
+
+def recognises(files: Files) -> bool:
+    """Whether these are pictures in folders: whatever is of no other format."""
+    return True
+
+
+def source(files: Files, options: DatasetOptions) -> Source:
+    """The pictures of a folder tree. Folders train, val and test at its top are its splits."""
+    pictures = pictures_of(files, options.what, options.storage_options)
+    if options.what != "content":
+        return pictures
+    splits = set(map(_top_split, pictures.keys))
+    if None in splits or "train" not in splits:
+        return pictures
+    return with_splits(pictures, (_top_split(key) or "" for key in pictures.keys))
+
+
+def labels(options: DatasetOptions, contents: Source) -> FolderLabels:
+    """The class folders of a run's contents."""
+    split = contents.splits is not None
+    classes = {_class_of(key, split) for key in contents.keys}
+    return FolderLabels(split, () if "" in classes else tuple(sorted(classes)))
+
+
+@dataclass(frozen=True)
+class FolderLabels:
+    """The class of a picture is the first folder of its key, below the split's."""
+
+    split: bool
+    """Whether the top folders are splits."""
+    classes: tuple[str, ...]
+    """Their names in order; none where pictures lie in no folder."""
+    format = "folder"
+    geometry = False
+
+    @property
+    def header(self) -> Mapping[str, Any]:
+        """The names of the classes."""
+        return {"names": list(self.classes)}
+
+    @property
+    def features(self) -> Mapping[str, Any]:
+        """The column of the class."""
+        if not self.classes:
+            return {}
+        return {"label": {"names": list(self.classes), "_type": "ClassLabel"}}
+
+    def prepared(self, work: Store) -> FolderLabels:
+        """Keys say it all."""
+        return self
+
+    def read(self, keys: Sequence[str], places: Sequence[str | None]) -> list[Label]:
+        """The classes of some pictures."""
+        if not self.classes:
+            return [Label() for _ in keys]
+        names = [_class_of(key, self.split) for key in keys]
+        return [Label({"label": name}, {"cls": _number(self, name)}, name) for name in names]
+
+
+def _number(labels: FolderLabels, name: str) -> bytes:
+    return str(labels.classes.index(name)).encode()
+
+
+class Writer:
+    """`CLASS/NAME__STYLE.png`, below the split's folder where there are splits, and
+    `metadata.jsonl` as Hugging Face reads it. With label masks, pictures lie in `images/` and masks
+    in `masks/`."""
+
+    def __init__(self, store: Store, labels: Labels) -> None:
+        self.store = store
+
+    def write(self, item: int, examples: Iterable[Example]) -> bytes:
+        """Writes pictures; the part has their lines of metadata, by split."""
+        return b"".join(map(self._one, examples))
+
+    def _one(self, example: Example) -> bytes:
+        below = [example.label.folder] if example.label.folder else []
+        name = "/".join([*below, example.short])
+        mask = example.label.files.get("mask.png")
+        row = {"file_name": f"{'images/' * (mask is not None)}{name}{example.extension}"}
+        top = f"{example.split}/" * bool(example.split)
+        self.store.write(f"{top}{row['file_name']}", example.picture)
+        if mask is not None:
+            row["mask_file_name"] = f"masks/{name}.png"
+            self.store.write(f"{top}{row['mask_file_name']}", mask)
+        row |= {**example.label.columns, **example.origin}
+        line = json.dumps([top, row], ensure_ascii=False, default=str)
+        return line.encode() + b"\n"
+
+    def finish(self, parts: Iterator[bytes]) -> None:
+        """Writes `metadata.jsonl` of each split."""
+        with ExitStack() as stack:
+            files: dict[str, Any] = {}
+            for part in parts:
+                for line in part.splitlines():
+                    top, row = json.loads(line)
+                    if top not in files:
+                        writing = self.store.writing(f"{top}metadata.jsonl")
+                        files[top] = stack.enter_context(writing)
+                    files[top].write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+
+
+def _top_split(key: str) -> str | None:
+    top, slash, _ = key.partition("/")
+    return split_name(top) if slash and not is_absolute(key) else None
+
+
+def _class_of(key: str, split: bool) -> str:
+    if is_absolute(key):
+        return key.rsplit("/", 2)[-2] if key.count("/") > 1 else ""
+    folders = key.split("/")[split:-1]
+    return folders[0] if folders else ""

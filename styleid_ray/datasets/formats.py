@@ -1,0 +1,117 @@
+"""The dataset formats: recognised, read, and written again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import import_module
+from types import ModuleType
+from typing import get_args
+
+from styleid_ray.config import DatasetFormat, ExportFormat, StyleFormat
+from styleid_ray.datasets.example import Writer
+from styleid_ray.datasets.files import Files, list_files
+from styleid_ray.datasets.labels import Labels
+from styleid_ray.datasets.masks import check_masks, with_masks
+from styleid_ray.datasets.options import DatasetOptions
+from styleid_ray.datasets.source import Source
+from styleid_ray.datasets.splits import chosen
+from styleid_ray.errors import ConfigError
+from styleid_ray.storage.store import Store
+
+# Recognised in this order: the last one takes anything.
+_ORDER = (*(n for n in get_args(DatasetFormat) if n not in ("auto", "folder")), "folder")
+
+
+def read_source(options: DatasetOptions) -> Source:
+    """The pictures of a dataset, of the splits that are asked for.
+
+    Raises:
+        SourceError: the location cannot be read, or its files do not fit together; the message
+            names the file.
+    """
+    files = list_files(options.url, options.what, options.storage_options)
+    name = options.format if options.format != "auto" else _recognised(files, options)
+    found = chosen(replace(_module(name).source(files, options), format=name), options)
+    if options.label_masks:
+        check_masks(found, options)
+    return found
+
+
+def recognised(options: DatasetOptions, known: str | None) -> DatasetOptions:
+    """The same options with the format that the dataset has.
+
+    Args:
+        options: of a run's contents.
+        known: the format, where the run has recorded it.
+    """
+    if options.format != "auto":
+        return options
+    if known is None:
+        files = list_files(options.url, options.what, options.storage_options)
+        known = _recognised(files, options)
+    return replace(options, format=known)
+
+
+def open_labels(options: DatasetOptions, contents: Source) -> Labels:
+    """The labels of a run's contents.
+
+    Args:
+        options: as the run was begun with; the format is one that was recognised.
+        contents: all contents of the run's plan.
+
+    Raises:
+        SourceError: annotation files are missing or damaged.
+    """
+    labels = _module(options.format).labels(options, contents)
+    return with_masks(labels, options) if options.label_masks else labels
+
+
+def open_writer(name: ExportFormat, store: Store, labels: Labels) -> Writer:
+    """What writes an export; raises ConfigError when it cannot hold these labels."""
+    return _module("folder" if name == "imagefolder" else name).Writer(store, labels)
+
+
+def check_geometry(labels: Labels, fit: str) -> None:
+    """Raises ConfigError where results are crops, in which coordinates and masks do not hold."""
+    if labels.geometry and fit == "crop":
+        raise ConfigError(
+            f"the run has --fit crop, and the coordinates and masks of its {labels.format} labels "
+            "hold in whole pictures alone: stylize with --fit keep to export them"
+        )
+
+
+def check_export(name: ExportFormat, format: str, fit: str, masks: bool) -> None:
+    """Checks before a run whether it can be exported, as far as options and format tell.
+
+    Args:
+        name: format of the export.
+        format: dataset format of the contents.
+        fit: that of the run.
+        masks: whether contents have label masks.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if name in _OWN_LABELS and name != format:
+        raise ConfigError(
+            f"--export {name} holds the labels of {name} datasets, and --content is a {format} "
+            "dataset: take imagefolder, webdataset or parquet"
+        )
+    if fit == "crop" and (format in _OWN_LABELS or masks):
+        raise ConfigError(
+            "--export: coordinates and masks hold in whole pictures alone: use --fit keep"
+        )
+
+
+_OWN_LABELS = ("coco", "voc", "yolo")
+
+
+def _recognised(files: Files, options: DatasetOptions) -> str:
+    if options.annotations:
+        return "coco"
+    order = _ORDER if options.what == "content" else get_args(StyleFormat)[:0:-1]
+    return next(name for name in order if _module(name).recognises(files))
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f"styleid_ray.datasets.{name}")

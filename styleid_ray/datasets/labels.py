@@ -1,0 +1,64 @@
+"""What a dataset says about its pictures, in a form that every export can use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from styleid_ray.storage.store import Store
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a dataset says about one picture."""
+
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    """Values of the label columns, as plain Python values."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """Label files as they are, by what follows the picture's stem without the first dot: xml, txt,
+    json, mask.png ..."""
+    folder: str = ""
+    """Name of the class folder; '' for a picture of no class."""
+    size: tuple[int, int] | None = None
+    """Width and height in pixels that the coordinates were made for, where the dataset tells."""
+
+
+class Labels(Protocol):
+    """Reads labels back by the keys of pictures. Instances travel to the tasks of an export."""
+
+    @property
+    def format(self) -> str:
+        """The dataset's format."""
+        ...
+
+    @property
+    def features(self) -> Mapping[str, Any]:
+        """Hugging Face features of the label columns, as `datasets` writes them in JSON."""
+        ...
+
+    @property
+    def header(self) -> Mapping[str, Any]:
+        """What the dataset says for all pictures: categories, names, licences ..."""
+        ...
+
+    @property
+    def geometry(self) -> bool:
+        """Whether labels have coordinates or masks, which hold at the picture's own size alone."""
+        ...
+
+    def prepared(self, work: Store) -> Labels:
+        """The same, ready for tasks on other machines; may write files at `work`."""
+        ...
+
+    def read(self, keys: Sequence[str], places: Sequence[str | None]) -> list[Label]:
+        """The labels of some pictures.
+
+        Args:
+            keys: of distinct pictures.
+            places: of each, where it lies in a larger file.
+
+        Raises:
+            SourceError: a label file is missing or damaged; the message names it.
+        """
+        ...

@@ -1,0 +1,90 @@
+"""Label masks: a picture of classes per content, in a folder of its own, with the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from styleid_ray.datasets.files import list_files
+from styleid_ray.datasets.labels import Label, Labels
+from styleid_ray.datasets.options import DatasetOptions, in_threads
+from styleid_ray.datasets.source import Source
+from styleid_ray.errors import RowError, SourceError
+from styleid_ray.storage.fetch import read_bytes
+from styleid_ray.storage.locations import Options, absolute, join, local_path, shown
+from styleid_ray.storage.store import Store
+
+_MOST_NAMED = 3
+
+
+def check_masks(contents: Source, options: DatasetOptions) -> None:
+    """Raises SourceError where contents have no mask; the message names the first of them."""
+    assert options.label_masks
+    files = list_files(options.label_masks, "label-masks", options.storage_options)
+    there = set(files.names)
+    missing = [key for key in contents.keys if mask_name(key) not in there]
+    if missing:
+        more = len(missing) - _MOST_NAMED
+        names = ", ".join(map(shown, missing[:_MOST_NAMED])) + f" and {more} more" * (more > 0)
+        raise SourceError(
+            f"--label-masks: {shown(options.label_masks)} has no mask for {names}: a mask has the "
+            f"relative name of its content and ends in .png, here {shown(mask_name(missing[0]))}"
+        )
+
+
+def mask_name(key: str) -> str:
+    """The name of a content's mask below the folder of masks."""
+    folder, slash, name = key.rpartition("/")
+    return f"{folder}{slash}{name.rpartition('.')[0] or name}.png"
+
+
+def with_masks(labels: Labels, options: DatasetOptions) -> MaskedLabels:
+    """Labels with the masks beside them."""
+    url = options.label_masks or ""
+    path = local_path(url)
+    return MaskedLabels(labels, url if path is None else absolute(path), options.storage_options)
+
+
+@dataclass(frozen=True)
+class MaskedLabels:
+    """Labels, and a mask for each picture: its file as it is."""
+
+    inner: Labels
+    root: str
+    storage_options: Options
+    geometry = True
+
+    @property
+    def format(self) -> str:
+        """That of the labels."""
+        return self.inner.format
+
+    @property
+    def features(self) -> Mapping[str, Any]:
+        """Those of the labels, and the mask as an image."""
+        return {**self.inner.features, "mask": {"_type": "Image"}}
+
+    @property
+    def header(self) -> Mapping[str, Any]:
+        """That of the labels."""
+        return self.inner.header
+
+    def prepared(self, work: Store) -> MaskedLabels:
+        """The same with its labels prepared."""
+        return replace(self, inner=self.inner.prepared(work))
+
+    def read(self, keys: Sequence[str], places: Sequence[str | None]) -> list[Label]:
+        """Labels with masks; raises SourceError when a mask cannot be read."""
+        masks = in_threads(self._mask, keys)
+        return [
+            replace(label, files={**label.files, "mask.png": mask})
+            for label, mask in zip(self.inner.read(keys, places), masks, strict=True)
+        ]
+
+    def _mask(self, key: str) -> bytes:
+        url = join(self.root, mask_name(key))
+        try:
+            return read_bytes(url, self.storage_options)
+        except RowError as error:
+            raise SourceError(f"--label-masks: {shown(url)}: {error}") from error

@@ -1,0 +1,79 @@
+"""File names of exported pictures, told by the names of content and style."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Mode = Literal["stem", "path", "hash"]
+_MODES: tuple[Mode, ...] = ("stem", "path", "hash")
+_OTHER = re.compile(r"[^\w-]+|_+")
+_MOST = 80
+"""Bytes of a name for one picture."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names NAME__STYLE of pictures, unique in an export, whatever pairs it holds.
+
+    A picture is named by its stem where all pictures of its kind have different ones, else by its
+    path, else by path and hash. Names hold neither dots nor, within a part, two underscores.
+    """
+
+    content: Mode
+    content_in_folder: Mode
+    """The same for names that need to be unique in the content's class folder alone."""
+    style: Mode
+
+    @classmethod
+    def of(
+        cls, contents: Iterable[str], styles: Iterable[str], folder_of: Callable[[str], str]
+    ) -> Names:
+        """The shortest names that tell these pictures apart.
+
+        Args:
+            contents, styles: distinct keys.
+            folder_of: the folder that a content's picture will lie in.
+        """
+        contents, styles = list(contents), list(styles)
+        return cls(
+            _shortest(contents, lambda key: ""),
+            _shortest(contents, folder_of),
+            _shortest(styles, lambda key: ""),
+        )
+
+    def stylised(self, content: str, style: str, k: int, in_folder: bool = False) -> str:
+        """The name of a result."""
+        mode = self.content_in_folder if in_folder else self.content
+        parts = [part(content, mode), part(style, self.style)]
+        return "__".join([*parts, str(k)] if k else parts)
+
+    def original(self, content: str, in_folder: bool = False) -> str:
+        """The name of a content itself."""
+        return part(content, self.content_in_folder if in_folder else self.content)
+
+
+def part(key: str, mode: Mode) -> str:
+    """The part of a name that stands for one picture."""
+    path = key.rpartition(".")[0] or key
+    text = path.rpartition("/")[2] if mode == "stem" else path
+    text = _OTHER.sub("_", text).strip("_")
+    text = text.encode()[-_MOST:].decode(errors="ignore").strip("_") or "picture"
+    if mode != "hash":
+        return text
+    return f"{text}-{hashlib.blake2b(key.encode(), digest_size=6).hexdigest()}"
+
+
+def _shortest(keys: list[str], folder_of: Callable[[str], str]) -> Mode:
+    for mode in _MODES[:-1]:
+        # File systems that ignore case are common where datasets are unpacked.
+        names = (f"{folder_of(key)}/{part(key, mode)}".casefold() for key in keys)
+        digests = b"".join(hashlib.blake2b(n.encode(), digest_size=8).digest() for n in names)
+        if len(np.unique(np.frombuffer(digests, "<u8"))) == len(keys):
+            return mode
+    return "hash"

@@ -1,0 +1,92 @@
+"""Pictures below one location, as a plan knows them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from styleid_ray.datasets.keys import Keys
+from styleid_ray.storage.locations import join, shown
+from styleid_ray.storage.secrets import FullURLs, without_secrets
+
+_MOST_KINDS = 5
+
+
+@dataclass(frozen=True)
+class Source:
+    """Pictures below one root. The keys do not change when the root moves."""
+
+    root: str
+    """Folder: absolute local path, or URL."""
+    keys: Keys | tuple[str, ...] = field(repr=False)
+    """Sorted paths relative to `root`, with '/' between folders; or URLs and absolute paths."""
+    storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What the filesystem is opened with; may hold secrets."""
+    full_urls: FullURLs | None = field(default=None, repr=False, compare=False)
+    """Where keys lie whose URLs hold secrets."""
+    versions: Keys | None = field(default=None, repr=False, compare=False)
+    """SIZE:TAG of each key's file, the tag its ETag or time of change; '' for a file without. None
+    where nothing was listed or the listing does not tell (web servers, tables)."""
+    skipped: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
+    """Files that were left out of the listing, counted by kind."""
+    places: Keys | None = field(default=None, repr=False, compare=False)
+    """Where in a larger file each picture lies (`storage.members`); None for pictures that are
+    files of their own."""
+    splits: Keys | None = field(default=None, repr=False, compare=False)
+    """The split of each picture: train, val, test ...; None where the dataset has none."""
+    format: str = field(default="folder", compare=False)
+    """The dataset format that was read or recognised."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.keys, Keys):
+            object.__setattr__(self, "keys", Keys(self.keys))
+
+    @property
+    def place(self) -> Source:
+        """The same source without its listing: small enough to travel with every task."""
+        return replace(self, keys=(), versions=None, skipped={}, places=None, splits=None)
+
+    def url(self, key: str) -> str:
+        """The location of a key; a key that is a URL or an absolute path is its own location.
+        It may hold secrets."""
+        location = join(self.root, key)
+        if self.full_urls is None:
+            return location
+        return self.full_urls.get(without_secrets(location)) or location
+
+    def only(self, chosen: np.ndarray) -> Source:
+        """The pictures at these indices, int [T], or where a mask is true, bool [K]."""
+        indices = pa.array(np.flatnonzero(chosen) if chosen.dtype == bool else chosen)
+        columns = {
+            name: None if column is None else column.take(indices)
+            for name in ("versions", "places", "splits")
+            for column in [getattr(self, name)]
+        }
+        return replace(self, keys=Keys(self.keys).take(indices), **columns)
+
+
+def skipped_line(*sources: Source) -> str | None:
+    """One line on the files that listings left out, counted by kind; None when there are none."""
+    skipped = skipped_files(*sources)
+    return f"left out: {in_words(skipped)}" if skipped else None
+
+
+def skipped_files(*sources: Source) -> Counter[str]:
+    """The files that listings left out, counted by kind; those of one root once."""
+    counts: Counter[str] = Counter()
+    for source in {source.root: source for source in sources}.values():
+        counts.update(source.skipped)
+    return counts
+
+
+def in_words(skipped: Mapping[str, int]) -> str:
+    """Counts of files by kind, the most first, on one line."""
+    first = Counter(skipped).most_common(_MOST_KINDS)
+    kinds = [f"{count:,} {shown(kind)}" for kind, count in first]
+    more = sum(skipped.values()) - sum(count for _, count in first)
+    return ", ".join([*kinds, f"{more:,} others"] if more else kinds)

@@ -1,0 +1,76 @@
+"""The splits of a dataset: train, val, test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from styleid_ray.datasets.keys import Keys
+from styleid_ray.datasets.options import DatasetOptions
+from styleid_ray.datasets.source import Source
+
+_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+ALL_SPLITS = ("*",)
+"""Every split that a dataset has."""
+
+
+def split_name(word: str) -> str | None:
+    """The split that a word stands for: train, val or test; None for any other word."""
+    return _NAMES.get(word.lower())
+
+
+def with_splits(source: Source, splits: Iterable[str]) -> Source:
+    """The source with the split of each picture, in the order of its keys."""
+    return replace(source, splits=Keys(splits))
+
+
+def chosen(source: Source, options: DatasetOptions) -> Source:
+    """The pictures of the splits that are asked for: of train by default.
+
+    Raises:
+        SourceError: the dataset does not have them.
+    """
+    if options.splits == ALL_SPLITS:
+        return source
+    if source.splits is None:
+        if options.splits:
+            raise options.fault(
+                f"--splits {','.join(options.splits)} is given, but this {source.format} dataset "
+                "has no splits: leave it out"
+            )
+        return source
+    there = list(dict.fromkeys(source.splits))
+    asked = options.splits or (("train",) if "train" in there else tuple(there))
+    wanted = {split_name(name) or name for name in asked}
+    missing = sorted(wanted - set(there))
+    if missing:
+        raise options.fault(
+            f"--splits {','.join(missing)}: the dataset has {', '.join(sorted(there))}"
+        )
+    splits = source.splits.array
+    return source.only(np.isin(np.asarray(splits.to_numpy(zero_copy_only=False)), list(wanted)))
+
+
+def dealt(styles: Sequence[str], splits: Sequence[str]) -> np.ndarray:
+    """The split that each style is for, int [S]: by a hash of its key, so that a style that comes
+    later changes no other's; where a split would get none, in turn."""
+    digests = b"".join(hashlib.blake2b(key.encode(), digest_size=8).digest() for key in styles)
+    hashes = np.frombuffer(digests, "<u8")
+    dealt = (hashes % np.uint64(len(splits))).astype(np.int64)
+    if len(np.unique(dealt)) == len(splits):
+        return dealt
+    return np.argsort(np.argsort(hashes)) % len(splits)

@@ -1,0 +1,40 @@
+"""The picture formats that are read."""
+
+from __future__ import annotations
+
+import io
+import os
+from functools import cache
+
+from PIL import Image
+
+# Documents, scientific containers and metafiles: not pictures, and some of them start programs
+# (Ghostscript for EPS) to be drawn.
+_NOT_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
+
+
+@cache
+def picture_formats() -> tuple[str, ...]:
+    """Pillow's names of the formats."""
+    Image.init()
+    return tuple(name for name in Image.ID if name not in _NOT_PICTURES)
+
+
+@cache
+def picture_extensions() -> frozenset[str]:
+    """Extensions of the formats, in lower case with their dot."""
+    return frozenset(
+        extension.lower()
+        for extension, name in Image.registered_extensions().items()  # loads every plugin
+        if name in Image.OPEN and name not in _NOT_PICTURES
+    )
+
+
+def picture_extension(name: str, data: bytes) -> str:
+    """The extension of a picture file with its dot: that of its name, or else of its format."""
+    extension = os.path.splitext(name)[1]
+    if extension.lower() in picture_extensions():
+        return extension
+    with Image.open(io.BytesIO(data), formats=picture_formats()) as image:
+        names = (e for e, name in Image.registered_extensions().items() if name == image.format)
+        return {"JPEG": ".jpg", "TIFF": ".tif"}.get(image.format or "") or next(names, ".png")

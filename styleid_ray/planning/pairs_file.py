@@ -1,0 +1,113 @@
+"""The pairs of a plan in a file that `--pairing table` takes."""
+
+# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from styleid_ray.errors import ConfigError, OutputError
+from styleid_ray.planning.columns import codes, plain
+from styleid_ray.storage.fetch import reason
+from styleid_ray.storage.locations import Options, extension, open_filesystem, shown
+
+_ROWS = 2**16
+_KINDS = (".json", ".csv", ".jsonl", ".parquet")
+
+
+def check_pairs_file(url: str) -> None:
+    """Raises ConfigError when a file of this name cannot hold pairs."""
+    if extension(url) not in _KINDS:
+        raise ConfigError(f"--save-pairs {shown(url)}: must end in {', '.join(_KINDS)}")
+
+
+def save_pairs(table: pa.Table, url: str, storage_options: Options = None) -> None:
+    """Write pairs as JSON {content: [style, ...]}, or as a table of CSV, JSONL or Parquet.
+
+    Args:
+        table: columns content, style, k, gamma, temperature and others, as `Pairs` has them.
+        url: local path or URL; its ending chooses the kind of file.
+        storage_options: what its filesystem is opened with.
+
+    Raises:
+        ConfigError: JSON is asked for, and pairs have more than a content and a style.
+        OutputError: the file cannot be written.
+    """
+    check_pairs_file(url)
+    names = [name for name in table.column_names if name not in ("split",) and _told(table, name)]
+    table = table.select(names)
+    kind = extension(url)
+    if kind == ".json" and len(names) > 2:
+        raise ConfigError(
+            f"--save-pairs {shown(url)}: JSON holds contents and styles alone, and these pairs "
+            f"have {', '.join(map(shown, names[2:]))}: end the name in .csv, .jsonl or .parquet"
+        )
+    write = {".json": _write_json, ".csv": _write_csv, ".jsonl": _write_lines}.get(
+        kind, _write_parquet
+    )
+    try:
+        filesystem, path = open_filesystem(os.path.expanduser(url), storage_options)
+        filesystem.makedirs(filesystem._parent(path), exist_ok=True)
+        with filesystem.open(path, "wb") as file:
+            write(table, file)
+    except Exception as error:  # each filesystem has its own errors
+        raise OutputError(
+            f"--save-pairs {shown(url)} cannot be written: {reason(error, storage_options)}"
+        ) from error
+
+
+def _told(table: pa.Table, name: str) -> bool:
+    """Whether a column says anything: k and parameters may be what they are by default."""
+    if name == "k":
+        return bool(pc.any(pc.not_equal(table[name], 0)).as_py())
+    return table[name].null_count < table.num_rows
+
+
+def _chunks(table: pa.Table) -> Iterator[pa.Table]:
+    for start in range(0, table.num_rows, _ROWS):
+        yield plain(table.slice(start, _ROWS))
+
+
+def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
+    for chunk in _chunks(table):
+        yield from chunk.to_pylist()
+
+
+def _write_json(table: pa.Table, file: Any) -> None:
+    # A content once, whatever the order of the pairs: a key that comes twice would be lost.
+    table = table.take(pa.array(np.argsort(codes(table["content"]), kind="stable")))
+    separator = "{\n"
+    for content, rows in groupby(_rows(table), key=lambda row: row["content"]):
+        styles = [row["style"] for row in rows]
+        line = f"  {json.dumps(content, ensure_ascii=False)}: "
+        file.write((separator + line + json.dumps(styles, ensure_ascii=False)).encode())
+        separator = ",\n"
+    file.write(b"\n}\n")
+
+
+def _write_csv(table: pa.Table, file: Any) -> None:
+    with pyarrow.csv.CSVWriter(file, plain(table.slice(0, 0)).schema) as writer:
+        for chunk in _chunks(table):
+            writer.write_table(chunk)
+
+
+def _write_lines(table: pa.Table, file: Any) -> None:
+    for row in _rows(table):
+        file.write(json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n")
+
+
+def _write_parquet(table: pa.Table, file: Any) -> None:
+    with pq.ParquetWriter(file, plain(table.slice(0, 0)).schema, compression="zstd") as writer:
+        for chunk in _chunks(table):
+            writer.write_table(chunk)

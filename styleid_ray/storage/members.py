@@ -1,0 +1,237 @@
+"""Files inside larger files: members of a tar by their range, rows of a Parquet file.
+
+A place says where in its container a picture lies: `OFFSET+SIZE SAMPLE+SIZE` in bytes for a member
+of a tar and the sample (all members of one name) around it, `GROUP/ROW COLUMN` for a row of a
+Parquet file: row group, row within it, column of pictures. The key of such a picture is its
+container's, a slash, and its name inside it.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.asyn import AsyncFileSystem
+from fsspec.implementations.local import LocalFileSystem
+
+from styleid_ray.errors import RowError
+from styleid_ray.storage.fetch import ATTEMPTS, Fetched, reason, retrying
+from styleid_ray.storage.locations import Options, open_filesystem
+
+_CONTAINER = re.compile(r".*?\.(?:tar|parquet)(?=/)", re.IGNORECASE | re.DOTALL)
+_ROWS_AT_ONCE = 16
+_PIECE = 2**20
+"""Bytes of a column that are read at once; a row group of pictures may be larger than memory."""
+_AHEAD = 2**22
+_NOT_AHEAD = {"cache_type": "none"}
+_TAR = re.compile(r"(\d+)\+(\d+) (\d+)\+(\d+)\Z")
+_PARQUET = re.compile(r"(\d+)/(\d+) (.*)\Z", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Range:
+    """Bytes of a file."""
+
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a Parquet file."""
+
+    group: int
+    row: int
+    column: str
+
+
+def container(key: str) -> str:
+    """The file that a key of a member lies in: up to the first `.tar` or `.parquet`.
+
+    Raises:
+        ValueError: there is none in the key.
+    """
+    match = _CONTAINER.match(key)
+    if match is None:
+        raise ValueError(f"{key} lies in no tar or Parquet file")
+    return match[0]
+
+
+def is_member(key: str) -> bool:
+    """Whether a key names a picture inside a tar or Parquet file."""
+    return _CONTAINER.match(key) is not None
+
+
+def tar_place(member: Range, sample: Range) -> str:
+    """The place of a member of a tar: its bytes, and those of its sample, headers included."""
+    return f"{member.offset}+{member.size} {sample.offset}+{sample.size}"
+
+
+def row_place(row: Row) -> str:
+    """The place of a picture in a Parquet file."""
+    return f"{row.group}/{row.row} {row.column}"
+
+
+def member_of(place: str) -> Range | Row:
+    """What a place stands for: the bytes of the picture in a tar, or a row."""
+    tar, row = _TAR.match(place), _PARQUET.match(place)
+    if tar:
+        return Range(int(tar[1]), int(tar[2]))
+    assert row, place
+    return Row(int(row[1]), int(row[2]), row[3])
+
+
+def sample_of(place: str) -> Range:
+    """The bytes of the whole sample around a member of a tar."""
+    tar = _TAR.match(place)
+    assert tar, place
+    return Range(int(tar[3]), int(tar[4]))
+
+
+def fetch_range(url: str, options: Options, where: Range, max_bytes: int | None = None) -> Fetched:
+    """Some bytes of a file.
+
+    Raises:
+        RowError: stage "fetch", when they cannot be read, are too many, or lie beyond the end.
+    """
+    check_size(where.size, max_bytes)
+    try:
+        filesystem, path = open_filesystem(url, options)
+        for attempt in retrying(ATTEMPTS):
+            with attempt:
+                end = where.offset + where.size
+                data = read_part(filesystem, path, where.offset, end) if where.size else b""
+                if len(data) > where.size:
+                    raise RowError("fetch", "the server does not give parts of files")
+                if len(data) < where.size:
+                    raise RowError("fetch", "the file is shorter than when it was indexed")
+                return Fetched(data, "")
+    except RowError:
+        raise
+    except Exception as error:  # each filesystem has its own errors
+        raise RowError("fetch", reason(error, options)) from error
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def read_part(filesystem: Any, path: str, start: int, end: int) -> bytes:
+    """The bytes of a file from a start to an end, and no others: fsspec's own `cat_file` reads
+    megabytes ahead where a filesystem has none of its own, as that of the Hugging Face hub."""
+    if isinstance(filesystem, AsyncFileSystem):
+        range_of: Any = filesystem.cat_file
+        return range_of(path, start=start, end=end)
+    with filesystem.open(path, "rb", **({} if _is_local(filesystem) else _NOT_AHEAD)) as file:
+        file.seek(start)
+        return file.read(end - start)
+
+
+def fetch_member(url: str, options: Options, where: Range, max_bytes: int | None = None) -> Fetched:
+    """The bytes of a member of a tar; its header before them is read too, and must be of a member
+    of this size. Raises as `fetch_range` does, and when the tar is another one by now."""
+    check_size(where.size, max_bytes)
+    block = tarfile.BLOCKSIZE
+    around = fetch_range(url, options, Range(where.offset - block, block + where.size))
+    try:
+        header = tarfile.TarInfo.frombuf(around.data[:block], "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        header = None
+    # A pax header tells the size of members above 8 GiB, and the field of this one is 0 then.
+    if header is None or (header.size != where.size and where.size < 8 * 2**30):
+        raise RowError("fetch", "the tar has changed since it was indexed")
+    return Fetched(around.data[block:], "")
+
+
+def fetch_rows(
+    url: str, options: Options, group: int, columns: Sequence[str], rows: Sequence[int]
+) -> Iterator[pa.Table]:
+    """Some rows of one row group of a Parquet file, in ascending order, a few at a time.
+
+    The group is read once and in passing: no more than a few of its rows are held, and the data
+    page that they lie in (most writers put up to 1,024 rows into one). Where reading breaks off for
+    a while, it goes on with the row it came to.
+
+    Args:
+        columns: names of the columns.
+        rows: ascending numbers of rows within the group.
+
+    Raises:
+        RowError: stage "fetch", when the file cannot be read or has fewer rows.
+    """
+    left = list(rows)
+    tables = _rows(url, options, group, columns, left)
+    while left:
+        table = None
+        try:
+            for attempt in retrying(ATTEMPTS):
+                with attempt:
+                    try:
+                        table = next(tables, None)
+                    except Exception:
+                        tables = _rows(url, options, group, columns, left)
+                        raise
+        except Exception as error:  # each filesystem has its own errors
+            raise RowError("fetch", reason(error, options)) from error
+        if table is None:
+            raise RowError("fetch", "the file has fewer rows than when it was indexed")
+        left = left[table.num_rows :]
+        yield table
+    tables.close()
+
+
+def _rows(
+    url: str, options: Options, group: int, columns: Sequence[str], rows: Sequence[int]
+) -> Generator[pa.Table, None, None]:
+    filesystem, path = open_filesystem(url, options)
+    with filesystem.open(path, "rb", **_ahead(filesystem)) as file:
+        # Otherwise Arrow reads all that the group has of a column at once.
+        parquet = pq.ParquetFile(file, buffer_size=_PIECE, pre_buffer=False)
+        with closing(parquet):
+            start, wanted = 0, iter(rows)
+            batches = parquet.iter_batches(
+                _ROWS_AT_ONCE, row_groups=[group], columns=list(columns), use_threads=False
+            )
+            row = next(wanted, None)
+            for batch in batches:
+                end, inside = start + batch.num_rows, list[int]()
+                while row is not None and row < end:
+                    inside.append(row - start)
+                    row = next(wanted, None)
+                if inside:
+                    yield pa.Table.from_batches([batch]).take(pa.array(inside))
+                if row is None:
+                    return
+                start = end
+
+
+def picture_in(value: Any) -> bytes:
+    """The bytes of a cell that holds a picture: bytes, or a struct {bytes, path}.
+
+    Raises:
+        RowError: stage "fetch", when there are none.
+    """
+    data = value.get("bytes") if isinstance(value, dict) else value
+    if isinstance(data, bytes) and data:
+        return data
+    if isinstance(value, dict) and value.get("path"):
+        raise RowError("fetch", "the row has the path of a picture, and not its bytes")
+    raise RowError("fetch", "the row has no bytes of a picture")
+
+
+def check_size(size: int, max_bytes: int | None) -> None:
+    """Raises RowError when a picture has more bytes than are allowed."""
+    if max_bytes is not None and size > max_bytes:
+        raise RowError("fetch", f"the file has more than {max_bytes:,} bytes (--max-bytes)")
+
+
+def _ahead(filesystem: Any) -> dict[str, Any]:
+    local = _is_local(filesystem)
+    return {} if local else {"cache_type": "readahead", "block_size": _AHEAD}
+
+
+def _is_local(filesystem: Any) -> bool:
+    return isinstance(filesystem, LocalFileSystem)

@@ -1,0 +1,149 @@
+"""Tars by their headers: where each member lies, without reading what it holds."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+from styleid_ray.storage.fetch import ATTEMPTS, retrying
+from styleid_ray.storage.locations import Options, local_path, open_filesystem
+from styleid_ray.storage.members import Range, read_part
+
+_LITTLE, _MUCH = 2**14, 2**22
+_GAP = 2**20
+"""Members of more bytes than this are passed over, smaller ones read with their headers: a request
+takes about as long as a megabyte."""
+_BLOCK = tarfile.BLOCKSIZE
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of a tar."""
+
+    name: str
+    """As the tar has it; what is not UTF-8 in it is escaped."""
+    start: int
+    """First byte of its headers."""
+    data: Range
+    end: int
+    """First byte after its padding."""
+    regular: bool
+    """Whether it is a file, and not a link or a device."""
+
+
+class TarError(Exception):
+    """A tar is damaged, or of a kind that cannot be read in parts."""
+
+
+def members(file: BinaryIO) -> Iterator[Member]:
+    """The members of an uncompressed tar but for folders, in order: GNU, pax and ustar.
+
+    Raises:
+        TarError: it is damaged or ends early; the message says how.
+    """
+    try:
+        # "r:" refuses compressed files, which could not be read in parts.
+        with tarfile.open(fileobj=file, mode="r:", encoding="utf-8") as tar:
+            while (info := tar.next()) is not None:
+                tar.members = []  # pyright: ignore  # which would keep them all
+                if not info.isdir():
+                    yield _member(info)
+            _check_end(file, tar.offset)
+    except tarfile.TarError as error:
+        raise TarError(str(error)) from error
+
+
+def _member(info: tarfile.TarInfo) -> Member:
+    if info.issparse():
+        raise TarError(f"{info.name} is stored sparse")
+    # A link has the size of its target and no data of its own.
+    size = info.size if info.isreg() else 0
+    end = info.offset_data + -(-size // _BLOCK) * _BLOCK
+    return Member(info.name, info.offset, Range(info.offset_data, size), end, info.isreg())
+
+
+def _check_end(file: BinaryIO, offset: int) -> None:
+    """tarfile takes a damaged header for the end; only zeros are, or the end of the file."""
+    file.seek(offset)
+    header = file.read(_BLOCK)
+    if header.strip(b"\0"):
+        raise TarError(f"no header of a member at byte {offset:,}")
+
+
+def open_tar(url: str, options: Options, size: int | None = None) -> BinaryIO:
+    """A tar to look for headers in. In an object store, large members are passed over.
+
+    Args:
+        size: of the file in bytes, where it is known.
+
+    Raises:
+        TarError: the server does not tell its size.
+    """
+    path = local_path(url)
+    if path is not None:
+        return open(path, "rb")
+    filesystem, path = open_filesystem(url, options)
+
+    def read(start: int, end: int) -> bytes:
+        for attempt in retrying(ATTEMPTS):
+            with attempt:
+                return read_part(filesystem, path, start, end)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    size = filesystem.size(path) if size is None else size
+    if size is None:
+        raise TarError("the server does not tell its size")
+    return cast(BinaryIO, Hopping(read, size))
+
+
+class Hopping(io.RawIOBase):
+    """A file of a server, read in large pieces while its reader goes on, and in small ones while it
+    hops from header to header.
+
+    Args:
+        read: gives the bytes from a start to an end.
+        size: of the file in bytes.
+    """
+
+    def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
+        self._read, self._size = read, size
+        self._position, self._start, self._held = 0, -_MUCH, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = base + offset
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        start = min(self._position, self._size)
+        end = self._size if size < 0 else min(start + size, self._size)
+        if start < self._start or end > self._start + len(self._held):
+            self._hold(start, end)
+        self._position = end
+        return self._held[start - self._start : end - self._start]
+
+    def _hold(self, start: int, end: int) -> None:
+        goes_on = 0 <= start - (self._start + len(self._held)) < _GAP
+        # A read across the end of what is held goes on, too.
+        goes_on = goes_on or self._start <= start < self._start + len(self._held)
+        end = min(max(end, start + (_MUCH if goes_on else _LITTLE)), self._size)
+        held = self._read(start, end)
+        if len(held) != end - start:
+            raise TarError(
+                "the server does not give parts of files"
+                if len(held) > end - start
+                else "it is shorter than when it was listed"
+            )
+        self._start, self._held = start, held
