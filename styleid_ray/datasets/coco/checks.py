@@ -1,0 +1,114 @@
+"""Whether the pictures and PNGs that COCO annotation files name are there, and ids fit together."""
+
+# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+
+import numpy as np
+import pyarrow.compute as pc
+
+from styleid_ray.datasets.coco.annotations import Annotations
+from styleid_ray.datasets.coco.files import AnnotationFile
+from styleid_ray.datasets.coco.index import ImageIndex
+from styleid_ray.datasets.files import list_files
+from styleid_ray.datasets.keys import Keys
+from styleid_ray.datasets.options import DatasetOptions
+from styleid_ray.errors import SourceError
+from styleid_ray.storage.locations import shown
+
+_MOST_NAMED = 3
+
+
+def folder_of(annotations: Annotations, counts: Mapping[str, int], total: int) -> str:
+    """The folder that pictures lie in: the one of those tried that has most of them."""
+    whole = [folder for folder, count in counts.items() if count == total]
+    if len(whole) > 1:
+        raise annotations.fault(
+            f"names pictures that lie both in {_in_words(whole)}: remove one of these folders, or "
+            "put the folder's name into each file_name"
+        )
+    best = max(counts, key=lambda folder: counts[folder])
+    if not counts[best]:
+        raise annotations.fault(
+            f"names pictures of which none is there, in {_in_words(counts, 'nor')}: put them into "
+            "one of these folders, or choose others with --splits or --annotations"
+        )
+    return best
+
+
+def check_there(annotations: Annotations, keys: Keys, there: Keys) -> None:
+    """Raises SourceError where pictures are not among the files that are there."""
+    missing = Keys(keys.array.filter(pc.invert(pc.is_in(keys.array, value_set=there.array))))
+    if len(missing):
+        raise annotations.fault(
+            f"names {len(missing):,} pictures that are not there: {_some(missing)}; add them, or "
+            "remove them from its images"
+        )
+
+
+def check_once(annotations: Annotations, keys: Keys, index: ImageIndex) -> None:
+    """Raises SourceError where a file lists one picture as two images."""
+    counts = pc.value_counts(keys.array)
+    twice = counts.filter(pc.greater(counts.field("counts"), 1))
+    if len(twice):
+        key = twice[0]["values"]
+        first, second, *_ = np.flatnonzero(pc.equal(keys.array, key).to_numpy(False))
+        raise annotations.fault(
+            f"has the picture {shown(key.as_py())} twice, as image {index.ids[first]} and image "
+            f"{index.ids[second]}: make them one"
+        )
+
+
+def checked_pngs(annotations: Annotations, index: ImageIndex) -> Keys:
+    """The PNGs of panoptic annotations. All annotations are checked for what they refer to."""
+    categories = annotations.categories()
+    seen = np.zeros(len(index.ids), bool)
+
+    def names() -> Iterator[str]:
+        for image, record in annotations.placed(index):
+            annotations.check(record, categories)
+            if "segments_info" in record:
+                if seen[image]:
+                    raise annotations.fault(
+                        f"has two panoptic annotations of image {record['image_id']}: keep one"
+                    )
+                seen[image] = True
+                yield str(record.get("file_name"))
+
+    return Keys(names())
+
+
+def check_pngs(
+    annotations: Annotations, names: Keys, file: AnnotationFile, options: DatasetOptions
+) -> None:
+    """Raises SourceError where PNGs of panoptic annotations are not there."""
+    for folder in file.png_folders:
+        try:
+            there = list_files(folder, options.what, options.storage_options).names
+        except SourceError as error:
+            if "does not exist" not in error.message:  # one of the two need not
+                raise
+            continue
+        missing = Keys(names.array.filter(pc.invert(pc.is_in(names.array, value_set=there.array))))
+        if not len(missing):
+            return
+        raise annotations.fault(
+            f"names {len(missing):,} panoptic PNGs that are not in {shown(folder)}: "
+            f"{_some(missing)}; add them"
+        )
+    folders = " nor in ".join(map(shown, file.png_folders))
+    raise annotations.fault(f"is panoptic, and its PNGs are neither in {folders}: put them there")
+
+
+def _some(names: Keys) -> str:
+    more = len(names) - _MOST_NAMED
+    return ", ".join(map(shown, names[:_MOST_NAMED])) + f" and {more:,} more" * (more > 0)
+
+
+def _in_words(folders: Iterable[str], between: str = "and") -> str:
+    *first, last = (folder or "the root" for folder in folders)
+    return f" {between} ".join(chain([", ".join(first)] if first else [], [last]))

@@ -1,0 +1,132 @@
+"""The labels of COCO as columns, in the Hugging Face hub's convention."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from styleid_ray.datasets.coco.annotations import Record, Summary
+
+Names = Mapping[tuple[str, Any], str]
+"""Names of categories, by the file and the category's id in it."""
+
+
+def category_names(summaries: Mapping[str, Summary]) -> tuple[Names, tuple[str, ...]]:
+    """The name of each category, and all names in the order of ids; of different categories with
+    one name, each later one has its id behind it."""
+    entries = [
+        (category["id"], category["name"], file)
+        for file, summary in summaries.items()
+        for category in summary.categories
+    ]
+    ids: dict[str, Any] = {}
+    names: dict[tuple[str, Any], str] = {}
+    for number, name, file in sorted(entries, key=lambda entry: (str(type(entry[0])), entry[0])):
+        own = name if ids.get(name, number) == number else f"{name} ({number})"
+        ids.setdefault(own, number)
+        names[file, number] = own
+    return names, tuple(ids)
+
+
+def features(summaries: Iterable[Summary], names: Sequence[str]) -> dict[str, Any]:
+    """The Hugging Face features of the columns that annotations with these fields have."""
+    fields = [summary.fields for summary in summaries if not summary.panoptic]
+    some = set(chain.from_iterable(fields))
+    columns: dict[str, Any] = {}
+    if some & {"bbox", "segmentation", "keypoints", "category_id"}:
+        columns["objects"] = [_object_features(some, names)]
+    if any(summary.panoptic for summary in summaries):
+        columns["segments"] = [_object_features({"bbox", "area", "iscrowd"}, names)]
+    if "caption" in some:
+        columns["captions"] = _list(_value("string"))
+    return columns
+
+
+def columns(
+    annotations: Mapping[str, Sequence[Record]], features: Mapping[str, Any], names: Names
+) -> dict[str, Any]:
+    """The values of one picture's columns.
+
+    Args:
+        annotations: of the picture, by file.
+        features: of the columns.
+        names: of the categories.
+    """
+    values: dict[str, Any] = {}
+    for column in features:
+        if column == "captions":
+            records = chain.from_iterable(annotations.values())
+            values[column] = [r["caption"] for r in records if isinstance(r.get("caption"), str)]
+            continue
+        (wanted,) = features[column]
+        found = _segments if column == "segments" else _objects
+        values[column] = [_entry(record, wanted, names, f) for f, record in found(annotations)]
+    return values
+
+
+def _object_features(fields: set[str], names: Sequence[str]) -> dict[str, Any]:
+    kinds = {
+        "bbox": _list(_value("float64")),
+        "area": _value("float64"),
+        "iscrowd": _value("int64"),
+        "segmentation": _value("string"),
+        "keypoints": _list(_value("float64")),
+    }
+    return {
+        "id": _value("int64"),
+        "category": {"names": list(names), "_type": "ClassLabel"},
+        **{name: kind for name, kind in kinds.items() if name in fields},
+    }
+
+
+def _objects(annotations: Mapping[str, Sequence[Record]]) -> list[tuple[str, Record]]:
+    """Annotations of objects. One that several files have, as instances and person_keypoints do,
+    is one object with the fields of both."""
+    objects: dict[str, tuple[str, Record]] = {}
+    for file, records in annotations.items():
+        for record in records:
+            if "segments_info" in record or "caption" in record:
+                continue
+            same = json.dumps([record.get(name) for name in ("id", "category_id", "bbox")])
+            first, known = objects.get(same, (file, {}))
+            alone = "id" not in record or (first == file and known)
+            key = f"{file} {len(objects)}" if alone else same
+            objects[key] = (file, record) if alone else (first, {**record, **known})
+    return list(objects.values())
+
+
+def _segments(annotations: Mapping[str, Sequence[Record]]) -> list[tuple[str, Record]]:
+    return [
+        (file, segment)
+        for file, records in annotations.items()
+        for record in records
+        for segment in record.get("segments_info", ())
+    ]
+
+
+def _entry(record: Record, wanted: Mapping[str, Any], names: Names, file: str) -> dict[str, Any]:
+    entry = {name: _plain(record.get(name), feature) for name, feature in wanted.items()}
+    return {**entry, "category": names.get((file, record.get("category_id")))}
+
+
+def _plain(value: Any, feature: Mapping[str, Any]) -> Any:
+    """A value as its feature has it; None where it is of another kind."""
+    if feature["_type"] == "Sequence":
+        numbers = value if isinstance(value, list) else []
+        return [_plain(number, feature["feature"]) for number in numbers] or None
+    kind = feature.get("dtype")
+    if kind == "string":
+        return None if value is None else json.dumps(value)
+    if not isinstance(value, int | float):
+        return None
+    return int(value) if kind == "int64" else float(value)
+
+
+def _value(dtype: str) -> dict[str, Any]:
+    return {"dtype": dtype, "_type": "Value"}
+
+
+def _list(feature: Mapping[str, Any]) -> dict[str, Any]:
+    return {"feature": feature, "_type": "Sequence"}

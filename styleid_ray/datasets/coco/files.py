@@ -1,0 +1,162 @@
+"""The annotation files of a COCO dataset: which there are, their splits, where pictures lie."""
+
+# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from styleid_ray.datasets.coco.annotations import Annotations, opened
+from styleid_ray.datasets.files import Files
+from styleid_ray.datasets.keys import Keys
+from styleid_ray.datasets.options import DatasetOptions
+from styleid_ray.datasets.splits import split_name
+from styleid_ray.storage.locations import absolute, join, local_path, shown, split_chain
+
+_LAYOUT = r"(?:.*/)?(?:annotations/[^/]+\.json|annotations\.json|_annotations\.coco\.json)\z"
+
+
+@dataclass(frozen=True)
+class AnnotationFile:
+    """An annotation file, and the folder that its pictures lie below."""
+
+    url: str
+    """Absolute path, or URL."""
+    base: str
+    """Folder below the content's root, with a slash at its end; '' for the root."""
+    split: str | None
+    name: str
+    """That of the file; of files of several splits with one name, SPLIT/NAME."""
+
+    @property
+    def stem(self) -> str:
+        """Its name without folders and .json."""
+        return _stem(self.url)
+
+    def opened(self, options: DatasetOptions) -> AbstractContextManager[Annotations]:
+        """The file, for as many passes as are needed."""
+        return opened(self.url, options.storage_options, options.fault)
+
+    @cached_property
+    def folders(self) -> tuple[str, ...]:
+        """Where its pictures may lie below the content's root, the likeliest first."""
+        words = [*_words(self.stem), *([self.split] if self.split else [])]
+        below = [
+            *(f"{word}/" for word in words),
+            *(f"images/{word}/" for word in words),
+            "images/",
+            "",
+        ]
+        bases = dict.fromkeys([self.base, ""])
+        return tuple(dict.fromkeys(f"{base}{folder}" for base in bases for folder in below))
+
+    @property
+    def png_folders(self) -> tuple[str, str]:
+        """Where the PNGs of panoptic annotations may lie: in a folder named like the file, or in
+        `panoptic` beside the pictures' folder."""
+        inner, chained = split_chain(self.url)
+        stem = inner.removesuffix(".json")
+        above = stem.rpartition("/")[0].removesuffix("/annotations")
+        return stem + chained, f"{above}/panoptic{chained}"
+
+
+def is_coco(files: Files) -> bool:
+    """Whether there are annotation files where COCO has them."""
+    return len(files.matching(_LAYOUT).names) > 0
+
+
+def annotation_files(files: Files, options: DatasetOptions) -> list[AnnotationFile]:
+    """The annotation files that are named, or else those that lie where COCO has them.
+
+    Raises:
+        SourceError: there are none, or two of one split have the same name.
+    """
+    urls = list(map(_whole, options.annotations)) or [
+        join(files.root, name) for name in files.matching(_LAYOUT).names
+    ]
+    found = [_file(files, url) for url in urls]
+    if not found:
+        raise options.fault(
+            f"{shown(files.url)} holds no annotations/*.json: name the annotation files with "
+            "--annotations"
+        )
+    if any(file.split for file in found):
+        found = [replace(file, split=file.split or _words(file.stem)[-1]) for file in found]
+    return _named(found, options)
+
+
+def matches(file: AnnotationFile, names: Keys, keys: Keys) -> dict[str, int]:
+    """How many of an annotation file's pictures are among the keys, by the folder that is put
+    before their names; folders in the order of `AnnotationFile.folders`."""
+    return {
+        folder: pc.sum(pc.is_in(below(folder, names), value_set=keys.array)).as_py() or 0
+        for folder in file.folders
+    }
+
+
+def below(folder: str, names: Keys) -> pa.StringArray:
+    """Names with a folder before them."""
+    return pc.binary_join_element_wise(pa.scalar(folder), names.array, "")
+
+
+def check_panoptic(files: Sequence[AnnotationFile], options: DatasetOptions) -> None:
+    """Raises SourceError where two panoptic files are of one split: a picture has one PNG."""
+    for split, count in Counter(file.split for file in files).items():
+        if count > 1:
+            names = " and ".join(shown(file.name) for file in files if file.split == split)
+            raise options.fault(
+                f"{names} are panoptic, both for the same pictures: name the annotation files to "
+                "take with --annotations"
+            )
+
+
+def _named(found: list[AnnotationFile], options: DatasetOptions) -> list[AnnotationFile]:
+    counts = Counter(file.name for file in found)
+    unique = [
+        replace(file, name=f"{file.split}/{file.name}") if counts[file.name] > 1 else file
+        for file in found
+    ]
+    for name, count in Counter(file.name for file in unique).items():
+        if count > 1:
+            urls = " and ".join(shown(file.url) for file in unique if file.name == name)
+            raise options.fault(f"{urls} have the same name: rename one, so that both can be kept")
+    return unique
+
+
+def _whole(url: str) -> str:
+    path = local_path(url)
+    return url if path is None else absolute(path)
+
+
+def _file(files: Files, url: str) -> AnnotationFile:
+    inner, _ = split_chain(url)
+    root = split_chain(files.root)[0].rstrip("/") + "/"
+    folder = inner.removeprefix(root).rpartition("/")[0] if inner.startswith(root) else ""
+    base = re.sub(r"(?:^|(?<=/))annotations$", "", folder).rstrip("/")
+    split = next((name for name in map(split_name, _words(_stem(url))) if name), None)
+    split = split or split_name(base.rpartition("/")[2])
+    return AnnotationFile(url, base and f"{base}/", split, inner.rpartition("/")[2])
+
+
+def _words(stem: str) -> list[str]:
+    """The words of a file's name that may name its split and its folder, the likeliest first:
+    train2017 and train of instances_train2017."""
+    parts = [_tokens(part) for part in stem.split("_")[::-1] if part] or [[stem]]
+    return next((words for words in parts if any(map(split_name, words))), parts[0])
+
+
+def _tokens(part: str) -> list[str]:
+    return list(dict.fromkeys([part, *re.findall("[A-Za-z]+", part)]))
+
+
+def _stem(url: str) -> str:
+    return split_chain(url)[0].rpartition("/")[2].removesuffix(".json")

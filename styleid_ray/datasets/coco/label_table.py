@@ -1,0 +1,129 @@
+"""Labels by the keys of their pictures, in Parquet files of which a task reads what it needs."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from styleid_ray.datasets.keys import Keys
+from styleid_ray.storage.store import Store
+
+_FILE_BYTES = 2**23
+_MOST_FILES = 512
+_BUFFER = 2**23
+_ROWS_OF_GROUP = 64
+_SCHEMA = pa.schema([("key", pa.string()), ("label", pa.binary())])
+
+Piece = tuple[int, bytes]
+"""The number of a picture's key, and one line about it."""
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """One text per key, in files by ranges of keys: the pictures of a task, which lie beside each
+    other, are in one or two."""
+
+    store: Store
+    folder: str
+    starts: tuple[str, ...]
+    """The first key of each file."""
+
+    def read(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The text of each key; None for a key that has none."""
+        wanted: dict[int, list[str]] = defaultdict(list)
+        for key in keys:
+            wanted[max(bisect_right(self.starts, key) - 1, 0)].append(key)
+        texts: dict[str, bytes] = {}
+        for number, some in wanted.items():
+            texts |= self._texts(number, some)
+        return [texts.get(key) for key in keys]
+
+    def _texts(self, number: int, keys: list[str]) -> dict[str, bytes]:
+        name = _name(self.folder, number)
+        table = self.store.parsed(
+            name, lambda file: pq.read_table(file, filters=[("key", "in", keys)])
+        )
+        return dict(zip(table["key"].to_pylist(), table["label"].to_pylist(), strict=True))
+
+
+def make_table(
+    store: Store,
+    folder: str,
+    keys: Keys,
+    size: int,
+    pieces: Iterable[Piece],
+    whole: Callable[[list[bytes]], bytes],
+) -> LabelTable:
+    """Sorts pieces of text by key, on this machine's disk: memory does not grow with them.
+
+    Args:
+        store: where the table is written.
+        folder: its folder there.
+        keys: sorted; those without a piece have no row.
+        size: about how many bytes all pieces have.
+        pieces: lines, in any order.
+        whole: makes the text of a key from its pieces, in the order in which they came.
+    """
+    count = max(1, min(-(-size // _FILE_BYTES), _MOST_FILES, len(keys)))
+    bounds = [-(-number * len(keys) // count) for number in range(count)]
+    with tempfile.TemporaryDirectory(prefix="styleid-ray-") as local:
+        spool = _Spool(local)
+        for index, line in pieces:
+            spool.add(index * count // len(keys), b"%d %b" % (index, line))
+        spool.flush()
+        for number in range(count):
+            rows = _sorted(spool.lines(number), whole)
+            texts = {keys[index]: text for index, text in rows}
+            table = pa.table([list(texts), list(texts.values())], schema=_SCHEMA)
+            with store.writing(_name(folder, number)) as file:
+                pq.write_table(table, file, row_group_size=_ROWS_OF_GROUP, compression="zstd")
+    return LabelTable(store, folder, tuple(keys[bound] for bound in bounds if len(keys)))
+
+
+def _sorted(lines: Iterable[bytes], whole: Callable[[list[bytes]], bytes]) -> Iterator[Piece]:
+    pieces: dict[int, list[bytes]] = defaultdict(list)
+    for line in lines:
+        index, _, piece = line.partition(b" ")
+        pieces[int(index)].append(piece)
+    for index in sorted(pieces):
+        yield index, whole(pieces.pop(index))
+
+
+def _name(folder: str, number: int) -> str:
+    return f"{folder}/{number:04d}.parquet"
+
+
+class _Spool:
+    """Lines in many local files, with one bound on what is held of all."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.held: dict[int, list[bytes]] = defaultdict(list)
+        self.size = 0
+
+    def add(self, number: int, line: bytes) -> None:
+        self.held[number].append(line + b"\n")
+        self.size += len(line)
+        if self.size > _BUFFER:
+            self.flush()
+
+    def flush(self) -> None:
+        for number, lines in self.held.items():
+            with open(os.path.join(self.folder, str(number)), "ab") as file:
+                file.writelines(lines)
+        self.held.clear()
+        self.size = 0
+
+    def lines(self, number: int) -> Iterator[bytes]:
+        path = os.path.join(self.folder, str(number))
+        if os.path.exists(path):
+            with open(path, "rb") as file:
+                for line in file:
+                    yield line.rstrip(b"\n")

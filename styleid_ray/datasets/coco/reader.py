@@ -1,0 +1,225 @@
+"""The annotations of COCO by picture: a table for tasks, made in one pass over each file."""
+
+# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from styleid_ray.datasets.coco.annotations import Annotations, Record, Summary
+from styleid_ray.datasets.coco.columns import Names, category_names, columns, features
+from styleid_ray.datasets.coco.files import (
+    AnnotationFile,
+    annotation_files,
+    below,
+    check_panoptic,
+    matches,
+)
+from styleid_ray.datasets.coco.index import ImageIndex
+from styleid_ray.datasets.coco.label_table import LabelTable, Piece, make_table
+from styleid_ray.datasets.files import Files, list_files
+from styleid_ray.datasets.keys import Keys
+from styleid_ray.datasets.labels import Label
+from styleid_ray.datasets.options import DatasetOptions, in_threads
+from styleid_ray.datasets.source import Source
+from styleid_ray.errors import RowError
+from styleid_ray.storage.fetch import read_bytes
+from styleid_ray.storage.locations import join, shown
+from styleid_ray.storage.store import Store
+
+PNG = "panoptic.png"
+"""Name of a panoptic annotation's PNG among label files."""
+
+_MOST_NAMED = 3
+
+
+def labels(options: DatasetOptions, contents: Source) -> CocoLabels:
+    """The annotations of a run's contents."""
+    if options.annotations:
+        files = Files(options.url, contents.root, Keys(), Keys())
+    else:
+        files = list_files(options.url, options.what, options.storage_options)
+    splits = contents.splits and set(pc.unique(contents.splits.array).to_pylist())
+    found = [
+        file for file in annotation_files(files, options) if not splits or file.split in splits
+    ]
+    if not found:
+        raise options.fault(
+            f"{shown(options.url)} has no annotation files any more for the splits of the run: put "
+            "them back, or name them with --annotations"
+        )
+    summaries = {file.name: _summary(file, options) for file in found}
+    check_panoptic([file for file in found if summaries[file.name].panoptic], options)
+    order = pc.sort_indices(Keys(contents.keys).array)
+    keys = Keys(contents.keys).take(order)
+    return CocoLabels(tuple(found), summaries, replace(options, spread=in_threads), keys)
+
+
+def _summary(file: AnnotationFile, options: DatasetOptions) -> Summary:
+    with file.opened(options) as source:
+        source.categories()
+        return source.summary()
+
+
+@dataclass(frozen=True)
+class CocoLabels:
+    """The image record of a picture, and its annotations in each file, exactly as they are.
+
+    `Label.files["json"]` is `{"image": RECORD, "annotations": {FILE: [RECORD, ...]}}`, with an
+    entry of each file that lists the picture. Where the files' image records differ, the first
+    one's fields go before those that only others have.
+    """
+
+    files: tuple[AnnotationFile, ...]
+    summaries: Mapping[str, Summary] = field(repr=False)
+    """Of each file, by its name."""
+    options: DatasetOptions
+    keys: Keys = field(repr=False)
+    """Of the contents, sorted; none once prepared."""
+    table: LabelTable | None = None
+    format = "coco"
+
+    @cached_property
+    def _names(self) -> tuple[Names, tuple[str, ...]]:
+        return category_names(self.summaries)
+
+    @cached_property
+    def features(self) -> Mapping[str, Any]:
+        """Columns objects, segments and captions, as far as there are such annotations."""
+        return features(self.summaries.values(), self._names[1])
+
+    @property
+    def header(self) -> Mapping[str, Any]:
+        """`files`: of each annotation file its name, its split, and its fields except for images
+        and annotations."""
+        files = [
+            {"name": file.name, "split": file.split, "fields": self.summaries[file.name].header}
+            for file in self.files
+        ]
+        return {"files": files}
+
+    @property
+    def geometry(self) -> bool:
+        """False for captions alone."""
+        return not all(summary.captions for summary in self.summaries.values())
+
+    def prepared(self, work: Store) -> CocoLabels:
+        """The same with a table of all labels in `labels` of the work folder.
+
+        Raises:
+            SourceError: an annotation file is damaged, or has no entry of a content.
+        """
+        with ExitStack() as stack:
+            opened = [stack.enter_context(file.opened(self.options)) for file in self.files]
+            size = sum(os.path.getsize(source.path) for source in opened)
+            pieces = self._pieces(opened)
+            folder = f"{work.work}/labels"
+            table = make_table(work, folder, self.keys, size, pieces, self._whole)
+        return replace(self, keys=Keys(), table=table)
+
+    def _pieces(self, opened: list[Annotations]) -> Iterator[Piece]:
+        """Records of images and annotations, each after the number of its file and its kind."""
+        there = np.zeros(len(self.keys), bool)
+        for number, (file, source) in enumerate(zip(self.files, opened, strict=True)):
+            index = source.index()
+            at = self._numbers(file, index)
+            there[at[at >= 0]] = True
+            yield from _lines(b"%d i" % number, at, enumerate(source.images()))
+            yield from _lines(b"%d a" % number, at, source.placed(index))
+        self._check_all(there)
+
+    def _numbers(self, file: AnnotationFile, index: ImageIndex) -> np.ndarray:
+        """The number of the content that each image is, int64 [I]; -1 for an image of none."""
+        counts = matches(file, index.names, self.keys)
+        keys = below(max(counts, key=lambda folder: counts[folder]), index.names)
+        numbers = pc.index_in(keys, value_set=self.keys.array)
+        return pc.fill_null(numbers, -1).to_numpy().astype(np.int64)
+
+    def _check_all(self, there: np.ndarray) -> None:
+        missing = np.flatnonzero(~there)
+        if len(missing):
+            names = ", ".join(shown(self.keys[int(i)]) for i in missing[:_MOST_NAMED])
+            files = ", ".join(shown(file.url) for file in self.files)
+            raise self.options.fault(
+                f"{len(missing):,} contents of the run are in none of {files}: {names}; put their "
+                "images back, or name the annotation files with --annotations"
+            )
+
+    def _whole(self, pieces: list[bytes]) -> bytes:
+        """The JSON of one picture."""
+        images: list[bytes] = []
+        records: dict[str, list[bytes]] = defaultdict(list)
+        for piece in pieces:
+            number, kind, text = piece.split(b" ", 2)
+            of = records[self.files[int(number)].name]
+            (images if kind == b"i" else of).append(text)
+        lists = b", ".join(
+            json.dumps(name).encode() + b": [" + b", ".join(texts) + b"]"
+            for name, texts in records.items()
+        )
+        return b'{"image": ' + _merged(images) + b', "annotations": {' + lists + b"}}"
+
+    def read(self, keys: Sequence[str], places: Sequence[str | None]) -> list[Label]:
+        """The labels of some pictures; raises SourceError when a panoptic PNG cannot be read."""
+        assert self.table, "not prepared"
+        texts = self.table.read(keys)
+        lost = [key for key, text in zip(keys, texts, strict=True) if text is None]
+        if lost:
+            raise self.options.fault(f"{shown(lost[0])} is no content of the run")
+        return list(in_threads(self._label, [text for text in texts if text is not None]))
+
+    def _label(self, text: bytes) -> Label:
+        content = json.loads(text)
+        image, annotations = content["image"], content["annotations"]
+        size = image.get("width"), image.get("height")
+        return Label(
+            columns(annotations, self.features, self._names[0]),
+            {"json": text, **self._png(annotations)},
+            size=size if all(isinstance(side, int) for side in size) else None,
+        )
+
+    def _png(self, annotations: Mapping[str, Sequence[Record]]) -> dict[str, bytes]:
+        for file in self.files:
+            for record in annotations.get(file.name, ()):
+                if "segments_info" in record:
+                    return {PNG: self._read_png(file, record["file_name"])}
+        return {}
+
+    def _read_png(self, file: AnnotationFile, name: str) -> bytes:
+        urls = [join(folder, name) for folder in file.png_folders]
+        errors: list[RowError] = []
+        for url in urls:
+            try:
+                return read_bytes(url, self.options.storage_options)
+            except RowError as error:
+                errors.append(error)
+        raise self.options.fault(f"{shown(urls[0])}: {errors[0]}") from errors[0]
+
+
+def _lines(mark: bytes, at: np.ndarray, records: Iterable[tuple[int, Record]]) -> Iterator[Piece]:
+    """Records as JSON after a mark, by the contents `at` which their images are."""
+    numbers = at.tolist()
+    for image, record in records:
+        if numbers[image] >= 0:
+            text = json.dumps(record, ensure_ascii=False).encode()
+            yield numbers[image], b"%b %b" % (mark, text)
+
+
+def _merged(images: list[bytes]) -> bytes:
+    if len(set(images)) == 1:
+        return images[0]
+    record: Record = {}
+    for image in images:
+        record = {**json.loads(image), **record}
+    return json.dumps(record, ensure_ascii=False).encode()

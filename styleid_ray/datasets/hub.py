@@ -1,0 +1,336 @@
+"""Publishing a folder or a card to a dataset repository of the Hugging Face hub."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from huggingface_hub import CommitOperationAdd, HfApi, constants, get_token
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+)
+from huggingface_hub.utils import (
+    are_progress_bars_disabled,
+    disable_progress_bars,
+    enable_progress_bars,
+    validate_repo_id,
+)
+from huggingface_hub.utils import logging as hub_logging
+
+from styleid_ray.datasets.card import CARD
+from styleid_ray.errors import ConfigError, JobError, OutputError, first_line
+from styleid_ray.storage.locations import shown
+from styleid_ray.storage.secrets import scrubbed, without_secrets
+
+CARD_SECONDS = 60.0
+"""Longest time that `Hub.upload_card` waits for the hub."""
+
+_COMMIT_FILES = 500
+_COMMIT_BYTES = 10 * 2**30
+_SMALLEST_COMMIT = 50
+"""A commit of no more files than this is not split when the hub fails to take it."""
+_TOO_MUCH = (413, 500, 502, 503, 504)
+"""The hub's answers to commits that are too large for it, among others."""
+_NOT_PUBLISHED = {".git", ".cache"}
+"""Folders that the hub refuses; huggingface_hub keeps its own notes in the second one."""
+_NETWORK = {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3"}
+_MOST_DETAIL = 300
+
+Progress = Callable[[int, int], object]
+"""Called with the number of files that are published and the number of all files."""
+
+
+class Hub:
+    """One dataset repository of the hub, at HF_ENDPOINT where that is set.
+
+    Args:
+        hub_id: OWNER/NAME of the repository, as --push-to has it.
+        private: create the repository as a private one.
+
+    Raises:
+        ConfigError: `hub_id` is not of that form.
+    """
+
+    def __init__(self, hub_id: str, private: bool = False) -> None:
+        self.hub_id = _valid(hub_id)
+        self.private = private
+        self._token: str | None = None
+        self._checked = False
+        self._card_thread: threading.Thread | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """Address of the hub. huggingface_hub itself reads HF_ENDPOINT only when it is imported."""
+        return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+
+    @property
+    def url(self) -> str:
+        """Address of the dataset's page, without a password of HF_ENDPOINT."""
+        return f"{without_secrets(self.endpoint)}/datasets/{self.hub_id}"
+
+    def check(self) -> None:
+        """Make sure that the hub takes our files; the repository is created where it is missing.
+
+        Meant for the start of a job: a missing token must not show after hours of work.
+
+        Raises:
+            ConfigError: there is no token, the hub does not accept it, it may not write to the
+                repository, or the repository is public and `private` is asked for.
+            OutputError: the hub cannot be reached, or does not answer as it should.
+        """
+        if self._checked:
+            return
+        with self._errors(), _quiet():
+            self._token = get_token()
+            if self._token is None:
+                raise LocalTokenNotFoundError
+            api = self._api()
+            api.whoami()
+            # None and not False: an organisation may have its new repositories private by default.
+            api.create_repo(
+                self.hub_id, repo_type="dataset", private=self.private or None, exist_ok=True
+            )
+            if self.private and not api.dataset_info(self.hub_id).private:
+                raise ConfigError(
+                    f"{self.hub_id} is public, and a private dataset is asked for: make it private "
+                    f"at {self.url}/settings, or choose another name for --push-to"
+                )
+        self._checked = True
+
+    def upload(self, folder: str | Path, progress: Progress | None = None) -> str:
+        """Publish every file of a folder; files that the hub already has are not sent again.
+
+        The files go up in commits of some hundreds, the card in the last one. When it breaks off,
+        the next call resumes: contents that reached the hub stay there, even without a commit.
+        Nothing is written to the folder, and nothing is deleted from the repository.
+
+        Args:
+            folder: a local folder; a link to a file counts as that file.
+            progress: called after each commit.
+
+        Returns:
+            Address of the dataset's page.
+
+        Raises:
+            ConfigError: as `check`, which is called where it was not yet.
+            OutputError: the folder is not there or empty, or the upload broke off.
+        """
+        names = _files(Path(folder))
+        self.check()
+        done = 0
+        for batch in _batches(Path(folder), names):
+            message = f"Add files {done + 1:,} to {done + len(batch):,} of {len(names):,}"
+            with self._errors(), _quiet():
+                self._commit(Path(folder), batch, message)
+            done += len(batch)
+            if progress is not None:
+                progress(done, len(names))
+        return self.url
+
+    def upload_card(self, text: str, seconds: float = CARD_SECONDS) -> str | None:
+        """Publish the card alone, as during a long run; never raises and never waits for long.
+
+        Args:
+            text: the whole README.md.
+            seconds: how long to wait. After that the upload goes on in a thread, which does not
+                keep the process alive, and further calls do nothing until it has ended.
+
+        Returns:
+            None when the card is published, or else one line that says why it is not.
+        """
+        if self._card_thread is not None and self._card_thread.is_alive():
+            return (
+                f"the card of {self.hub_id} is not updated: the upload of the last one still runs"
+            )
+        outcome: list[str | None] = []
+        self._card_thread = threading.Thread(
+            target=lambda: outcome.append(self._try_card(text)), name="card", daemon=True
+        )
+        self._card_thread.start()
+        self._card_thread.join(seconds)
+        if not outcome:
+            return f"the card of {self.hub_id} is not updated: no answer within {seconds:g} seconds"
+        return outcome[0]
+
+    def _try_card(self, text: str) -> str | None:
+        try:
+            self.check()
+            with self._errors(), _quiet():
+                card = CommitOperationAdd(path_in_repo=CARD, path_or_fileobj=text.encode())
+                self._create_commit([card], "Update the card")
+        except JobError as error:
+            return f"the card of {self.hub_id} is not updated: {error}"
+        return None
+
+    def _commit(self, folder: Path, names: Sequence[str], message: str) -> None:
+        """One commit, or several smaller ones where the hub fails to take it."""
+        # Made anew for each attempt: the hub may have taken the files although its answer was lost.
+        additions = [
+            CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in names
+        ]
+        try:
+            self._create_commit(additions, message)
+        except HfHubHTTPError as error:
+            if len(names) <= _SMALLEST_COMMIT or error.response.status_code not in _TOO_MUCH:
+                raise
+            half = len(names) // 2
+            self._commit(folder, names[:half], message)
+            self._commit(folder, names[half:], message)
+
+    def _create_commit(self, additions: Sequence[CommitOperationAdd], message: str) -> None:
+        self._api().create_commit(
+            self.hub_id, additions, commit_message=message, repo_type="dataset"
+        )
+
+    def _api(self) -> HfApi:
+        return HfApi(endpoint=self.endpoint, library_name="styleid-ray")
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turns whatever huggingface_hub raises into one line with a remedy."""
+        try:
+            yield
+        except JobError:
+            raise
+        except Exception as error:  # of httpx, hf_xet, the disk ... by version
+            raise self._described(error) from error
+
+    def _described(self, error: Exception) -> JobError:
+        causes = list(_causes(error))
+        detail = self._detail(causes)
+        answer = next((c for c in causes if isinstance(c, HfHubHTTPError)), None)
+        again = "run the same command again to resume"
+        if isinstance(error, LocalTokenNotFoundError):
+            return ConfigError(
+                "--push-to needs a token of the Hugging Face hub: log in with `hf auth login`, or "
+                "set HF_TOKEN"
+            )
+        if isinstance(error, OfflineModeIsEnabled):
+            return ConfigError("--push-to needs the hub: unset HF_HUB_OFFLINE")
+        if answer is not None:
+            return self._answered(answer.response.status_code, detail, again)
+        if any(map(_is_network, causes)):
+            return OutputError(
+                f"no connection to {shown(self.endpoint)} ({detail}): check the network and "
+                f"HF_ENDPOINT, then {again}"
+            )
+        return OutputError(f"publishing to {self.hub_id} failed ({detail}): {again}")
+
+    def _answered(self, status: int, detail: str, again: str) -> JobError:
+        hub = shown(self.endpoint)
+        if status == 401:
+            return ConfigError(
+                f"{hub} does not accept the token: log in again with `hf auth login`, or set "
+                "HF_TOKEN to a valid one"
+            )
+        if status == 403:
+            return ConfigError(
+                f"{hub} refuses to write to {self.hub_id} ({detail}): use a token with write "
+                f"access to it ({hub}/settings/tokens), or another name for --push-to"
+            )
+        if status == 404:
+            return ConfigError(
+                f"{hub} has no dataset {self.hub_id} that the token gives access to: check "
+                "--push-to and HF_ENDPOINT"
+            )
+        if status == 429:
+            return OutputError(f"{hub} limits the rate of requests ({detail}): later, {again}")
+        return OutputError(f"{hub} answered with status {status} ({detail}): {again}")
+
+    def _detail(self, causes: Sequence[BaseException]) -> str:
+        """The reason in the words of the hub where it gives one, without tokens and signatures."""
+        told = (getattr(cause, "server_message", None) for cause in causes)
+        text = next(filter(None, told), None) or first_line(causes[-1])
+        text = scrubbed(" ".join(text.split()), {"token": self._token})
+        return shown(text)[:_MOST_DETAIL].rstrip(".")
+
+
+def _valid(hub_id: str) -> str:
+    try:
+        validate_repo_id(hub_id)
+    except HFValidationError:
+        pass
+    else:
+        if hub_id.count("/") == 1:
+            return hub_id
+    raise ConfigError(
+        f"--push-to {shown(hub_id)} is not the id of a dataset: it looks like OWNER/NAME, as in "
+        "someone/stylised-cars, of letters, digits and single '-', '_' and '.'"
+    )
+
+
+def _files(folder: Path) -> list[str]:
+    """The files to publish, as paths below the folder with '/'; the card comes last."""
+    names = [
+        path.relative_to(folder).as_posix()
+        for path in folder.glob("**/*")
+        if path.is_file() and not _NOT_PUBLISHED & set(path.relative_to(folder).parts)
+    ]
+    if not names:
+        raise OutputError(f"there is nothing to publish in {shown(str(folder))}")
+    return sorted(names, key=lambda name: (name == CARD, name))
+
+
+def _batches(folder: Path, names: Sequence[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    held = 0
+    for name in names:
+        size = (folder / name).stat().st_size
+        if batch and (len(batch) >= _COMMIT_FILES or held + size > _COMMIT_BYTES):
+            yield batch
+            batch, held = [], 0
+        batch.append(name)
+        held += size
+    yield batch
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what caused it, outermost first."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
+
+
+def _is_network(error: BaseException) -> bool:
+    module = type(error).__module__.partition(".")[0]
+    return module in _NETWORK or isinstance(error, (ConnectionError, TimeoutError))
+
+
+_quiet_lock = threading.Lock()
+_quiet_users = 0
+_loud: tuple[int, bool] = (0, False)
+"""Verbosity and whether bars were hidden, before the first user of `_quiet`."""
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without huggingface_hub's bars and warnings, which quote signed URLs.
+
+    The last of the threads in it restores them.
+    """
+    global _quiet_users, _loud
+    # A bar that the user asks for by HF_HUB_DISABLE_PROGRESS_BARS=0 stays.
+    bars = constants.HF_HUB_DISABLE_PROGRESS_BARS is None
+    with _quiet_lock:
+        _quiet_users += 1
+        if _quiet_users == 1:
+            _loud = hub_logging.get_verbosity(), are_progress_bars_disabled()
+            hub_logging.set_verbosity_error()
+            if bars:
+                disable_progress_bars()
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_users -= 1
+            if _quiet_users == 0:
+                hub_logging.set_verbosity(_loud[0])
+                if bars and not _loud[1]:
+                    enable_progress_bars()

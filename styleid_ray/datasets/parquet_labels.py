@@ -1,0 +1,278 @@
+"""Labels of Parquet datasets: the columns beside the picture's."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from styleid_ray.datasets.containers import folder_name
+from styleid_ray.datasets.example import ORIGIN
+from styleid_ray.datasets.features import arrow_type, feature_of, from_metadata, kind_of
+from styleid_ray.datasets.labels import Label
+from styleid_ray.datasets.options import DatasetOptions, in_threads
+from styleid_ray.datasets.source import Source
+from styleid_ray.datasets.tar_labels import has_geometry
+from styleid_ray.errors import RowError, SourceError
+from styleid_ray.imaging.formats import picture_extensions
+from styleid_ray.storage.fetch import ATTEMPTS, reason, retrying
+from styleid_ray.storage.locations import Options, open_filesystem, shown
+from styleid_ray.storage.members import Row, container, fetch_rows, member_of
+from styleid_ray.storage.store import Store
+
+_PICTURES = ("image", "img", "picture", "photo", "pixels", "jpg", "jpeg", "png", "webp", "bytes")
+_TAKEN = {"image", "width", "height", "params", "shard", "model", "seconds", *ORIGIN} | {
+    *("file_name", "mask_file_name", "stage", "error", "message"),
+    *("content_version", "style_version", "content_place", "style_place"),
+}
+"""Columns of runs and exports: labels have other names."""
+
+
+def read_footer(url: str, options: Options) -> pq.FileMetaData:
+    """The footer of a Parquet file; no other bytes are read."""
+    for attempt in retrying(ATTEMPTS):
+        with attempt:
+            filesystem, path = open_filesystem(url, options)
+            # Arrow reads the end of the file in one or two pieces: nothing is to be read ahead.
+            with filesystem.open(path, "rb", cache_type="none") as file:
+                return pq.read_metadata(file)
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def column_of_pictures(schema: pa.Schema) -> str | None:
+    """The column of pictures: the first Image feature, else the first struct with bytes, else a
+    binary column that is named like a picture; None where there is none."""
+    features = from_metadata(schema)
+    images = [name for name in schema.names if kind_of(features.get(name, {})) == "Image"]
+    structs = [one.name for one in schema if _has_bytes(one.type)]
+    binary = [one.name for one in schema if _is_binary(one.type) and one.name.lower() in _PICTURES]
+    stored = {*structs, *(one.name for one in schema if _is_binary(one.type))}
+    return next((name for name in [*images, *structs, *binary] if name in stored), None)
+
+
+def labels(options: DatasetOptions, contents: Source) -> ParquetLabels:
+    """The label columns of a run's contents; raises SourceError when their files cannot be read."""
+    key = contents.keys[0]
+    file = container(key)
+    try:
+        footer = read_footer(contents.url(file), options.storage_options)
+    except Exception as error:  # each filesystem has its own errors
+        raise options.fault(
+            f"{shown(file)} cannot be read ({reason(error, options.storage_options)}): put the "
+            "file back that the run was planned with"
+        ) from error
+    schema = footer.schema.to_arrow_schema()
+    assert contents.places is not None
+    member = member_of(contents.places[0])
+    assert isinstance(member, Row)
+    features = _features(schema, member.column, options, file)
+    return ParquetLabels(contents.place, features)
+
+
+@dataclass(frozen=True)
+class ParquetLabels:
+    """Label columns as they are; further pictures (masks ...) as files, `COLUMN.png`."""
+
+    place: Source
+    """Where keys lie."""
+    columns: Mapping[str, Any]
+    """The features by the names of the columns in the files."""
+    format: str = field(default="parquet", init=False)
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """The name of each column in exports, where the columns of runs have names of their own."""
+        return {name: own_name(name, self.columns) for name in self.columns}
+
+    @property
+    def features(self) -> Mapping[str, Any]:
+        """By their names in exports."""
+        return {own: self.columns[name] for name, own in self.names.items()}
+
+    @property
+    def header(self) -> Mapping[str, Any]:
+        """The features, and the names of the classes where there are classes."""
+        column = self._class
+        names = {"names": self.columns[column]["names"]} if self._is_class(column) else {}
+        return {"features": self.features, **names}
+
+    @property
+    def geometry(self) -> bool:
+        """Whether a column is named like coordinates or masks, or holds further pictures."""
+        return self._geometry
+
+    @cached_property
+    def _geometry(self) -> bool:
+        return has_geometry(self.columns) or any(map(_is_image, self.columns.values()))
+
+    def prepared(self, work: Store) -> ParquetLabels:
+        """The files say it all."""
+        return self
+
+    def read(self, keys: Sequence[str], places: Sequence[str | None]) -> list[Label]:
+        """The labels of some rows; raises SourceError when a file cannot be read."""
+        groups: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
+        for index, (key, place) in enumerate(zip(keys, places, strict=True)):
+            member = member_of(place or "")
+            assert isinstance(member, Row)
+            groups[container(key), member.group].append((member.row, index))
+        found: dict[int, Label] = {}
+        for some in in_threads(lambda one: self._group(*one), list(groups.items())):
+            found |= some
+        return [found[index] for index in range(len(keys))]
+
+    def _group(self, where: tuple[str, int], rows: Sequence[tuple[int, int]]) -> dict[int, Label]:
+        """Labels of rows of one row group, by their index."""
+        file, group = where
+        if not self.columns:
+            return {index: Label() for _, index in rows}
+        ordered = sorted(rows)
+        url, options = self.place.url(file), self.place.storage_options
+        values: list[dict[str, Any]] = []
+        try:
+            for table in fetch_rows(
+                url, options, group, list(self.columns), [r for r, _ in ordered]
+            ):
+                values += table.select(list(self.columns)).to_pylist()
+        except RowError as error:
+            raise SourceError(
+                f"--content: the labels in {shown(file)} cannot be read ({error}): put the file "
+                "back that the run was planned with"
+            ) from error
+        return {index: self._label(row) for (_, index), row in zip(ordered, values, strict=True)}
+
+    def _label(self, row: Mapping[str, Any]) -> Label:
+        files = dict(
+            one for name in self.columns if (one := self._picture(name, row[name])) is not None
+        )
+        plain = {name: row[name] for name in self.columns if not _is_image(self.columns[name])}
+        if plain:
+            files["json"] = _json(plain)
+        number = row[self._class] if self._is_class(self._class) else None
+        if number is not None and number >= 0:
+            files["cls"] = str(number).encode()
+        columns = {self.names[name]: value for name, value in plain.items()}
+        return Label(columns, files, self._folder(row), self._size(row))
+
+    def _picture(self, name: str, value: Any) -> tuple[str, bytes] | None:
+        if not _is_image(self.columns[name]):
+            return None
+        data = value.get("bytes") if isinstance(value, dict) else value
+        return (f"{_stem(self.names[name])}{_extension(data)}", data) if data else None
+
+    @cached_property
+    def _class(self) -> str:
+        """The column of the class; '' where there is none."""
+        classes = [
+            name for name, feature in self.columns.items() if kind_of(feature) == "ClassLabel"
+        ]
+        if "label" in self.columns and ("label" in classes or _is_text(self.columns["label"])):
+            return "label"
+        return classes[0] if len(classes) == 1 else ""
+
+    def _is_class(self, name: str) -> bool:
+        return bool(name) and kind_of(self.columns[name]) == "ClassLabel"
+
+    def _folder(self, row: Mapping[str, Any]) -> str:
+        value = row.get(self._class)
+        if value is None:
+            return ""
+        if not self._is_class(self._class):
+            return folder_name(value)
+        names = self.columns[self._class]["names"]
+        return folder_name(names[value]) if 0 <= value < len(names) else ""
+
+    def _size(self, row: Mapping[str, Any]) -> tuple[int, int] | None:
+        size = row.get("width"), row.get("height")
+        told = self.geometry and all(isinstance(side, int) for side in size)
+        return size if told else None  # pyright: ignore
+
+
+def own_name(name: str, names: Collection[str]) -> str:
+    """The name of a label column in exports: with `source_` before one that is taken there."""
+    while name in _TAKEN:
+        name = f"source_{name}"
+        while name in names:
+            name = f"source_{name}"
+    return name
+
+
+def file_of(files: Mapping[str, bytes], name: str) -> bytes | None:
+    """The picture of a label column among label files."""
+    for suffix, data in files.items():
+        stem, dot, extension = suffix.rpartition(".")
+        if stem == _stem(name) and f"{dot}{extension}" in picture_extensions():
+            return data
+    return None
+
+
+def _features(schema: pa.Schema, pictures: str, options: DatasetOptions, file: str) -> Any:
+    given = from_metadata(schema)
+    features: dict[str, Any] = {}
+    for column in schema:
+        if column.name == pictures:
+            continue
+        try:
+            features[column.name] = _feature(column.type, given.get(column.name))
+        except ValueError as error:
+            raise options.fault(
+                f"{shown(file)}: the column {shown(column.name)} cannot be exported "
+                f"({shown(str(error))}): write the files without it"
+            ) from error
+    return features
+
+
+def _feature(kind: pa.DataType, given: Any) -> Any:
+    """The feature that the file names, where its values are stored as ours are; else that of the
+    stored values."""
+    try:
+        pa.nulls(0, kind).cast(arrow_type(given))
+    except (ValueError, KeyError, TypeError, AttributeError, NotImplementedError):
+        return feature_of(kind)
+    return given
+
+
+def _has_bytes(kind: pa.DataType) -> bool:
+    return pa.types.is_struct(kind) and any(f.name == "bytes" and _is_binary(f.type) for f in kind)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    types = pa.types
+    return types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
+
+
+def _is_image(feature: Any) -> bool:
+    return kind_of(feature) == "Image"
+
+
+def _is_text(feature: Any) -> bool:
+    return kind_of(feature) == "Value" and feature["dtype"] in ("string", "large_string")
+
+
+def _stem(name: str) -> str:
+    """The name of a column as a part of a file's name."""
+    return "".join("_" if c in "/\\." or not c.isprintable() else c for c in name)
+
+
+def _extension(data: bytes) -> str:
+    if data.startswith(b"\xff\xd8"):
+        return ".jpg"
+    return ".webp" if data[:4] == b"RIFF" else ".png"
+
+
+def _json(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(_without_bytes(row), ensure_ascii=False, default=str).encode()
+
+
+def _without_bytes(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {n: _without_bytes(v) for n, v in value.items() if not isinstance(v, bytes)}
+    if isinstance(value, list):
+        return [_without_bytes(one) for one in value if not isinstance(one, bytes)]
+    return value

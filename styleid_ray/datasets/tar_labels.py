@@ -1,0 +1,165 @@
+"""Labels of WebDataset: the other members of a picture's sample."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from styleid_ray.datasets.containers import folder_name
+from styleid_ray.datasets.labels import Label
+from styleid_ray.datasets.options import DatasetOptions, in_threads
+from styleid_ray.datasets.source import Source
+from styleid_ray.datasets.tar_samples import Sample, samples
+from styleid_ray.errors import RowError, SourceError
+from styleid_ray.storage.locations import shown
+from styleid_ray.storage.members import Range, container, fetch_range, member_of, sample_of
+from styleid_ray.storage.store import Store
+from styleid_ray.storage.tars import Hopping, TarError, members
+
+_LOOKED_AT = 32
+_AT_ONCE = 2**20
+_PLAIN = {"cls", "txt", "text", "caption", "id", "url", "origin.json", "json"}
+"""Label files without coordinates; of JSON, its names tell."""
+GEOMETRY = re.compile(
+    r"(?:^|[^a-z])(?:b|bounding)?_?(?:box|mask|keypoint|landmark|segment|segmentation|polygon|contour"
+    r"|skeleton|pose|depth|normal|object|annotation|point)(?:e?s)?(?![a-z])",
+    re.IGNORECASE,
+)
+"""Names of what holds coordinates or masks."""
+
+
+def labels(options: DatasetOptions, contents: Source) -> TarLabels:
+    """The labels beside a run's contents; which there are, some samples of them tell."""
+    count = len(contents.keys)
+    chosen = np.unique(np.linspace(0, count - 1, min(count, _LOOKED_AT)).astype(int)).tolist()
+    place, places = contents.place, contents.places
+    assert places is not None
+    wanted = [(contents.keys[index], places[index]) for index in chosen]
+    found = list(in_threads(lambda one: _files(place, *one), wanted))
+    return TarLabels(place, _features(found), any(map(_has_geometry, found)))
+
+
+@dataclass(frozen=True)
+class TarLabels:
+    """All other members of a sample, byte for byte; columns of `cls`, `txt` and `json`."""
+
+    place: Source
+    """Where keys lie."""
+    features: Mapping[str, Any]
+    geometry: bool
+    format = "webdataset"
+
+    @property
+    def header(self) -> Mapping[str, Any]:
+        """Nothing: tars have no more than samples."""
+        return {}
+
+    def prepared(self, work: Store) -> TarLabels:
+        """The tars say it all."""
+        return self
+
+    def read(self, keys: Sequence[str], places: Sequence[str | None]) -> list[Label]:
+        """The labels of some pictures; raises SourceError when a sample is not there any more."""
+        return list(in_threads(lambda one: self._label(*one), list(zip(keys, places, strict=True))))
+
+    def _label(self, key: str, place: str | None) -> Label:
+        files = _files(self.place, key, place)
+        columns = {name: self._column(key, name, files.get(name)) for name in self.features}
+        return Label(columns, files, folder_name(_text(files.get("cls", b""))))
+
+    def _column(self, key: str, name: str, data: bytes | None) -> Any:
+        if data is None:
+            return None
+        if self.features[name]["dtype"] == "string":
+            return _text(data)
+        number = _number(data)
+        if number is None:
+            raise SourceError(
+                f"--content: {shown(key)}: its cls is {shown(_text(data)[:40])}, and a number in "
+                "other samples: make them all alike"
+            )
+        return number
+
+
+def _files(source: Source, key: str, place: str | None) -> dict[str, bytes]:
+    """The label files of a picture's sample."""
+    picture, where = member_of(place or ""), sample_of(place or "")
+    assert isinstance(picture, Range)
+    try:
+        with _opened(source, key, where) as file:
+            for sample in samples(members(file), Counter()):
+                own = _suffix_at(sample, picture.offset - where.offset)
+                if f"{container(key)}/{sample.name}.{own}" == key:
+                    return {s: _read(file, m.data) for s, m in sample.members.items() if s != own}
+        raise TarError("the tar has changed since it was planned")
+    except (RowError, TarError) as error:
+        raise SourceError(
+            f"--content: the labels of {shown(key)} cannot be read ({shown(str(error))}): put the "
+            "tar back that the run was planned with"
+        ) from error
+
+
+def _opened(source: Source, key: str, where: Range) -> BinaryIO:
+    """The bytes of a sample as a tar; a large picture in it is passed over."""
+    url, options = source.url(container(key)), source.storage_options
+
+    def read(start: int, end: int) -> bytes:
+        return fetch_range(url, options, Range(where.offset + start, end - start)).data
+
+    if where.size <= _AT_ONCE:
+        return io.BytesIO(read(0, where.size))
+    return cast(BinaryIO, Hopping(read, where.size))
+
+
+def _suffix_at(sample: Sample, offset: int) -> str | None:
+    return next((s for s, m in sample.members.items() if m.data.offset == offset), None)
+
+
+def _read(file: BinaryIO, where: Range) -> bytes:
+    file.seek(where.offset)
+    return file.read(where.size)
+
+
+def _features(found: Sequence[Mapping[str, bytes]]) -> dict[str, Any]:
+    there = [name for name in ("cls", "json", "txt") if any(name in files for files in found)]
+    kinds = dict.fromkeys(there, "string")
+    if "cls" in kinds and all(
+        _number(files["cls"]) is not None for files in found if "cls" in files
+    ):
+        kinds["cls"] = "int64"
+    return {name: {"dtype": kind, "_type": "Value"} for name, kind in kinds.items()}
+
+
+def _has_geometry(files: Mapping[str, bytes]) -> bool:
+    if any(name.lower() not in _PLAIN for name in files):
+        return True
+    try:
+        return has_geometry(json.loads(files.get("json", b"null")))
+    except ValueError:
+        return True  # it may be anything
+
+
+def has_geometry(value: Any) -> bool:
+    """Whether names inside a value of JSON speak of coordinates or masks."""
+    if isinstance(value, Mapping):
+        names = any(GEOMETRY.search(str(name)) for name in value)
+        return names or any(map(has_geometry, value.values()))
+    return isinstance(value, list) and any(map(has_geometry, value[:_LOOKED_AT]))
+
+
+def _number(data: bytes) -> int | None:
+    text = data.strip()
+    whole = text.removeprefix(b"-").isdigit() and len(text) < 19
+    return int(text) if whole else None
+
+
+def _text(data: bytes) -> str:
+    """What is not UTF-8 is replaced: a caption of the web may hold anything."""
+    return data.decode(errors="replace").strip()

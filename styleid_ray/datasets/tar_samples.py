@@ -1,0 +1,101 @@
+"""Samples of WebDataset: the members of a tar that share a name."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from styleid_ray.imaging.formats import picture_extensions
+from styleid_ray.storage.members import Range
+from styleid_ray.storage.tars import Member, TarError
+
+_NAME = re.compile(r"((?:.*/|)[^./]+)\.([^/]+)\Z", re.DOTALL)
+_META = re.compile(r"__[^/]*__(?:$|/)")
+_PREFERRED = ("jpg", "jpeg", "png", "webp")
+LINKS, NOT_TEXT, DOTS, ODD = (
+    "links in tars",
+    "with a name that is not UTF-8, in tars",
+    "with '..' in the name, in tars",
+    "without an extension, in tars",
+)
+WITHOUT_PICTURE = "samples without a picture"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Adjacent members that share a name."""
+
+    name: str
+    """Up to the first dot of the base name, folders included."""
+    members: dict[str, Member]
+    """By what follows that dot."""
+
+    @property
+    def range(self) -> Range:
+        """From the first member's headers to the end of the last one's padding."""
+        ones = list(self.members.values())
+        return Range(ones[0].start, ones[-1].end - ones[0].start)
+
+    @property
+    def picture(self) -> str | None:
+        """What follows the dot in the picture's name: an extension of a picture and nothing else,
+        so that `0001.mask.png` is a label. Of several, jpg goes before jpeg, png, webp and others;
+        the rest are labels."""
+        kinds = picture_extensions()
+        found = [suffix for suffix in self.members if f".{suffix.lower()}" in kinds]
+        return min(found, key=_rank, default=None)
+
+
+def samples(members: Iterable[Member], skipped: Counter[str]) -> Iterator[Sample]:
+    """The samples among the members of a tar.
+
+    Args:
+        skipped: counts, by kind, the files that belong to none.
+
+    Raises:
+        TarError: two members of a sample have one name.
+    """
+    for name, ones in groupby(_named(members, skipped), key=lambda one: one[0]):
+        sample = Sample(name, {})
+        for _, suffix, member in ones:
+            if suffix in sample.members:
+                raise TarError(f"{name}.{suffix} is there twice")
+            sample.members[suffix] = member
+        yield sample
+
+
+def _named(members: Iterable[Member], skipped: Counter[str]) -> Iterator[tuple[str, str, Member]]:
+    for member in members:
+        parts = [part for part in member.name.split("/") if part not in ("", ".")]
+        name = "/".join(parts)
+        match = _NAME.match(name)
+        if _META.match(name) or name.rpartition("/")[2].startswith("."):
+            continue
+        if not member.regular:
+            kind = LINKS
+        elif ".." in parts:
+            kind = DOTS
+        elif match is None:
+            kind = ODD
+        elif not _is_text(name):
+            kind = NOT_TEXT
+        else:
+            yield match[1], match[2], member
+            continue
+        skipped[kind] += 1
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _rank(suffix: str) -> int:
+    suffix = suffix.lower()
+    return _PREFERRED.index(suffix) if suffix in _PREFERRED else len(_PREFERRED)

@@ -1,0 +1,6 @@
+"""Pascal VOC: an XML file per picture."""
+
+from styleid_ray.datasets.voc.pictures import labels, recognises, source
+from styleid_ray.datasets.voc.writer import Writer
+
+__all__ = ["Writer", "labels", "recognises", "source"]

@@ -1,0 +1,195 @@
+"""WebDataset in and out: tars in which a sample's picture and labels lie side by side."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+import pyarrow as pa
+
+from styleid_ray.datasets.containers import (
+    INDEX,
+    Container,
+    containers,
+    has_no_pictures,
+    others,
+    source_of,
+)
+from styleid_ray.datasets.example import Example
+from styleid_ray.datasets.files import Files
+from styleid_ray.datasets.labels import Labels
+from styleid_ray.datasets.options import DatasetOptions
+from styleid_ray.datasets.source import Source
+from styleid_ray.datasets.tar_labels import TarLabels, labels
+from styleid_ray.datasets.tar_samples import WITHOUT_PICTURE, Sample, samples
+from styleid_ray.errors import SourceError
+from styleid_ray.storage.fetch import reason
+from styleid_ray.storage.locations import Options, shown
+from styleid_ray.storage.members import tar_place
+from styleid_ray.storage.store import Store
+from styleid_ray.storage.tars import TarError, members, open_tar
+
+__all__ = ["TarLabels", "Writer", "labels", "recognises", "source"]
+
+_TARS = r"(?is).*\.tar(?:\.\w+|\?.*)?\Z|.*\.t[gbx]z2?\Z"
+_COMPRESSED = r"(?is).*\.(?:tar\.(?:gz|bz2|xz|zst|lz4)|t[gbx]z2?)\Z"
+_CHUNK = 2**14
+
+
+def recognises(files: Files) -> bool:
+    """Whether these are tars without pictures beside them."""
+    return bool(len(files.matching(_TARS).names)) and has_no_pictures(files)
+
+
+def source(files: Files, options: DatasetOptions) -> Source:
+    """The pictures of all samples. Tars are read by their headers, spread as the options say.
+
+    The picture of a sample is its member `NAME.jpg`, or of another extension of pictures alone:
+    `NAME.mask.png` is a label. Of `NAME.jpg` and `NAME.png` the first is the picture, the second a
+    label. Samples without a picture are counted among what was skipped.
+    """
+    compressed = files.matching(_COMPRESSED).names
+    if len(compressed):
+        raise options.fault(
+            f"{shown(compressed[0])} is compressed, and a picture inside cannot be read alone: "
+            "unpack it and make a plain .tar (pictures are compressed already)"
+        )
+    tars = files.ending(".tar")
+    if not len(tars.names):
+        raise options.fault(f"{shown(files.url)} holds no .tar files; name a folder of them")
+    held = containers(tars, options, need_train=True)
+    read = partial(_index, what=options.what, storage_options=options.storage_options)
+    found = list(options.spread(read, held))
+    skipped = sum((one.skipped for one in found), others(files, tars))
+    if not any(one.table.num_rows for one in found):
+        raise options.fault(_no_pictures(files, len(held), found))
+    return source_of(files, held, options, (one.table for one in found), skipped)
+
+
+@dataclass(frozen=True)
+class _Index:
+    """The pictures of a tar."""
+
+    table: pa.Table
+    """`INDEX`, a row per sample with a picture."""
+    skipped: Counter[str]
+    example: str
+    """A member of the first sample."""
+
+
+def _index(tar: Container, what: str, storage_options: Options) -> _Index:
+    skipped: Counter[str] = Counter()
+    seen: list[Sample] = []
+    try:
+        with open_tar(tar.url, storage_options, tar.size) as file:
+            rows = _rows(tar, samples(members(file), skipped), seen, skipped)
+            table = pa.concat_tables([INDEX.empty_table(), *_tables(rows)])
+    except TarError as error:
+        raise SourceError(
+            f"--{what}: {shown(tar.name)} is not a tar that can be read ({shown(str(error))}): "
+            "copy or make it anew, with the members of a sample side by side, or leave it out"
+        ) from error
+    except Exception as error:  # each filesystem has its own errors
+        raise SourceError(
+            f"--{what}: {shown(tar.name)} cannot be read ({reason(error, storage_options)}): check "
+            "the address, the credentials and the endpoint"
+        ) from error
+    example = next((f"{s.name}.{suffix}" for s in seen for suffix in s.members), "")
+    return _Index(table, skipped, example)
+
+
+def _rows(
+    tar: Container, found: Iterable[Sample], seen: list[Sample], skipped: Counter[str]
+) -> Iterator[tuple[str, str, str, str]]:
+    """Rows of `INDEX`; the first sample is added to those seen."""
+    names: set[str] = set()
+    for sample in found:
+        if sample.name in names:
+            raise TarError(f"the members of {sample.name} are not side by side")
+        names.add(sample.name)
+        seen += [sample] if not seen else []
+        suffix = sample.picture
+        if suffix is None:
+            skipped[WITHOUT_PICTURE] += 1
+            continue
+        where = sample.members[suffix].data
+        key = f"{tar.name}/{sample.name}.{suffix}"
+        yield key, tar_place(where, sample.range), tar.version_of(where.size), tar.split
+
+
+def _tables(rows: Iterator[tuple[str, ...]]) -> Iterator[pa.Table]:
+    while chunk := list(islice(rows, _CHUNK)):
+        columns = [pa.array(column, pa.string()) for column in zip(*chunk, strict=True)]
+        yield pa.table(columns, schema=INDEX)
+
+
+def _no_pictures(files: Files, tars: int, found: Sequence[_Index]) -> str:
+    example = next((one.example for one in found if one.example), "")
+    first = f" (the first file is {shown(example)})" if example else ""
+    return (
+        f"{shown(files.url)}: {tars} tars, and no sample with a picture{first}; the picture of a "
+        "sample is named NAME.jpg, its labels NAME.cls, NAME.json ..."
+    )
+
+
+class Writer:
+    """One tar per item of work, `shard-000012.tar`, below the split's folder where there are
+    splits: pictures, their label files as they are, and where each comes from, NAME.origin.json.
+
+    Two kinds of label files get another name, since theirs is taken: `NAME.png` beside a PNG
+    picture becomes `NAME.label.png`, and `NAME.origin.json` of the dataset itself leaves its own
+    to it: ours is `NAME.origin2.json` then.
+    """
+
+    def __init__(self, store: Store, labels: Labels) -> None:
+        self.store = store
+
+    def write(self, item: int, examples: Iterable[Example]) -> bytes:
+        """Writes the tars of an item, a member at a time. The part is empty."""
+        with ExitStack() as stack:
+            tars: dict[str, tarfile.TarFile] = {}
+            for example in examples:
+                if example.split not in tars:
+                    top = f"{example.split}/" if example.split else ""
+                    name = f"{top}shard-{item:06d}.tar"
+                    file = stack.enter_context(self.store.writing(name))
+                    tars[example.split] = stack.enter_context(
+                        tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT)
+                    )
+                for name, data in _members(example).items():
+                    _add(tars[example.split], name, data)
+        return b""
+
+    def finish(self, parts: Iterator[bytes]) -> None:
+        """Does nothing: no file lists all pictures."""
+
+
+def _members(example: Example) -> Mapping[str, bytes]:
+    """The files of a sample by their names, the picture first."""
+    files = {example.extension[1:]: example.picture}
+    for suffix, data in sorted(example.label.files.items()):
+        while suffix in files:
+            suffix = f"label.{suffix}"
+        files[suffix] = data
+    number = next(n for n in range(1, len(files) + 2) if _origin(n) not in files)
+    files[_origin(number)] = json.dumps(dict(example.origin), ensure_ascii=False).encode()
+    return {f"{example.name}.{suffix}": data for suffix, data in files.items()}
+
+
+def _origin(number: int) -> str:
+    return f"origin{number if number > 1 else ''}.json"
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    """Adds a file of no owner and no date, so that a tar that is written twice is the same."""
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    tar.addfile(info, io.BytesIO(data))
+    tar.members = []  # pyright: ignore  # which would keep them all

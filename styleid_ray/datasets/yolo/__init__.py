@@ -1,0 +1,6 @@
+"""YOLO in the layout of Ultralytics: a text file per picture, and `data.yaml`."""
+
+from styleid_ray.datasets.yolo.pictures import labels, recognises, source
+from styleid_ray.datasets.yolo.writer import Writer
+
+__all__ = ["Writer", "labels", "recognises", "source"]
