@@ -12,6 +12,7 @@ gpu       the engine and the plain procedure on a GPU, with a model of Stable Di
 planning  time and memory of plans
 resuming  time and memory of a command on a finished run
 loading   time and memory of loading one shard of large pictures
+exporting time and memory of exporting a run of a COCO dataset
 
 Prints tables in Markdown and writes all of them as JSON. Ratios are within one run.
 """

@@ -19,6 +19,7 @@ MEASUREMENTS = {
     "planning": "planning",
     "resuming": "resuming",
     "loading": "loading",
+    "exporting": "exporting",
 }
 """Name, which is also that of its options → module, whose function is `measure_` and its name: it
 returns a table, or yields several with a name each."""

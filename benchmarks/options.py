@@ -162,6 +162,20 @@ class ResumingOptions:
 
 
 @dataclass(frozen=True)
+class ExportingOptions:
+    """Exporting a finished run of a COCO dataset."""
+
+    pictures: tuple[int, ...] = (5_000, 50_000)
+    """Numbers of pictures."""
+    annotations_per_picture: int = 8
+    """Annotations of each."""
+    formats: tuple[str, ...] = ("coco", "webdataset", "parquet")
+    """Formats of the exports."""
+    shard_pairs: int = 200
+    """Pairs of a shard."""
+
+
+@dataclass(frozen=True)
 class BenchmarkOptions:
     """Which measurements are made, and how large."""
 
@@ -177,3 +191,4 @@ class BenchmarkOptions:
     resuming: ResumingOptions = field(default_factory=ResumingOptions)
     planning: PlanningOptions = field(default_factory=PlanningOptions)
     loading: LoadingOptions = field(default_factory=LoadingOptions)
+    exporting: ExportingOptions = field(default_factory=ExportingOptions)

@@ -17,11 +17,17 @@ import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from styleid_ray.batch.cluster.process import own_process
-from styleid_ray.config import JobConfig, changes
+from styleid_ray.config import ExportFormat, JobConfig, changes, mix_ratio
 from styleid_ray.errors import StyleIDError
 from styleid_ray.jobfile import load_job_file, make_config, make_storage_options
 
-_TEXT = {"layers": "6-11", "actors": "MIN,MAX", "storage_options": "JSON"}
+_TEXT = {
+    "layers": "6-11",
+    "actors": "MIN,MAX",
+    "storage_options": "JSON",
+    "annotations": "FILE,...",
+    "splits": "NAME,...",
+}
 """Options that are written as one word, though they hold several values."""
 
 
@@ -106,12 +112,23 @@ def plan(
     price: Annotated[
         float | None, arg(help="Money for a GPU hour, with --rate or --calibrate.")
     ] = None,
+    save_pairs: Annotated[
+        str | None,
+        arg(
+            metavar="FILE",
+            help="Write the pairs to this file, to be read, changed, and given back with "
+            "--pairing table --table FILE: .json {content: [style, ...]}, .csv, .jsonl, .parquet.",
+        ),
+    ] = None,
     json: Annotated[bool, arg(name="json", help="Print JSON.")] = False,
 ) -> int:
-    """Say what a job would cost: UNet evaluations, bytes, memory, time. Runs nothing."""
+    """Say what a job would cost: UNet evaluations, bytes, memory, time. Runs nothing.
+
+    With --save-pairs it writes down which pairs the job would make.
+    """
     from styleid_ray.batch.forecast import forecast
 
-    cost = forecast(_config(config, options), rate, calibrate, price)
+    cost = forecast(_config(config, options), rate, calibrate, price, save_pairs)
     _print(cost.as_dict() if json else cost.as_text(), json)
     return 0
 
@@ -238,6 +255,67 @@ def report(
     return 0
 
 
+def export(
+    output: Positional[str],
+    to: Annotated[str, arg(metavar="URL", help="Folder or URL of the dataset to write.")],
+    format: Annotated[
+        ExportFormat,
+        arg(
+            help="imagefolder, webdataset and parquet take the labels of any dataset; coco, voc "
+            "and yolo those of their own format."
+        ),
+    ],
+    mix: Annotated[
+        str | None,
+        arg(
+            metavar="K:1",
+            help="Add originals, one per K stylised pictures and each at most once; the column "
+            "original marks them.",
+        ),
+    ] = None,
+    push_to: Annotated[
+        str | None,
+        arg(
+            metavar="OWNER/NAME",
+            help="Upload the export to this dataset of the Hugging Face hub; --to is a local "
+            "folder then.",
+        ),
+    ] = None,
+    private: Annotated[bool, arg(help="Make a new dataset on the hub private.")] = False,
+    address: Annotated[
+        str | None,
+        arg(help=JobConfig.model_fields["address"].description or "", help_behavior_hint=""),
+    ] = None,
+    json: Annotated[bool, arg(name="json", help="Print JSON.")] = False,
+    storage_options: _StorageOptions = None,
+) -> int:
+    """Write the run at OUTPUT as a dataset: its pictures with the labels of their contents.
+
+    Finished or not; no GPU is needed. Running again resumes, and adds what the run has gained.
+    Example: styleid-ray export out/run --to out/coco --format coco
+    """
+    with own_process():
+        from styleid_ray.batch.export.job import ExportOptions
+        from styleid_ray.batch.export.job import export as run
+
+        options = ExportOptions(
+            output,
+            to,
+            format,
+            mix_ratio(mix),
+            push_to,
+            private,
+            address,
+            make_storage_options(storage_options),
+        )
+        result = run(options)
+        if json:
+            _print(result.as_dict(), json)
+        else:
+            print(*result.lines(), sep="\n")
+    return 0
+
+
 def demo(
     output: Annotated[
         str, arg(help="Folder for the demo's pictures, dataset and report.")
@@ -269,6 +347,7 @@ COMMANDS = {
     "plan": plan,
     "status": status,
     "report": report,
+    "export": export,
 }
 
 

@@ -29,10 +29,12 @@ def loaded_after(statement: str) -> set[str]:
         ("import styleid_ray.engine.pipeline, styleid_ray.model.loading", {"ray"}),
         ("import styleid_ray.model.checkpoint", {"torch", "ray"}),
         ("import styleid_ray.planning", {"torch", "ray"}),
+        ("import styleid_ray.datasets.formats, styleid_ray.datasets.hub", {"torch", "ray"}),
         ("import styleid_ray.imaging", {"torch", "ray"}),
         ("import styleid_ray.demo", {"torch", "ray", "PIL"}),
         ("import styleid_ray.report", {"torch", "ray"}),
         ("import styleid_ray.batch.run, styleid_ray.batch.folder.status", {"torch", "ray"}),
+        ("import styleid_ray.batch.export.job", {"torch", "ray"}),
     ],
 )
 def test_an_import_loads_no_more_than_it_needs(statement: str, absent: set[str]) -> None:

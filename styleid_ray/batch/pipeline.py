@@ -12,6 +12,7 @@ import ray.data
 from ray.data import ActorPoolStrategy, DataContext
 from ray.exceptions import RayError
 
+from styleid_ray.batch.cluster.causes import cause_line
 from styleid_ray.batch.cluster.connect import log_folder
 from styleid_ray.batch.cluster.resources import Present, Resources, fitting
 from styleid_ray.batch.folder.output import Output
@@ -24,9 +25,8 @@ from styleid_ray.batch.stages.shard import Done, done_in
 from styleid_ray.batch.stages.stylize import Stylize
 from styleid_ray.batch.watch.board import View, start_board
 from styleid_ray.batch.watch.lookout import Lookout
-from styleid_ray.errors import JobError, StyleIDError
+from styleid_ray.errors import JobError
 from styleid_ray.planning.shards import most_pictures
-from styleid_ray.storage.locations import shown
 from styleid_ray.storage.secrets import scrubbed
 
 Work = Sequence[Mapping[str, Any]]
@@ -92,7 +92,7 @@ def run_shards(
                 if work:
                     lookout.resume()
     except RayError as e:
-        raise _stopped(scrubbed(_cause(e), job.config.storage_options)) from e
+        raise _stopped(scrubbed(cause_line(e), job.config.storage_options)) from e
     finally:
         with suppress(RayError, RuntimeError):  # a Ray that is gone has no board
             ray.kill(board)
@@ -207,12 +207,3 @@ def _stopped(reason: str) -> JobError:
         f"the job stopped: {reason}; everything committed is safe, run the same command again to "
         f"resume (Ray's logs: {log_folder()})"
     )
-
-
-def _cause(error: BaseException) -> str:
-    """The first exception of a chain that Ray handed on, in one line."""
-    while isinstance(getattr(error, "cause", None), BaseException):
-        error = error.cause  # pyright: ignore[reportAttributeAccessIssue]
-    lines = str(error).strip().splitlines() or [""]
-    line = shown(lines[0])
-    return line if isinstance(error, StyleIDError) else f"{type(error).__name__}: {line}"

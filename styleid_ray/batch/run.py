@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from styleid_ray.batch.begin import begin, extend
 from styleid_ray.batch.folder.failures import check_failures, read_failures
@@ -19,11 +20,16 @@ from styleid_ray.batch.prepare import Job, resume
 from styleid_ray.batch.watch.measures import of_gpus
 from styleid_ray.batch.watch.progress import Progress, duration
 from styleid_ray.config import JobConfig
+from styleid_ray.datasets.options import in_threads
 
 if TYPE_CHECKING:
     from styleid_ray.batch.cluster.resources import Resources
 
 SUMMARY = "summary.json"
+T = TypeVar("T")
+R = TypeVar("R")
+_FEW = 64
+"""Items that are not worth a start of Ray."""
 
 
 @dataclass(frozen=True)
@@ -68,26 +74,50 @@ def retry(config: JobConfig, stream: TextIO | None = None) -> Summary:
 def _run(config: JobConfig, out: TextIO, again: bool = False) -> Summary:
     output = Output(config.output, config.storage_options)
     output.check_reachable()
+    if config.push_to:
+        from styleid_ray.datasets.hub import Hub
+
+        Hub(config.push_to).check()
     record, job = find_run(output, config, needed=again), None
     with _Cluster(config, out) as cluster:
         if record is None:
-            job = begin(output, config, cluster.resources, out)
+            job = begin(output, config, cluster.resources, out, cluster.spread)
         elif config.extend and not again:
-            extend(output, config, record, cluster.resources, out)
+            extend(output, config, record, cluster.resources, out, cluster.spread)
         tally = Tally.read(output)
         work, progress = _left(tally, again)
         check_failures(config.max_failures, progress, output)
         if not work:
             print(_nothing_to_do(progress, output, again), file=out)
+            _export(config, out)
             return _summarise(output, tally, progress, {})
         if job is None:
             print(_resuming(progress, again), file=out)
             job = resume(output, config)
         resources = cluster.resources(_rows(work, config))
         session = _work_off(job, output, work, resources, progress, out)
-    summary = _summarise(output, tally, progress, session)
-    print("\n".join(_closing_lines(summary, output)), file=out)
+        summary = _summarise(output, tally, progress, session)
+        print("\n".join(_closing_lines(summary, output)), file=out)
+        _export(config, out)
     return summary
+
+
+def _export(config: JobConfig, out: TextIO) -> None:
+    """Exports the finished run, where that is asked for."""
+    if not config.export:
+        return
+    from styleid_ray.batch.export.job import ExportOptions, export
+
+    to = f"{config.output.rstrip('/')}/export/{config.export}"
+    options = ExportOptions(
+        config.output,
+        to,
+        config.export,
+        hub_id=config.push_to,
+        address=config.address,
+        storage_options=config.storage_options,
+    )
+    print("\n".join(export(options, out).lines()), file=out)
 
 
 class _Cluster:
@@ -95,7 +125,7 @@ class _Cluster:
 
     def __init__(self, config: JobConfig, out: TextIO) -> None:
         self.config, self.out = config, out
-        self.where = ""
+        self.where, self.grown = "", False
         self.connection = ExitStack()
 
     def __enter__(self) -> _Cluster:
@@ -104,17 +134,33 @@ class _Cluster:
     def __exit__(self, *error: Any) -> None:
         self.connection.__exit__(*error)
 
-    def resources(self, shards: int) -> Resources:
-        """Those of the actors for so many shards."""
+    def connect(self) -> None:
+        """Connects where it has not been done yet."""
         from styleid_ray.batch.cluster.connect import connected
-        from styleid_ray.batch.cluster.growth import wait_for_growth
-        from styleid_ray.batch.cluster.resources import choose_resources
 
         if not self.where:
             self.where = self.connection.enter_context(connected(self.config))
             print(self.where, file=self.out)
+
+    def resources(self, shards: int) -> Resources:
+        """Those of the actors for so many shards."""
+        from styleid_ray.batch.cluster.growth import wait_for_growth
+        from styleid_ray.batch.cluster.resources import choose_resources
+
+        self.connect()
+        if not self.grown:
+            self.grown = True
             wait_for_growth(self.config, self.out)
         return choose_resources(self.config, shards)
+
+    def spread(self, function: Callable[[T], R], items: Sequence[T]) -> Iterable[R]:
+        """Calls a function on items: few on threads of the driver, many on the cluster."""
+        if len(items) <= _FEW:
+            return in_threads(function, items)
+        from styleid_ray.batch.cluster.spread import on_ray
+
+        self.connect()
+        return on_ray(function, items)
 
 
 def _work_off(
@@ -122,6 +168,7 @@ def _work_off(
 ) -> dict[str, float]:
     """Does the work; returns what was measured."""
     from styleid_ray.batch.cluster.growth import awaited
+    from styleid_ray.batch.export.live_card import live_card
     from styleid_ray.batch.pipeline import run_shards
     from styleid_ray.batch.watch.watch import watching
 
@@ -134,10 +181,12 @@ def _work_off(
     progress.begin(awaited=lambda: awaited(resources))
     with (
         watching(output, progress, out) as watch,
+        live_card(job.config, output) as tell,
         closing(run_shards(job, output, work, resources, progress.left, watch.see)) as committed,
     ):
         for shard in committed:
             watch.add(shard)
+            progress.say(tell(progress))
             check_failures(job.config.max_failures, progress, output)
     measures = watch.measures
     return dict(measures) | of_gpus(measures, resources.gpus_per_actor)

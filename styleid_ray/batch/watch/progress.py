@@ -20,8 +20,8 @@ class Progress:
     The rate is that of this session from its first pair on; the time left follows from it.
     """
 
-    def __init__(self, planned: int, done: int, failed: int) -> None:
-        self.planned, self.done, self.failed = planned, done, failed
+    def __init__(self, planned: int, done: int, failed: int, unit: str = "pairs") -> None:
+        self.planned, self.done, self.failed, self.unit = planned, done, failed, unit
         self.new = self.making = 0
         self.notes: list[str] = []
         self.begin()
@@ -76,9 +76,9 @@ class Progress:
         """The state in one line."""
         made, left = self.done + self.making, self.left - self.making
         share = 100 * (made + self.failed) // self.planned if self.planned else 100
-        parts = [f"{made} of {self.planned} pairs ({share} %)"]
+        parts = [f"{made} of {self.planned} {self.unit} ({share} %)"]
         if rate := self.rate:
-            parts.append(f"{rate:.3g} pairs/s")
+            parts.append(f"{rate:.3g} {self.unit}/s")
             if left:
                 parts.append(f"{duration(left / rate)} left")
         elif left:

@@ -1,0 +1,65 @@
+"""A function called on many items all over the cluster."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import ray.data
+from ray import cloudpickle
+from ray.exceptions import RayError
+
+from styleid_ray.batch.cluster.causes import cause_line, first_cause
+from styleid_ray.batch.cluster.connect import log_folder
+from styleid_ray.errors import JobError, StyleIDError
+
+T = TypeVar("T")
+R = TypeVar("R")
+_BLOCKS = 200
+
+
+def on_ray(
+    function: Callable[[T], R], items: Sequence[T], cpus: float = 1, memory: int | None = None
+) -> Iterator[R]:
+    """Yields the results, in any order.
+
+    Args:
+        function: fit for pickling.
+        items: spread over as many tasks as there are, but for a few hundred.
+        cpus: cores of a task.
+        memory: bytes of a task.
+
+    Raises:
+        JobError: what the function raised, or why Ray ended.
+    """
+
+    def call(block: pa.Table) -> Iterator[pa.Table]:
+        for item in block["item"]:
+            result = function(pickle.loads(item.as_py()))
+            yield pa.table({"result": [pickle.dumps(result)]})
+
+    rows = [{"item": cloudpickle.dumps(item)} for item in items]
+    parts = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS))
+    context = parts.context
+    context.execution_no_progress_timeout_s = -1
+    context.target_max_block_size = 1
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    results = parts.map_batches(
+        call, batch_format="pyarrow", batch_size=None, num_cpus=cpus, memory=memory
+    )
+    batches: Any = results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    try:
+        for batch in batches:
+            for result in batch["result"]:
+                yield pickle.loads(result.as_py())
+    except RayError as e:
+        cause = first_cause(e)
+        if isinstance(cause, StyleIDError):
+            raise cause from e
+        raise JobError(
+            f"the job stopped: {cause_line(e)}; run the same command again to resume (Ray's logs: "
+            f"{log_folder()})"
+        ) from e

@@ -1,0 +1,263 @@
+"""An export: what of a run is written already, the rest, and the lists at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, TextIO
+
+from styleid_ray.batch.export.card import CARD, Counted, card_of, write_samples
+from styleid_ray.batch.export.contents import Contents, read_contents
+from styleid_ray.batch.export.items import Item, items_of, mixed_in
+from styleid_ray.batch.export.target import ExportStore
+from styleid_ray.batch.export.task import ExportItem
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.stored import stored_job
+from styleid_ray.batch.folder.tally import Tally
+from styleid_ray.batch.watch.progress import Progress, shown
+from styleid_ray.config import ExportFormat, JobConfig, digest
+from styleid_ray.datasets.example import Writer
+from styleid_ray.datasets.formats import check_geometry, open_labels, open_writer, recognised
+from styleid_ray.datasets.hub import Hub
+from styleid_ray.datasets.labels import Labels
+from styleid_ray.datasets.names import Names
+from styleid_ray.datasets.options import in_threads
+from styleid_ray.datasets.source import Source
+from styleid_ray.errors import ConfigError, JobError
+from styleid_ray.planning.pairing import content_options
+from styleid_ray.storage.locations import is_absolute, local_path
+from styleid_ray.storage.locations import shown as printable
+
+_FEW = 16
+"""Items that are not worth a start of Ray."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What is exported, and where to."""
+
+    run: str
+    """Output of the run."""
+    to: str
+    """Folder or URL of the export."""
+    format: ExportFormat
+    mix: float | None = None
+    """Stylised pictures per original; None for no originals."""
+    hub_id: str | None = None
+    """OWNER/NAME of the dataset on the hub that the export is pushed to."""
+    private: bool = False
+    """Whether a new dataset on the hub is private."""
+    address: str | None = None
+    """Ray cluster, as `JobConfig.address`."""
+    storage_options: dict[str, Any] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Export:
+    """A complete export."""
+
+    to: str
+    format: ExportFormat
+    stylised: int
+    originals: int
+    planned: int
+    """Pairs of the run."""
+    done: int
+    """Pairs of the run that are done."""
+    left_out: dict[str, str]
+    """Contents that have pictures which are not exported, and why."""
+    failed: list[str]
+    """Contents of which every pair failed."""
+    digest: str
+    """Another one when anything that is exported is."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """What it holds, for a person."""
+        counts = f"{self.stylised:,} stylised pictures"
+        if self.originals:
+            counts += f" and {self.originals:,} originals"
+        lines = [f"{counts} as {self.format}, at {self.to}"]
+        if self.done < self.planned:
+            lines.append(f"the run has {self.done:,} of {self.planned:,} pairs so far")
+        for what, why in [*self.left_out.items()][:_MOST_NAMED]:
+            lines.append(f"left out: {printable(what)}: {why}")
+        for what in self.failed[:_MOST_NAMED]:
+            lines.append(f"left out: {printable(what)}: every pair of it failed")
+        more = sum(max(0, len(x) - _MOST_NAMED) for x in (self.left_out, self.failed))
+        return [*lines, f"left out: {more:,} more"] if more else lines
+
+
+_MOST_NAMED = 10
+
+
+def export(options: ExportOptions, stream: TextIO | None = None) -> Export:
+    """Writes a run as a dataset, or what is missing of it, and returns what it holds.
+
+    Raises:
+        JobError: the run, its labels or the place cannot be used; the message says what to change.
+    """
+    out = stream or sys.stderr
+    hub = Hub(options.hub_id, options.private) if options.hub_id else None
+    if hub:
+        _check_local(options)
+        hub.check()
+    output = Output(options.run, options.storage_options)
+    record = output.existing_record()
+    given = {"address": options.address, "storage_options": options.storage_options}
+    config = stored_job(options.run, {k: v for k, v in given.items() if v is not None})
+    tally = Tally.read(output)
+    if not tally.done:
+        raise JobError(f"{output.url} has no finished pair yet: nothing to export")
+    contents = read_contents(output, content_source(config, record), tally)
+    labels = content_labels(config, record, contents.source)
+    check_geometry(labels, config.fit)
+    store = ExportStore(options.to, options.storage_options)
+    open_writer(options.format, store, labels)  # refuses labels that it cannot hold
+    work = _Work(options, config, output, tally, contents, labels, store)
+    result = work.do(record, out)
+    if hub:
+        print(f"published at {hub.upload(store.root)}", file=out)
+    return result
+
+
+@dataclass(frozen=True)
+class _Work:
+    options: ExportOptions
+    config: JobConfig
+    output: Output
+    tally: Tally
+    contents: Contents
+    labels: Labels
+    store: ExportStore
+
+    def do(self, record: dict[str, Any], out: TextIO) -> Export:
+        self.store.check_free()
+        items = list(items_of(self.tally, mixed_in(self.contents, self.options.mix)))
+        names = Names.of(self.contents.source.keys, self.contents.styles, self._folder)
+        made = digest([self.options.format, asdict(names), record["fingerprint"]])
+        whole = digest([item.name(made) for item in items])
+        marker = self.store.marker()
+        if marker and marker["digest"] == whole:
+            print(f"nothing to do: {self.store.url} has it all", file=out)
+            return Export(**marker)
+        if marker and marker["format"] != self.options.format:
+            raise ConfigError(
+                f"--to {printable(self.store.url)} holds an export as {marker['format']}: name "
+                "another folder"
+            )
+        self._write(items, names, made, out)
+        return self._finish(items, made, whole, record)
+
+    def _folder(self, key: str) -> str:
+        folders = key.split("/")[:-1]
+        return "/".join(folders) if not is_absolute(key) else ""
+
+    def _write(self, items: list[Item], names: Names, made: str, out: TextIO) -> None:
+        there = self.store.parts()
+        left = [item for item in items if item.name(made) not in there]
+        total = sum(item.pictures for item in items)
+        progress = Progress(total, total - sum(item.pictures for item in left), 0, "pictures")
+        if not left:
+            return
+        task = ExportItem(
+            self.output,
+            self.store,
+            self.options.format,
+            self.labels.prepared(self.store),
+            self.contents.source.place,
+            names,
+            made,
+            self.config.max_pixels,
+            self.config.max_bytes,
+        )
+        sizes = {item.number: item.pictures for item in items}
+        with shown(progress, out):
+            for number in self._each(task, left, out):
+                progress.add(sizes[number], 0)
+
+    def _each(self, task: ExportItem, items: list[Item], out: TextIO) -> Iterator[int]:
+        if len(items) <= _FEW and not self.options.address:
+            yield from in_threads(task, items)
+            return
+        from styleid_ray.batch.cluster.connect import connected
+        from styleid_ray.batch.cluster.spread import on_ray
+
+        with connected(self.config) as where:
+            print(where, file=out)
+            yield from on_ray(task, items)
+
+    def _finish(self, items: list[Item], made: str, whole: str, record: dict[str, Any]) -> Export:
+        counts, left_out = {"stylised": 0, "originals": 0}, dict[str, str]()
+
+        def bodies() -> Iterator[bytes]:
+            for head, body in self.store.read_parts([item.name(made) for item in items]):
+                left_out.update(head.pop("left_out"))
+                for kind, count in head.items():
+                    counts[kind] += count
+                yield body
+
+        writer: Writer = open_writer(self.options.format, self.store, self.labels)
+        parts = bodies()
+        writer.finish(parts)
+        for _ in parts:  # a format without lists reads none
+            pass
+        result = Export(
+            to=self.store.url,
+            format=self.options.format,
+            **counts,
+            planned=self.tally.planned,
+            done=self.tally.done,
+            left_out=left_out,
+            failed=self.contents.failed(self.tally),
+            digest=whole,
+        )
+        self._write_card(record, result)
+        self.store.finish(asdict(result))
+        return result
+
+    def _write_card(self, record: dict[str, Any], result: Export) -> None:
+        card = card_of(
+            record,
+            self.options.format,
+            self.contents,
+            self.labels,
+            Counted(result.stylised, result.originals),
+            failed=len(result.failed),
+            failed_names=result.failed,
+            left_out=len(result.left_out),
+            left_out_names=list(result.left_out),
+            hub_id=self.options.hub_id,
+            samples=write_samples(self.store, self.output, self.tally, self.contents),
+        )
+        self.store.write(CARD, card.text().encode())
+
+
+def _check_local(options: ExportOptions) -> None:
+    if local_path(options.to) is None:
+        raise ConfigError(
+            f"--push-to publishes a folder of this machine, and --to {printable(options.to)} is "
+            "none: export to a local folder"
+        )
+
+
+def content_source(config: JobConfig, record: dict[str, Any]) -> Source:
+    """Where the contents lie."""
+    roots = record.get("sources")
+    if roots is None:
+        raise ConfigError(
+            "the run's sources have secrets in their URLs, which are not stored: labels and "
+            "originals cannot be found again"
+        )
+    return Source(roots["content"], (), dict(config.storage_options or {}))
+
+
+def content_labels(config: JobConfig, record: dict[str, Any], contents: Source) -> Labels:
+    """The labels of a run's contents; raises SourceError when they cannot be read."""
+    options = content_options(config, config.storage_options)
+    known = record.get("formats", {}).get("content")
+    return open_labels(recognised(options, known), contents)

@@ -1,0 +1,163 @@
+"""One item of an export: read its pictures, join their labels, write them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from styleid_ray.batch.export.items import Item
+from styleid_ray.batch.export.target import PARTS, ExportStore
+from styleid_ray.batch.folder.output import Output, data_file
+from styleid_ray.batch.folder.places import plan_columns
+from styleid_ray.config import ExportFormat
+from styleid_ray.datasets.example import ORIGIN, Example
+from styleid_ray.datasets.fetch import fetch_pictures
+from styleid_ray.datasets.formats import open_writer
+from styleid_ray.datasets.labels import Label, Labels
+from styleid_ray.datasets.names import Names
+from styleid_ray.datasets.source import Source
+from styleid_ray.errors import OutputError, RowError
+from styleid_ray.imaging.decode import upright_size
+from styleid_ray.imaging.formats import picture_extension
+
+LeftOut = dict[str, str]
+"""Why contents are left out, by their keys."""
+_COLUMNS = ("pair_id", "image", "content", "style", "k", "width", "height", "params")
+
+
+@dataclass(frozen=True)
+class ExportItem:
+    """Writes an item's pictures, and last its part, whose presence says that the item is done.
+
+    Args:
+        output: of the run.
+        store: the export.
+        format: its format.
+        labels: of the contents, prepared.
+        source: where the contents lie.
+        names: of the pictures.
+        made: digest of how the export is made.
+        max_pixels, max_bytes: bounds of an original.
+    """
+
+    output: Output
+    store: ExportStore
+    format: ExportFormat
+    labels: Labels
+    source: Source
+    names: Names
+    made: str
+    max_pixels: int
+    max_bytes: int
+
+    def __call__(self, item: Item) -> int:
+        """Returns the number of the item."""
+        left_out, written = LeftOut(), 0
+        writer = open_writer(self.format, self.store, self.labels)
+
+        read = self._stylised if item.shard else self._originals
+
+        def counted() -> Iterator[Example]:
+            nonlocal written
+            for example in read(item, left_out):
+                written += 1
+                yield example
+
+        part = writer.write(item.number, counted())
+        done = {"stylised" if item.shard else "originals": written, "left_out": left_out}
+        head = json.dumps(done, ensure_ascii=False).encode()
+        self.store.write(f"{PARTS}/{item.name(self.made)}", head + b"\n" + part)
+        return item.number
+
+    def _stylised(self, item: Item, left_out: LeftOut) -> Iterator[Example]:
+        name = data_file(item.shard)
+        keys = self.output.read_table(name, ["content"])["content"].unique().to_pylist()
+        labels = self._labels(keys, self._places(item, keys))
+        for group in self.output.row_groups(name):
+            here = [c for c in (*_COLUMNS, "split") if c in group.column_names]
+            for row in group.select(here).to_pylist():
+                label = labels[row["content"]]
+                if why := misfit(label, (row["width"], row["height"])):
+                    left_out[row["content"]] = why
+                else:
+                    yield self._example(row, label)
+
+    def _example(self, row: dict[str, Any], label: Label) -> Example:
+        picture, params = row["image"]["bytes"], row["params"]
+        path = row["image"]["path"]
+        pair = row["content"], row["style"], row["k"]
+        own = {name: params[name] for name in ("gamma", "temperature")}
+        origin = {n: row.get(n) for n in ORIGIN} | own | {"original": False}
+        return Example(
+            name=self.names.stylised(*pair),
+            short=self.names.stylised(*pair, in_folder=True),
+            extension=os.path.splitext(path)[1],
+            picture=self._beside(path) if picture is None else picture,
+            width=row["width"],
+            height=row["height"],
+            split=row.get("split") or "",
+            label=label,
+            origin=origin,
+        )
+
+    def _beside(self, path: str) -> bytes:
+        try:
+            return self.output.read(path)
+        except FileNotFoundError:
+            raise OutputError(
+                f"{self.output.url}/{path} is missing: styleid-ray verify --repair removes its "
+                "shard's file, and stylize makes it again"
+            ) from None
+
+    def _originals(self, item: Item, left_out: LeftOut) -> Iterator[Example]:
+        wanted = [(key, place) for key, place, _ in item.originals]
+        labels = self._labels(*map(list, zip(*wanted, strict=True)))
+        for index, file in fetch_pictures(self.source, wanted, self.max_bytes):
+            key, _, split = item.originals[index]
+            try:
+                if isinstance(file, RowError):
+                    raise file
+                size = upright_size(file.data, self.max_pixels)
+            except RowError as error:
+                left_out[key] = str(error)
+                continue
+            if why := misfit(labels[key], size):
+                left_out[key] = why
+                continue
+            yield Example(
+                name=self.names.original(key),
+                short=self.names.original(key, in_folder=True),
+                extension=picture_extension(key, file.data),
+                picture=file.data,
+                width=size[0],
+                height=size[1],
+                split=split,
+                label=labels[key],
+                origin=dict.fromkeys(ORIGIN) | {"content": key, "original": True},
+            )
+
+    def _labels(self, keys: list[str], places: list[str | None]) -> dict[str, Label]:
+        return dict(zip(keys, self.labels.read(keys, places), strict=True))
+
+    def _places(self, item: Item, keys: list[str]) -> list[str | None]:
+        """The places of a shard's contents, from its part of the plan."""
+        plan = plan_columns(self.output, item.part, ["content", "content_place"])
+        plan = plan.filter(pc.field("content").isin(pa.array(keys, pa.string())))
+        places = dict(zip(*(plan[c].to_pylist() for c in plan.column_names), strict=True))
+        return [places.get(key) for key in keys]
+
+
+def misfit(label: Label, size: tuple[int, int]) -> str | None:
+    """Why labels do not hold in a picture of this size; None where they do, or do not tell."""
+    if label.size is None or label.size == size:
+        return None
+    turned = label.size == size[::-1]
+    why = "before its EXIF rotation was applied" if turned else "for a picture of another size"
+    width, height = label.size
+    return f"its labels were made {why}: {width} x {height}, not {size[0]} x {size[1]}"
