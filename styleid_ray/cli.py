@@ -7,6 +7,7 @@ Exit status: 0 when every pair is done, 1 when it ran but some failed, 2 when it
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterable, Sequence
@@ -309,10 +310,10 @@ def export(
             make_storage_options(storage_options),
         )
         result = run(options)
-        if json:
-            _print(result.as_dict(), json)
-        else:
-            print(*result.lines(), sep="\n")
+    if json:
+        _print(result.as_dict(), json)
+    else:
+        print(*result.lines(), sep="\n")
     return 0
 
 
@@ -368,6 +369,9 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as e:
         print("stopped; run the same command again to resume", file=sys.stderr)
         return 128 + (e.args[0] if e.args else signal.SIGINT)
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except Exception as e:
         from styleid_ray.unexpected import unexpected
 

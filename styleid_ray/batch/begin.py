@@ -14,7 +14,7 @@ from styleid_ray.batch.prepare import Job, Prepared, prepare
 from styleid_ray.config import JobConfig
 from styleid_ray.datasets.formats import check_export
 from styleid_ray.datasets.options import Spread, in_threads
-from styleid_ray.datasets.source import Source, skipped_line
+from styleid_ray.datasets.source import Source, dataset_line, skipped_line
 from styleid_ray.planning import NamedPairs, Pace
 from styleid_ray.storage.locations import shown
 
@@ -89,12 +89,8 @@ def _print_formats(job: Prepared, out: TextIO) -> None:
     config, source = job.config, job.contents
     if config.export:
         check_export(config.export, source.format, config.fit, bool(config.label_masks))
-    splits = sorted(set(source.splits or ()))
-    parts = [source.format] if source.format != "folder" else []
-    parts += [f"split{'s' * (len(splits) > 1)} {', '.join(splits)}"] if splits else []
-    if parts:
-        count = f"{len(source.keys):,} pictures"
-        print(f"--content: {', '.join(parts)}: {count}", file=out)
+    if line := dataset_line(source):
+        print(f"--content: {line}: {len(source.keys):,} pictures", file=out)
 
 
 def _print_skipped(job: Job, out: TextIO) -> None:

@@ -14,8 +14,8 @@ from styleid_ray.batch.folder.record import with_precision
 from styleid_ray.batch.prepare import Prepared, prepare
 from styleid_ray.batch.watch.progress import duration
 from styleid_ray.config import JobConfig
-from styleid_ray.datasets.one_picture import fetch_picture
-from styleid_ray.datasets.source import in_words, skipped_files
+from styleid_ray.datasets.fetch import fetch_picture
+from styleid_ray.datasets.source import dataset_line, in_words, skipped_files
 from styleid_ray.errors import ConfigError, RowError
 from styleid_ray.imaging import decode, encode, fit_picture, restore
 from styleid_ray.model.footprint import picture_memory
@@ -64,6 +64,8 @@ class Forecast:
     """By feature store: for inversions, and on the host for the decoded pictures of the shard."""
     time: Time | None
     fingerprint: str
+    dataset: str
+    """What --content was recognised as; '' for a plain folder."""
     skipped: Mapping[str, int]
     """Files of the sources that are no pictures, by kind."""
 
@@ -79,6 +81,7 @@ class Forecast:
             "bytes_out": self.bytes_out,
             "memory": {store: asdict(place) for store, place in self.memory.items()},
             "fingerprint": self.fingerprint,
+            "dataset": self.dataset,
             "left_out": dict(self.skipped),
         }
         if self.time:
@@ -97,6 +100,7 @@ class Forecast:
         floor, naive = cost.floor_unet_evaluations, cost.naive_unet_evaluations
         lines = {
             "pairs": f"{cost.pairs:,} of {cost.contents:,} contents and {cost.styles:,} styles",
+            **({"dataset": self.dataset} if self.dataset else {}),
             **({"left out": in_words(self.skipped)} if self.skipped else {}),
             "shards": f"{cost.shards:,}",
             "inversions": f"{cost.content_inversions + cost.style_inversions:,}",
@@ -159,6 +163,7 @@ def forecast(
         memory=_memory(job, plan),
         time=None if rate is None else _time(config, cost, rate, price),
         fingerprint=job.fingerprint,
+        dataset=dataset_line(job.contents),
         skipped=skipped_files(job.contents, job.styles),
     )
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from itertools import islice
+from typing import Any, Protocol, TypeVar
 
 from styleid_ray.datasets.labels import Label, Labels
 from styleid_ray.storage.store import Store
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,18 @@ ORIGIN: Mapping[str, Any] = {
 }
 """Columns of every export, with their Hugging Face features; style, k, gamma, temperature and
 pair_id are null for an original."""
+
+
+_AT_ONCE = 16
+
+
+def each_written(write: Callable[[Example], T], examples: Iterable[Example]) -> Iterator[T]:
+    """What `write` returns for each example, in order. A few are written at a time, since a store
+    takes its time for each; no more are held."""
+    examples = iter(examples)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        while some := list(islice(examples, _AT_ONCE)):
+            yield from pool.map(write, some)
 
 
 class Writer(Protocol):

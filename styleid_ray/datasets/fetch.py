@@ -54,6 +54,16 @@ def fetch_pictures(
                 yield index, error
 
 
+def fetch_picture(
+    source: Source, key: str, place: str | None = None, max_bytes: int | None = None
+) -> Fetched:
+    """The file of one picture; raises RowError when it cannot be read."""
+    ((_, file),) = fetch_pictures(source, [(key, place)], max_bytes)
+    if isinstance(file, RowError):
+        raise file
+    return file
+
+
 def _file(source: Source, key: str, member: Range | None, max_bytes: int | None) -> Fetched:
     if member is None:
         return fetch(source.url(key), source.storage_options, max_bytes)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from styleid_ray.datasets.example import Example
+from styleid_ray.datasets.example import Example, each_written
 from styleid_ray.datasets.files import Files
 from styleid_ray.datasets.labels import Label, Labels
 from styleid_ray.datasets.options import DatasetOptions
@@ -91,7 +91,7 @@ class Writer:
 
     def write(self, item: int, examples: Iterable[Example]) -> bytes:
         """Writes pictures; the part has their lines of metadata, by split."""
-        return b"".join(map(self._one, examples))
+        return b"".join(each_written(self._one, examples))
 
     def _one(self, example: Example) -> bytes:
         below = [example.label.folder] if example.label.folder else []
@@ -103,7 +103,9 @@ class Writer:
         if mask is not None:
             row["mask_file_name"] = f"masks/{name}.png"
             self.store.write(f"{top}{row['mask_file_name']}", mask)
-        row |= {**example.label.columns, **example.origin}
+        labels = example.label.columns.items()
+        row |= {name: value for name, value in labels if not isinstance(value, bytes)}
+        row |= example.origin
         line = json.dumps([top, row], ensure_ascii=False, default=str)
         return line.encode() + b"\n"
 

@@ -60,8 +60,9 @@ class Names:
 
 def part(key: str, mode: Mode) -> str:
     """The part of a name that stands for one picture."""
-    path = key.rpartition(".")[0] or key
-    text = path.rpartition("/")[2] if mode == "stem" else path
+    folder, slash, name = key.rpartition("/")
+    stem = name.rpartition(".")[0] or name
+    text = stem if mode == "stem" else f"{folder}{slash}{stem}"
     text = _OTHER.sub("_", text).strip("_")
     text = text.encode()[-_MOST:].decode(errors="ignore").strip("_") or "picture"
     if mode != "hash":

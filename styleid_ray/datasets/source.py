@@ -70,6 +70,14 @@ class Source:
         return replace(self, keys=Keys(self.keys).take(indices), **columns)
 
 
+def dataset_line(source: Source) -> str:
+    """The format and splits that were read, in a few words; '' for a plain folder."""
+    splits = sorted(set(source.splits or ()))
+    parts = [source.format] if source.format != "folder" else []
+    parts += [f"split{'s' * (len(splits) > 1)} {', '.join(splits)}"] if splits else []
+    return ", ".join(parts)
+
+
 def skipped_line(*sources: Source) -> str | None:
     """One line on the files that listings left out, counted by kind; None when there are none."""
     skipped = skipped_files(*sources)

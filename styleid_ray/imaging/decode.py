@@ -65,9 +65,8 @@ def upright_size(data: bytes, max_pixels: int) -> tuple[int, int]:
         RowError: as `decode`, for what the header already shows.
     """
     with _opened(data, max_pixels) as image:
-        orientation = _orientation(image)
-        size = image.size
-        return size[::-1] if orientation in (5, 6, 7, 8) else size
+        turned = _orientation(image) in (5, 6, 7, 8)
+        return (image.height, image.width) if turned else image.size
 
 
 @contextmanager

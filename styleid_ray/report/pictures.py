@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from styleid_ray.datasets.one_picture import fetch_picture
+from styleid_ray.datasets.fetch import fetch_picture
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import RowError
 from styleid_ray.imaging import decode

@@ -13,7 +13,7 @@ _TAGS = (
     "md5Hash",
     "CRC",
     "LastModified",
-    "Last-Modified",
+    "blob_id",
     "Last-Modified",
     "last_modified",
     "mtime",

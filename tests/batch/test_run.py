@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def test_every_pair_is_made_once_and_three_libraries_read_the_dataset(
         assert image.size == source.size == (row["width"], row["height"])
         assert (row["params"]["gamma"], row["params"]["steps"]) == (0.75, 2)
 
-    import datasets
+    datasets = import_module("datasets")
 
     read = datasets.load_dataset(
         "parquet",

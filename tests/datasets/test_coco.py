@@ -259,6 +259,7 @@ def test_pycocotools_reads_an_export_in_which_only_ids_and_names_changed(tmp_pat
         "content": "train2017/000000000002.jpg",
         "style": "night.jpg",
         "original": False,
+        **dict.fromkeys(("k", "gamma", "temperature", "pair_id")),
     }
     assert read_bytes(f"{root}/train/images/000000000002__night.png") == b"png"
     loaded = COCO(f"{root}/train/annotations.json")

@@ -29,7 +29,8 @@ from styleid_ray.datasets.formats import read_source
 from styleid_ray.datasets.labels import Label, Labels
 from styleid_ray.datasets.masks import MaskedLabels
 from styleid_ray.datasets.options import DatasetOptions
-from styleid_ray.datasets.parquet import ParquetLabels, Writer, labels, recognises, source
+from styleid_ray.datasets.parquet import Writer, labels, recognises, source
+from styleid_ray.datasets.parquet.reader import ParquetLabels
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import ConfigError, RowError, SourceError
 from styleid_ray.storage.store import Store
@@ -396,7 +397,7 @@ def test_every_file_of_an_export_has_one_schema_and_small_row_groups(
     writer = Writer(Store(str(tmp_path)), no_labels(features))
     writer.write(0, (example(n, Label()) for n in range(40)))
     writer.write(1, (example(n, Label({"note": "x"})) for n in range(2)))
-    monkeypatch.setattr("styleid_ray.datasets.parquet._GROUP_BYTES", 2**16)
+    monkeypatch.setattr("styleid_ray.datasets.parquet.writer._GROUP_BYTES", 2**16)
     big = bytes(2**15)
     writer.write(2, (example(n, Label(), data=big) for n in range(5)))
     files = [pq.ParquetFile(path) for path in sorted((tmp_path / "data").iterdir())]

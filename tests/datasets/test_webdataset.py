@@ -26,7 +26,8 @@ from styleid_ray.datasets.formats import read_source
 from styleid_ray.datasets.labels import Label
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.source import Source
-from styleid_ray.datasets.webdataset import TarLabels, Writer, labels, recognises, source
+from styleid_ray.datasets.webdataset import Writer, labels, recognises, source
+from styleid_ray.datasets.webdataset.reader import TarLabels
 from styleid_ray.errors import RowError, SourceError
 from styleid_ray.storage.store import Store
 from styleid_ray.storage.version import disk_version

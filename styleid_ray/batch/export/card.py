@@ -13,8 +13,8 @@ from styleid_ray.batch.folder.output import Output, data_file
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.config import ExportFormat
 from styleid_ray.datasets.card import CARD, SAMPLES, Card, LabelKind, Progress, strip
+from styleid_ray.datasets.fetch import fetch_picture
 from styleid_ray.datasets.labels import Labels
-from styleid_ray.datasets.one_picture import fetch_picture
 from styleid_ray.errors import RowError
 from styleid_ray.storage.store import Store
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any, TextIO
 
@@ -11,7 +13,7 @@ from styleid_ray.batch.export.card import CARD, Counted, card_of, write_samples
 from styleid_ray.batch.export.contents import Contents, read_contents
 from styleid_ray.batch.export.items import Item, items_of, mixed_in
 from styleid_ray.batch.export.target import ExportStore
-from styleid_ray.batch.export.task import ExportItem
+from styleid_ray.batch.export.task import WITHOUT_ORIGINS, ExportItem
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.stored import stored_job
 from styleid_ray.batch.folder.tally import Tally
@@ -29,6 +31,8 @@ from styleid_ray.planning.pairing import content_options
 from styleid_ray.storage.locations import is_absolute, local_path
 from styleid_ray.storage.locations import shown as printable
 
+ORIGINS = "origin.jsonl"
+"""Where pictures come from, in formats that have no place for it: a line per picture."""
 _FEW = 16
 """Items that are not worth a start of Ray."""
 
@@ -193,19 +197,26 @@ class _Work:
 
     def _finish(self, items: list[Item], made: str, whole: str, record: dict[str, Any]) -> Export:
         counts, left_out = {"stylised": 0, "originals": 0}, dict[str, str]()
+        with ExitStack() as stack:
+            origins = None
+            if self.options.format in WITHOUT_ORIGINS:
+                origins = stack.enter_context(self.store.writing(ORIGINS))
 
-        def bodies() -> Iterator[bytes]:
-            for head, body in self.store.read_parts([item.name(made) for item in items]):
-                left_out.update(head.pop("left_out"))
-                for kind, count in head.items():
-                    counts[kind] += count
-                yield body
+            def bodies() -> Iterator[bytes]:
+                for head, body in self.store.read_parts([item.name(made) for item in items]):
+                    left_out.update(head.pop("left_out"))
+                    for origin in head.pop("origins"):
+                        assert origins
+                        origins.write(json.dumps(origin, ensure_ascii=False).encode() + b"\n")
+                    for kind, count in head.items():
+                        counts[kind] += count
+                    yield body
 
-        writer: Writer = open_writer(self.options.format, self.store, self.labels)
-        parts = bodies()
-        writer.finish(parts)
-        for _ in parts:  # a format without lists reads none
-            pass
+            parts = bodies()
+            writer: Writer = open_writer(self.options.format, self.store, self.labels)
+            writer.finish(parts)
+            for _ in parts:  # a format without lists reads none
+                pass
         result = Export(
             to=self.store.url,
             format=self.options.format,

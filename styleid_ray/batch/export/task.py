@@ -26,6 +26,8 @@ from styleid_ray.errors import OutputError, RowError
 from styleid_ray.imaging.decode import upright_size
 from styleid_ray.imaging.formats import picture_extension
 
+WITHOUT_ORIGINS = ("voc", "yolo")
+"""Formats that have no place for where a picture comes from."""
 LeftOut = dict[str, str]
 """Why contents are left out, by their keys."""
 _COLUMNS = ("pair_id", "image", "content", "style", "k", "width", "height", "params")
@@ -58,19 +60,22 @@ class ExportItem:
 
     def __call__(self, item: Item) -> int:
         """Returns the number of the item."""
-        left_out, written = LeftOut(), 0
+        left_out, origins = LeftOut(), list[dict[str, Any]]()
         writer = open_writer(self.format, self.store, self.labels)
 
         read = self._stylised if item.shard else self._originals
 
         def counted() -> Iterator[Example]:
-            nonlocal written
             for example in read(item, left_out):
-                written += 1
+                origins.append({"file_name": example.name + example.extension, **example.origin})
                 yield example
 
         part = writer.write(item.number, counted())
-        done = {"stylised" if item.shard else "originals": written, "left_out": left_out}
+        done = {
+            "stylised" if item.shard else "originals": len(origins),
+            "left_out": left_out,
+            "origins": origins if self.format in WITHOUT_ORIGINS else [],
+        }
         head = json.dumps(done, ensure_ascii=False).encode()
         self.store.write(f"{PARTS}/{item.name(self.made)}", head + b"\n" + part)
         return item.number

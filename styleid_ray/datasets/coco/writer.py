@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from styleid_ray.datasets.coco.annotations import Record
 from styleid_ray.datasets.coco.reader import PNG
-from styleid_ray.datasets.example import Example
+from styleid_ray.datasets.example import Example, each_written
 from styleid_ray.datasets.labels import Labels
 from styleid_ray.errors import ConfigError
 from styleid_ray.storage.store import Store
@@ -38,7 +38,7 @@ class Writer:
 
     def write(self, item: int, examples: Iterable[Example]) -> bytes:
         """Writes pictures; the part has their records without ids."""
-        return b"".join(map(self._one, examples))
+        return b"".join(each_written(self._one, examples))
 
     def _one(self, example: Example) -> bytes:
         top = f"{example.split}/" * bool(example.split)
@@ -48,8 +48,7 @@ class Writer:
             if kind in example.label.files:
                 self.store.write(f"{top}{folder}/{example.name}.png", example.label.files[kind])
         record = json.loads(example.label.files["json"])
-        origin = {name: example.origin.get(name) for name in ("content", "style", "original")}
-        image = {**record["image"], "file_name": file_name, **origin}
+        image = {**record["image"], "file_name": file_name, **example.origin}
         annotations = record["annotations"]
         head = [example.split, {name: len(annotations[name]) for name in annotations}]
         lines = [json.dumps(head).encode(), _without(image, "id")]

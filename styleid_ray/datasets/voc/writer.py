@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import IO, Any
 
-from styleid_ray.datasets.example import Example
+from styleid_ray.datasets.example import Example, each_written
 from styleid_ray.datasets.labels import Labels
 from styleid_ray.datasets.voc.xml import Annotation
 from styleid_ray.errors import ConfigError
@@ -46,7 +46,7 @@ class Writer:
     def write(self, item: int, examples: Iterable[Example]) -> bytes:
         """Writes pictures; the part has a line for each: split, name, whether there are masks, and
         the state of its classes."""
-        return b"".join(map(self._one, examples))
+        return b"".join(each_written(self._one, examples))
 
     def _one(self, example: Example) -> bytes:
         name, files = example.name, example.label.files

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from styleid_ray.datasets.example import Example
+from styleid_ray.datasets.example import Example, each_written
 from styleid_ray.datasets.labels import Labels
 from styleid_ray.errors import ConfigError
 from styleid_ray.storage.store import Store
@@ -36,7 +36,7 @@ class Writer:
 
     def write(self, item: int, examples: Iterable[Example]) -> bytes:
         """Writes pictures; the part has their splits."""
-        splits = {self._one(example) for example in examples}
+        splits = set(each_written(self._one, examples))
         return "".join(f"{split}\n" for split in sorted(splits)).encode()
 
     def _one(self, example: Example) -> str:

@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def same(annotation: dict[str, Any]) -> dict[str, Any]:
 def test_a_coco_dataset_comes_out_as_coco_with_areas_crowds_and_keypoints(
     run_of: RunOf, coco: Path
 ) -> None:
-    from pycocotools.coco import COCO
+    COCO: Any = import_module("pycocotools.coco").COCO
 
     run = run_of(coco)
     result = run.export("coco", mix=2.0)
@@ -93,16 +94,15 @@ def test_a_coco_dataset_comes_out_as_coco_with_areas_crowds_and_keypoints(
 def test_coco_labels_are_columns_of_parquet_and_members_of_tars(
     run_of: RunOf, coco: Path, tmp_path: Path
 ) -> None:
-    import datasets
-    import webdataset
+    datasets, webdataset = map(import_module, ("datasets", "webdataset"))
 
     run = run_of(coco, annotations=str(coco / "annotations/instances_train2017.json"))
     run.export("parquet")
     read = datasets.load_dataset("parquet", data_dir=str(run.to / "data"), cache_dir=str(tmp_path))
-    rows = [row for split in read.values() for row in split]  # pyright: ignore
+    rows = [row for split in read.values() for row in split]
     assert len(rows) == 6
     names = [category["name"] for category in CATEGORIES]
-    feature = read["train"].features["objects"]  # pyright: ignore
+    feature = read["train"].features["objects"]
     assert all(name in str(feature) for name in names)
     first = next(row for row in rows if row["content"].endswith("000000.jpg"))
     assert str(first["objects"]).count("18.25") == 0
@@ -138,6 +138,9 @@ def test_a_voc_dataset_comes_out_as_voc(run_of: RunOf, tmp_path: Path) -> None:
     assert (result.stylised, result.originals) == (6, 3)
     listed = (run.to / "ImageSets/Main/trainval.txt").read_text().split()
     assert len(set(listed)) == 9
+    origins = [json.loads(line) for line in (run.to / "origin.jsonl").read_text().splitlines()]
+    assert {row["file_name"] for row in origins} == {f"{name}.jpg" for name in listed}
+    assert sum(row["original"] for row in origins) == 3
     for name in listed:
         tree = ElementTree.parse(run.to / f"Annotations/{name}.xml")
         assert tree.findtext("filename") == f"{name}.jpg"
@@ -176,7 +179,7 @@ def test_a_yolo_dataset_comes_out_as_yolo_with_label_files_byte_for_byte(
 def test_a_webdataset_comes_out_as_webdataset_and_its_report_shows_the_contents(
     run_of: RunOf, tmp_path: Path
 ) -> None:
-    import webdataset
+    webdataset = import_module("webdataset")
 
     from styleid_ray.batch.folder.output import Output
     from styleid_ray.report import write_report
@@ -204,7 +207,7 @@ def test_a_webdataset_comes_out_as_webdataset_and_its_report_shows_the_contents(
 def test_a_parquet_dataset_comes_out_as_parquet_with_its_columns_and_classes(
     run_of: RunOf, tmp_path: Path
 ) -> None:
-    import datasets
+    datasets = import_module("datasets")
 
     features = {
         "image": {"_type": "Image"},
@@ -225,9 +228,9 @@ def test_a_parquet_dataset_comes_out_as_parquet_with_its_columns_and_classes(
     assert "parquet, split train: 3 pictures" in run.said.getvalue()
     assert run.export("parquet", mix=2.0).originals == 3
     read = datasets.load_dataset(str(run.to), cache_dir=str(tmp_path / "cache"))
-    split = read["train"]  # pyright: ignore
+    split = read["train"]
     assert split.features["label"].names == ["ant", "bee"]
-    notes = {(row["note"], row["label"], row["original"]) for row in split}  # pyright: ignore
+    notes = {(row["note"], row["label"], row["original"]) for row in split}
     assert notes == {
         (f"note {n}", label, o) for n, label in enumerate([0, 1, 1]) for o in (True, False)
     }
@@ -238,14 +241,14 @@ def test_a_parquet_dataset_comes_out_as_parquet_with_its_columns_and_classes(
 def test_hugging_face_reads_a_run_itself_without_a_hint(
     run_of: RunOf, coco: Path, tmp_path: Path
 ) -> None:
-    import datasets
+    datasets = import_module("datasets")
 
     run = run_of(coco)
     read = datasets.load_dataset(
         "parquet", data_dir=f"{run.output}/data", split="train", cache_dir=str(tmp_path)
     )
-    assert read[0]["image"].size == SIZE  # pyright: ignore
-    assert read.features["image"].__class__.__name__ == "Image"  # pyright: ignore
+    assert read[0]["image"].size == SIZE
+    assert read.features["image"].__class__.__name__ == "Image"
 
 
 def test_labels_made_before_an_exif_rotation_are_left_out_and_named(

@@ -1,13 +1,9 @@
-"""WebDataset in and out: tars in which a sample's picture and labels lie side by side."""
+"""WebDataset in: tars in which a sample's picture and labels lie side by side."""
 
 from __future__ import annotations
 
-import io
-import json
-import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -22,21 +18,15 @@ from styleid_ray.datasets.containers import (
     others,
     source_of,
 )
-from styleid_ray.datasets.example import Example
 from styleid_ray.datasets.files import Files
-from styleid_ray.datasets.labels import Labels
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.source import Source
-from styleid_ray.datasets.tar_labels import TarLabels, labels
-from styleid_ray.datasets.tar_samples import WITHOUT_PICTURE, Sample, samples
+from styleid_ray.datasets.webdataset.samples import WITHOUT_PICTURE, Sample, samples
 from styleid_ray.errors import SourceError
 from styleid_ray.storage.fetch import reason
 from styleid_ray.storage.locations import Options, shown
 from styleid_ray.storage.members import tar_place
-from styleid_ray.storage.store import Store
 from styleid_ray.storage.tars import TarError, members, open_tar
-
-__all__ = ["TarLabels", "Writer", "labels", "recognises", "source"]
 
 _TARS = r"(?is).*\.tar(?:\.\w+|\?.*)?\Z|.*\.t[gbx]z2?\Z"
 _COMPRESSED = r"(?is).*\.(?:tar\.(?:gz|bz2|xz|zst|lz4)|t[gbx]z2?)\Z"
@@ -137,59 +127,3 @@ def _no_pictures(files: Files, tars: int, found: Sequence[_Index]) -> str:
         f"{shown(files.url)}: {tars} tars, and no sample with a picture{first}; the picture of a "
         "sample is named NAME.jpg, its labels NAME.cls, NAME.json ..."
     )
-
-
-class Writer:
-    """One tar per item of work, `shard-000012.tar`, below the split's folder where there are
-    splits: pictures, their label files as they are, and where each comes from, NAME.origin.json.
-
-    Two kinds of label files get another name, since theirs is taken: `NAME.png` beside a PNG
-    picture becomes `NAME.label.png`, and `NAME.origin.json` of the dataset itself leaves its own
-    to it: ours is `NAME.origin2.json` then.
-    """
-
-    def __init__(self, store: Store, labels: Labels) -> None:
-        self.store = store
-
-    def write(self, item: int, examples: Iterable[Example]) -> bytes:
-        """Writes the tars of an item, a member at a time. The part is empty."""
-        with ExitStack() as stack:
-            tars: dict[str, tarfile.TarFile] = {}
-            for example in examples:
-                if example.split not in tars:
-                    top = f"{example.split}/" if example.split else ""
-                    name = f"{top}shard-{item:06d}.tar"
-                    file = stack.enter_context(self.store.writing(name))
-                    tars[example.split] = stack.enter_context(
-                        tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT)
-                    )
-                for name, data in _members(example).items():
-                    _add(tars[example.split], name, data)
-        return b""
-
-    def finish(self, parts: Iterator[bytes]) -> None:
-        """Does nothing: no file lists all pictures."""
-
-
-def _members(example: Example) -> Mapping[str, bytes]:
-    """The files of a sample by their names, the picture first."""
-    files = {example.extension[1:]: example.picture}
-    for suffix, data in sorted(example.label.files.items()):
-        while suffix in files:
-            suffix = f"label.{suffix}"
-        files[suffix] = data
-    number = next(n for n in range(1, len(files) + 2) if _origin(n) not in files)
-    files[_origin(number)] = json.dumps(dict(example.origin), ensure_ascii=False).encode()
-    return {f"{example.name}.{suffix}": data for suffix, data in files.items()}
-
-
-def _origin(number: int) -> str:
-    return f"origin{number if number > 1 else ''}.json"
-
-
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    """Adds a file of no owner and no date, so that a tar that is written twice is the same."""
-    info = tarfile.TarInfo(name)
-    info.size = len(data)
-    tar.addfile(info, io.BytesIO(data))
-    tar.members = []  # pyright: ignore  # which would keep them all

@@ -16,7 +16,7 @@ from styleid_ray.datasets.containers import folder_name
 from styleid_ray.datasets.labels import Label
 from styleid_ray.datasets.options import DatasetOptions, in_threads
 from styleid_ray.datasets.source import Source
-from styleid_ray.datasets.tar_samples import Sample, samples
+from styleid_ray.datasets.webdataset.samples import Sample, samples
 from styleid_ray.errors import RowError, SourceError
 from styleid_ray.storage.locations import shown
 from styleid_ray.storage.members import Range, container, fetch_range, member_of, sample_of

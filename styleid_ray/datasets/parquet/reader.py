@@ -4,56 +4,23 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from styleid_ray.datasets.containers import folder_name
-from styleid_ray.datasets.example import ORIGIN
-from styleid_ray.datasets.features import arrow_type, feature_of, from_metadata, kind_of
+from styleid_ray.datasets.features import kind_of
 from styleid_ray.datasets.labels import Label
 from styleid_ray.datasets.options import DatasetOptions, in_threads
+from styleid_ray.datasets.parquet.schema import label_features, own_name, read_footer, stem_of
 from styleid_ray.datasets.source import Source
-from styleid_ray.datasets.tar_labels import has_geometry
+from styleid_ray.datasets.webdataset.reader import has_geometry
 from styleid_ray.errors import RowError, SourceError
-from styleid_ray.imaging.formats import picture_extensions
-from styleid_ray.storage.fetch import ATTEMPTS, reason, retrying
-from styleid_ray.storage.locations import Options, open_filesystem, shown
+from styleid_ray.storage.fetch import reason
+from styleid_ray.storage.locations import shown
 from styleid_ray.storage.members import Row, container, fetch_rows, member_of
 from styleid_ray.storage.store import Store
-
-_PICTURES = ("image", "img", "picture", "photo", "pixels", "jpg", "jpeg", "png", "webp", "bytes")
-_TAKEN = {"image", "width", "height", "params", "shard", "model", "seconds", *ORIGIN} | {
-    *("file_name", "mask_file_name", "stage", "error", "message"),
-    *("content_version", "style_version", "content_place", "style_place"),
-}
-"""Columns of runs and exports: labels have other names."""
-
-
-def read_footer(url: str, options: Options) -> pq.FileMetaData:
-    """The footer of a Parquet file; no other bytes are read."""
-    for attempt in retrying(ATTEMPTS):
-        with attempt:
-            filesystem, path = open_filesystem(url, options)
-            # Arrow reads the end of the file in one or two pieces: nothing is to be read ahead.
-            with filesystem.open(path, "rb", cache_type="none") as file:
-                return pq.read_metadata(file)
-    raise AssertionError("unreachable: the last attempt returns or raises")
-
-
-def column_of_pictures(schema: pa.Schema) -> str | None:
-    """The column of pictures: the first Image feature, else the first struct with bytes, else a
-    binary column that is named like a picture; None where there is none."""
-    features = from_metadata(schema)
-    images = [name for name in schema.names if kind_of(features.get(name, {})) == "Image"]
-    structs = [one.name for one in schema if _has_bytes(one.type)]
-    binary = [one.name for one in schema if _is_binary(one.type) and one.name.lower() in _PICTURES]
-    stored = {*structs, *(one.name for one in schema if _is_binary(one.type))}
-    return next((name for name in [*images, *structs, *binary] if name in stored), None)
 
 
 def labels(options: DatasetOptions, contents: Source) -> ParquetLabels:
@@ -71,7 +38,7 @@ def labels(options: DatasetOptions, contents: Source) -> ParquetLabels:
     assert contents.places is not None
     member = member_of(contents.places[0])
     assert isinstance(member, Row)
-    features = _features(schema, member.column, options, file)
+    features = label_features(schema, member.column, options, file)
     return ParquetLabels(contents.place, features)
 
 
@@ -164,7 +131,7 @@ class ParquetLabels:
         if not _is_image(self.columns[name]):
             return None
         data = value.get("bytes") if isinstance(value, dict) else value
-        return (f"{_stem(self.names[name])}{_extension(data)}", data) if data else None
+        return (f"{stem_of(self.names[name])}{_extension(data)}", data) if data else None
 
     @cached_property
     def _class(self) -> str:
@@ -194,70 +161,12 @@ class ParquetLabels:
         return size if told else None  # pyright: ignore
 
 
-def own_name(name: str, names: Collection[str]) -> str:
-    """The name of a label column in exports: with `source_` before one that is taken there."""
-    while name in _TAKEN:
-        name = f"source_{name}"
-        while name in names:
-            name = f"source_{name}"
-    return name
-
-
-def file_of(files: Mapping[str, bytes], name: str) -> bytes | None:
-    """The picture of a label column among label files."""
-    for suffix, data in files.items():
-        stem, dot, extension = suffix.rpartition(".")
-        if stem == _stem(name) and f"{dot}{extension}" in picture_extensions():
-            return data
-    return None
-
-
-def _features(schema: pa.Schema, pictures: str, options: DatasetOptions, file: str) -> Any:
-    given = from_metadata(schema)
-    features: dict[str, Any] = {}
-    for column in schema:
-        if column.name == pictures:
-            continue
-        try:
-            features[column.name] = _feature(column.type, given.get(column.name))
-        except ValueError as error:
-            raise options.fault(
-                f"{shown(file)}: the column {shown(column.name)} cannot be exported "
-                f"({shown(str(error))}): write the files without it"
-            ) from error
-    return features
-
-
-def _feature(kind: pa.DataType, given: Any) -> Any:
-    """The feature that the file names, where its values are stored as ours are; else that of the
-    stored values."""
-    try:
-        pa.nulls(0, kind).cast(arrow_type(given))
-    except (ValueError, KeyError, TypeError, AttributeError, NotImplementedError):
-        return feature_of(kind)
-    return given
-
-
-def _has_bytes(kind: pa.DataType) -> bool:
-    return pa.types.is_struct(kind) and any(f.name == "bytes" and _is_binary(f.type) for f in kind)
-
-
-def _is_binary(kind: pa.DataType) -> bool:
-    types = pa.types
-    return types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
-
-
 def _is_image(feature: Any) -> bool:
     return kind_of(feature) == "Image"
 
 
 def _is_text(feature: Any) -> bool:
     return kind_of(feature) == "Value" and feature["dtype"] in ("string", "large_string")
-
-
-def _stem(name: str) -> str:
-    """The name of a column as a part of a file's name."""
-    return "".join("_" if c in "/\\." or not c.isprintable() else c for c in name)
 
 
 def _extension(data: bytes) -> str:
