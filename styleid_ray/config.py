@@ -396,6 +396,11 @@ class JobConfig(
 
     @model_validator(mode="after")
     def _sources_fit_the_pairing(self) -> JobConfig:
+        for name in ("splits", "share_styles"):
+            if getattr(self, name) and self.pairing == "table":
+                raise ValueError(f"{name} is given, but the table says which pairs there are")
+        if self.share_styles and self.pairing == "zip":
+            raise ValueError("share_styles has no effect with pairing zip: leave it out")
         if self.pairing == "table":
             if not self.table:
                 raise ValueError(

@@ -144,14 +144,18 @@ def _check_layers(checkpoint: Checkpoint, config: JobConfig) -> None:
 
 def _check_apart(config: JobConfig) -> None:
     """Refuses an output whose pictures would be contents or styles when the run goes on."""
-    if config.format != "files" or config.pairing == "table":
-        return
-    picture = f"{config.output.rstrip('/')}/images/x{extension(config.picture_format)}"
+    if config.pairing != "table" and (config.format == "files" or config.export):
+        check_outside(config, config.output, "output")
+
+
+def check_outside(config: JobConfig, url: str, option: str) -> None:
+    """Raises ConfigError when pictures below a location would be contents or styles of a job."""
+    picture = f"{url.rstrip('/')}/x{extension(config.picture_format)}"
+    hint = ", or use --format parquet" if option == "output" and not config.export else ""
     for name in ("content", "style"):
-        url = getattr(config, name)
-        if takes(url, picture):
+        source = getattr(config, name)
+        if source and takes(source, picture):
             raise ConfigError(
-                f"--output {shown(config.output)} lies in --{name} {shown(url)}, where its "
-                "pictures would be taken for more of them: name a place outside, or use "
-                "--format parquet"
+                f"--{option} {shown(url)} lies in --{name} {shown(source)}, where its pictures "
+                f"would be taken for more of them: name a place outside{hint}"
             )

@@ -11,7 +11,7 @@ from styleid_ray.datasets.source import Source
 from styleid_ray.errors import SourceError
 from styleid_ray.imaging.formats import picture_extensions
 from styleid_ray.storage import listing
-from styleid_ray.storage.locations import Options, absolute, join, local_path, shown
+from styleid_ray.storage.locations import Options, absolute, extension, join, local_path, shown
 from styleid_ray.storage.secrets import FullURLs, without_secrets
 
 
@@ -51,6 +51,8 @@ def pictures_of(files: Files, what: str, storage_options: Options = None) -> Sou
 def takes(url: str, location: str) -> bool:
     """Whether a picture that came to lie at a location would be one of `list_pictures(url)`."""
     url, location = _real(url), _real(location)
+    if extension(url) in (".yaml", ".yml"):
+        url = url.rpartition("/")[0]
     folder, pattern = listing.split_glob(url)
     inside = location.startswith(url.rstrip("/") + "/")
     return inside or (

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from styleid_ray.config import SourceOptions
 from styleid_ray.datasets.formats import read_source
 from styleid_ray.datasets.keys import Keys
+from styleid_ray.datasets.masks import check_masks
 from styleid_ray.datasets.options import DatasetOptions, Spread, in_threads
 from styleid_ray.datasets.source import Source
 from styleid_ray.datasets.splits import dealt
@@ -182,6 +183,8 @@ def _from_table(config: SourceOptions, datasets: Sequence[DatasetOptions]) -> Pa
         index = places[column.indices.to_numpy()]
         i = rows.schema.get_field_index(what)
         rows = rows.set_column(i, what, pa.DictionaryArray.from_arrays(index, keys))
+    if datasets[0].label_masks:
+        check_masks(sources[0], datasets[0])
     if any(source.full_urls for source in sources):
         check_unique(rows, config.table)  # two signatures of one picture are one picture
     return Pairs(sources[0], sources[1], rows)

@@ -17,6 +17,7 @@ from styleid_ray.batch.export.task import WITHOUT_ORIGINS, ExportItem
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.stored import stored_job
 from styleid_ray.batch.folder.tally import Tally
+from styleid_ray.batch.prepare import check_outside
 from styleid_ray.batch.watch.progress import Progress, shown
 from styleid_ray.config import ExportFormat, JobConfig, digest
 from styleid_ray.datasets.example import Writer
@@ -106,6 +107,8 @@ def export(options: ExportOptions, stream: TextIO | None = None) -> Export:
         JobError: the run, its labels or the place cannot be used; the message says what to change.
     """
     out = stream or sys.stderr
+    if options.private and not options.hub_id:
+        raise ConfigError("--private is given without --push-to: name the dataset to publish")
     hub = Hub(options.hub_id, options.private) if options.hub_id else None
     if hub:
         _check_local(options)
@@ -120,6 +123,7 @@ def export(options: ExportOptions, stream: TextIO | None = None) -> Export:
     contents = read_contents(output, content_source(config, record), tally)
     labels = content_labels(config, record, contents.source)
     check_geometry(labels, config.fit)
+    check_outside(config, options.to, "to")
     store = ExportStore(options.to, options.storage_options)
     open_writer(options.format, store, labels)  # refuses labels that it cannot hold
     work = _Work(options, config, output, tally, contents, labels, store)

@@ -102,6 +102,14 @@ def test_a_place_that_holds_something_else_is_refused(insects: Run, tmp_path: Pa
         insects.export("parquet", tmp_path / "one")
 
 
+def test_an_export_among_the_contents_is_refused(insects: Run) -> None:
+    inside = f"{insects.options['content']}/exported"
+    with pytest.raises(ConfigError, match=r"--to .*lies in --content"):
+        insects.export("imagefolder", inside)
+    with pytest.raises(ConfigError, match=r"--output .*lies in --content"):
+        insects.stylize(output=f"{insects.options['content']}/run", export="imagefolder")
+
+
 def test_labels_of_another_kind_are_refused_before_anything_is_written(
     insects: Run, tmp_path: Path
 ) -> None:

@@ -1,0 +1,88 @@
+"""Datasets are recognised by their files, and give the splits that are asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from styleid_ray.datasets.formats import check_export, read_source, recognised
+from styleid_ray.datasets.options import DatasetOptions
+from styleid_ray.datasets.splits import dealt
+from styleid_ray.errors import ConfigError, SourceError
+from tests.datasets.coco_data import annotation_file, image, polygon
+from tests.datasets.yolo_data import config
+
+
+def content(url: object, **more) -> DatasetOptions:
+    return DatasetOptions(str(url), "content", **more)
+
+
+def test_plain_folders_stay_plain_folders(folder) -> None:
+    root = folder("in", ["a/1.png", "a/2.png", "b.png"])
+    source = read_source(content(root))
+    assert (source.format, source.splits, source.places) == ("folder", None, None)
+    assert len(source.keys) == 3
+
+
+def test_top_folders_are_splits_only_where_all_of_them_are(folder) -> None:
+    source = read_source(content(folder("one", ["train/ant/1.png", "Validation/ant/1.png"])))
+    assert source.splits == ("train",)
+    source = read_source(content(folder("two", ["train/1.png", "boat/1.png"])))
+    assert source.splits is None
+    source = read_source(DatasetOptions(str(folder("three", ["train/1.png"])), "style"))
+    assert source.splits is None
+
+
+def test_splits_that_are_asked_for_are_taken_and_others_are_named(folder) -> None:
+    root = folder("in", ["train/1.png", "valid/2.png", "test/3.png"])
+    assert read_source(content(root)).keys == ("train/1.png",)
+    source = read_source(content(root, splits=("valid", "test")))
+    assert source.keys == ("test/3.png", "valid/2.png")
+    assert source.splits == ("test", "val")
+    with pytest.raises(SourceError, match=r"--splits night: the dataset has test, train, val"):
+        read_source(content(root, splits=("night",)))
+    with pytest.raises(SourceError, match="has no splits"):
+        read_source(content(folder("plain", ["a.png"]), splits=("train",)))
+
+
+def test_annotation_files_make_it_coco(folder, tmp_path: Path) -> None:
+    root = folder("in", ["images/000000000000.jpg"])
+    (root / "list.json").write_bytes(annotation_file([image(0)], [polygon(1, 0)]))
+    assert recognised(content(root), None).format == "folder"
+    options = content(root, annotations=(str(root / "list.json"),))
+    assert read_source(options).format == "coco"
+
+
+def test_a_file_data_yaml_makes_it_yolo(folder) -> None:
+    root = folder("in", ["images/train/a.png", "images/val/a.png"])
+    (root / "data.yaml").write_text(str(config()["data.yaml"]))
+    (root / "labels/train").mkdir(parents=True)
+    (root / "labels/train/a.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    assert read_source(content(root)).format == "yolo"
+    assert read_source(content(root, format="folder")).format == "folder"
+
+
+@pytest.mark.parametrize(
+    ("job", "message"),
+    [
+        (("coco", "voc", "keep", False), "voc dataset"),
+        (("coco", "coco", "crop", False), "--fit keep"),
+        (("imagefolder", "folder", "crop", True), "--fit keep"),
+    ],
+)
+def test_exports_that_cannot_be_are_refused_beforehand(job, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_export(*job)
+    check_export("parquet", "coco", "keep", True)
+    check_export("imagefolder", "folder", "crop", False)
+
+
+def test_a_style_that_comes_later_leaves_the_splits_of_the_others_alone() -> None:
+    styles = [f"{n}.png" for n in range(40)]
+    before, after = dealt(styles[:30], ["train", "val"]), dealt(styles, ["train", "val"])
+    assert before.tolist() == after[:30].tolist()
+    assert set(np.unique(after)) == {0, 1}
+    # Of few styles, each split gets some.
+    assert all(sorted(dealt([a, b], ["train", "val"])) == [0, 1] for a, b in ("ab", "cd", "ef"))
