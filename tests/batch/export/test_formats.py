@@ -61,17 +61,22 @@ def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def painted(run_of: RunOf, coco: Path) -> Run:
+    return run_of(coco)
+
+
 def same(annotation: dict[str, Any]) -> dict[str, Any]:
     """An annotation without what an export gives anew."""
     return {k: v for k, v in annotation.items() if k not in ("id", "image_id")}
 
 
 def test_a_coco_dataset_comes_out_as_coco_with_areas_crowds_and_keypoints(
-    run_of: RunOf, coco: Path
+    painted: Run, coco: Path
 ) -> None:
     COCO: Any = import_module("pycocotools.coco").COCO
 
-    run = run_of(coco)
+    run = painted
     result = run.export("coco", mix=2.0)
     assert (result.stylised, result.originals, result.left_out) == (6, 3, {})
     top = run.to / "train"
@@ -92,11 +97,11 @@ def test_a_coco_dataset_comes_out_as_coco_with_areas_crowds_and_keypoints(
 
 
 def test_coco_labels_are_columns_of_parquet_and_members_of_tars(
-    run_of: RunOf, coco: Path, tmp_path: Path
+    painted: Run, tmp_path: Path
 ) -> None:
     datasets, webdataset = map(import_module, ("datasets", "webdataset"))
 
-    run = run_of(coco, annotations=str(coco / "annotations/instances_train2017.json"))
+    run = painted
     run.export("parquet")
     read = datasets.load_dataset("parquet", data_dir=str(run.to / "data"), cache_dir=str(tmp_path))
     rows = [row for split in read.values() for row in split]
@@ -239,12 +244,10 @@ def test_a_parquet_dataset_comes_out_as_parquet_with_its_columns_and_classes(
     assert {p.parent.name for p in run.to.rglob("*.jpg")} >= {"ant", "bee"}
 
 
-def test_hugging_face_reads_a_run_itself_without_a_hint(
-    run_of: RunOf, coco: Path, tmp_path: Path
-) -> None:
+def test_hugging_face_reads_a_run_itself_without_a_hint(painted: Run, tmp_path: Path) -> None:
     datasets = import_module("datasets")
 
-    run = run_of(coco)
+    run = painted
     read = datasets.load_dataset(
         "parquet", data_dir=f"{run.output}/data", split="train", cache_dir=str(tmp_path)
     )
