@@ -257,7 +257,7 @@ def report(
 
 
 def export(
-    output: Positional[str],
+    output: Positional[Annotated[str, arg(metavar="RUN", help="Output of the run.")]],
     to: Annotated[str, arg(metavar="URL", help="Folder or URL of the dataset to write.")],
     format: Annotated[
         ExportFormat,

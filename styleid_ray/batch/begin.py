@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
+import pyarrow as pa
 
 from styleid_ray.batch.folder.output import PLAN, Output
 from styleid_ray.batch.folder.record import begin_run, check_model, extend_run, with_precision
 from styleid_ray.batch.prepare import Job, Prepared, prepare
 from styleid_ray.config import JobConfig
-from styleid_ray.datasets.formats import check_export
+from styleid_ray.datasets.formats import (
+    check_export,
+    check_geometry,
+    open_labels,
+    recognised,
+)
 from styleid_ray.datasets.options import Spread, in_threads
 from styleid_ray.datasets.source import Source, dataset_line, skipped_line
+from styleid_ray.errors import ConfigError
 from styleid_ray.planning import NamedPairs, Pace
-from styleid_ray.storage.locations import shown
+from styleid_ray.planning.pairing import content_options
+from styleid_ray.storage.locations import local_path, shown
 
 if TYPE_CHECKING:
     from styleid_ray.batch.cluster.resources import Resources
@@ -87,10 +96,46 @@ def _pace(job: Prepared, actors: Resources) -> Pace:
 def _print_formats(job: Prepared, out: TextIO) -> None:
     """Says what --content was recognised as, and which of its splits are taken."""
     config, source = job.config, job.contents
-    if config.export:
-        check_export(config.export, source.format, config.fit, bool(config.label_masks))
+    check_exportable(config, source.format)
+    if config.export and config.fit == "crop":
+        options = recognised(content_options(config, config.storage_options), source.format)
+        check_geometry(open_labels(options, job.named.pairs.contents), "crop")
     if line := dataset_line(source):
         print(f"--content: {line}: {len(source.keys):,} pictures", file=out)
+    if len(styles := styles_by_split(job.named.pairs.table)) > 1:
+        counts = ", ".join(f"{split} {count:,}" for split, count in sorted(styles.items()))
+        print(f"styles of each split: {counts}", file=out)
+
+
+def styles_by_split(pairs: pa.Table) -> dict[str, int]:
+    """How many styles the pictures of each split meet; empty where there are no splits."""
+    if "split" not in pairs.column_names:
+        return {}
+    both = pairs.select(["split", "style"]).unify_dictionaries().group_by(["split", "style"])
+    return Counter(both.aggregate([])["split"].to_pylist())
+
+
+def check_exportable(config: JobConfig, format: str | None) -> None:
+    """Checks that the run can be exported, where that is asked for.
+
+    Args:
+        config: the job.
+        format: dataset format of its contents; None or '' where it is not known.
+
+    Raises:
+        JobError: it cannot, or not be published.
+    """
+    if not config.export:
+        return
+    if not format:
+        options = content_options(config, config.storage_options)
+        format = recognised(options, None).format if config.content else "folder"
+    check_export(config.export, format, config.fit, bool(config.label_masks))
+    if config.push_to and local_path(config.output) is None:
+        raise ConfigError(
+            f"--push-to publishes a folder of this machine, and --output {shown(config.output)} is "
+            "none: run without it, and export to a local folder with --push-to afterwards"
+        )
 
 
 def _print_skipped(job: Job, out: TextIO) -> None:

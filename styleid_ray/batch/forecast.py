@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from styleid_ray.planning.cost import shard_pictures
 from styleid_ray.planning.memory import AUTO_BATCH, ShardMemory, shard_memory
 from styleid_ray.planning.pairs_file import check_pairs_file
 from styleid_ray.planning.pairs_file import save_pairs as write_pairs
+from styleid_ray.storage.locations import shown
 from styleid_ray.storage.version import size_in
 
 SAMPLE = 5
@@ -150,6 +152,7 @@ def forecast(
     job = prepare(with_precision(config, gpus))
     if save_pairs:
         write_pairs(job.named.pairs.table, save_pairs, config.storage_options)
+        print(f"pairs written to {shown(save_pairs)}", file=sys.stderr)
     if calibrate:
         rate = measure_rate(job)
     workers = config.actors[1] if config.actors else 1

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
-from styleid_ray.batch.begin import begin, extend
+from styleid_ray.batch.begin import begin, check_exportable, extend
 from styleid_ray.batch.folder.failures import check_failures, read_failures
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.record import find_run
@@ -80,6 +80,8 @@ def _run(config: JobConfig, out: TextIO, again: bool = False) -> Summary:
         Hub(config.push_to).check()
     record, job = find_run(output, config, needed=again), None
     with _Cluster(config, out) as cluster:
+        if record is not None:
+            check_exportable(config, record.get("formats", {}).get("content"))
         if record is None:
             job = begin(output, config, cluster.resources, out, cluster.spread)
         elif config.extend and not again:
@@ -160,7 +162,7 @@ class _Cluster:
         from styleid_ray.batch.cluster.spread import on_ray
 
         self.connect()
-        return on_ray(function, items)
+        return on_ray(function, items, self.config.storage_options)
 
 
 def _work_off(

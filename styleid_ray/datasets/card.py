@@ -219,10 +219,12 @@ def _inline(text: object) -> str:
 
 
 def _location(location: str) -> str:
-    """As `_inline`, without secrets, and of an absolute local path the last part only: the folders
-    above it tell who made the dataset, and mean nothing to others."""
+    """As `_inline`, without secrets; and of an absolute local path or a bucket the last part only:
+    what is above it tells who made the dataset, and means nothing to others."""
     path = local_path(location)
-    if path is not None and path.startswith(("/", "~")):
+    public = location.startswith(("http://", "https://", "hf://"))
+    if not public and (path is None or path.startswith(("/", "~"))):
+        path = path or location
         location = "…/" + path.rstrip("/").rpartition("/")[2]
     return _inline(without_secrets(location))
 
@@ -297,11 +299,15 @@ def _load_dataset(card: Card) -> str:
         arguments = _quoted(card.hub_id)
     elif card.format == "imagefolder":
         arguments = '"imagefolder", data_dir="."'
+    elif card.configs:
+        # Files that are given by one pattern are one split, whatever they hold.
+        parts = card.configs[0]["data_files"]
+        files = ", ".join(f"{_quoted(p['split'])}: {_quoted(p['path'])}" for p in parts)
+        arguments = f'"{card.format}", data_files={{{files}}}'
     else:
         arguments = f'"{card.format}", data_files={_quoted(entry)}'
     streaming = ", streaming=True" if card.format == "webdataset" else ""
-    # Files that are given by a pattern are one split, whatever they hold.
-    known = card.hub_id is not None or card.format == "imagefolder"
+    known = card.hub_id is not None or card.configs or card.format == "imagefolder"
     train = not (known and card.splits) or "train" in card.splits
     return (
         "from datasets import load_dataset\n\n"

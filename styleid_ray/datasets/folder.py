@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from styleid_ray.datasets.example import Example, each_written
+from styleid_ray.datasets.features import kind_of
 from styleid_ray.datasets.files import Files
 from styleid_ray.datasets.labels import Label, Labels
 from styleid_ray.datasets.options import DatasetOptions
@@ -37,9 +38,9 @@ def source(files: Files, options: DatasetOptions) -> Source:
 
 def labels(options: DatasetOptions, contents: Source) -> FolderLabels:
     """The class folders of a run's contents."""
-    split = contents.splits is not None
+    split = all(map(_top_split, contents.keys))
     classes = {_class_of(key, split) for key in contents.keys}
-    return FolderLabels(split, () if "" in classes else tuple(sorted(classes)))
+    return FolderLabels(split, tuple(sorted(classes - {""})))
 
 
 @dataclass(frozen=True)
@@ -66,28 +67,36 @@ class FolderLabels:
         return {"label": {"names": list(self.classes), "_type": "ClassLabel"}}
 
     def prepared(self, work: Store) -> FolderLabels:
-        """Keys say it all."""
+        """Needs nothing: the class is in the key."""
         return self
 
     def read(self, keys: Sequence[str], places: Sequence[str | None]) -> list[Label]:
         """The classes of some pictures."""
-        if not self.classes:
-            return [Label() for _ in keys]
-        names = [_class_of(key, self.split) for key in keys]
-        return [Label({"label": name}, {"cls": _number(self, name)}, name) for name in names]
+        return list(map(self._label, keys))
 
+    def _label(self, key: str) -> Label:
+        split = (_top_split(key) or "") if self.split else ""
+        name = _class_of(key, self.split)
+        if not name:
+            return Label({"label": None} if self.classes else {}, split=split)
+        number = str(self.classes.index(name)).encode()
+        return Label({"label": name}, {"cls": number}, name, split=split)
 
-def _number(labels: FolderLabels, name: str) -> bytes:
-    return str(labels.classes.index(name)).encode()
+    def folder_of(self, key: str) -> str:
+        """The folder of an `imagefolder` export that a picture comes to lie in."""
+        label = self._label(key)
+        return f"{label.split}/{label.folder}"
 
 
 class Writer:
     """`CLASS/NAME__STYLE.png`, below the split's folder where there are splits, and
-    `metadata.jsonl` as Hugging Face reads it. With label masks, pictures lie in `images/` and masks
-    in `masks/`."""
+    `metadata.jsonl` as Hugging Face reads it. With masks, pictures lie in `images/` and masks in
+    `masks/`, or in a folder of their column's name."""
 
     def __init__(self, store: Store, labels: Labels) -> None:
         self.store = store
+        kinds = labels.features.items()
+        self.masks = [name for name, kind in kinds if kind_of(kind) == "Image"]
 
     def write(self, item: int, examples: Iterable[Example]) -> bytes:
         """Writes pictures; the part has their lines of metadata, by split."""
@@ -96,13 +105,16 @@ class Writer:
     def _one(self, example: Example) -> bytes:
         below = [example.label.folder] if example.label.folder else []
         name = "/".join([*below, example.short])
-        mask = example.label.files.get("mask.png")
-        row = {"file_name": f"{'images/' * (mask is not None)}{name}{example.extension}"}
+        row = {"file_name": f"{'images/' * bool(self.masks)}{name}{example.extension}"}
         top = f"{example.split}/" * bool(example.split)
         self.store.write(f"{top}{row['file_name']}", example.picture)
-        if mask is not None:
-            row["mask_file_name"] = f"masks/{name}.png"
-            self.store.write(f"{top}{row['mask_file_name']}", mask)
+        for mask in self.masks:
+            suffix = next((s for s in example.label.files if s.rpartition(".")[0] == mask), None)
+            if suffix is not None:
+                folder = "masks" if mask == "mask" else mask
+                row[f"{mask}_file_name"] = f"{folder}/{name}.{suffix.rpartition('.')[2]}"
+                data = example.label.files[suffix]
+                self.store.write(f"{top}{row[f'{mask}_file_name']}", data)
         labels = example.label.columns.items()
         row |= {name: value for name, value in labels if not isinstance(value, bytes)}
         row |= example.origin
@@ -129,6 +141,6 @@ def _top_split(key: str) -> str | None:
 
 def _class_of(key: str, split: bool) -> str:
     if is_absolute(key):
-        return key.rsplit("/", 2)[-2] if key.count("/") > 1 else ""
+        return ""
     folders = key.split("/")[split:-1]
     return folders[0] if folders else ""

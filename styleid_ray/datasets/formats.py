@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
@@ -10,8 +11,9 @@ from typing import get_args
 from styleid_ray.config import DatasetFormat, ExportFormat, StyleFormat
 from styleid_ray.datasets.example import Writer
 from styleid_ray.datasets.files import Files, list_files
+from styleid_ray.datasets.folder import FolderLabels
 from styleid_ray.datasets.labels import Labels
-from styleid_ray.datasets.masks import check_masks, with_masks
+from styleid_ray.datasets.masks import MaskedLabels, check_masks, with_masks
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.source import Source
 from styleid_ray.datasets.splits import chosen
@@ -69,6 +71,13 @@ def open_labels(options: DatasetOptions, contents: Source) -> Labels:
 def open_writer(name: ExportFormat, store: Store, labels: Labels) -> Writer:
     """What writes an export; raises ConfigError when it cannot hold these labels."""
     return _module("folder" if name == "imagefolder" else name).Writer(store, labels)
+
+
+def folder_of(labels: Labels) -> Callable[[str], str]:
+    """What tells the folder of an `imagefolder` export by a picture's key; '' for any other labels
+    than class folders, which only a reading tells."""
+    inner = labels.inner if isinstance(labels, MaskedLabels) else labels
+    return inner.folder_of if isinstance(inner, FolderLabels) else lambda key: ""
 
 
 def check_geometry(labels: Labels, fit: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -123,6 +124,7 @@ class Hub:
         """
         names = _files(Path(folder))
         self.check()
+        self._check_same(names)
         done = 0
         for batch in _batches(Path(folder), names):
             message = f"Add files {done + 1:,} to {done + len(batch):,} of {len(names):,}"
@@ -132,6 +134,18 @@ class Hub:
             if progress is not None:
                 progress(done, len(names))
         return self.url
+
+    def _check_same(self, names: Sequence[str]) -> None:
+        """Raises ConfigError where the repository holds files of another dataset."""
+        with self._errors(), _quiet():
+            existing = self._api().list_repo_files(self.hub_id, repo_type="dataset")
+        others = sorted(name for name in set(existing) - set(names) if not _OWN.match(name))
+        if others:
+            raise ConfigError(
+                f"--push-to {self.hub_id} holds other files ({shown(others[0])} and "
+                f"{len(others) - 1} more): delete them at {self.url}/tree/main, or choose another "
+                "dataset"
+            )
 
     def upload_card(self, text: str, seconds: float = CARD_SECONDS) -> str | None:
         """Publish the card alone, as during a long run; never raises and never waits for long.
@@ -251,6 +265,10 @@ class Hub:
         return shown(text)[:_MOST_DETAIL].rstrip(".")
 
 
+_OWN = re.compile(r"\.git|README\.md$|LICEN[CS]E", re.IGNORECASE)
+"""Files of a repository that may stand beside any dataset."""
+
+
 def _valid(hub_id: str) -> str:
     try:
         validate_repo_id(hub_id)
@@ -270,11 +288,15 @@ def _files(folder: Path) -> list[str]:
     names = [
         path.relative_to(folder).as_posix()
         for path in folder.glob("**/*")
-        if path.is_file() and not _NOT_PUBLISHED & set(path.relative_to(folder).parts)
+        if path.is_file() and not _is_private(path.relative_to(folder))
     ]
     if not names:
         raise OutputError(f"there is nothing to publish in {shown(str(folder))}")
     return sorted(names, key=lambda name: (name == CARD, name))
+
+
+def _is_private(path: Path) -> bool:
+    return any(part in _NOT_PUBLISHED or part.startswith(".export") for part in path.parts)
 
 
 def _batches(folder: Path, names: Sequence[str]) -> Iterator[list[str]]:

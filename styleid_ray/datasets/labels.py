@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from styleid_ray.storage.store import Store
@@ -22,6 +22,8 @@ class Label:
     """Name of the class folder; '' for a picture of no class."""
     size: tuple[int, int] | None = None
     """Width and height in pixels that the coordinates were made for, where the dataset tells."""
+    split: str = ""
+    """The split, where the dataset tells it by the picture's key."""
 
 
 class Labels(Protocol):
@@ -62,3 +64,40 @@ class Labels(Protocol):
             SourceError: a label file is missing or damaged; the message names it.
         """
         ...
+
+
+@dataclass(frozen=True)
+class WithColumns:
+    """Labels with further columns, whose values the run itself has."""
+
+    inner: Labels
+    extra: Mapping[str, Any]
+    """Hugging Face features of the columns."""
+
+    @property
+    def format(self) -> str:
+        """That of the labels."""
+        return self.inner.format
+
+    @property
+    def features(self) -> Mapping[str, Any]:
+        """Those of the labels, and of the further columns."""
+        return {**self.extra, **self.inner.features}
+
+    @property
+    def header(self) -> Mapping[str, Any]:
+        """That of the labels."""
+        return self.inner.header
+
+    @property
+    def geometry(self) -> bool:
+        """As the labels."""
+        return self.inner.geometry
+
+    def prepared(self, work: Store) -> WithColumns:
+        """The same with its labels prepared."""
+        return replace(self, inner=self.inner.prepared(work))
+
+    def read(self, keys: Sequence[str], places: Sequence[str | None]) -> list[Label]:
+        """The labels, without the further columns."""
+        return self.inner.read(keys, places)

@@ -1,29 +1,38 @@
 """Label masks: a picture of classes per content, in a folder of its own, with the same name."""
 
+# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pyarrow.compute as pc
+
 from styleid_ray.datasets.files import list_files
+from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.labels import Label, Labels
 from styleid_ray.datasets.options import DatasetOptions, in_threads
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import RowError, SourceError
+from styleid_ray.imaging.decode import upright_size
 from styleid_ray.storage.fetch import read_bytes
 from styleid_ray.storage.locations import Options, absolute, join, local_path, shown
 from styleid_ray.storage.store import Store
 
 _MOST_NAMED = 3
+_MOST_PIXELS = 2**30
 
 
 def check_masks(contents: Source, options: DatasetOptions) -> None:
     """Raises SourceError where contents have no mask; the message names the first of them."""
     assert options.label_masks
     files = list_files(options.label_masks, "label-masks", options.storage_options)
-    there = set(files.names)
-    missing = [key for key in contents.keys if mask_name(key) not in there]
+    keys = Keys(contents.keys)
+    masks = Keys(map(mask_name, keys))
+    missing = keys.array.filter(pc.invert(pc.is_in(masks.array, files.names.array))).to_pylist()
     if missing:
         more = len(missing) - _MOST_NAMED
         names = ", ".join(map(shown, missing[:_MOST_NAMED])) + f" and {more} more" * (more > 0)
@@ -78,7 +87,7 @@ class MaskedLabels:
         """Labels with masks; raises SourceError when a mask cannot be read."""
         masks = in_threads(self._mask, keys)
         return [
-            replace(label, files={**label.files, "mask.png": mask})
+            replace(label, files={**label.files, "mask.png": mask}, size=_size(label, mask))
             for label, mask in zip(self.inner.read(keys, places), masks, strict=True)
         ]
 
@@ -88,3 +97,13 @@ class MaskedLabels:
             return read_bytes(url, self.storage_options)
         except RowError as error:
             raise SourceError(f"--label-masks: {shown(url)}: {error}") from error
+
+
+def _size(label: Label, mask: bytes) -> tuple[int, int] | None:
+    """The size that labels and mask were made for, by the mask where the labels do not tell."""
+    if label.size is not None:
+        return label.size
+    try:
+        return upright_size(mask, _MOST_PIXELS)
+    except RowError:  # it is copied as it is, whatever it is
+        return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,9 @@ import numpy as np
 Mode = Literal["stem", "path", "hash"]
 _MODES: tuple[Mode, ...] = ("stem", "path", "hash")
 _OTHER = re.compile(r"[^\w-]+|_+")
+_TAKEN = {"samples", "readme", "con", "prn", "aux", "nul"}
+_TAKEN |= {f"{device}{number}" for device in ("com", "lpt") for number in range(10)}
+"""Names of an export's own files, and those that Windows keeps for devices."""
 _MOST = 80
 """Bytes of a name for one picture."""
 
@@ -32,7 +35,7 @@ class Names:
 
     @classmethod
     def of(
-        cls, contents: Iterable[str], styles: Iterable[str], folder_of: Callable[[str], str]
+        cls, contents: Sequence[str], styles: Sequence[str], folder_of: Callable[[str], str]
     ) -> Names:
         """The shortest names that tell these pictures apart.
 
@@ -40,7 +43,6 @@ class Names:
             contents, styles: distinct keys.
             folder_of: the folder that a content's picture will lie in.
         """
-        contents, styles = list(contents), list(styles)
         return cls(
             _shortest(contents, lambda key: ""),
             _shortest(contents, folder_of),
@@ -65,12 +67,14 @@ def part(key: str, mode: Mode) -> str:
     text = stem if mode == "stem" else f"{folder}{slash}{stem}"
     text = _OTHER.sub("_", text).strip("_")
     text = text.encode()[-_MOST:].decode(errors="ignore").strip("_") or "picture"
+    if text.casefold() in _TAKEN:
+        text += "-"
     if mode != "hash":
         return text
     return f"{text}-{hashlib.blake2b(key.encode(), digest_size=6).hexdigest()}"
 
 
-def _shortest(keys: list[str], folder_of: Callable[[str], str]) -> Mode:
+def _shortest(keys: Sequence[str], folder_of: Callable[[str], str]) -> Mode:
     for mode in _MODES[:-1]:
         # File systems that ignore case are common where datasets are unpacked.
         names = (f"{folder_of(key)}/{part(key, mode)}".casefold() for key in keys)

@@ -40,7 +40,7 @@ class Source:
     splits: Keys | None = field(default=None, repr=False, compare=False)
     """The split of each picture: train, val, test ...; None where the dataset has none."""
     format: str = field(default="folder", compare=False)
-    """The dataset format that was read or recognised."""
+    """The dataset format that was read or recognised; '' where nothing was listed."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.keys, Keys):
@@ -73,7 +73,7 @@ class Source:
 def dataset_line(source: Source) -> str:
     """The format and splits that were read, in a few words; '' for a plain folder."""
     splits = sorted(set(source.splits or ()))
-    parts = [source.format] if source.format != "folder" else []
+    parts = [source.format] if source.format not in ("folder", "") else []
     parts += [f"split{'s' * (len(splits) > 1)} {', '.join(splits)}"] if splits else []
     return ", ".join(parts)
 

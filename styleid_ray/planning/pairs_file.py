@@ -58,6 +58,8 @@ def save_pairs(table: pa.Table, url: str, storage_options: Options = None) -> No
     )
     try:
         filesystem, path = open_filesystem(os.path.expanduser(url), storage_options)
+        if filesystem.exists(path):
+            raise FileExistsError("it exists already: name another file, or remove it")
         filesystem.makedirs(filesystem._parent(path), exist_ok=True)
         with filesystem.open(path, "wb") as file:
             write(table, file)

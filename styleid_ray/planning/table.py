@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import ijson
 import numpy as np
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from styleid_ray.config import StyleParams
-from styleid_ray.errors import RowError, SourceError
+from styleid_ray.errors import RowError, SourceError, first_line
 from styleid_ray.planning.columns import codes, count_distinct
 from styleid_ray.storage.fetch import read_bytes
 from styleid_ray.storage.locations import Options, extension, shown
@@ -66,6 +67,8 @@ def read_table(url: str, storage_options: Options = None) -> pa.Table:
     rest = {name: table[name] for name in table.column_names if name not in PARAMETERS}
     for name, column in rest.items():
         _check_storable(column, name, url)
+    if "split" in rest:
+        rest["split"] = _checked_splits(values["content"], rest["split"], url)
     checked = pa.table({**values, **rest}).combine_chunks()
     check_unique(checked, url)
     return checked
@@ -89,7 +92,7 @@ def _read(url: str, storage_options: Options) -> pa.Table:
         raise SourceError(f"--table {shown(url)}: {error}") from error
     except (pa.ArrowException, OSError, ValueError, ijson.JSONError) as error:
         raise SourceError(
-            f"--table {shown(url)} is not valid {kind[1:]}: {shown(str(error))[:300]}"
+            f"--table {shown(url)} is not valid {kind[1:]}: {shown(first_line(error))[:300]}"
         ) from error
     if not table.num_rows and table.num_columns:
         raise SourceError(f"--table {shown(url)} has no rows")
@@ -211,6 +214,21 @@ def _check_storable(column: pa.ChunkedArray, name: str, url: str) -> None:
             f"--table {shown(url)}: column {shown(name)} cannot be passed through; drop it: "
             f"{shown(str(error))[:200]}"
         ) from error
+
+
+def _checked_splits(contents: pa.ChunkedArray, column: pa.ChunkedArray, url: str) -> Any:
+    """A column of splits, which exports make folders of: a word for each row, one per content."""
+    where = f"--table {shown(url)}: column split"
+    if not _is_text(column.type):
+        raise SourceError(f"{where} must hold words such as train; rename it if it is no split")
+    column = column.cast(pa.string())
+    bad = pc.invert(pc.match_substring_regex(column, r"\A[\w-]{1,64}\z").fill_null(False))
+    row = pc.index(bad, True).as_py()
+    if row >= 0:
+        raise SourceError(f"{where}, row {row + 1}: must be a word such as train or val")
+    if count_distinct(codes(contents), codes(column)) > count_distinct(codes(contents)):
+        raise SourceError(f"{where} puts a content into two splits: give each one split")
+    return column
 
 
 def _check_range(column: pa.ChunkedArray, name: str, url: str) -> None:

@@ -41,7 +41,8 @@ def resolve(
         return _members(keys, dataset)
     relative = not all(map(is_absolute, keys))
     place = _root(root, what) if root and relative else _folder(table)
-    return Source(place, keys, options, full_urls)
+    format = "" if dataset.format == "auto" else dataset.format
+    return Source(place, keys, options, full_urls, format=format)
 
 
 def _members(keys: Keys, dataset: DatasetOptions) -> Source:

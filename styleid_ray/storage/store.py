@@ -42,6 +42,8 @@ class Store:
     written or read.
     """
 
+    option = "output"
+    """Option that names it, for errors."""
     work = "_run"
     """Folder of what is not part of the result."""
 
@@ -49,12 +51,12 @@ class Store:
         self.url = without_secrets(url.rstrip("/") or url)
         self.storage_options = storage_options
         if url.endswith("://"):
-            raise OutputError(f"--output {url}: name a bucket, and a folder in it")
+            raise OutputError(f"--{self.option} {url}: name a bucket, and a folder in it")
         try:
             self.fs, self.root = open_filesystem(url.rstrip("/") or url, storage_options)
         except Exception as e:  # each filesystem has its own errors
             message = scrubbed(cannot_open(url, e), storage_options)
-            raise OutputError(f"--output {shown(url)}: {message}") from e
+            raise OutputError(f"--{self.option} {shown(url)}: {message}") from e
 
     @property
     def is_local(self) -> bool:

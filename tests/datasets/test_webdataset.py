@@ -100,6 +100,7 @@ def test_each_sample_gives_its_picture_and_its_labels_byte_for_byte(tmp_path: Pa
         "cls": {"dtype": "int64", "_type": "Value"},
         "json": {"dtype": "string", "_type": "Value"},
         "txt": {"dtype": "string", "_type": "Value"},
+        "mask": {"_type": "Image"},
     }
 
 

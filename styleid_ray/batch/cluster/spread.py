@@ -14,6 +14,8 @@ from ray.exceptions import RayError
 from styleid_ray.batch.cluster.causes import cause_line, first_cause
 from styleid_ray.batch.cluster.connect import log_folder
 from styleid_ray.errors import JobError, StyleIDError
+from styleid_ray.storage.locations import Options
+from styleid_ray.storage.secrets import scrubbed
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -21,15 +23,14 @@ _BLOCKS = 200
 
 
 def on_ray(
-    function: Callable[[T], R], items: Sequence[T], cpus: float = 1, memory: int | None = None
+    function: Callable[[T], R], items: Sequence[T], storage_options: Options = None
 ) -> Iterator[R]:
     """Yields the results, in any order.
 
     Args:
         function: fit for pickling.
         items: spread over as many tasks as there are, but for a few hundred.
-        cpus: cores of a task.
-        memory: bytes of a task.
+        storage_options: what errors must not show.
 
     Raises:
         JobError: what the function raised, or why Ray ended.
@@ -47,9 +48,7 @@ def on_ray(
     context.target_max_block_size = 1
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    results = parts.map_batches(
-        call, batch_format="pyarrow", batch_size=None, num_cpus=cpus, memory=memory
-    )
+    results = parts.map_batches(call, batch_format="pyarrow", batch_size=None, num_cpus=1)
     batches: Any = results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     try:
         for batch in batches:
@@ -60,6 +59,6 @@ def on_ray(
         if isinstance(cause, StyleIDError):
             raise cause from e
         raise JobError(
-            f"the job stopped: {cause_line(e)}; run the same command again to resume (Ray's logs: "
-            f"{log_folder()})"
+            f"the job stopped: {scrubbed(cause_line(e), storage_options)}; run the same command "
+            f"again to resume (Ray's logs: {log_folder()})"
         ) from e

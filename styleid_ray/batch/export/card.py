@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import styleid_ray
@@ -15,6 +16,7 @@ from styleid_ray.config import ExportFormat
 from styleid_ray.datasets.card import CARD, SAMPLES, Card, LabelKind, Progress, strip
 from styleid_ray.datasets.fetch import fetch_picture
 from styleid_ray.datasets.labels import Labels
+from styleid_ray.datasets.source import Source
 from styleid_ray.errors import RowError
 from styleid_ray.storage.store import Store
 
@@ -29,7 +31,6 @@ class Counted:
 
     stylised: int = 0
     originals: int = 0
-    splits: Mapping[str, int] = field(default_factory=dict)
 
 
 def card_of(
@@ -60,7 +61,6 @@ def card_of(
         styles=len(contents.styles),
         stylised=counted.stylised,
         originals=counted.originals,
-        splits=counted.splits,
         parameters={name: config.get(name) for name in _PARAMETERS},
         model=record["model"]["name"],
         revision=record["model"]["revision"],
@@ -70,17 +70,43 @@ def card_of(
     )
 
 
+def entries(
+    format: ExportFormat, labels: Labels, contents: Contents, originals: Source
+) -> dict[str, Any]:
+    """The fields of a card that say where a reader begins: entry, splits and configs."""
+    counts = Counter(originals.splits or ())
+    for split, made in zip(contents.source.splits or (), contents.made.tolist(), strict=False):
+        counts[split] += made
+    counts = +counts
+    first = next((s for s in ("train", *sorted(counts)) if s in counts), "")
+    fields: dict[str, Any] = {"splits": counts}
+    if format == "coco":
+        files = {file["name"] for file in labels.header.get("files", ())}
+        name = "annotations.json" if len(files) == 1 else f"annotations/{min(files, default='')}"
+        fields["entry"] = f"{first}/{name}" if first else name
+    elif format == "webdataset":
+        fields["entry"] = f"{first}/*.tar" if first else "*.tar"
+        patterns = {split: f"{split}/*.tar" for split in counts}
+    elif format == "parquet":
+        fields["entry"] = f"data/{first}-*.parquet" if first else "data/*.parquet"
+        patterns = {split: f"data/{split}-*.parquet" for split in counts}
+    if counts and format in ("webdataset", "parquet"):
+        files = [{"split": split, "path": path} for split, path in sorted(patterns.items())]
+        fields["configs"] = [{"config_name": "default", "data_files": files}]
+    return fields
+
+
 def kinds(labels: Labels) -> list[LabelKind]:
     """The kinds of labels that a dataset has, by its columns."""
     text = str(dict(labels.features)).lower()
+    found: list[LabelKind] = ["class"] if {"label", "cls"} & set(labels.features) else []
     words: dict[LabelKind, str] = {
-        "class": "'label'",
         "box": "bbox",
         "mask": "mask",
         "keypoints": "keypoints",
         "caption": "caption",
     }
-    return [kind for kind, word in words.items() if word in text]
+    return found + [kind for kind, word in words.items() if word in text]
 
 
 def write_samples(store: Store, output: Output, tally: Tally, contents: Contents) -> bool:
@@ -94,15 +120,21 @@ def write_samples(store: Store, output: Output, tally: Tally, contents: Contents
 def _samples(output: Output, tally: Tally, contents: Contents) -> Iterator[tuple[bytes, bytes]]:
     places = contents.source.places
     keys = contents.source.keys
+    shown = set[str]()
     for shard in sorted(tally.finished)[:_SAMPLES]:
         for group in output.row_groups(data_file(shard)):
-            row = group.select(["image", "content"]).slice(0, 1).to_pylist()[0]
-            index = contents.index(row["content"])
-            place = places[index] if places is not None else None
-            with suppress(RowError):
-                content = fetch_picture(contents.source.place, keys[index], place).data
-                yield content, row["image"]["bytes"] or output.read(row["image"]["path"])
-            break
+            for number, key in enumerate(group["content"].to_pylist()):
+                if len(shown) == _SAMPLES:
+                    return
+                if key in shown:
+                    continue
+                shown.add(key)
+                index = contents.index(key)
+                place = places[index] if places is not None else None
+                image = group["image"][number].as_py()
+                with suppress(RowError):
+                    content = fetch_picture(contents.source.place, keys[index], place).data
+                    yield content, image["bytes"] or output.read(image["path"])
 
 
 __all__ = ["CARD", "Counted", "Progress", "card_of", "write_samples"]

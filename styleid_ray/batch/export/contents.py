@@ -73,7 +73,9 @@ def read_contents(output: Output, source: Source, tally: Tally) -> Contents:
 
 
 def _summed(table: pa.Table) -> pa.Table:
-    counts = table.group_by(list(_COLUMNS)).aggregate([("made", "sum")])
+    # A content has one place and split, whatever parts of the plan tell them.
+    ways = [("content_place", "max"), ("split", "max"), ("made", "sum")]
+    counts = table.group_by("content").aggregate(ways)
     return counts.rename_columns([*_COLUMNS, "made"])
 
 

@@ -5,31 +5,40 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TextIO
 
-from styleid_ray.batch.export.card import CARD, Counted, card_of, write_samples
+import pyarrow.parquet as pq
+
+from styleid_ray.batch.export.card import CARD, Counted, card_of, entries, write_samples
 from styleid_ray.batch.export.contents import Contents, read_contents
 from styleid_ray.batch.export.items import Item, items_of, mixed_in
 from styleid_ray.batch.export.target import ExportStore
 from styleid_ray.batch.export.task import WITHOUT_ORIGINS, ExportItem
-from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.stored import stored_job
+from styleid_ray.batch.folder.output import PLAN, PLAN_ONLY, Output
+from styleid_ray.batch.folder.stored import is_hidden, stored_job
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.prepare import check_outside
 from styleid_ray.batch.watch.progress import Progress, shown
 from styleid_ray.config import ExportFormat, JobConfig, digest
 from styleid_ray.datasets.example import Writer
-from styleid_ray.datasets.formats import check_geometry, open_labels, open_writer, recognised
+from styleid_ray.datasets.features import feature_of
+from styleid_ray.datasets.formats import (
+    check_geometry,
+    folder_of,
+    open_labels,
+    open_writer,
+    recognised,
+)
 from styleid_ray.datasets.hub import Hub
-from styleid_ray.datasets.labels import Labels
+from styleid_ray.datasets.labels import Labels, WithColumns
 from styleid_ray.datasets.names import Names
 from styleid_ray.datasets.options import in_threads
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import ConfigError, JobError
 from styleid_ray.planning.pairing import content_options
-from styleid_ray.storage.locations import is_absolute, local_path
+from styleid_ray.storage.locations import local_path
 from styleid_ray.storage.locations import shown as printable
 
 ORIGINS = "origin.jsonl"
@@ -76,6 +85,10 @@ class Export:
     """Contents of which every pair failed."""
     digest: str
     """Another one when anything that is exported is."""
+    items: int
+    """Shards, and groups of originals."""
+    hub_id: str | None = None
+    """That of the card."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -116,12 +129,13 @@ def export(options: ExportOptions, stream: TextIO | None = None) -> Export:
     output = Output(options.run, options.storage_options)
     record = output.existing_record()
     given = {"address": options.address, "storage_options": options.storage_options}
-    config = stored_job(options.run, {k: v for k, v in given.items() if v is not None})
+    config = stored_job(options.run, {k: v for k, v in given.items() if v is not None}, needed=())
     tally = Tally.read(output)
     if not tally.done:
         raise JobError(f"{output.url} has no finished pair yet: nothing to export")
     contents = read_contents(output, content_source(config, record), tally)
     labels = content_labels(config, record, contents.source)
+    labels = WithColumns(labels, passed_features(output, labels))
     check_geometry(labels, config.fit)
     check_outside(config, options.to, "to")
     store = ExportStore(options.to, options.storage_options)
@@ -140,30 +154,49 @@ class _Work:
     output: Output
     tally: Tally
     contents: Contents
-    labels: Labels
+    labels: WithColumns
     store: ExportStore
 
     def do(self, record: dict[str, Any], out: TextIO) -> Export:
-        self.store.check_free()
         items = list(items_of(self.tally, mixed_in(self.contents, self.options.mix)))
-        names = Names.of(self.contents.source.keys, self.contents.styles, self._folder)
-        made = digest([self.options.format, asdict(names), record["fingerprint"]])
+        keys, styles = self.contents.source.keys, self.contents.styles
+        names = Names.of(keys, styles, folder_of(self.labels.inner))
+        how = {
+            "run": record["fingerprint"],
+            "format": self.options.format,
+            "mix": self.options.mix,
+            "names": asdict(names),
+            "labels": digest([self.labels.features, self.labels.header]),
+        }
+        self.store.check(how)
+        made = digest(how)
         whole = digest([item.name(made) for item in items])
-        marker = self.store.marker()
-        if marker and marker["digest"] == whole:
+        complete = self.store.complete()
+        if complete and complete["digest"] == whole:
             print(f"nothing to do: {self.store.url} has it all", file=out)
-            return Export(**marker)
-        if marker and marker["format"] != self.options.format:
+            self.store.tidy()
+            result = Export(**{**complete, **self._state()})
+            if self.options.hub_id and complete["hub_id"] != self.options.hub_id:
+                result = replace(result, hub_id=self.options.hub_id)
+                self._write_card(record, result)
+                self.store.finish(how, asdict(result))
+            return result
+        if complete and complete["items"] > len(items):
             raise ConfigError(
-                f"--to {printable(self.store.url)} holds an export as {marker['format']}: name "
-                "another folder"
+                f"--to {printable(self.store.url)} holds more than the run has now: name another "
+                "folder"
             )
+        self.store.begin(how)
         self._write(items, names, made, out)
-        return self._finish(items, made, whole, record)
+        return self._finish(items, how, whole, record)
 
-    def _folder(self, key: str) -> str:
-        folders = key.split("/")[:-1]
-        return "/".join(folders) if not is_absolute(key) else ""
+    def _state(self) -> dict[str, Any]:
+        """How far the run is."""
+        return {
+            "planned": self.tally.planned,
+            "done": self.tally.done,
+            "failed": self.contents.failed(self.tally),
+        }
 
     def _write(self, items: list[Item], names: Names, made: str, out: TextIO) -> None:
         there = self.store.parts()
@@ -180,6 +213,7 @@ class _Work:
             self.contents.source.place,
             names,
             made,
+            tuple(name for name in self.labels.extra if name not in self.labels.inner.features),
             self.config.max_pixels,
             self.config.max_bytes,
         )
@@ -197,9 +231,11 @@ class _Work:
 
         with connected(self.config) as where:
             print(where, file=out)
-            yield from on_ray(task, items)
+            yield from on_ray(task, items, self.options.storage_options)
 
-    def _finish(self, items: list[Item], made: str, whole: str, record: dict[str, Any]) -> Export:
+    def _finish(
+        self, items: list[Item], how: dict[str, Any], whole: str, record: dict[str, Any]
+    ) -> Export:
         counts, left_out = {"stylised": 0, "originals": 0}, dict[str, str]()
         with ExitStack() as stack:
             origins = None
@@ -207,7 +243,7 @@ class _Work:
                 origins = stack.enter_context(self.store.writing(ORIGINS))
 
             def bodies() -> Iterator[bytes]:
-                for head, body in self.store.read_parts([item.name(made) for item in items]):
+                for head, body in self.store.read_parts([item.name(digest(how)) for item in items]):
                     left_out.update(head.pop("left_out"))
                     for origin in head.pop("origins"):
                         assert origins
@@ -225,14 +261,14 @@ class _Work:
             to=self.store.url,
             format=self.options.format,
             **counts,
-            planned=self.tally.planned,
-            done=self.tally.done,
             left_out=left_out,
-            failed=self.contents.failed(self.tally),
             digest=whole,
+            items=len(items),
+            hub_id=self.options.hub_id,
+            **self._state(),
         )
         self._write_card(record, result)
-        self.store.finish(asdict(result))
+        self.store.finish(how, asdict(result))
         return result
 
     def _write_card(self, record: dict[str, Any], result: Export) -> None:
@@ -246,7 +282,13 @@ class _Work:
             failed_names=result.failed,
             left_out=len(result.left_out),
             left_out_names=list(result.left_out),
-            hub_id=self.options.hub_id,
+            hub_id=result.hub_id,
+            **entries(
+                self.options.format,
+                self.labels,
+                self.contents,
+                mixed_in(self.contents, self.options.mix),
+            ),
             samples=write_samples(self.store, self.output, self.tally, self.contents),
         )
         self.store.write(CARD, card.text().encode())
@@ -262,17 +304,38 @@ def _check_local(options: ExportOptions) -> None:
 
 def content_source(config: JobConfig, record: dict[str, Any]) -> Source:
     """Where the contents lie."""
-    roots = record.get("sources")
-    if roots is None:
+    roots, format = record.get("sources"), record.get("formats", {}).get("content")
+    if roots is None and format not in ("folder", None):
         raise ConfigError(
-            "the run's sources have secrets in their URLs, which are not stored: labels and "
-            "originals cannot be found again"
+            "the URLs of the run's sources hold secrets, which are not stored: its labels cannot "
+            "be found again"
         )
-    return Source(roots["content"], (), dict(config.storage_options or {}))
+    root = roots["content"] if roots else ""
+    return Source(root, (), dict(config.storage_options or {}))
 
 
 def content_labels(config: JobConfig, record: dict[str, Any], contents: Source) -> Labels:
     """The labels of a run's contents; raises SourceError when they cannot be read."""
     options = content_options(config, config.storage_options)
-    known = record.get("formats", {}).get("content")
+    known = record.get("formats", {}).get("content") or None
+    if known is None and not config.content:
+        known = "folder"  # a table of URLs
+    for name in ("content", "label_masks", "annotations"):
+        if is_hidden(getattr(config, name)) and (name != "content" or known != "folder"):
+            raise ConfigError(
+                f"--{name.replace('_', '-')} was stored without its password or signature: labels "
+                "cannot be read; keep them where the usual environment gives access"
+            )
     return open_labels(recognised(options, known), contents)
+
+
+def passed_features(output: Output, labels: Labels) -> dict[str, Any]:
+    """The Hugging Face features of the columns that a table of pairs brought along."""
+    name = output.files(PLAN)[0]
+    schema = output.parsed(name, pq.read_schema)
+    features: dict[str, Any] = {}
+    for column in schema:
+        if column.name not in (*PLAN_ONLY, "split"):
+            with suppress(ValueError):  # of a type that datasets does not know
+                features[column.name] = feature_of(column.type)
+    return features

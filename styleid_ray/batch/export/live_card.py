@@ -37,7 +37,7 @@ def live_card(
     record, tally = output.existing_record(), Tally.read(output)
     contents = read_contents(output, content_source(config, record), tally)
     labels = content_labels(config, record, contents.source)
-    hub, last = Hub(config.push_to), 0.0
+    hub, last = Hub(config.push_to), float("-inf")
     card = card_of(record, config.export, contents, labels, Counted(), hub_id=config.push_to)
     upload: Future[str | None] | None = None
 
@@ -56,4 +56,4 @@ def live_card(
     try:
         yield tell
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(cancel_futures=True)  # a late card would hide the final one

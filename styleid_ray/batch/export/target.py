@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from styleid_ray.errors import ConfigError
+from styleid_ray.errors import ConfigError, OutputError
 from styleid_ray.storage.locations import shown
 from styleid_ray.storage.store import Store
 
 MARKER = ".export.json"
 """Its presence says that the export is complete."""
-PARTS = ".export/parts"
+PARTS, HOW = ".export/parts", ".export/how.json"
 
 
 class ExportStore(Store):
@@ -22,42 +22,83 @@ class ExportStore(Store):
     work = ".export"
     option = "to"
 
-    def marker(self) -> dict[str, Any] | None:
+    def check(self, how: dict[str, Any]) -> None:
+        """Checks that an export that is made in this way can be written here, or goes on here.
+
+        Raises:
+            ConfigError: something else lies here, or an export that was made otherwise.
+            OutputError: nothing can be written.
+        """
+        self.check_reachable()
+        names = self.names("")
+        existing = {name for name in names if not name.startswith(".")}
+        begun = MARKER in names or (self.work in names and self.exists(HOW))
+        if existing and not begun:
+            raise ConfigError(
+                f"--to {shown(self.url)} is not empty, and no export ({shown(min(existing))} is "
+                "there): name a folder that is empty or does not exist"
+            )
+        before = self._read(MARKER).get("how") or self._read(HOW) or how
+        differing = [
+            f"{name}: {before.get(name)} there, {value} now"
+            for name, value in how.items()
+            if before.get(name) != value
+        ]
+        if differing:
+            raise ConfigError(
+                f"--to {shown(self.url)} holds an export that was made otherwise "
+                f"({'; '.join(differing)}): name another folder"
+            )
+        self.check_writable()
+
+    def begin(self, how: dict[str, Any]) -> None:
+        """Says that an export that is made in this way is being written."""
+        self.write(HOW, json.dumps(how).encode())
+        self.delete(MARKER)
+
+    def complete(self) -> dict[str, Any] | None:
         """What a complete export says of itself; None where there is none."""
+        return self._read(MARKER).get("export")
+
+    def exists(self, name: str) -> bool:
+        """Whether a file is there."""
+        with self._reported(name, "read"):
+            return self._retried(lambda: self.fs.exists(self.path(name)))
+
+    def _read(self, name: str) -> dict[str, Any]:
         try:
-            return json.loads(self.read(MARKER))
+            return json.loads(self.read(name))
         except FileNotFoundError:
-            return None
+            return {}
+        except ValueError as e:
+            raise OutputError(f"{self.url}/{name} is damaged: name another folder with --to") from e
 
     def parts(self) -> set[str]:
         """Names of the parts that are written."""
         return {name.rsplit("/", 1)[-1] for name in self.listed(PARTS)}
-
-    def check_free(self) -> None:
-        """Raises ConfigError where something else than an export lies here."""
-        there = self.names("")
-        if not there or MARKER in there or self.work in there:
-            return
-        raise ConfigError(
-            f"--to {shown(self.url)} is not empty, and no export ({shown(min(there))} is there): "
-            "name a folder that is empty or does not exist"
-        )
 
     def names(self, folder: str) -> set[str]:
         """Names of all files and folders in a folder; none when it does not exist."""
         self.fs.invalidate_cache()
         path = self.path(folder).rstrip("/")
         try:
-            listed = self.fs.ls(path, detail=False)
+            with self._reported(folder, "listed"):
+                listed = self._retried(lambda: self.fs.ls(path, detail=False))
         except FileNotFoundError:
             return set()
         return {one.rstrip("/").rsplit("/", 1)[-1] for one in listed} - {""}
 
-    def finish(self, marker: dict[str, Any]) -> None:
+    def finish(self, how: dict[str, Any], export: dict[str, Any]) -> None:
         """Marks the export as complete and removes what it needed."""
+        marker = {"how": how, "export": export}
         self.write(MARKER, json.dumps(marker, indent=2, ensure_ascii=False).encode())
-        if self.fs.exists(self.path(self.work)):
-            self.fs.rm(self.path(self.work), recursive=True)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Removes what a complete export no longer needs."""
+        if self.exists(self.work):
+            with self._reported(self.work, "removed"):
+                self._retried(lambda: self.fs.rm(self.path(self.work), recursive=True))
 
     def read_parts(self, names: list[str]) -> Iterator[tuple[dict[str, Any], bytes]]:
         """The parts in the order of their names: what was counted, and the writer's bytes."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -22,9 +22,10 @@ from styleid_ray.datasets.formats import open_writer
 from styleid_ray.datasets.labels import Label, Labels
 from styleid_ray.datasets.names import Names
 from styleid_ray.datasets.source import Source
-from styleid_ray.errors import OutputError, RowError
+from styleid_ray.errors import OutputError, RowError, SourceError
 from styleid_ray.imaging.decode import upright_size
 from styleid_ray.imaging.formats import picture_extension
+from styleid_ray.storage.locations import shown
 
 WITHOUT_ORIGINS = ("voc", "yolo")
 """Formats that have no place for where a picture comes from."""
@@ -45,6 +46,7 @@ class ExportItem:
         source: where the contents lie.
         names: of the pictures.
         made: digest of how the export is made.
+        passed: columns of the run that become label columns.
         max_pixels, max_bytes: bounds of an original.
     """
 
@@ -55,11 +57,16 @@ class ExportItem:
     source: Source
     names: Names
     made: str
+    passed: tuple[str, ...]
+    """Columns that a table of pairs brought along, which become label columns."""
     max_pixels: int
     max_bytes: int
 
     def __call__(self, item: Item) -> int:
         """Returns the number of the item."""
+        part_name = f"{PARTS}/{item.name(self.made)}"
+        if self.store.exists(part_name):  # of a task that Ray begins again
+            return item.number
         left_out, origins = LeftOut(), list[dict[str, Any]]()
         writer = open_writer(self.format, self.store, self.labels)
 
@@ -77,7 +84,7 @@ class ExportItem:
             "origins": origins if self.format in WITHOUT_ORIGINS else [],
         }
         head = json.dumps(done, ensure_ascii=False).encode()
-        self.store.write(f"{PARTS}/{item.name(self.made)}", head + b"\n" + part)
+        self.store.write(part_name, head + b"\n" + part)
         return item.number
 
     def _stylised(self, item: Item, left_out: LeftOut) -> Iterator[Example]:
@@ -85,9 +92,14 @@ class ExportItem:
         keys = self.output.read_table(name, ["content"])["content"].unique().to_pylist()
         labels = self._labels(keys, self._places(item, keys))
         for group in self.output.row_groups(name):
-            here = [c for c in (*_COLUMNS, "split") if c in group.column_names]
-            for row in group.select(here).to_pylist():
-                label = labels[row["content"]]
+            wanted = (*_COLUMNS, "split", *self.passed)
+            for row in group.select([c for c in wanted if c in group.column_names]).to_pylist():
+                label = labels.get(row["content"])
+                if label is None:
+                    raise OutputError(
+                        f"{self.output.url}/{name} changed while it was exported: run the same "
+                        "command again"
+                    )
                 if why := misfit(label, (row["width"], row["height"])):
                     left_out[row["content"]] = why
                 else:
@@ -106,10 +118,14 @@ class ExportItem:
             picture=self._beside(path) if picture is None else picture,
             width=row["width"],
             height=row["height"],
-            split=row.get("split") or "",
-            label=label,
+            split=label.split or row.get("split") or "",
+            label=self._with_passed(label, row),
             origin=origin,
         )
+
+    def _with_passed(self, label: Label, row: Mapping[str, Any]) -> Label:
+        passed = {name: row.get(name) for name in self.passed}
+        return replace(label, columns={**passed, **label.columns}) if passed else label
 
     def _beside(self, path: str) -> bytes:
         try:
@@ -130,7 +146,12 @@ class ExportItem:
                     raise file
                 size = upright_size(file.data, self.max_pixels)
             except RowError as error:
-                left_out[key] = str(error)
+                if error.stage == "fetch":
+                    raise SourceError(
+                        f"--mix: the original {shown(key)} cannot be read ({error}): put it back, "
+                        "or export without originals"
+                    ) from error
+                left_out[key] = f"its original: {error}"
                 continue
             if why := misfit(labels[key], size):
                 left_out[key] = why
@@ -142,8 +163,8 @@ class ExportItem:
                 picture=file.data,
                 width=size[0],
                 height=size[1],
-                split=split,
-                label=labels[key],
+                split=labels[key].split or split,
+                label=self._with_passed(labels[key], {}),
                 origin=dict.fromkeys(ORIGIN) | {"content": key, "original": True},
             )
 
@@ -159,10 +180,13 @@ class ExportItem:
 
 
 def misfit(label: Label, size: tuple[int, int]) -> str | None:
-    """Why labels do not hold in a picture of this size; None where they do, or do not tell."""
-    if label.size is None or label.size == size:
+    """Why labels do not hold in a picture of this size: they were made for it lying on its side.
+    None where they do, or do not tell."""
+    # Labels for another scale hold as well, or as little, as in their own dataset.
+    if label.size is None or label.size == size or label.size != size[::-1]:
         return None
-    turned = label.size == size[::-1]
-    why = "before its EXIF rotation was applied" if turned else "for a picture of another size"
     width, height = label.size
-    return f"its labels were made {why}: {width} x {height}, not {size[0]} x {size[1]}"
+    return (
+        f"its labels were made before its EXIF rotation was applied: {width} x {height}, not "
+        f"{size[0]} x {size[1]}"
+    )

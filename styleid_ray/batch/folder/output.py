@@ -16,6 +16,12 @@ from styleid_ray.storage.store import Store
 
 CONFIG = "_run/config.yaml"
 PLAN = "_run/plan"
+PLAN_ONLY = (
+    *("pair_id", "content", "style", "k", "gamma", "temperature", "shard"),
+    *("content_version", "style_version", "content_place", "style_place"),
+)
+"""Columns of the plan that are not passed through to `data/`: written under their own rules there,
+or not at all."""
 LAYOUT = 2
 """Number of the arrangement of a run's files; a run of the first has none in its record."""
 _RECORD = ("model", "config", "identity", "plan")

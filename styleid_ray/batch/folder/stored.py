@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from styleid_ray.batch.folder.output import Output
@@ -13,8 +14,18 @@ _HIDDEN = ("://...@", "?...")
 """Marks that stand in a location for a secret."""
 
 
-def stored_job(output: str, options: dict[str, Any]) -> JobConfig:
+_LOCATIONS = ("content", "style", "table", "model")
+
+
+def stored_job(
+    output: str, options: dict[str, Any], needed: Iterable[str] = _LOCATIONS
+) -> JobConfig:
     """The job of the run at `output`, with these options in place of its own.
+
+    Args:
+        output: of the run.
+        options: given by the command.
+        needed: locations that the command reads.
 
     Raises:
         OutputError: there is no run.
@@ -22,8 +33,8 @@ def stored_job(output: str, options: dict[str, Any]) -> JobConfig:
     """
     record = Output(output, make_storage_options(options.get("storage_options"))).existing_record()
     stored = {name: value for name, value in record["config"].items() if value is not None}
-    for name in ("content", "style", "table", "model"):
-        if name not in options and any(mark in str(stored.get(name)) for mark in _HIDDEN):
+    for name in needed:
+        if name not in options and is_hidden(stored.get(name)):
             raise ConfigError(
                 f"--{name} was stored as {stored[name]}, without its password or signature: "
                 f"give --{name} again"
@@ -31,3 +42,8 @@ def stored_job(output: str, options: dict[str, Any]) -> JobConfig:
     # The commit that the branch stood for when the run began, not the one it stands for now.
     revision = record["model"]["revision"] or stored.get("revision")
     return make_config({**stored, "revision": revision, **options, "output": output})
+
+
+def is_hidden(location: Any) -> bool:
+    """Whether a location, or one of several, was stored without the secret in it."""
+    return any(mark in str(location) for mark in _HIDDEN)

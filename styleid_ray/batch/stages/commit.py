@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
-from styleid_ray.batch.folder.output import Output, data_file, errors_file
+from styleid_ray.batch.folder.output import PLAN_ONLY, Output, data_file, errors_file
 from styleid_ray.batch.stages import row_error
 from styleid_ray.batch.stages.shard import Done, Shard, each_shard
 from styleid_ray.batch.watch.logs import StageLog
@@ -59,11 +59,6 @@ ERRORS = pa.schema(
     ]
 )
 _OF_A_PAIR = ("pair_id", "content", "style", "k", "gamma", "temperature")
-# Columns of the plan that are not passed through: written under their own rules, or not at all.
-_PLAN_ONLY = (
-    *(*_OF_A_PAIR, "shard", "content_version", "style_version"),
-    *("content_place", "style_place"),
-)
 _OWN = pa.schema(
     [
         ("pair_id", pa.string()),
@@ -261,7 +256,7 @@ def _append(writer: pq.ParquetWriter, table: pa.Table) -> None:
 
 def _passed_through(pairs: pa.Table) -> list[str]:
     """Columns that the pairing table brought along."""
-    return [name for name in pairs.column_names if name not in _PLAN_ONLY]
+    return [name for name in pairs.column_names if name not in PLAN_ONLY]
 
 
 def _picture_name(pair: dict[str, Any], suffix: str) -> str:

@@ -78,7 +78,9 @@ class Progress:
         share = 100 * (made + self.failed) // self.planned if self.planned else 100
         parts = [f"{made} of {self.planned} {self.unit} ({share} %)"]
         if rate := self.rate:
-            parts.append(f"{rate:.3g} {self.unit}/s")
+            parts.append(
+                f"{rate:,.0f} {self.unit}/s" if rate >= 100 else f"{rate:.3g} {self.unit}/s"
+            )
             if left:
                 parts.append(f"{duration(left / rate)} left")
         elif left:

@@ -39,6 +39,7 @@ def features(summaries: Iterable[Summary], names: Sequence[str]) -> dict[str, An
         columns["objects"] = [_object_features(some, names)]
     if any(summary.panoptic for summary in summaries):
         columns["segments"] = [_object_features({"bbox", "area", "iscrowd"}, names)]
+        columns["panoptic"] = {"_type": "Image"}
     if "caption" in some:
         columns["captions"] = _list(_value("string"))
     return columns
@@ -56,6 +57,8 @@ def columns(
     """
     values: dict[str, Any] = {}
     for column in features:
+        if column == "panoptic":
+            continue  # a file
         if column == "captions":
             records = chain.from_iterable(annotations.values())
             values[column] = [r["caption"] for r in records if isinstance(r.get("caption"), str)]

@@ -116,8 +116,13 @@ class VocLabels:
     class_lists: bool
     """Whether the dataset lists its pictures by class: `dog_train.txt`."""
     format = "voc"
-    features = _FEATURES
     geometry = True
+
+    @property
+    def features(self) -> Mapping[str, Any]:
+        """The objects, and the masks where there are any."""
+        masks = MASKS if len(self.masks) else ()
+        return {**_FEATURES, **{name: {"_type": "Image"} for name in masks}}
 
     @property
     def header(self) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from styleid_ray.datasets.options import DatasetOptions, in_threads
 from styleid_ray.datasets.source import Source
 from styleid_ray.datasets.webdataset.samples import Sample, samples
 from styleid_ray.errors import RowError, SourceError
+from styleid_ray.imaging.formats import picture_extensions
 from styleid_ray.storage.locations import shown
 from styleid_ray.storage.members import Range, container, fetch_range, member_of, sample_of
 from styleid_ray.storage.store import Store
@@ -71,7 +72,11 @@ class TarLabels:
 
     def _label(self, key: str, place: str | None) -> Label:
         files = _files(self.place, key, place)
-        columns = {name: self._column(key, name, files.get(name)) for name in self.features}
+        columns = {
+            name: self._column(key, name, files.get(name))
+            for name, feature in self.features.items()
+            if feature["_type"] == "Value"
+        }
         return Label(columns, files, folder_name(_text(files.get("cls", b""))))
 
     def _column(self, key: str, name: str, data: bytes | None) -> Any:
@@ -134,7 +139,17 @@ def _features(found: Sequence[Mapping[str, bytes]]) -> dict[str, Any]:
         _number(files["cls"]) is not None for files in found if "cls" in files
     ):
         kinds["cls"] = "int64"
-    return {name: {"dtype": kind, "_type": "Value"} for name, kind in kinds.items()}
+    pictures = {stem for files in found for stem in map(_picture_stem, files) if stem}
+    return {
+        **{name: {"dtype": kind, "_type": "Value"} for name, kind in kinds.items()},
+        **{stem: {"_type": "Image"} for stem in sorted(pictures - set(kinds))},
+    }
+
+
+def _picture_stem(suffix: str) -> str:
+    """The name of a picture among label files, such as mask; '' for any other file."""
+    stem, _, extension = suffix.rpartition(".")
+    return stem if f".{extension.lower()}" in picture_extensions() else ""
 
 
 def _has_geometry(files: Mapping[str, bytes]) -> bool:

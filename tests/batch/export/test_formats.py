@@ -168,13 +168,13 @@ def test_a_yolo_dataset_comes_out_as_yolo_with_label_files_byte_for_byte(
         yaml.safe_dump({"path": "/elsewhere", "train": "images/train", "val": "images/val"})
         + "names: {0: car}\n"
     )
-    run = run_of(root, splits="train,val")
+    run = run_of(root, splits="train,val", share_styles=True)
     assert run.export("yolo", mix=1.0).originals == 4
     made = yaml.safe_load((run.to / "data.yaml").read_text())
     assert (made["names"], made["train"], made["val"]) == ({0: "car"}, "images/train", "images/val")
     for split in ("train", "val"):
         pictures = sorted((run.to / "images" / split).iterdir())
-        assert len(pictures) == 4
+        assert len(pictures) == 6
         for picture in pictures:
             txt = run.to / "labels" / split / f"{picture.stem}.txt"
             background = picture.stem.startswith(f"images_{split}_1")

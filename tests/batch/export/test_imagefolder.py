@@ -98,7 +98,7 @@ def test_a_place_that_holds_something_else_is_refused(insects: Run, tmp_path: Pa
     with pytest.raises(ConfigError, match=r"not empty.*thesis\.tex"):
         insects.export("imagefolder", tmp_path)
     insects.export("imagefolder", tmp_path / "one")
-    with pytest.raises(ConfigError, match="holds an export as imagefolder"):
+    with pytest.raises(ConfigError, match=r"made otherwise .*format: imagefolder"):
         insects.export("parquet", tmp_path / "one")
 
 
@@ -260,3 +260,37 @@ def test_many_shards_are_exported_on_ray_into_a_bucket(
     names = store.find(f"{s3}/export")
     assert not [name for name in names if "/.export/" in name]
     assert Image.open(io.BytesIO(store.cat_file(f"{s3}/export/ant/0__s.jpg"))).size == (64, 80)
+
+
+def test_pictures_of_one_name_in_nested_folders_are_all_there(
+    run_of: RunOf, tmp_path: Path
+) -> None:
+    for seed, name in enumerate(("dog/2020/a.jpg", "dog/2021/a.jpg", "cat/a.jpg")):
+        draw(tmp_path / "in" / name, seed)
+    run = run_of(tmp_path / "in")
+    run.export("imagefolder", mix=2.0)
+    names = [row["file_name"] for row in metadata(run.to)]
+    assert len(set(names)) == 9
+    assert all((run.to / name).exists() for name in names)
+
+
+def test_an_export_made_otherwise_is_not_mixed_with_another(insects: Run, tmp_path: Path) -> None:
+    insects.export("imagefolder", tmp_path / "one", mix=2.0)
+    with pytest.raises(ConfigError, match=r"mix: 2\.0 there, None now"):
+        insects.export("imagefolder", tmp_path / "one")
+
+
+def test_a_pairing_table_keeps_the_labels_and_brings_its_own(run_of: RunOf, tmp_path: Path) -> None:
+    content = class_folders(tmp_path / "in")
+    (tmp_path / "pairs.csv").write_text(
+        "content,style,weather,split\nant/0.jpg,s.png,rain,train\nbee/1.jpg,t.png,sun,val\n"
+    )
+    run = run_of(content, pairing="table", table=str(tmp_path / "pairs.csv"))
+    run.export("imagefolder")
+    rows = [row for split in ("train", "val") for row in metadata(run.to / split)]
+    assert [(row["label"], row["weather"]) for row in rows] == [("ant", "rain"), ("bee", "sun")]
+    for value in ("../../elsewhere", ""):
+        table = f"content,style,split\nant/0.jpg,s.png,{value}\n"
+        (tmp_path / "pairs.csv").write_text(table)
+        with pytest.raises(SourceError, match="column split"):
+            run.stylize(output=str(tmp_path / "new"))
