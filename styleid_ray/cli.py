@@ -38,9 +38,8 @@ def _job_options(names: Iterable[str]) -> Any:
     for name in names:
         field = JobConfig.model_fields[name]
         description = " ".join((field.description or "").split())
-        default = (
-            "" if field.is_required() or field.default is None else f" [default: {field.default}]"
-        )
+        none = field.is_required() or field.default in (None, ())
+        default = "" if none else f" [default: {field.default}]"
         kind = str if name in _TEXT else _without_none(field.annotation)
         metavar = _TEXT.get(name)
         fields[name] = Annotated[
@@ -105,27 +104,27 @@ def plan(
     options: _Options,
     config: _ConfigFile = None,
     rate: Annotated[
-        float | None, arg(help="UNet evaluations a second of one actor, to estimate time.")
+        float | None, arg(help="UNet evaluations per second of one actor, to estimate time.")
     ] = None,
     calibrate: Annotated[
-        bool, arg(help="Measure that rate: load the model, run its UNet for 20 seconds.")
+        bool, arg(help="Measure that rate: load the model and run its UNet for 20 seconds.")
     ] = False,
     price: Annotated[
-        float | None, arg(help="Money for a GPU hour, with --rate or --calibrate.")
+        float | None, arg(help="Price per GPU hour, with --rate or --calibrate.")
     ] = None,
     save_pairs: Annotated[
         str | None,
         arg(
             metavar="FILE",
-            help="Write the pairs to this file, to be read, changed, and given back with "
-            "--pairing table --table FILE: .json {content: [style, ...]}, .csv, .jsonl, .parquet.",
+            help="Write the pairs to this file, to read, edit and pass back with --pairing table "
+            "--table FILE: .json {content: [style, ...]}, .csv, .jsonl or .parquet.",
         ),
     ] = None,
     json: Annotated[bool, arg(name="json", help="Print JSON.")] = False,
 ) -> int:
-    """Say what a job would cost: UNet evaluations, bytes, memory, time. Runs nothing.
+    """Estimate the cost of a job: UNet evaluations, bytes, memory, time. Stylises nothing.
 
-    With --save-pairs it writes down which pairs the job would make.
+    With --save-pairs, also write the job's pairs to a file.
     """
     from styleid_ray.batch.forecast import forecast
 
@@ -257,32 +256,32 @@ def report(
 
 
 def export(
-    output: Positional[Annotated[str, arg(metavar="RUN", help="Output of the run.")]],
+    output: Positional[Annotated[str, arg(metavar="RUN", help="Folder or URL of the run.")]],
     to: Annotated[str, arg(metavar="URL", help="Folder or URL of the dataset to write.")],
     format: Annotated[
         ExportFormat,
         arg(
-            help="imagefolder, webdataset and parquet take the labels of any dataset; coco, voc "
-            "and yolo those of their own format."
+            help="imagefolder, webdataset and parquet take labels from any dataset; coco, voc and "
+            "yolo only from their own format."
         ),
     ],
     mix: Annotated[
         str | None,
         arg(
             metavar="K:1",
-            help="Add originals, one per K stylised pictures and each at most once; the column "
-            "original marks them.",
+            help="Add one original per K stylised pictures, each at most once; they have "
+            "original = true.",
         ),
     ] = None,
     push_to: Annotated[
         str | None,
         arg(
             metavar="OWNER/NAME",
-            help="Upload the export to this dataset of the Hugging Face hub; --to is a local "
-            "folder then.",
+            help="Upload the export to this dataset on the Hugging Face hub; --to must then be a "
+            "local folder.",
         ),
     ] = None,
-    private: Annotated[bool, arg(help="Make a new dataset on the hub private.")] = False,
+    private: Annotated[bool, arg(help="With --push-to: create a new dataset as private.")] = False,
     address: Annotated[
         str | None,
         arg(help=JobConfig.model_fields["address"].description or "", help_behavior_hint=""),
@@ -290,9 +289,10 @@ def export(
     json: Annotated[bool, arg(name="json", help="Print JSON.")] = False,
     storage_options: _StorageOptions = None,
 ) -> int:
-    """Write the run at OUTPUT as a dataset: its pictures with the labels of their contents.
+    """Write a run as a dataset: its pictures with the labels of their contents.
 
-    Finished or not; no GPU is needed. Running again resumes, and adds what the run has gained.
+    Works on unfinished runs too and needs no GPU. Run it again to resume, or to add newly finished
+    pairs.
     Example: styleid-ray export out/run --to out/coco --format coco
     """
     with own_process():

@@ -150,19 +150,19 @@ class SourceOptions(_Options):
     content: Annotated[str | None, _NOTHING] = None
     """Folder, file or URL (anything fsspec opens) of the content dataset, walked recursively."""
     content_format: Annotated[DatasetFormat, _NOTHING] = "auto"
-    """Dataset format of --content; auto recognises it by its files. Labels stay where they are,
-    and come back with `styleid-ray export`."""
+    """Dataset format of --content; auto recognises it by its files. Labels stay in place
+    until `styleid-ray export` joins them to the results."""
     annotations: Annotated[tuple[str, ...], _NOTHING] = ()
-    """COCO annotation files of --content, separated by commas; default: those in its folder
-    annotations."""
+    """Comma-separated COCO annotation files of --content; default: those in its annotations
+    folder."""
     label_masks: Annotated[str | None, _NOTHING] = None
-    """Folder or URL of label masks (a picture of classes per content): the same relative names as
-    in --content, ending in .png."""
+    """Folder or URL of label masks, one picture of class numbers per content, with the same
+    relative name but ending in .png."""
     splits: Annotated[tuple[str, ...], _PAIRS] = ()
-    """Splits of --content to stylise, separated by commas; default: train where the dataset has
-    splits. Two splits share no style."""
+    """Comma-separated splits of --content to stylise; default: train if there is one, else all. No
+    two splits share a style, except with --pairing zip."""
     share_styles: Annotated[bool, _PAIRS] = False
-    """Let the splits share styles."""
+    """Let splits share styles instead of assigning each style to one split."""
     style: Annotated[str | None, _NOTHING] = None
     """Folder, file or URL of the style pictures, walked recursively."""
     style_format: Annotated[StyleFormat, _NOTHING] = "auto"
@@ -172,8 +172,8 @@ class SourceOptions(_Options):
     content; table: the rows of --table."""
     table: Annotated[str | None, _NOTHING] = None
     """CSV, JSONL or Parquet for --pairing table: columns content and style (relative to --content
-    and --style, or full URLs), optional gamma, temperature and k; others are passed through. Or
-    JSON {content: [style, ...]}."""
+    and --style, or full URLs), optional gamma, temperature and k; other columns are passed
+    through. Or a JSON file {content: [style, ...]}."""
     styles_per_content: Annotated[int, Field(ge=1), _PAIRS] = 1
     """Styles drawn per content with --pairing random."""
     seed: Annotated[int, Field(ge=0), _PAIRS] = 0
@@ -233,11 +233,11 @@ class OutputOptions(_Options):
     quality: Annotated[int, Field(ge=1, le=100), _ENCODING] = 95
     """Quality of jpeg and webp (100 is lossless for webp)."""
     export: Annotated[ExportFormat | None, _NOTHING] = None
-    """Once every pair is finished, export the run in this format to OUTPUT/export/FORMAT, as
-    `styleid-ray export` does."""
+    """When every pair is finished, export the run in this format to OUTPUT/export/FORMAT, like
+    `styleid-ray export`."""
     push_to: Annotated[str | None, _NOTHING] = None
-    """With --export: dataset OWNER/NAME on the Hugging Face hub to upload the export to. Its card
-    shows the progress of the run."""
+    """With --export: upload the export to the dataset OWNER/NAME on the Hugging Face hub; its card
+    shows the run's progress."""
 
 
 class ShardOptions(_Options):
@@ -398,7 +398,7 @@ class JobConfig(
     def _sources_fit_the_pairing(self) -> JobConfig:
         for name in ("splits", "share_styles"):
             if getattr(self, name) and self.pairing == "table":
-                raise ValueError(f"{name} is given, but the table says which pairs there are")
+                raise ValueError(f"{name} has no effect with pairing table: leave it out")
         if self.share_styles and self.pairing == "zip":
             raise ValueError("share_styles has no effect with pairing zip: leave it out")
         if self.pairing == "table":
@@ -419,7 +419,7 @@ class JobConfig(
     @model_validator(mode="after")
     def _export_has_what_it_needs(self) -> JobConfig:
         if self.push_to and not self.export:
-            raise ValueError("push_to is given without export: name the format to publish")
+            raise ValueError("push_to needs export: name the format to publish")
         if self.annotations and self.content_format not in ("auto", "coco"):
             raise ValueError(
                 f"annotations are COCO's, but content_format is {self.content_format!r}: leave one "

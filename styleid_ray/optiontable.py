@@ -23,7 +23,8 @@ def option_table() -> str:
         lines.append(f"| **{title}** | | |")
         for name in [name for name in JobConfig.model_fields if changes(name) == group]:
             field = JobConfig.model_fields[name]
-            default = "" if field.is_required() or field.default is None else f"`{field.default}`"
+            none = field.is_required() or field.default in (None, ())
+            default = "" if none else f"`{field.default}`"
             meaning = " ".join((field.description or "").split()).replace("|", "\\|")
             lines.append(f"| `--{name.replace('_', '-')}` | {default} | {meaning} |")
     return "\n".join(lines)

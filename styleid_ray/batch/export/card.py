@@ -81,7 +81,11 @@ def entries(
     first = next((s for s in ("train", *sorted(counts)) if s in counts), "")
     fields: dict[str, Any] = {"splits": counts}
     if format == "coco":
-        files = {file["name"] for file in labels.header.get("files", ())}
+        files = {
+            file["name"]
+            for file in labels.header.get("files", ())
+            if not first or file["split"] in (first, None, "")
+        }
         name = "annotations.json" if len(files) == 1 else f"annotations/{min(files, default='')}"
         fields["entry"] = f"{first}/{name}" if first else name
     elif format == "webdataset":
