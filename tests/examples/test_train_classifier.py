@@ -41,7 +41,7 @@ def class_folders(root: Path, each: int, seed: int = 0) -> Path:
 @pytest.fixture(scope="module")
 def shapes(run_of: Callable[..., Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An export with originals mixed in: 16 stylised pictures and 8 originals."""
-    run = run_of(class_folders(tmp_path_factory.mktemp("shapes"), each=4))
+    run = run_of(class_folders(tmp_path_factory.mktemp("shapes"), each=4), real=True)
     run.export("imagefolder", mix=2.0)
     return run.to
 

@@ -63,7 +63,7 @@ def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def painted(run_of: RunOf, coco: Path) -> Run:
-    return run_of(coco)
+    return run_of(coco, real=True)
 
 
 def same(annotation: dict[str, Any]) -> dict[str, Any]:
@@ -199,7 +199,7 @@ def test_a_webdataset_comes_out_as_webdataset_and_its_report_shows_the_contents(
                     info.size = len(data)
                     tar.addfile(info, io.BytesIO(data))
     monkeypatch.setattr("styleid_ray.batch.run._FEW", 1)  # so that Ray indexes the tars
-    run = run_of(tmp_path / "tars", style=str(tmp_path / "tars"))
+    run = run_of(tmp_path / "tars", real=True, style=str(tmp_path / "tars"))
     result = run.export("webdataset", mix=4.0)
     assert (result.stylised, result.originals) == (16, 4)
     tars = sorted(str(p) for p in run.to.glob("shard-*.tar"))
@@ -298,7 +298,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def test_a_run_is_published_with_its_progress_first_and_its_pictures_last(
     run_of: RunOf, coco: Path, hub: Any
 ) -> None:
-    run = run_of(coco, export="coco", push_to="someone/painted", shard_pairs=2)
+    run = run_of(coco, real=True, export="coco", push_to="someone/painted", shard_pairs=2)
     (repository,) = hub.repositories.values()
     assert repository.commits[0] == ["README.md"]
     export = Path(run.output) / "export/coco"
@@ -315,6 +315,7 @@ def test_publishing_needs_a_token_before_any_work(
     run_of: RunOf, coco: Path, hub: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("HF_TOKEN")
+    job = {"output": str(tmp_path / "out"), "export": "coco", "push_to": "someone/painted"}
     with pytest.raises(ConfigError, match="HF_TOKEN"):
-        run_of(coco, output=str(tmp_path / "out"), export="coco", push_to="someone/painted")
+        run_of(coco, real=True, **job)
     assert not (tmp_path / "out").exists()

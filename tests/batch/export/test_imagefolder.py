@@ -31,7 +31,7 @@ def class_folders(root: Path, classes: tuple[str, ...] = CLASSES, each: int = 2)
 
 @pytest.fixture(scope="module")
 def insects(run_of: RunOf, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return run_of(class_folders(tmp_path_factory.mktemp("insects")))
+    return run_of(class_folders(tmp_path_factory.mktemp("insects")), real=True)
 
 
 def files(root: Path) -> set[str]:
@@ -240,7 +240,7 @@ def test_a_run_with_pictures_beside_its_shards_is_exported_alike(
 
 
 def test_stylize_exports_at_its_end(run_of: RunOf, tmp_path: Path) -> None:
-    run = run_of(class_folders(tmp_path / "in", each=1), export="imagefolder")
+    run = run_of(class_folders(tmp_path / "in", each=1), real=True, export="imagefolder")
     assert len(metadata(Path(run.output) / "export" / "imagefolder")) == 4
     assert "4 stylised pictures as imagefolder" in run.said.getvalue()
 
