@@ -12,7 +12,7 @@ import numpy as np
 
 Mode = Literal["stem", "path", "hash"]
 _MODES: tuple[Mode, ...] = ("stem", "path", "hash")
-_OTHER = re.compile(r"[^\w-]+|_+")
+_OTHER = re.compile(r"(?:[^\w-]|_)+")
 _TAKEN = {"samples", "readme", "con", "prn", "aux", "nul"}
 _TAKEN |= {f"{device}{number}" for device in ("com", "lpt") for number in range(10)}
 """Names of an export's own files, and those that Windows keeps for devices."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from styleid_ray.datasets.names import Names
@@ -52,6 +52,7 @@ KEYS = st.lists(
 )
 
 
+@example(["a.png", "a_/a.png"], ["a.png"], no_folder)
 @given(KEYS, KEYS, st.sampled_from([no_folder, class_folder]))
 def test_no_two_pictures_of_an_export_share_a_name(contents, styles, folder_of) -> None:
     names = Names.of(contents, styles, folder_of)
