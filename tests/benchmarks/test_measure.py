@@ -17,6 +17,7 @@ from benchmarks.jobs import simulated_cluster
 from benchmarks.measure import measure
 from benchmarks.options import (
     BenchmarkOptions,
+    ExportingOptions,
     GpuOptions,
     LoadingOptions,
     MemoryOptions,
@@ -191,6 +192,14 @@ def test_a_shard_is_loaded_with_its_memory_watched() -> None:
     (row,) = table_of("loading", loading=options).rows
     assert row["s"] > 0
     assert 0 < row["above MiB"] < row["peak MiB"]
+
+
+def test_an_export_is_timed_in_a_process_of_its_own() -> None:
+    options = ExportingOptions(pictures=(6,), annotations_per_picture=2, formats=("coco",))
+    (row,) = table_of("exporting", exporting=options).rows
+    assert (row["pictures"], row["annotations"]) == (6, 12)
+    assert row["pictures/s"] == pytest.approx(6 / row["s"])
+    assert row["driver peak MiB"] > 50
 
 
 def test_an_unknown_measurement_is_refused_with_the_names_there_are() -> None:
