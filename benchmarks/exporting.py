@@ -87,7 +87,8 @@ def _make_up(folder: str, pictures: int, annotations: int, shard_pairs: int) -> 
 
 
 def _export(folder: str, format: Any) -> dict[str, Any]:
-    from styleid_ray.batch.export.job import ExportOptions, export
+    from styleid_ray.batch.export.job import export
+    from styleid_ray.batch.export.outcome import ExportOptions
 
     began = time.perf_counter()
     options = ExportOptions(f"{folder}/run", f"{folder}/as-{format}", format)

@@ -296,8 +296,8 @@ def export(
     Example: styleid-ray export out/run --to out/coco --format coco
     """
     with own_process():
-        from styleid_ray.batch.export.job import ExportOptions
         from styleid_ray.batch.export.job import export as run
+        from styleid_ray.batch.export.outcome import ExportOptions
 
         options = ExportOptions(
             output,

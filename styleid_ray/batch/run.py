@@ -108,7 +108,8 @@ def _export(config: JobConfig, out: TextIO) -> None:
     """Exports the finished run, where that is asked for."""
     if not config.export:
         return
-    from styleid_ray.batch.export.job import ExportOptions, export
+    from styleid_ray.batch.export.job import export
+    from styleid_ray.batch.export.outcome import ExportOptions
 
     to = f"{config.output.rstrip('/')}/export/{config.export}"
     options = ExportOptions(

@@ -259,8 +259,8 @@ class Hub:
 
     def _detail(self, causes: Sequence[BaseException]) -> str:
         """The reason in the words of the hub where it gives one, without tokens and signatures."""
-        told = (getattr(cause, "server_message", None) for cause in causes)
-        text = next(filter(None, told), None) or first_line(causes[-1])
+        messages = (getattr(cause, "server_message", None) for cause in causes)
+        text = next(filter(None, messages), None) or first_line(causes[-1])
         text = scrubbed(" ".join(text.split()), {"token": self._token})
         return shown(text)[:_MOST_DETAIL].rstrip(".")
 

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TextIO
 
 import pyarrow.parquet as pq
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from styleid_ray.batch.export.card import CARD, Counted, card_of, entries, write_samples
 from styleid_ray.batch.export.contents import Contents, read_contents
 from styleid_ray.batch.export.items import Item, items_of, mixed_in
+from styleid_ray.batch.export.outcome import Export, ExportOptions
 from styleid_ray.batch.export.target import ExportStore
 from styleid_ray.batch.export.task import WITHOUT_ORIGINS, ExportItem
 from styleid_ray.batch.folder.output import PLAN, PLAN_ONLY, Output
@@ -21,7 +22,7 @@ from styleid_ray.batch.folder.stored import is_hidden, stored_job
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.prepare import check_outside
 from styleid_ray.batch.watch.progress import Progress, shown
-from styleid_ray.config import ExportFormat, JobConfig, digest
+from styleid_ray.config import JobConfig, digest
 from styleid_ray.datasets.example import Writer
 from styleid_ray.datasets.features import feature_of
 from styleid_ray.datasets.formats import (
@@ -45,72 +46,6 @@ ORIGINS = "origin.jsonl"
 """Where pictures come from, in formats that have no place for it: a line per picture."""
 _FEW = 16
 """Items that are not worth a start of Ray."""
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """What is exported, and where to."""
-
-    run: str
-    """Output of the run."""
-    to: str
-    """Folder or URL of the export."""
-    format: ExportFormat
-    mix: float | None = None
-    """Stylised pictures per original; None for no originals."""
-    hub_id: str | None = None
-    """OWNER/NAME of the dataset on the hub that the export is pushed to."""
-    private: bool = False
-    """Whether a new dataset on the hub is private."""
-    address: str | None = None
-    """Ray cluster, as `JobConfig.address`."""
-    storage_options: dict[str, Any] | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True)
-class Export:
-    """A complete export."""
-
-    to: str
-    format: ExportFormat
-    stylised: int
-    originals: int
-    planned: int
-    """Pairs of the run."""
-    done: int
-    """Pairs of the run that are done."""
-    left_out: dict[str, str]
-    """Contents that have pictures which are not exported, and why."""
-    failed: list[str]
-    """Contents of which every pair failed."""
-    digest: str
-    """Another one when anything that is exported is."""
-    items: int
-    """Shards, and groups of originals."""
-    hub_id: str | None = None
-    """That of the card."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
-    def lines(self) -> list[str]:
-        """What it holds, for a person."""
-        counts = f"{self.stylised:,} stylised pictures"
-        if self.originals:
-            counts += f" and {self.originals:,} originals"
-        lines = [f"{counts} as {self.format}, at {self.to}"]
-        if self.done < self.planned:
-            lines.append(f"the run has {self.done:,} of {self.planned:,} pairs so far")
-        for what, why in [*self.left_out.items()][:_MOST_NAMED]:
-            lines.append(f"left out: {printable(what)}: {why}")
-        for what in self.failed[:_MOST_NAMED]:
-            lines.append(f"left out: {printable(what)}: every pair of it failed")
-        more = sum(max(0, len(x) - _MOST_NAMED) for x in (self.left_out, self.failed))
-        return [*lines, f"left out: {more:,} more"] if more else lines
-
-
-_MOST_NAMED = 10
 
 
 def export(options: ExportOptions, stream: TextIO | None = None) -> Export:

@@ -157,8 +157,8 @@ class ParquetLabels:
 
     def _size(self, row: Mapping[str, Any]) -> tuple[int, int] | None:
         size = row.get("width"), row.get("height")
-        told = self.geometry and all(isinstance(side, int) for side in size)
-        return size if told else None  # pyright: ignore
+        known = self.geometry and all(isinstance(side, int) for side in size)
+        return size if known else None  # pyright: ignore
 
 
 def _is_image(feature: Any) -> bool:

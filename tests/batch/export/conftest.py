@@ -13,7 +13,8 @@ import pytest
 from styleid_ray import JobConfig
 from styleid_ray.batch.begin import begin
 from styleid_ray.batch.cluster.resources import Resources
-from styleid_ray.batch.export.job import Export, ExportOptions, export
+from styleid_ray.batch.export.job import export
+from styleid_ray.batch.export.outcome import Export, ExportOptions
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.record import find_run
 from styleid_ray.batch.folder.tally import Tally

@@ -1,0 +1,74 @@
+"""What an export is asked for, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from styleid_ray.config import ExportFormat
+from styleid_ray.storage.locations import shown
+
+_MOST_NAMED = 10
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What is exported, and where to."""
+
+    run: str
+    """Output of the run."""
+    to: str
+    """Folder or URL of the export."""
+    format: ExportFormat
+    mix: float | None = None
+    """Stylised pictures per original; None for no originals."""
+    hub_id: str | None = None
+    """OWNER/NAME of the dataset on the hub that the export is pushed to."""
+    private: bool = False
+    """Whether a new dataset on the hub is private."""
+    address: str | None = None
+    """Ray cluster, as `JobConfig.address`."""
+    storage_options: dict[str, Any] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Export:
+    """A complete export."""
+
+    to: str
+    format: ExportFormat
+    stylised: int
+    originals: int
+    planned: int
+    """Pairs of the run."""
+    done: int
+    """Pairs of the run that are done."""
+    left_out: dict[str, str]
+    """Contents that have pictures which are not exported, and why."""
+    failed: list[str]
+    """Contents of which every pair failed."""
+    digest: str
+    """Another one when anything that is exported is."""
+    items: int
+    """Shards, and groups of originals."""
+    hub_id: str | None = None
+    """That of the card."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """What it holds, for a person."""
+        counts = f"{self.stylised:,} stylised pictures"
+        if self.originals:
+            counts += f" and {self.originals:,} originals"
+        lines = [f"{counts} as {self.format}, at {self.to}"]
+        if self.done < self.planned:
+            lines.append(f"the run has {self.done:,} of {self.planned:,} pairs so far")
+        for what, why in [*self.left_out.items()][:_MOST_NAMED]:
+            lines.append(f"left out: {shown(what)}: {why}")
+        for what in self.failed[:_MOST_NAMED]:
+            lines.append(f"left out: {shown(what)}: every pair of it failed")
+        more = sum(max(0, len(x) - _MOST_NAMED) for x in (self.left_out, self.failed))
+        return [*lines, f"left out: {more:,} more"] if more else lines
