@@ -56,7 +56,7 @@ chaos: $(READY)  ## whole jobs whose processes, nodes and drivers are killed
 		$(BIN)/python -m pytest -s -x -m chaos tests/chaos
 
 chaos-ci: $(READY)
-	$(MAKE) chaos KILLS=15
+	$(MAKE) chaos KILLS=30
 
 lint: $(READY)
 	$(BIN)/ruff check .
