@@ -24,6 +24,9 @@ from styleid_ray.jobfile import load_job_file, make_config, make_storage_options
 
 _TEXT = {
     "layers": "6-11",
+    "gamma": "NUMBER|SCHEDULE|RANGE|LIST",
+    "temperature": "NUMBER|SCHEDULE|RANGE|LIST",
+    "adain": "0..1",
     "actors": "MIN,MAX",
     "storage_options": "JSON",
     "annotations": "FILE,...",

@@ -8,16 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from styleid_ray.controls import Range, Schedule, Sweep, numbers, parse
 from styleid_ray.errors import ConfigError
 
-Preset = Literal["paper", "diffusers"]
-Pairing = Literal["cross", "zip", "random", "table"]
+Preset = Literal["paper", "scheduled", "diffusers"]
+Pairing = Literal["cross", "zip", "random", "balanced", "by-class", "nearest", "farthest", "table"]
+DRAWING: tuple[Pairing, ...] = ("random", "balanced", "by-class", "nearest", "farthest")
+"""Pairings that take `styles_per_content` styles for each content."""
+StyleClasses = Literal["same", "other"]
 Fit = Literal["keep", "crop"]
 DType = Literal["auto", "float32", "float16", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -52,6 +64,9 @@ _PRESETS: dict[Preset, dict[str, Any]] = {
     "paper": {"steps": 50, "gamma": 0.75, "temperature": 1.5, "layers": (6, 7, 8, 9, 10, 11)},
     "diffusers": {"steps": 20, "gamma": 0.75, "temperature": 1.5, "layers": (7, 8, 9, 10, 11)},
 }
+_PRESETS["scheduled"] = _PRESETS["paper"] | {"gamma": "cosine:0.75:0.375"}
+_BOUNDS = {"gamma": (0.0, 1.0, False), "temperature": (0.0, 10.0, True)}
+"""Least and most, and whether the least itself is excluded."""
 
 
 class _Options(BaseModel):
@@ -68,21 +83,68 @@ class StyleParams(_Options):
     """The parameters of StyleID. What is None takes the preset's own value."""
 
     preset: Annotated[Preset, _PICTURE] = "paper"
-    """Step schedule and defaults: the paper's (50 steps, layers 6-11) or those of the authors'
-    diffusers port (20 steps, layers 7-11)."""
+    """Step schedule and defaults: the paper's (50 steps, layers 6-11); scheduled, the same with
+    gamma falling from 0.75 to 0.375; or those of the authors' diffusers port (20 steps, layers
+    7-11)."""
     steps: Annotated[Annotated[int, Field(ge=2, le=500)] | None, _PICTURE] = None
     """DDIM steps of inversion and of sampling, 2 to 500."""
-    gamma: Annotated[Annotated[float, Field(ge=0, le=1)] | None, _PICTURE] = None
-    """Query preservation: 1 keeps the content's queries (layout), 0 the stylised ones (style)."""
-    temperature: Annotated[Annotated[float, Field(gt=0, le=10)] | None, _PICTURE] = None
-    """Attention temperature: factor on the attention logits, above 1 sharpens."""
+    gamma: Annotated[float | str | None, _PICTURE] = None
+    """Query preservation: 1 keeps the content's queries (layout), 0 the stylised ones (style). A
+    number; a schedule over the sampling steps, linear:0.9:0.5 or cosine:0.75:0.375; either per
+    layer, 6-8=0.9,9-11=0.5; a range to draw from per pair, 0.5..0.9; or a list, 0.3,0.6, which
+    gives one variant per value."""
+    temperature: Annotated[float | str | None, _PICTURE] = None
+    """Attention temperature: factor on the attention logits, above 1 sharpens. Written as
+    --gamma."""
     layers: Annotated[tuple[Annotated[int, Field(ge=0, lt=_LAYERS)], ...] | None, _PICTURE] = None
     """Decoder self-attention layers that get the style's keys and values, as 6-11 or 6,7,8
     (Stable Diffusion has 3-11)."""
-    adain: Annotated[bool, _PICTURE] = True
-    """Give the initial latents the style's channel statistics (AdaIN)."""
+    adain: Annotated[bool | float, _PICTURE] = True
+    """Share, 0 to 1, of the style's channel statistics in the initial latent (AdaIN): 1 or true
+    takes all of them, 0 or false keeps the content's own."""
+    low_frequency: Annotated[float, Field(ge=0, le=2), _PICTURE] = 1.0
+    """Factor on the low frequencies of the content's inverted latent, before AdaIN (StyleSSP):
+    below 1 favours the content's edges over its large shapes."""
     inject: Annotated[bool, _PICTURE] = True
     """Inject the style's keys and values into self-attention."""
+    detail: Annotated[float, Field(ge=0, le=1), _PICTURE] = 0.0
+    """Share of the content's fine detail to add back that the autoencoder loses (small objects,
+    lettering): content minus its own reconstruction."""
+    detail_luminance: Annotated[bool, _PICTURE] = False
+    """With --detail: add back its luminance alone, so that the style keeps its colours."""
+
+    @field_validator("gamma", "temperature", mode="before")
+    @classmethod
+    def _control(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None:
+            return None
+        if isinstance(value, (list, tuple)):  # of a job file
+            value = ",".join(map(str, value))
+        try:
+            control = parse(value)
+        except (TypeError, ValueError) as e:
+            raise ValueError(str(e)) from None
+        low, high, above = _BOUNDS[info.field_name or ""]
+        for number in numbers(control):
+            if not low <= number <= high or (above and number == low):
+                least = f"greater than {'' if above else 'or equal to '}{low:g}"
+                raise ValueError(f"must be {least} and less than or equal to {high:g}")
+        constant = control.constant if isinstance(control, Schedule) else None
+        return str(control) if constant is None else constant
+
+    @field_validator("adain", mode="before")
+    @classmethod
+    def _adain_strength(cls, value: Any) -> Any:
+        words = {"true": True, "on": True, "false": False, "off": False}
+        if isinstance(value, str) and value.lower() in words:
+            return words[value.lower()]
+        try:
+            share = float(value)
+        except (TypeError, ValueError):
+            raise ValueError("must be a share from 0 to 1, true or false") from None
+        if not 0 <= share <= 1:
+            raise ValueError("must be a share from 0 to 1")
+        return bool(share) if share in (0, 1) else share
 
     @field_validator("layers", mode="before")
     @classmethod
@@ -112,9 +174,18 @@ class StyleParams(_Options):
         return tuple(sorted(layers))
 
     def resolved(self) -> ResolvedParams:
-        """The same parameters with the preset's values in place of None."""
+        """The same parameters with the preset's values in place of None.
+
+        Raises:
+            ConfigError: γ or temperature is drawn per pair, or its schedule does not suit the
+                layers or steps.
+        """
         chosen = {k: v for k, v in self.model_dump().items() if v is not None}
-        return ResolvedParams(**{**_PRESETS[self.preset], **chosen})
+        resolved = ResolvedParams(**{**_PRESETS[self.preset], **chosen})
+        if resolved.inject:
+            for name in _BOUNDS:
+                resolved.control(name)
+        return resolved
 
 
 class ResolvedParams(_Options):
@@ -122,11 +193,26 @@ class ResolvedParams(_Options):
 
     preset: Preset
     steps: int
-    gamma: float
-    temperature: float
+    gamma: float | str
+    temperature: float | str
     layers: tuple[int, ...]
-    adain: bool
+    adain: bool | float
+    low_frequency: float
     inject: bool
+    detail: float
+    detail_luminance: bool
+
+    def control(self, name: str) -> Schedule:
+        """γ or temperature as a schedule over layers and steps; raises ConfigError as
+        `StyleParams.resolved`."""
+        control = parse(value := getattr(self, name))
+        if not isinstance(control, Schedule):
+            raise ConfigError(f"{name} {value} is drawn per pair, which only a job does")
+        try:
+            control.check(self.layers, self.sampling_evaluations)
+        except ValueError as e:
+            raise ConfigError(f"{name} {value}: {e}") from None
+        return control
 
     @property
     def inversion_evaluations(self) -> int:
@@ -136,12 +222,17 @@ class ResolvedParams(_Options):
     @property
     def sampling_evaluations(self) -> int:
         """UNet evaluations that sample one pair: the paper's schedule skips its first step."""
-        return self.steps - 1 if self.preset == "paper" else self.steps
+        return self.steps - 1 if self.paper_steps else self.steps
+
+    @property
+    def paper_steps(self) -> bool:
+        """Whether the steps are those of the paper's code, not of its diffusers port."""
+        return self.preset != "diffusers"
 
     @property
     def uses_style(self) -> bool:
         """Whether the style has any part in the result (it has none with both switches off)."""
-        return self.adain or self.inject
+        return bool(self.adain) or self.inject
 
 
 class SourceOptions(_Options):
@@ -167,20 +258,42 @@ class SourceOptions(_Options):
     """Folder, file or URL of the style pictures, walked recursively."""
     style_format: Annotated[StyleFormat, _NOTHING] = "auto"
     """Dataset format of --style; auto recognises it by its files."""
+    style_share: Annotated[str | None, _PAIRS] = None
+    """Part of the styles to use, by a hash of their names: 0..0.8 holds a fifth of them out, and
+    0.8..1 is that fifth, for a validation run."""
+    style_weights: Annotated[str | None, _PAIRS] = None
+    """CSV, JSONL or Parquet with columns style and weight, for --pairing random or balanced: a
+    style of weight 2 is drawn twice as often, 0 never; default for styles that it lacks: 1."""
     pairing: Annotated[Pairing, _PAIRS] = "cross"
-    """cross: every content with every style; zip: by order; random: K random styles per
-    content; table: the rows of --table."""
+    """cross: every content with every style; zip: by order; table: the rows of --table. The others
+    choose K styles per content: random; balanced: each style equally often; by-class: by class
+    folders; nearest or farthest: by colour and texture."""
     table: Annotated[str | None, _NOTHING] = None
     """CSV, JSONL or Parquet for --pairing table: columns content and style (relative to --content
     and --style, or full URLs), optional gamma, temperature and k; other columns are passed
     through. Or a JSON file {content: [style, ...]}."""
     styles_per_content: Annotated[int, Field(ge=1), _PAIRS] = 1
-    """Styles drawn per content with --pairing random."""
+    """K, the styles per content of the pairings that choose them."""
+    variants: Annotated[Annotated[int, Field(ge=1, le=1000)] | None, _PAIRS] = None
+    """Versions of each pair, numbered k = 0, 1, ..., that differ in what --gamma and --temperature
+    draw; default: one per combination of their lists."""
+    style_classes: Annotated[StyleClasses, _PAIRS] = "same"
+    """With --pairing by-class, whose classes are the pictures' folders: styles of the content's
+    own class, or of any other."""
+    class_column: Annotated[str | None, _PAIRS] = None
+    """With --pairing by-class: column of --content's labels that names the class; default: its
+    folder."""
     seed: Annotated[int, Field(ge=0), _PAIRS] = 0
-    """Seed of --pairing random."""
+    """Seed of everything that is drawn: styles, and values of a range."""
     reuse: Annotated[bool, _PAIRS] = False
     """With --pairing random and two or more styles per content: contents in random groups share the
     styles they draw from, so that shards invert fewer pictures."""
+    masks: Annotated[str | None, _NOTHING] = None
+    """Folder or URL of strength masks, one grey picture per content, with the same relative name
+    but ending in .png: black keeps the content, white is stylised."""
+    region_styles: Annotated[str | None, _PICTURE] = None
+    """With --label-masks and --pairing table: classes with a style of their own and the column
+    that names it, such as 1=style2,7=style3; all others take the column style."""
 
     @field_validator("annotations", "splits", mode="before")
     @classmethod
@@ -385,6 +498,47 @@ class JobConfig(
     """One stylisation job: every option of `styleid-ray stylize` and every key of a job file."""
 
     @model_validator(mode="after")
+    def _schedules_fit_layers_and_steps(self) -> JobConfig:
+        try:
+            self.style_params.resolved()
+        except ConfigError as e:
+            raise ValueError(str(e)) from None
+        return self
+
+    @model_validator(mode="after")
+    def _variants_differ(self) -> JobConfig:
+        if not self.inject and self.draws:
+            raise ValueError(f"{' and '.join(self.draws)}: no effect without injection")
+        if self.variants is None or self.variants == self.combinations:
+            return self
+        if self.variants < self.combinations:
+            raise ValueError(
+                f"variants {self.variants} is less than the {self.combinations} combinations of "
+                "the lists: leave it out, or give more"
+            )
+        if not any(isinstance(draw, Range) for draw in self.draws.values()):
+            raise ValueError(
+                f"variants {self.variants} would give the same picture again: give --gamma or "
+                "--temperature a range to draw from, such as 0.5..0.9"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _options_of_pairings(self) -> JobConfig:
+        """Options of one pairing are refused beside another."""
+        for name, pairings in _OF_PAIRINGS.items():
+            if getattr(self, name) != type(self).model_fields[name].default and (
+                self.pairing not in pairings
+            ):
+                raise ValueError(
+                    f"{name} has no effect with pairing {self.pairing}: use it with "
+                    f"{' or '.join(pairings)}"
+                )
+        if self.detail_luminance and not self.detail:
+            raise ValueError("detail_luminance needs detail above 0")
+        return self
+
+    @model_validator(mode="after")
     def _reuse_has_something_to_share(self) -> JobConfig:
         if self.reuse and self.pairing != "random":
             raise ValueError(f"reuse is given, but pairing is {self.pairing!r}: set pairing random")
@@ -428,9 +582,23 @@ class JobConfig(
         return self
 
     @property
+    def draws(self) -> dict[str, Range | Sweep]:
+        """Which of γ and temperature are drawn per pair, and from what."""
+        given = {name: getattr(self, name) for name in _BOUNDS}
+        controls = {name: parse(value) for name, value in given.items() if value is not None}
+        return {name: x for name, x in controls.items() if not isinstance(x, Schedule)}
+
+    @property
+    def combinations(self) -> int:
+        """Combinations of the values that are swept."""
+        return math.prod(len(x.values) for x in self.draws.values() if isinstance(x, Sweep))
+
+    @property
     def style_params(self) -> StyleParams:
-        """The part of the options that the algorithm takes."""
-        return StyleParams(**{name: getattr(self, name) for name in StyleParams.model_fields})
+        """The part of the options that the algorithm takes; for what is drawn, each pair has its
+        own value."""
+        given = {name: getattr(self, name) for name in StyleParams.model_fields}
+        return StyleParams.model_validate(given | dict.fromkeys(self.draws))
 
     def identity(self, *changing: Changes) -> dict[str, Any]:
         """The options that change the output, resolved, without those that have no effect in this
@@ -446,14 +614,24 @@ class JobConfig(
         names = {name for name in type(self).model_fields if changes(name) in changing}
         values = self.model_dump(mode="json", include=names - {"revision"} - self._idle)
         resolved = self.style_params.resolved().model_dump(mode="json")
-        return values | {name: resolved[name] for name in resolved if name in values}
+        # A value that is drawn is part of its pair.
+        drawn = {name for name in self.draws if name in values and "pairs" not in changing}
+        values |= {name: resolved[name] for name in resolved if name in values.keys() - self.draws}
+        if self.masks and "picture" in changing:
+            values["masks"] = True
+        return {name: value for name, value in values.items() if name not in drawn}
 
     @property
     def _idle(self) -> set[str]:
         """Options that have no effect beside the others."""
-        idle: set[str] = set()
+        fields = type(self).model_fields
+        idle = {name for name in _ADDED if getattr(self, name) == fields[name].default}
         if self.pairing != "random":
-            idle |= {"styles_per_content", "seed", "reuse"}
+            idle |= {"reuse"}
+        if self.pairing not in DRAWING:
+            idle |= {"styles_per_content"}
+        if self.pairing not in ("random", "balanced", "by-class") and not self.draws:
+            idle |= {"seed"}
         if self.picture_format == "png":
             idle |= {"quality"}
         if not self.inject:
@@ -463,6 +641,19 @@ class JobConfig(
     def fingerprint(self) -> str:
         """Hash of `identity()`: 16 hexadecimal digits."""
         return digest(self.identity())
+
+
+# Options that a run made without them need not know of: at their defaults they change nothing.
+_ADDED = (
+    *("style_share", "style_weights", "variants", "style_classes", "class_column"),
+    *("region_styles", "low_frequency", "detail", "detail_luminance"),
+)
+_OF_PAIRINGS: dict[str, tuple[Pairing, ...]] = {
+    "style_weights": ("random", "balanced"),
+    "style_classes": ("by-class",),
+    "class_column": ("by-class",),
+    "region_styles": ("table",),
+}
 
 
 def mix_ratio(text: str | None) -> float | None:
