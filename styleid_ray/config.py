@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from styleid_ray.controls import Range, Schedule, Sweep, numbers, parse
+from styleid_ray.controls import Range, Schedule, Sweep, numbers, parse, schedule
 from styleid_ray.errors import ConfigError
 
 Preset = Literal["paper", "scheduled", "diffusers"]
@@ -205,10 +205,9 @@ class ResolvedParams(_Options):
     def control(self, name: str) -> Schedule:
         """γ or temperature as a schedule over layers and steps; raises ConfigError as
         `StyleParams.resolved`."""
-        control = parse(value := getattr(self, name))
-        if not isinstance(control, Schedule):
-            raise ConfigError(f"{name} {value} is drawn per pair, which only a job does")
+        value = getattr(self, name)
         try:
+            control = schedule(value)
             control.check(self.layers, self.sampling_evaluations)
         except ValueError as e:
             raise ConfigError(f"{name} {value}: {e}") from None
@@ -325,6 +324,9 @@ class ModelOptions(_Options):
     family; demo is the embedded model."""
     revision: Annotated[str | None, _PICTURE] = None
     """Branch, tag or commit of a hub model; the run's config keeps the commit it stands for."""
+    vae: Annotated[str | None, _PICTURE] = None
+    """Another autoencoder for the model: local folder in diffusers format or hub id, such as
+    stabilityai/sd-vae-ft-mse, at a commit with @COMMIT. Default: the model's own."""
     dtype: Annotated[DType, _ENCODING] = "auto"
     """Precision of the weights; auto is float16 on CUDA and float32 on CPU."""
     device: Annotated[Device, _NOTHING] = "auto"
@@ -625,7 +627,7 @@ class JobConfig(
     def _idle(self) -> set[str]:
         """Options that have no effect beside the others."""
         fields = type(self).model_fields
-        idle = {name for name in _ADDED if getattr(self, name) == fields[name].default}
+        idle = {name for name in ADDED if getattr(self, name) == fields[name].default}
         if self.pairing != "random":
             idle |= {"reuse"}
         if self.pairing not in DRAWING:
@@ -643,11 +645,11 @@ class JobConfig(
         return digest(self.identity())
 
 
-# Options that a run made without them need not know of: at their defaults they change nothing.
-_ADDED = (
+ADDED = (
     *("style_share", "style_weights", "variants", "style_classes", "class_column"),
-    *("region_styles", "low_frequency", "detail", "detail_luminance"),
+    *("region_styles", "low_frequency", "detail", "detail_luminance", "vae"),
 )
+"""Options that a run made without them need not know of: at their defaults they change nothing."""
 _OF_PAIRINGS: dict[str, tuple[Pairing, ...]] = {
     "style_weights": ("random", "balanced"),
     "style_classes": ("by-class",),

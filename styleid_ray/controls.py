@@ -133,6 +133,14 @@ def parse(value: float | str) -> Schedule | Range | Sweep:
     return Sweep(values)
 
 
+def schedule(value: float | str) -> Schedule:
+    """`parse` of a value that is not drawn; raises ValueError for one that is."""
+    control = parse(value)
+    if not isinstance(control, Schedule):
+        raise ValueError(f"{value} is drawn per pair, which only a job does")
+    return control
+
+
 def numbers(control: Schedule | Range | Sweep) -> list[float]:
     """The extreme values that a control can take."""
     match control:

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from styleid_ray.engine.styleid import Injection, inject
+from styleid_ray.engine.styleid import Injection, inject, share_out
 from styleid_ray.errors import ConfigError
 
 
@@ -40,16 +40,33 @@ class TappedSelfAttention:
         q = split_heads(attn.to_q(hidden_states), attn.heads)
         injection, layer = self.tap.injection, self.layer
         if injection is not None:
-            content, style = injection.content, injection.style
-            k, v = style["k", layer], style["v", layer]
-            out = inject(q, content["q", layer], k, v, injection.gamma, injection.temperature)
-        else:
-            k = split_heads(attn.to_k(hidden_states), attn.heads)
-            v = split_heads(attn.to_v(hidden_states), attn.heads)
-            out = scaled_dot_product_attention(q, k, v)
-            if self.tap.recorded is not None:
-                self.tap.recorded |= {("q", layer): q, ("k", layer): k, ("v", layer): v}
+            injected = self._injected(q, injection)
+            if injection.shares is None:
+                return project_out(attn, injected[0])
+        k = split_heads(attn.to_k(hidden_states), attn.heads)
+        v = split_heads(attn.to_v(hidden_states), attn.heads)
+        out = scaled_dot_product_attention(q, k, v)
+        if self.tap.recorded is not None:
+            self.tap.recorded |= {("q", layer): q, ("k", layer): k, ("v", layer): v}
+        if injection is not None and injection.shares is not None:
+            out = share_out(out, injected, injection.shares[layer])
         return project_out(attn, out)
+
+    def _injected(self, q: Tensor, injection: Injection) -> list[Tensor]:
+        """What each style's keys and values give."""
+        layer, bias = self.layer, injection.bias
+        return [
+            inject(
+                q,
+                injection.content["q", layer],
+                style["k", layer],
+                style["v", layer],
+                injection.gamma[layer],
+                injection.temperature[layer],
+                None if bias is None else bias[layer],
+            )
+            for style in injection.styles
+        ]
 
 
 class PromptAttention:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from styleid_ray.engine.detail import lost_detail
 from styleid_ray.engine.memory import Memory
 
 Decoded = Callable[[Sequence[int], Tensor, Tensor], None]
@@ -50,17 +51,40 @@ class Autoencoder:
         self._run([(x[0] // self.factor, x[1] // self.factor) for x in shapes], work)
         return [latents[i] for i in range(len(pictures))]
 
-    def decode(self, latents: Sequence[Tensor] | Tensor, take: Decoded) -> None:
+    def decode(
+        self,
+        latents: Sequence[Tensor] | Tensor,
+        take: Decoded,
+        added: Callable[[int], Tensor] | None = None,
+    ) -> None:
         """Decodes clean latents, each [C, h, w], and hands over each batch while it is on the
-        device: nothing waits for it here."""
+        device: nothing waits for it here. `added(i)` [3, H, W] is added to picture i."""
 
         def work(rows: list[int], fill: int) -> None:
             z = torch.stack([latents[i] for i in rows + rows[-1:] * fill])
             z, x = z[: len(rows)], decode(self.vae, z)[: len(rows)]
+            if added:
+                x = x + torch.stack([added(i) for i in rows])
             finite = z.isfinite().flatten(1).all(1) & x.isfinite().flatten(1).all(1)
             take(rows, quantised(x), finite)
 
         self._run([(z.shape[1], z.shape[2]) for z in latents], work)
+
+    def lost(
+        self, pictures: Sequence[Tensor], latents: Sequence[Tensor], luminance: bool
+    ) -> list[Tensor]:
+        """What encoding and decoding loses of pictures, uint8 [H, W, 3], with latents [C, h, w]:
+        `lost_detail` of each."""
+        details: dict[int, Tensor] = {}
+
+        def work(rows: list[int], fill: int) -> None:
+            z = torch.stack([latents[i] for i in rows + rows[-1:] * fill])
+            for i, x in zip(rows, decode(self.vae, z), strict=False):
+                picture = from_pixels(pictures[i][None].to(self.memory.device))[0]
+                details[i] = lost_detail(picture, x, luminance)
+
+        self._run([(z.shape[1], z.shape[2]) for z in latents], work)
+        return [details[i] for i in range(len(pictures))]
 
     def _run(self, sizes: Sequence[tuple[int, int]], work: Work) -> None:
         """`work` on rows of one latent size (h, w), and the number of rows that fill the batch."""

@@ -38,11 +38,14 @@ class Inversion:
     z_T: Tensor
     slot: Slot | None
     finite: bool
+    path: Tensor | None = None
+    """The latents before each step [steps, C, h, w], where they are kept."""
 
     @property
     def nbytes(self) -> int:
         """Memory that is taken."""
-        return self.z_T.nbytes + (self.slot.memory.nbytes if self.slot else 0)
+        kept = self.slot.memory.nbytes if self.slot else 0
+        return self.z_T.nbytes + kept + (self.path.nbytes if self.path is not None else 0)
 
 
 class Memory:

@@ -6,6 +6,7 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -13,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from styleid_ray.config import FeatureDType, FeatureStore, ResolvedParams, StyleParams
+from styleid_ray.controls import schedule as control
 from styleid_ray.engine import cuda
 from styleid_ray.engine.attention import check_layers
 from styleid_ray.engine.autoencoder import NOT_FINITE, Autoencoder, Decoded, to_pixels
@@ -20,7 +22,8 @@ from styleid_ray.engine.batch_inversion import BatchInversion, invert_batch
 from styleid_ray.engine.denoiser import Denoiser
 from styleid_ray.engine.layout import Role
 from styleid_ray.engine.memory import Memory
-from styleid_ray.engine.pairs import Pairs, params_of_pairs, resolve_pairs
+from styleid_ray.engine.pairs import Pairs, check_mixes, params_of_pairs, resolve_pairs
+from styleid_ray.engine.regions import pair_shares
 from styleid_ray.engine.schedule import Schedule, make_schedule
 from styleid_ray.engine.transfer import Finished, Pair, Picture, SeenStep, Transfer
 from styleid_ray.engine.tuning import Tuner
@@ -181,10 +184,70 @@ class StyleIDPipeline:
         `pairs` is "cross" (every content with every style, contents outermost), "zip", or a list of
         (content index, style index). Sides of pictures must be multiples of `factor`; sizes may
         differ from picture to picture. `params` as in `transfer_latents`.
+
+        Raises RowError, stage "stylize", when values are not finite: a model out of its range.
         """
         index = resolve_pairs(pairs, len(contents), len(styles))
-        z = self.transfer_latents(self.encode(contents), self.encode(styles), index, params)
-        return self.decode(z)
+        pictures: dict[int, Image.Image] = {}
+        self.stylize(contents, styles, index, params, partial(_collect, pictures))
+        return [pictures[i] for i in range(len(index))]
+
+    @_inference
+    def stylize(
+        self,
+        contents: Sequence[Image.Image | Tensor],
+        styles: Sequence[Image.Image | Tensor],
+        pairs: Pairs,
+        params: StyleParams | Sequence[StyleParams] | None,
+        take: Decoded,
+        *,
+        keys: tuple[Sequence[str], Sequence[str]] | None = None,
+        masks: Sequence[Tensor] | None = None,
+        label_maps: Sequence[Tensor] | None = None,
+        classes: Sequence[tuple[int, ...]] | None = None,
+        weights: Sequence[tuple[float, ...]] | None = None,
+    ) -> None:
+        """Pictures to stylised pictures, handed over batch by batch.
+
+        Args:
+            contents, styles: pictures, or tensors uint8 [H, W, 3].
+            pairs, params, keys: as in `transfer_latents`.
+            take: gets (pairs, pictures uint8 [B, H, W, 3], whether each is finite [B]) of each
+                batch while it is on the device.
+            masks: strength per content, uint8 [H, W]: 0 keeps the content, 255 is stylised.
+            label_maps: class numbers per content, uint8 [H, W].
+            classes: of each pair, the classes in whose pixels its second style, its third and so on
+                apply; the first applies everywhere else. Needs `label_maps`.
+            weights: of each pair, one weight per style, of sum 1: styles joined in one attention.
+        """
+        index = resolve_pairs(pairs, len(contents), len(styles))
+        pixels = [x if isinstance(x, Tensor) else to_pixels(x) for x in contents]
+        z_contents = self.encode(pixels)
+        shares = pair_shares(index, z_contents, pixels, masks, label_maps, classes)
+        detail = _shared(params).detail
+        lost: list[Tensor] = []
+        if detail:
+            luminance = _shared(params).detail_luminance
+            lost = self.autoencoder.lost(pixels, z_contents, luminance)
+
+        def finished(rows: Sequence[int], z: Tensor) -> None:
+            self.autoencoder.decode(
+                z,
+                lambda some, x, finite: take([rows[i] for i in some], x, finite),
+                (lambda i: detail * lost[index[rows[i]][0]]) if lost else None,
+            )
+
+        self.transfer_latents(
+            z_contents,
+            self.encode(styles),
+            index,
+            params,
+            keys=keys,
+            finished=finished,
+            weights=weights,
+            shares=shares,
+            protect=masks is not None,
+        )
 
     @_inference
     def encode(self, pictures: Sequence[Image.Image | Tensor]) -> list[Tensor]:
@@ -210,12 +273,7 @@ class StyleIDPipeline:
         """
         pictures: dict[int, Image.Image] = {}
 
-        def take(rows: Sequence[int], pixels: Tensor, finite: Tensor) -> None:
-            if not bool(finite.all()):
-                raise RowError("stylize", NOT_FINITE)
-            pictures.update(zip(rows, map(Image.fromarray, pixels.cpu().numpy()), strict=True))
-
-        self.decode_batches(latents, take)
+        self.decode_batches(latents, partial(_collect, pictures))
         return [pictures[i] for i in range(len(latents))]
 
     @_inference
@@ -242,29 +300,50 @@ class StyleIDPipeline:
         callback: SeenStep | None = None,
         keys: tuple[Sequence[str], Sequence[str]] | None = None,
         finished: Finished | None = None,
+        weights: Sequence[tuple[float, ...]] | None = None,
+        shares: Sequence[Tensor] | None = None,
+        protect: bool = False,
     ) -> Any:
         """Stylised clean latents, one for each pair.
 
-        `z_contents` and `z_styles` are clean latents: a tensor [n, C, h, w], or a list of [C, h, w]
-        whose heights and widths may differ. Each picture that a pair names is inverted once, as far
-        as memory allows. `params` is one for all pairs, or one per pair; these may differ in gamma
-        and temperature alone. `callback(pairs, step, z, z0)` sees, after each sampling step of a
-        batch, which pairs it holds, their latents and the z_0 that the step predicted. With `keys`
-        (of the contents, of the styles), equal for equal pictures, inversions are kept for later
-        calls. `finished(pairs, z_0)` gets the latents of each batch as soon as it is done.
+        Args:
+            z_contents, z_styles: clean latents, a tensor [n, C, h, w], or a list of [C, h, w] whose
+                heights and widths may differ. Each that a pair names is inverted once, as far as
+                memory allows.
+            pairs: "cross", "zip", or (content index, style index or indices) of each pair.
+            params: one for all pairs, or one per pair; these may differ in gamma and temperature
+                alone.
+            callback: `callback(pairs, step, z, z0)` sees, after each sampling step of a batch,
+                which pairs it holds, their latents and the z_0 that the step predicted.
+            keys: of the contents and of the styles, equal for equal pictures: inversions are kept
+                for later calls.
+            finished: `finished(pairs, z_0)` gets the latents of each batch as soon as it is done.
+            weights: as in `stylize`.
+            shares: of each pair, each style's share [styles, h, w] of each latent position, in
+                [0, 1] and of sum 1 at most.
+            protect: whether what the shares leave to 1 follows the content, rather than the model
+                without injection.
 
         Returns a tensor [P, C, h, w] when `z_contents` is one, else a list.
         """
         index = resolve_pairs(pairs, len(z_contents), len(z_styles))
         each = params_of_pairs(params, len(index))
+        check_mixes(index, weights, shares)
         if not index:
             return torch.empty(0) if isinstance(z_contents, Tensor) else []
         shared = each[0]
-        contents = self._pictures(z_contents, "content", shared, keys and keys[0])
+        contents = self._pictures(z_contents, "content", shared, keys and keys[0], protect)
         styles = self._pictures(z_styles, "style", shared, keys and keys[1])
         todo = [
-            Pair(contents[i], styles[j] if shared.uses_style else None, p.gamma, p.temperature)
-            for (i, j), p in zip(index, each, strict=True)
+            Pair(
+                contents[i],
+                tuple(styles[j] for j in js) if shared.uses_style else (),
+                control(p.gamma),
+                control(p.temperature),
+                weights[row] if weights else None,
+                shares[row].to(self.device, torch.float32) if shares else None,
+            )
+            for row, ((i, js), p) in enumerate(zip(index, each, strict=True))
         ]
         try:
             latents = self._transfer(todo, shared, callback, finished)
@@ -311,30 +390,49 @@ class StyleIDPipeline:
         role: Role,
         params: ResolvedParams,
         keys: Sequence[str] | None,
+        path: bool = False,
     ) -> list[Picture]:
         """Latents with keys that tell everything that their inversion depends on."""
-        how = (params.preset, params.steps, params.layers if params.inject else ())
+        how = (params.paper_steps, params.steps, params.layers if params.inject else (), path)
         return [
             Picture(
                 (role, keys[i] if keys else i, tuple(z.shape), how),
                 z.to(self.device, torch.float32),
                 role,
+                path,
             )
             for i, z in enumerate(latents)
         ]
 
     def _size(self, picture: Picture, params: ResolvedParams) -> Size:
-        """Memory of a picture's inversion: z_T, and a content's Q or a style's K and V."""
+        """Memory of a picture's inversion: z_T and its path, a content's Q or a style's K and V."""
         shape = tuple(picture.z_0.shape)
         dtype = str(self.feature_dtype).removeprefix("torch.")
         features = picture_memory(self.unet.config, (shape[-2], shape[-1]), params, dtype)
         kept = features.content if picture.role == "content" else features.style
-        return Size(shape, picture.z_0.nbytes + kept)
+        latents = 1 + params.inversion_evaluations if picture.path else 1
+        return Size(shape, latents * picture.z_0.nbytes + kept)
 
     def _schedule(self, params: ResolvedParams) -> Schedule:
         alphas = self.scheduler.alphas_cumprod
         final = getattr(self.scheduler, "final_alpha_cumprod", alphas[0])
         return make_schedule(params, alphas.double().tolist(), float(final))
+
+
+def _collect(
+    pictures: dict[int, Image.Image], rows: Sequence[int], pixels: Tensor, finite: Tensor
+) -> None:
+    """Keeps decoded pictures by their rows; raises RowError where values are not finite."""
+    if not bool(finite.all()):
+        raise RowError("stylize", NOT_FINITE)
+    pictures.update(zip(rows, map(Image.fromarray, pixels.cpu().numpy()), strict=True))
+
+
+def _shared(params: StyleParams | Sequence[StyleParams] | None) -> StyleParams:
+    """What all pairs of a call have in common."""
+    if params is None or isinstance(params, StyleParams):
+        return params or StyleParams()
+    return next(iter(params), StyleParams())
 
 
 def _need(pictures: Iterable[Picture], sizes: Mapping[Hashable, Size]) -> int:

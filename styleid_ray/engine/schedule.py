@@ -31,6 +31,9 @@ class Schedule:
     sampling: tuple[Step, ...]
     returns_z0: bool
     """Whether the result is the z_0 that the last step predicts, or the latent it moved to."""
+    path: tuple[int, ...]
+    """For each sampling step, the inversion step before which a latent has the noise level that
+    it ends at."""
 
 
 def make_schedule(
@@ -45,7 +48,7 @@ def make_schedule(
             f"steps={params.steps} is too many for a model with {len(alphas_cumprod)} training "
             f"timesteps: use at most {len(alphas_cumprod) // 2}"
         )
-    make = _paper if params.preset == "paper" else _diffusers
+    make = _paper if params.paper_steps else _diffusers
     return make(params.steps, alphas_cumprod, final_alpha_cumprod)
 
 
@@ -62,7 +65,8 @@ def _paper(n: int, alphas: Sequence[float], final_alpha: float) -> Schedule:
         Step(tau[i], alphas[tau[i]], alphas[tau[i - 1]] if i else alphas[0])
         for i in range(n - 2, -1, -1)
     )
-    return Schedule(inversion, sampling, returns_z0=False)
+    path = tuple(max(0, i - 1) for i in range(n - 2, -1, -1))
+    return Schedule(inversion, sampling, returns_z0=False, path=path)
 
 
 def _diffusers(n: int, alphas: Sequence[float], final_alpha: float) -> Schedule:
@@ -73,4 +77,4 @@ def _diffusers(n: int, alphas: Sequence[float], final_alpha: float) -> Schedule:
     sampling = tuple(
         Step(ti, alphas[ti], alphas[ti - c] if ti >= c else final_alpha) for ti in reversed(t)
     )
-    return Schedule(inversion, sampling, returns_z0=True)
+    return Schedule(inversion, sampling, returns_z0=True, path=tuple(reversed(range(n))))

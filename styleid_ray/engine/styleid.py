@@ -8,6 +8,9 @@ part of the content's queries replace its own in these layers (`stylise`).
 Symbols are the paper's: z_0 a clean latent, z_T its noise, Q, K, V the attention features of
 content (c), style (s) and stylised image (cs), γ query preservation, τ attention temperature. A
 step takes a latent from noise level a to b; both are ᾱ. All functions work on a batch.
+
+Beyond the paper, several styles may share an image, and parts of it may follow the content: see
+`Injection.shares` and `Protection`.
 """
 
 from __future__ import annotations
@@ -26,18 +29,42 @@ Features = Mapping[tuple[str, int], Tensor]
 """("q", "k" or "v", layer) → [B, heads, tokens, d]."""
 
 
+LOW_FREQUENCY = 0.125
+"""Cycles per latent position: 64 pixels per cycle in Stable Diffusion."""
+
+
 @dataclass(frozen=True)
 class Injection:
     """Features that replace those of the stylised latents in one step."""
 
     content: Features
     """Q_c of each injected layer."""
-    style: Features
-    """K_s and V_s of each injected layer."""
-    gamma: Tensor
-    """γ [B, 1, 1, 1], in [0, 1]."""
-    temperature: Tensor
-    """τ [B, 1, 1, 1], above 0."""
+    styles: Sequence[Features]
+    """K_s and V_s of each injected layer, of each style: one without `shares`."""
+    gamma: Mapping[int, Tensor]
+    """γ of each layer [B, 1, 1, 1], in [0, 1]."""
+    temperature: Mapping[int, Tensor]
+    """τ of each layer [B, 1, 1, 1], above 0."""
+    shares: Mapping[int, Tensor] | None = None
+    """Each style's share of each position, [styles, B, 1, tokens, 1] of each layer; what is left to
+    1 is the stylised latents' own self-attention."""
+    bias: Mapping[int, Tensor] | None = None
+    """Of the keys [B, 1, 1, tokens of all styles] of each layer, where several styles lie side by
+    side in one K and V: the logarithm of their weights."""
+
+
+@dataclass(frozen=True)
+class Protection:
+    """Where sampling follows the content instead of the model."""
+
+    strength: Tensor
+    """[B, 1, h, w]: 1 is stylised, 0 is the content."""
+    path: Callable[[int], Tensor]
+    """The content's latents [B, C, h, w] at the noise level that sampling step i ends at."""
+
+    def __call__(self, i: int, z: Tensor) -> Tensor:
+        """z with the content's latents where they are protected."""
+        return torch.lerp(self.path(i), z, self.strength)
 
 
 class Denoise(Protocol):
@@ -57,10 +84,16 @@ def invert(
     z_0: Tensor,
     steps: Sequence[Step],
     keep: Callable[[int, Features], None] | None = None,
+    passed: Callable[[int, Tensor], None] | None = None,
 ) -> Tensor:
-    """z_T of z_0 by DDIM inversion (section 3.1); `keep(i, features)` gets those of step i."""
+    """z_T of z_0 by DDIM inversion (section 3.1).
+
+    `keep(i, features)` gets those of step i, `passed(i, z)` the latents before it.
+    """
     z = z_0
     for i, step in enumerate(steps):
+        if passed:
+            passed(i, z)
         if keep:
             eps, features = denoise.record(z, step)
             keep(i, features)
@@ -72,39 +105,53 @@ def invert(
 
 def stylise(
     denoise: Denoise,
-    z_c: Tensor,
-    z_s: Tensor | None,
+    z: Tensor,
     steps: Sequence[Step],
     injections: Iterable[Injection | None],
     seen: Callable[[Step, Tensor, Tensor], None] | None = None,
-    floor: float = 0.0,
+    protect: Protection | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The stylised latent: initial latent AdaIN of the noise z_T of content and style (section
-    3.4; none without a style), then DDIM with one injection per step (3.2 and 3.3).
+    """The stylised latent of an initial one (section 3.4: `adain` of the noise of content and
+    style), by DDIM with one injection per step (3.2 and 3.3).
 
     Returns the last latent and the z_0 that the last step predicted. `seen(step, z, z_0)` gets both
-    after each step; `floor` as of `adain`.
+    after each step.
     """
-    z = z_0 = z_c if z_s is None else adain(z_c, z_s, floor)
-    for step, injection in zip(steps, injections, strict=True):
+    z_0 = z
+    for i, (step, injection) in enumerate(zip(steps, injections, strict=True)):
         eps = denoise(z, step, injection)
         z_0 = predict_z0(z, eps, step.a)
         z = move(z_0, eps, step.b)
+        if protect:
+            z = protect(i, z)
         if seen:
             seen(step, z, z_0)
-    return z, z_0
+    return z, protect(len(steps) - 1, z_0) if protect else z_0
 
 
 def inject(
-    q_cs: Tensor, q_c: Tensor, k_s: Tensor, v_s: Tensor, gamma: Tensor, temperature: Tensor
+    q_cs: Tensor,
+    q_c: Tensor,
+    k_s: Tensor,
+    v_s: Tensor,
+    gamma: Tensor,
+    temperature: Tensor,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """Attention-based style injection (sections 3.2 and 3.3, eq. 4-7).
 
-    Q = γ·Q_c + (1 − γ)·Q_cs and softmax(τ·Q·K_sᵀ / √d)·V_s. All features are [B, heads, tokens, d];
-    the style may have a number of tokens of its own.
+    Q = γ·Q_c + (1 − γ)·Q_cs and softmax(τ·Q·K_sᵀ / √d + bias)·V_s. All features are
+    [B, heads, tokens, d]; the style may have a number of tokens of its own. A bias, as of
+    `Injection`, adds to the logits.
     """
     q = torch.lerp(q_cs, q_c, gamma)
-    return scaled_dot_product_attention(temperature * q, k_s, v_s)
+    return scaled_dot_product_attention(temperature * q, k_s, v_s, attn_mask=bias)
+
+
+def share_out(own: Tensor, injected: Sequence[Tensor], shares: Tensor) -> Tensor:
+    """Each position's mean of the styles' `inject` and its own self-attention, all
+    [B, heads, tokens, d], by `Injection.shares`."""
+    return own + sum(share * (out - own) for share, out in zip(shares, injected, strict=True))
 
 
 def adain(z_c: Tensor, z_s: Tensor, floor: float = 0.0) -> Tensor:
@@ -116,6 +163,19 @@ def adain(z_c: Tensor, z_s: Tensor, floor: float = 0.0) -> Tensor:
     mu_c, sigma_c = z_c.mean((2, 3), keepdim=True), z_c.std((2, 3), keepdim=True)
     mu_s, sigma_s = z_s.mean((2, 3), keepdim=True), z_s.std((2, 3), keepdim=True)
     return sigma_s * (z_c - mu_c) / (sigma_c + floor) + mu_s
+
+
+def scale_low_frequencies(z: Tensor, factor: float) -> Tensor:
+    """z_T [B, C, h, w] with its low frequencies times a factor: the frequency manipulation of
+    StyleSSP (Xu et al., CVPR 2025).
+
+    A Gaussian low-pass with its standard deviation at `LOW_FREQUENCY` cycles per position says
+    which frequencies are low.
+    """
+    h, w = z.shape[-2:]
+    fy, fx = torch.fft.fftfreq(h, device=z.device), torch.fft.rfftfreq(w, device=z.device)
+    low = torch.exp(-(fy[:, None] ** 2 + fx**2) / (2 * LOW_FREQUENCY**2))
+    return torch.fft.irfft2(torch.fft.rfft2(z) * (1 + (factor - 1) * low), s=(h, w))
 
 
 def predict_z0(z: Tensor, eps: Tensor, a: float) -> Tensor:

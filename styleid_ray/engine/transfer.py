@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -10,20 +10,30 @@ import torch
 from torch import Tensor
 
 from styleid_ray.config import ResolvedParams
+from styleid_ray.controls import Schedule as Control
 from styleid_ray.engine import cuda
 from styleid_ray.engine.bank import Slot
 from styleid_ray.engine.denoiser import Denoiser
 from styleid_ray.engine.layout import Layout, Role
 from styleid_ray.engine.memory import Inversion, Memory
+from styleid_ray.engine.regions import at_layer
 from styleid_ray.engine.schedule import Schedule, Step
-from styleid_ray.engine.styleid import Features, Injection, invert, stylise
+from styleid_ray.engine.styleid import (
+    Features,
+    Injection,
+    Protection,
+    adain,
+    invert,
+    scale_low_frequencies,
+    stylise,
+)
 from styleid_ray.engine.work_order import Evict, Invert, Sample, Size, work_order
 
 SeenStep = Callable[[Sequence[int], Step, Tensor, Tensor], None]
 """(pairs, step, their latents after it, the z_0 that it predicted)."""
 Finished = Callable[[Sequence[int], Tensor], None]
 """(pairs, their clean latents z_0)."""
-ADAIN_FLOOR = {"paper": 0.0, "diffusers": 1e-4}
+ADAIN_FLOOR = {"paper": 0.0, "scheduled": 0.0, "diffusers": 1e-4}
 """Number that each preset adds to the content's standard deviation."""
 ROLES: tuple[Role, ...] = ("content", "style")
 
@@ -35,21 +45,28 @@ class Picture:
     key: Hashable
     z_0: Tensor
     role: Role
+    path: bool = False
+    """Whether its latents before each step are kept."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two pictures and how to join them. Without a style the content is sampled as it is."""
+    """Pictures and how to join them. Without a style the content is sampled as it is."""
 
     content: Picture
-    style: Picture | None
-    gamma: float
-    temperature: float
+    styles: tuple[Picture, ...]
+    gamma: Control
+    temperature: Control
+    weights: tuple[float, ...] | None = None
+    """Of several styles in one attention, of sum 1."""
+    shares: Tensor | None = None
+    """Each style's share of each position [styles, h, w], where styles have regions; what is left
+    to 1 follows the content's path."""
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
         """Those that have to be inverted."""
-        return (self.content, self.style) if self.style else (self.content,)
+        return (self.content, *self.styles)
 
 
 @dataclass
@@ -101,9 +118,8 @@ class Transfer:
         work is made anew."""
         memory = self.memory
         rows = [row for row in range(len(self.pairs)) if row not in self.latents]
-        keys = [tuple(x.key for x in self.pairs[row].pictures) for row in rows]
         order = work_order(
-            [(content, style[0] if style else None) for content, *style in keys],
+            [tuple(x.key for x in self.pairs[row].pictures) for row in rows],
             {key: Size((), x.nbytes) for key, x in memory.kept.items()} | self.sizes,
             memory.capacity,
             memory.most,
@@ -163,16 +179,26 @@ class Transfer:
                 bank.write(slots[role], i, layout.pack(features, rows[role]))
 
         z_0 = torch.stack([x.z_0 for x in batch])
+        paths = {
+            at: torch.empty(len(steps), *z_0.shape[1:]) for at, x in enumerate(batch) if x.path
+        }
+        paths = {at: path.to(z_0) for at, path in paths.items()}
+
+        def passed(i: int, z: Tensor) -> None:
+            for at, path in paths.items():
+                path[i] = z[at]
+
+        keeping = keep if self.params.inject else None
         try:
-            z_T = invert(self.denoise, z_0, steps, keep if self.params.inject else None)
+            z_T = invert(self.denoise, z_0, steps, keeping, passed if paths else None)
             finite = cuda.finite_rows(z_T)
         except BaseException:
             for slot in slots["content"] + slots["style"]:
                 bank.give_back(slot)
             raise
         kept = slots["content"] + slots["style"] or [None] * len(batch)
-        for picture, z, slot, good in zip(batch, z_T, kept, finite, strict=True):
-            self.memory.keep(picture.key, Inversion(z.clone(), slot, good))
+        for at, (z, slot, good) in enumerate(zip(z_T, kept, finite, strict=True)):
+            self.memory.keep(batch[at].key, Inversion(z.clone(), slot, good, paths.get(at)))
         self.inversions += len(batch)
 
     def _sample(self, rows: Sequence[int]) -> None:
@@ -196,18 +222,54 @@ class Transfer:
         return latents
 
     def _stylise(self, rows: Sequence[int], kept: Sequence[Sequence[Inversion]]) -> Tensor:
-        pairs = [self.pairs[row] for row in rows]
-        z_c = torch.stack([content.z_T for content, *_ in kept])
-        joins = pairs[0].style and self.params.adain
-        z_s = torch.stack([style.z_T for _, style in kept]) if joins else None
-        fill = self.denoise.rows(z_c) - len(pairs)
+        pairs, steps = [self.pairs[row] for row in rows], self.schedule.sampling
+        shares = _stacked([pair.shares for pair in pairs])
+        z = self._initial(pairs, kept, shares)
+        protect = None
+        if shares is not None and pairs[0].content.path:
+            paths, places = [content.path for content, *_ in kept], self.schedule.path
+            protect = Protection(
+                shares.sum(0)[:, None],
+                lambda i: torch.stack([path[places[i]] for path in paths if path is not None]),
+            )
+        fill = self.denoise.rows(z) - len(pairs)
         pairs, kept = [*pairs, *[pairs[-1]] * fill], [*kept, *[kept[-1]] * fill]
-        steps = self.schedule.sampling
         injections = self._injections(pairs, kept) if self.params.inject else [None] * len(steps)
         seen = partial(self.seen, rows) if self.seen else None
-        floor = ADAIN_FLOOR[self.params.preset]
-        z, z_0 = stylise(self.denoise, z_c, z_s, steps, injections, seen, floor)
+        z, z_0 = stylise(self.denoise, z, steps, injections, seen, protect)
         return z_0 if self.schedule.returns_z0 else z
+
+    def _initial(
+        self,
+        pairs: Sequence[Pair],
+        kept: Sequence[Sequence[Inversion]],
+        shares: Tensor | None,
+    ) -> Tensor:
+        """The initial latents [B, C, h, w]: the contents' noise with the styles' statistics."""
+        params, floor = self.params, ADAIN_FLOOR[self.params.preset]
+        z_c, *z_s = (torch.stack([x.z_T for x in side]) for side in zip(*kept, strict=True))
+        if not z_s:
+            return z_c
+        z = z_c
+        if params.low_frequency != 1:
+            z = scale_low_frequencies(z_c, params.low_frequency)
+        if params.adain:
+            joined = [adain(z, style, floor) for style in z_s]
+            mixed = self._mixed(pairs, joined, shares)
+            z = mixed if params.adain is True else torch.lerp(z, mixed, params.adain)
+        return z if shares is None else torch.lerp(z_c, z, shares.sum(0)[:, None])
+
+    def _mixed(
+        self, pairs: Sequence[Pair], joined: Sequence[Tensor], shares: Tensor | None
+    ) -> Tensor:
+        """One latent of those [B, C, h, w] of each style, by shares or weights."""
+        if len(joined) == 1:
+            return joined[0]
+        if shares is None:
+            weights = joined[0].new_tensor([pair.weights for pair in pairs]).T[:, :, None, None]
+        else:
+            weights = shares / shares.sum(0).clamp(min=1e-6)
+        return (torch.stack(list(joined)) * weights[:, :, None]).sum(0)
 
     def _injections(
         self, pairs: Sequence[Pair], kept: Sequence[Sequence[Inversion]]
@@ -215,15 +277,65 @@ class Transfer:
         """The pictures' features at one sampling step after the other, with each pair's γ and τ."""
         place = {step.t: i for i, step in enumerate(self.schedule.inversion)}
         steps = [place[step.t] for step in self.schedule.sampling]
-        contents, styles = ([x.slot for x in side if x.slot] for side in zip(*kept, strict=True))
-        options = {"dtype": self.denoise.dtype, "device": self.denoise.null_embedding.device}
-        gamma = torch.tensor([pair.gamma for pair in pairs], **options).view(-1, 1, 1, 1)
-        tau = torch.tensor([pair.temperature for pair in pairs], **options).view(-1, 1, 1, 1)
-        read = self.memory.bank.read
-        for content, style in zip(read(contents, steps), read(styles, steps), strict=True):
-            yield Injection(
-                contents[0].layout.unpack(content, self.denoise.dtype),
-                styles[0].layout.unpack(style, self.denoise.dtype),
-                gamma,
-                tau,
+        contents, *styles = ([x.slot for x in side if x.slot] for side in zip(*kept, strict=True))
+        layouts, dtype = [side[0].layout for side in (contents, *styles)], self.denoise.dtype
+        controls = zip(
+            self._values([pair.gamma for pair in pairs]),
+            self._values([pair.temperature for pair in pairs]),
+            strict=True,
+        )
+        shares = self._layer_shares(pairs, layouts[0])
+        bias = None
+        if shares is None and len(styles) > 1:
+            bias = self._bias(pairs, layouts[1:])
+        rows = zip(
+            *(self.memory.bank.read(side, steps) for side in (contents, *styles)), strict=True
+        )
+        for packed, (gamma, tau) in zip(rows, controls, strict=True):
+            content, *features = (
+                layout.unpack(x, dtype) for layout, x in zip(layouts, packed, strict=True)
             )
+            if bias is not None:
+                features = [{key: torch.cat([x[key] for x in features], 2) for key in features[0]}]
+            yield Injection(content, features, gamma, tau, shares, bias)
+
+    def _values(self, controls: Sequence[Control]) -> Iterator[dict[int, Tensor]]:
+        """γ or τ of each pair [B, 1, 1, 1] by layer, at one sampling step after the other."""
+        count, layers = len(self.schedule.sampling), self.params.layers
+        distinct = count if any(control.moves for control in controls) else 1
+        values = torch.tensor(
+            [
+                [[control.at(layer, i, count) for control in controls] for layer in layers]
+                for i in range(distinct)
+            ],
+            dtype=self.denoise.dtype,
+        ).to(self.denoise.null_embedding.device)
+        each = [dict(zip(layers, step[..., None, None, None], strict=True)) for step in values]
+        for i in range(count):
+            yield each[min(i, distinct - 1)]
+
+    def _layer_shares(self, pairs: Sequence[Pair], layout: Layout) -> dict[int, Tensor] | None:
+        """`Injection.shares` of some pairs."""
+        shares = _stacked([pair.shares for pair in pairs])
+        if shares is None:
+            return None
+        tokens = {layer: shape[1] for (_, layer), shape in layout.shapes.items()}
+        at = {count: at_layer(shares, count)[:, :, None, :, None] for count in tokens.values()}
+        return {layer: at[count].to(self.denoise.dtype) for layer, count in tokens.items()}
+
+    def _bias(self, pairs: Sequence[Pair], layouts: Sequence[Layout]) -> dict[int, Tensor]:
+        """`Injection.bias` of some pairs whose styles lie side by side."""
+        device, dtype = self.denoise.null_embedding.device, self.denoise.dtype
+        logs = torch.tensor([pair.weights for pair in pairs], dtype=torch.float32).log().to(device)
+        biases = {}
+        for layer in self.params.layers:
+            counts = torch.tensor([layout.shapes["k", layer][1] for layout in layouts])
+            each = logs.repeat_interleave(counts.to(device), 1)
+            biases[layer] = each[:, None, None].to(dtype)
+        return biases
+
+
+def _stacked(shares: Sequence[Tensor | None]) -> Tensor | None:
+    """[styles, B, h, w] of each pair's [styles, h, w]; None where pairs have none."""
+    given = [x for x in shares if x is not None]
+    return torch.stack(given, 1) if given else None

@@ -39,14 +39,14 @@ class Evict:
 
 @dataclass(frozen=True)
 class Sample:
-    """Sample pairs in one batch; contents have one shape, and styles too."""
+    """Sample pairs in one batch; contents have one shape, and so have first styles, and so on."""
 
     pairs: tuple[int, ...]
 
 
 Op = Invert | Evict | Sample
-Pair = tuple[Key, Key | None]
-"""(content, style), or no style."""
+Pair = tuple[Key | None, ...]
+"""(content, style, further styles); a style may be None."""
 
 
 def work_order(
@@ -129,12 +129,12 @@ def _batches(
     capacity: int,
     batch: Callable[[Shape], int],
 ) -> list[list[int]]:
-    """Rows of pairs in even batches, grouped by the shapes of content and style."""
-    groups: defaultdict[tuple[Shape, Shape | None], list[int]] = defaultdict(list)
-    for row, (content, style) in enumerate(pairs):
-        groups[sizes[content].shape, None if style is None else sizes[style].shape].append(row)
+    """Rows of pairs in even batches, grouped by the shapes of content and styles."""
+    groups: defaultdict[tuple[Shape, ...], list[int]] = defaultdict(list)
+    for row in range(len(pairs)):
+        groups[tuple(sizes[key].shape for key in pairs[row] if key is not None)].append(row)
     batches = []
-    for (shape, _), rows in groups.items():
+    for (shape, *_), rows in groups.items():
         rows = _sweep([pairs[row] for row in rows], rows, sizes, capacity)
         count = -(-len(rows) // batch(shape))
         size = -(-len(rows) // count)
@@ -153,8 +153,8 @@ def _sweep(
 ) -> list[int]:
     """Rows sorted such that one side stays while the other passes by, once for each part of the
     staying side that fits beside two passing pictures."""
-    contents = list(dict.fromkeys(content for content, _ in pairs))
-    styles = list(dict.fromkeys(style for _, style in pairs if style is not None))
+    contents = list(dict.fromkeys(content for content, *_ in pairs))
+    styles = list(dict.fromkeys(key for _, *some in pairs for key in some if key is not None))
     content_bytes, style_bytes = (sum(sizes[k].nbytes for k in side) for side in (contents, styles))
     content_stays = content_bytes <= style_bytes or not styles
     staying, passing = (contents, styles) if content_stays else (styles, contents)
@@ -164,7 +164,7 @@ def _sweep(
     place = {key: at for side in (contents, styles) for at, key in enumerate(side)}
 
     def rank(at: int) -> tuple[int, int, int]:
-        content, style = place[pairs[at][0]], place.get(pairs[at][1], 0)
+        content, style = place[pairs[at][0]], place.get((*pairs[at], None)[1], 0)
         stays, passes = (content, style) if content_stays else (style, content)
         return stays // part, passes, stays
 
