@@ -40,22 +40,19 @@ class TappedSelfAttention:
         q = split_heads(attn.to_q(hidden_states), attn.heads)
         injection, layer = self.tap.injection, self.layer
         if injection is not None:
-            injected = self._injected(q, injection)
-            if injection.shares is None:
-                return project_out(attn, injected[0])
-        k = split_heads(attn.to_k(hidden_states), attn.heads)
-        v = split_heads(attn.to_v(hidden_states), attn.heads)
-        out = scaled_dot_product_attention(q, k, v)
-        if self.tap.recorded is not None:
-            self.tap.recorded |= {("q", layer): q, ("k", layer): k, ("v", layer): v}
-        if injection is not None and injection.shares is not None:
-            out = share_out(out, injected, injection.shares[layer])
+            out = self._injected(q, injection)
+        else:
+            k = split_heads(attn.to_k(hidden_states), attn.heads)
+            v = split_heads(attn.to_v(hidden_states), attn.heads)
+            out = scaled_dot_product_attention(q, k, v)
+            if self.tap.recorded is not None:
+                self.tap.recorded |= {("q", layer): q, ("k", layer): k, ("v", layer): v}
         return project_out(attn, out)
 
-    def _injected(self, q: Tensor, injection: Injection) -> list[Tensor]:
-        """What each style's keys and values give."""
-        layer, bias = self.layer, injection.bias
-        return [
+    def _injected(self, q: Tensor, injection: Injection) -> Tensor:
+        """What the styles' keys and values give."""
+        layer, bias, shares = self.layer, injection.bias, injection.shares
+        injected = [
             inject(
                 q,
                 injection.content["q", layer],
@@ -67,6 +64,7 @@ class TappedSelfAttention:
             )
             for style in injection.styles
         ]
+        return injected[0] if shares is None else share_out(injected, shares[layer])
 
 
 class PromptAttention:

@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from styleid_ray.engine.detail import lost_detail
 from styleid_ray.engine.memory import Memory
 
 Decoded = Callable[[Sequence[int], Tensor, Tensor], None]
@@ -55,36 +54,32 @@ class Autoencoder:
         self,
         latents: Sequence[Tensor] | Tensor,
         take: Decoded,
-        added: Callable[[int], Tensor] | None = None,
+        finish: Callable[[int, Tensor], Tensor] | None = None,
     ) -> None:
         """Decodes clean latents, each [C, h, w], and hands over each batch while it is on the
-        device: nothing waits for it here. `added(i)` [3, H, W] is added to picture i."""
+        device: nothing waits for it here. `finish(i, x)` gives picture i in place of x, both
+        float32 [3, H, W]."""
 
         def work(rows: list[int], fill: int) -> None:
             z = torch.stack([latents[i] for i in rows + rows[-1:] * fill])
             z, x = z[: len(rows)], decode(self.vae, z)[: len(rows)]
-            if added:
-                x = x + torch.stack([added(i) for i in rows])
+            if finish:
+                x = torch.stack([finish(i, one) for i, one in zip(rows, x, strict=True)])
             finite = z.isfinite().flatten(1).all(1) & x.isfinite().flatten(1).all(1)
             take(rows, quantised(x), finite)
 
         self._run([(z.shape[1], z.shape[2]) for z in latents], work)
 
-    def lost(
-        self, pictures: Sequence[Tensor], latents: Sequence[Tensor], luminance: bool
-    ) -> list[Tensor]:
-        """What encoding and decoding loses of pictures, uint8 [H, W, 3], with latents [C, h, w]:
-        `lost_detail` of each."""
-        details: dict[int, Tensor] = {}
+    def reconstruct(self, latents: Sequence[Tensor]) -> list[Tensor]:
+        """Decoded latents, each float16 [3, H, W], on the device."""
+        made: dict[int, Tensor] = {}
 
         def work(rows: list[int], fill: int) -> None:
             z = torch.stack([latents[i] for i in rows + rows[-1:] * fill])
-            for i, x in zip(rows, decode(self.vae, z), strict=False):
-                picture = from_pixels(pictures[i][None].to(self.memory.device))[0]
-                details[i] = lost_detail(picture, x, luminance)
+            made.update(zip(rows, decode(self.vae, z)[: len(rows)].half(), strict=True))
 
         self._run([(z.shape[1], z.shape[2]) for z in latents], work)
-        return [details[i] for i in range(len(pictures))]
+        return [made[i] for i in range(len(latents))]
 
     def _run(self, sizes: Sequence[tuple[int, int]], work: Work) -> None:
         """`work` on rows of one latent size (h, w), and the number of rows that fill the batch."""

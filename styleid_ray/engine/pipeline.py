@@ -17,13 +17,14 @@ from styleid_ray.config import FeatureDType, FeatureStore, ResolvedParams, Style
 from styleid_ray.controls import schedule as control
 from styleid_ray.engine import cuda
 from styleid_ray.engine.attention import check_layers
-from styleid_ray.engine.autoencoder import NOT_FINITE, Autoencoder, Decoded, to_pixels
+from styleid_ray.engine.autoencoder import NOT_FINITE, Autoencoder, Decoded, from_pixels, to_pixels
 from styleid_ray.engine.batch_inversion import BatchInversion, invert_batch
 from styleid_ray.engine.denoiser import Denoiser
+from styleid_ray.engine.finish import Finish
 from styleid_ray.engine.layout import Role
 from styleid_ray.engine.memory import Memory
 from styleid_ray.engine.pairs import Pairs, check_mixes, params_of_pairs, resolve_pairs
-from styleid_ray.engine.regions import pair_shares
+from styleid_ray.engine.regions import check_maps, class_shares, strengths
 from styleid_ray.engine.schedule import Schedule, make_schedule
 from styleid_ray.engine.transfer import Finished, Pair, Picture, SeenStep, Transfer
 from styleid_ray.engine.tuning import Tuner
@@ -128,9 +129,11 @@ class StyleIDPipeline:
         revision: str | None = None,
         dtype: str | torch.dtype | None = None,
         device: str | torch.device | None = None,
+        vae: str | None = None,
         **options: Any,
     ) -> StyleIDPipeline:
-        """The pipeline of a hub id, a local diffusers folder, or `demo`, the embedded model.
+        """The pipeline of a hub id, a local diffusers folder, or `demo`, the embedded model; with
+        another autoencoder, a hub id or a local folder, if `vae` names one.
 
         Weights are read from safetensors only. By default on CUDA in float16 where there is a GPU,
         else on CPU in float32. Raises ModelError, in one line, when the model cannot be had, is
@@ -138,7 +141,7 @@ class StyleIDPipeline:
         """
         from styleid_ray.model.loading import load_components
 
-        return cls(**load_components(model, revision, dtype, device), **options)
+        return cls(**load_components(model, revision, dtype, device, vae), **options)
 
     @property
     def unet_evaluations(self) -> int:
@@ -223,18 +226,14 @@ class StyleIDPipeline:
         index = resolve_pairs(pairs, len(contents), len(styles))
         pixels = [x if isinstance(x, Tensor) else to_pixels(x) for x in contents]
         z_contents = self.encode(pixels)
-        shares = pair_shares(index, z_contents, pixels, masks, label_maps, classes)
-        detail = _shared(params).detail
-        lost: list[Tensor] = []
-        if detail:
-            luminance = _shared(params).detail_luminance
-            lost = self.autoencoder.lost(pixels, z_contents, luminance)
+        check_maps(index, pixels, masks, label_maps, classes)
+        finish = self._finish(_shared(params), pixels, z_contents, masks)
 
         def finished(rows: Sequence[int], z: Tensor) -> None:
             self.autoencoder.decode(
                 z,
                 lambda some, x, finite: take([rows[i] for i in some], x, finite),
-                (lambda i: detail * lost[index[rows[i]][0]]) if lost else None,
+                partial(_finished, finish, [index[row][0] for row in rows]) if finish else None,
             )
 
         self.transfer_latents(
@@ -245,8 +244,8 @@ class StyleIDPipeline:
             keys=keys,
             finished=finished,
             weights=weights,
-            shares=shares,
-            protect=masks is not None,
+            shares=class_shares(index, z_contents, label_maps, classes),
+            strengths=strengths(index, z_contents, masks),
         )
 
     @_inference
@@ -302,7 +301,7 @@ class StyleIDPipeline:
         finished: Finished | None = None,
         weights: Sequence[tuple[float, ...]] | None = None,
         shares: Sequence[Tensor] | None = None,
-        protect: bool = False,
+        strengths: Sequence[Tensor] | None = None,
     ) -> Any:
         """Stylised clean latents, one for each pair.
 
@@ -319,10 +318,9 @@ class StyleIDPipeline:
                 for later calls.
             finished: `finished(pairs, z_0)` gets the latents of each batch as soon as it is done.
             weights: as in `stylize`.
-            shares: of each pair, each style's share [styles, h, w] of each latent position, in
-                [0, 1] and of sum 1 at most.
-            protect: whether what the shares leave to 1 follows the content, rather than the model
-                without injection.
+            shares: of each pair, each style's share [styles, h, w] of each latent position, of sum
+                1.
+            strengths: of each pair [h, w], in [0, 1]: what is left to 1 follows the content.
 
         Returns a tensor [P, C, h, w] when `z_contents` is one, else a list.
         """
@@ -332,7 +330,7 @@ class StyleIDPipeline:
         if not index:
             return torch.empty(0) if isinstance(z_contents, Tensor) else []
         shared = each[0]
-        contents = self._pictures(z_contents, "content", shared, keys and keys[0], protect)
+        contents = self._pictures(z_contents, "content", shared, keys and keys[0], bool(strengths))
         styles = self._pictures(z_styles, "style", shared, keys and keys[1])
         todo = [
             Pair(
@@ -342,6 +340,7 @@ class StyleIDPipeline:
                 control(p.temperature),
                 weights[row] if weights else None,
                 shares[row].to(self.device, torch.float32) if shares else None,
+                strengths[row].to(self.device, torch.float32) if strengths else None,
             )
             for row, ((i, js), p) in enumerate(zip(index, each, strict=True))
         ]
@@ -351,6 +350,26 @@ class StyleIDPipeline:
             if keys is None:
                 self.memory.clear()
         return torch.stack(latents) if isinstance(z_contents, Tensor) else latents
+
+    def _finish(
+        self,
+        params: StyleParams,
+        pixels: Sequence[Tensor],
+        latents: Sequence[Tensor],
+        masks: Sequence[Tensor] | None,
+    ) -> Callable[[int, Tensor], Tensor] | None:
+        """(content, its stylised picture) to the finished picture; None where nothing is done."""
+        if not params.detail and masks is None:
+            return None
+        finish = Finish(params.detail, params.detail_luminance)
+        reconstructions = self.autoencoder.reconstruct(latents)
+
+        def of_content(i: int, x: Tensor) -> Tensor:
+            content = from_pixels(pixels[i][None].to(x.device))[0]
+            mask = masks[i].to(x.device).float() / 255 if masks is not None else None
+            return finish(x, content, reconstructions[i].float(), mask)
+
+        return of_content
 
     def _transfer(
         self,
@@ -426,6 +445,12 @@ def _collect(
     if not bool(finite.all()):
         raise RowError("stylize", NOT_FINITE)
     pictures.update(zip(rows, map(Image.fromarray, pixels.cpu().numpy()), strict=True))
+
+
+def _finished(
+    finish: Callable[[int, Tensor], Tensor], contents: Sequence[int], row: int, x: Tensor
+) -> Tensor:
+    return finish(contents[row], x)
 
 
 def _shared(params: StyleParams | Sequence[StyleParams] | None) -> StyleParams:

@@ -12,62 +12,62 @@ from styleid_ray.engine.pairs import Index
 from styleid_ray.errors import ConfigError
 
 
-def strength(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """[h, w] in [0, 1]: the mean of a mask, uint8 [H, W], over the pixels of each position."""
-    return _pooled(mask.float() / 255, size)
+def strengths(
+    index: Sequence[Index], latents: Sequence[Tensor], masks: Sequence[Tensor] | None
+) -> list[Tensor] | None:
+    """Each pair's strength [h, w] in [0, 1]: the mean of its content's mask, uint8 [H, W], over the
+    pixels of each latent position. `latents` are the contents', [C, h, w]."""
+    if masks is None:
+        return None
+    each = [_pooled(mask.to(z.device) / 255, z) for mask, z in zip(masks, latents, strict=True)]
+    return [each[i] for i, _ in index]
 
 
-def class_shares(label_map: Tensor, classes: Sequence[int], size: tuple[int, int]) -> Tensor:
-    """[1 + classes, h, w] in [0, 1], of sum 1: the share that each class has of the pixels of each
-    position, all other classes together first. `label_map` is uint8 [H, W]."""
-    shares = torch.stack([_pooled((label_map == one).float(), size) for one in classes])
-    return torch.cat([1 - shares.sum(0, keepdim=True), shares])
+def class_shares(
+    index: Sequence[Index],
+    latents: Sequence[Tensor],
+    label_maps: Sequence[Tensor] | None,
+    classes: Sequence[tuple[int, ...]] | None,
+) -> list[Tensor] | None:
+    """Each pair's shares [styles, h, w]: for a style after the first, the share of its class in the
+    pixels of each latent position of the content's map, uint8 [H, W]; the rest for the first."""
+    if label_maps is None or classes is None:
+        return None
+    shares: list[Tensor] = []
+    for (i, _), own in zip(index, classes, strict=True):
+        label_map, z = label_maps[i].to(latents[i].device), latents[i]
+        parts = [_pooled((label_map == one).float(), z) for one in own]
+        rest = z.new_ones(z.shape[1:]) - sum(parts)
+        shares.append(torch.stack([rest, *parts]))
+    return shares
+
+
+def check_maps(
+    index: Sequence[Index],
+    pictures: Sequence[Tensor],
+    masks: Sequence[Tensor] | None,
+    label_maps: Sequence[Tensor] | None,
+    classes: Sequence[tuple[int, ...]] | None,
+) -> None:
+    """Raises ConfigError where a mask or map has another size than its content, uint8 [H, W, 3], or
+    a pair has not one class per further style."""
+    for maps, what in ((masks, "mask"), (label_maps, "label map")):
+        if maps is not None and [x.shape for x in maps] != [x.shape[:2] for x in pictures]:
+            raise ConfigError(f"one {what} per content is needed, of its height and width")
+    if (label_maps is None) != (classes is None):
+        raise ConfigError("label maps and the classes of pairs go together")
+    if classes is not None and [len(s) - 1 for _, s in index] != [len(own) for own in classes]:
+        raise ConfigError("with label maps each pair needs one class per style after its first")
 
 
 def at_layer(shares: Tensor, tokens: int) -> Tensor:
     """Shares [..., h, w] for the tokens of a layer of lower resolution: [..., tokens]."""
     *rest, h, w = shares.shape
     step = round((h * w / tokens) ** 0.5)
-    return _pooled(shares.flatten(0, -3), (h // step, w // step)).view(*rest, tokens)
+    return adaptive_avg_pool2d(shares.flatten(0, -3), (h // step, w // step)).view(*rest, tokens)
 
 
-def _pooled(x: Tensor, size: tuple[int, int]) -> Tensor:
-    return adaptive_avg_pool2d(x[None], size)[0] if x.dim() == 3 else _pooled(x[None], size)[0]
-
-
-def pair_shares(
-    index: Sequence[Index],
-    latents: Sequence[Tensor],
-    pixels: Sequence[Tensor],
-    masks: Sequence[Tensor] | None,
-    label_maps: Sequence[Tensor] | None,
-    classes: Sequence[tuple[int, ...]] | None,
-) -> list[Tensor] | None:
-    """Each style's share [styles, h, w] of each position of its pair; None without regions.
-
-    Args:
-        index: the pairs.
-        latents, pixels: of the contents, [C, h, w] and [H, W, 3].
-        masks, label_maps, classes: as of `StyleIDPipeline.stylize`.
-
-    Raises:
-        ConfigError: a mask or map has another size than its content, or a pair has not one class
-            per further style.
-    """
-    if masks is None and label_maps is None:
-        return None
-    for maps, what in ((masks, "mask"), (label_maps, "label map")):
-        if maps is not None and [x.shape for x in maps] != [x.shape[:2] for x in pixels]:
-            raise ConfigError(f"one {what} per content is needed, of its height and width")
-    if label_maps is not None and [len(s) - 1 for _, s in index] != [len(c) for c in classes or ()]:
-        raise ConfigError("with label maps each pair needs one class per further style")
-    shares: list[Tensor] = []
-    for row, (i, _) in enumerate(index):
-        size, device = (latents[i].shape[1], latents[i].shape[2]), latents[i].device
-        share = torch.ones(1, *size, device=device)
-        if label_maps is not None and classes is not None and classes[row]:
-            share = class_shares(label_maps[i].to(device), classes[row], size)
-        if masks is not None:
-            share = share * strength(masks[i].to(device), size)
-        shares.append(share)
-    return shares
+def _pooled(values: Tensor, latent: Tensor) -> Tensor:
+    """Means of values [H, W] over the pixels of each position of a latent [C, h, w]."""
+    height, width = latent.shape[1:]
+    return adaptive_avg_pool2d(values[None].float(), (height, width))[0]

@@ -40,14 +40,13 @@ class Injection:
     content: Features
     """Q_c of each injected layer."""
     styles: Sequence[Features]
-    """K_s and V_s of each injected layer, of each style: one without `shares`."""
+    """K_s and V_s of each injected layer, of each style: of one, but for `shares`."""
     gamma: Mapping[int, Tensor]
     """γ of each layer [B, 1, 1, 1], in [0, 1]."""
     temperature: Mapping[int, Tensor]
     """τ of each layer [B, 1, 1, 1], above 0."""
     shares: Mapping[int, Tensor] | None = None
-    """Each style's share of each position, [styles, B, 1, tokens, 1] of each layer; what is left to
-    1 is the stylised latents' own self-attention."""
+    """Each style's share of each position, [styles, B, 1, tokens, 1] of each layer, of sum 1."""
     bias: Mapping[int, Tensor] | None = None
     """Of the keys [B, 1, 1, tokens of all styles] of each layer, where several styles lie side by
     side in one K and V: the logarithm of their weights."""
@@ -148,10 +147,10 @@ def inject(
     return scaled_dot_product_attention(temperature * q, k_s, v_s, attn_mask=bias)
 
 
-def share_out(own: Tensor, injected: Sequence[Tensor], shares: Tensor) -> Tensor:
-    """Each position's mean of the styles' `inject` and its own self-attention, all
-    [B, heads, tokens, d], by `Injection.shares`."""
-    return own + sum(share * (out - own) for share, out in zip(shares, injected, strict=True))
+def share_out(injected: Sequence[Tensor], shares: Tensor) -> Tensor:
+    """Each position's mean of the styles' `inject`, [B, heads, tokens, d], by
+    `Injection.shares`."""
+    return torch.stack(list(injected)).mul(shares).sum(0)
 
 
 def adain(z_c: Tensor, z_s: Tensor, floor: float = 0.0) -> Tensor:

@@ -60,8 +60,9 @@ class Pair:
     weights: tuple[float, ...] | None = None
     """Of several styles in one attention, of sum 1."""
     shares: Tensor | None = None
-    """Each style's share of each position [styles, h, w], where styles have regions; what is left
-    to 1 follows the content's path."""
+    """Each style's share of each position [styles, h, w], of sum 1, where styles have regions."""
+    strength: Tensor | None = None
+    """[h, w] in [0, 1]: what is left to 1 follows the content's path."""
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
@@ -223,15 +224,8 @@ class Transfer:
 
     def _stylise(self, rows: Sequence[int], kept: Sequence[Sequence[Inversion]]) -> Tensor:
         pairs, steps = [self.pairs[row] for row in rows], self.schedule.sampling
-        shares = _stacked([pair.shares for pair in pairs])
-        z = self._initial(pairs, kept, shares)
-        protect = None
-        if shares is not None and pairs[0].content.path:
-            paths, places = [content.path for content, *_ in kept], self.schedule.path
-            protect = Protection(
-                shares.sum(0)[:, None],
-                lambda i: torch.stack([path[places[i]] for path in paths if path is not None]),
-            )
+        protect = self._protection(pairs, kept)
+        z = self._initial(pairs, kept, protect)
         fill = self.denoise.rows(z) - len(pairs)
         pairs, kept = [*pairs, *[pairs[-1]] * fill], [*kept, *[kept[-1]] * fill]
         injections = self._injections(pairs, kept) if self.params.inject else [None] * len(steps)
@@ -239,11 +233,23 @@ class Transfer:
         z, z_0 = stylise(self.denoise, z, steps, injections, seen, protect)
         return z_0 if self.schedule.returns_z0 else z
 
+    def _protection(
+        self, pairs: Sequence[Pair], kept: Sequence[Sequence[Inversion]]
+    ) -> Protection | None:
+        strengths = [pair.strength for pair in pairs if pair.strength is not None]
+        if not strengths:
+            return None
+        paths, places = [content.path for content, *_ in kept], self.schedule.path
+        return Protection(
+            torch.stack(strengths)[:, None],
+            lambda i: torch.stack([path[places[i]] for path in paths if path is not None]),
+        )
+
     def _initial(
         self,
         pairs: Sequence[Pair],
         kept: Sequence[Sequence[Inversion]],
-        shares: Tensor | None,
+        protect: Protection | None,
     ) -> Tensor:
         """The initial latents [B, C, h, w]: the contents' noise with the styles' statistics."""
         params, floor = self.params, ADAIN_FLOOR[self.params.preset]
@@ -255,21 +261,9 @@ class Transfer:
             z = scale_low_frequencies(z_c, params.low_frequency)
         if params.adain:
             joined = [adain(z, style, floor) for style in z_s]
-            mixed = self._mixed(pairs, joined, shares)
+            mixed = _mixed(pairs, joined)
             z = mixed if params.adain is True else torch.lerp(z, mixed, params.adain)
-        return z if shares is None else torch.lerp(z_c, z, shares.sum(0)[:, None])
-
-    def _mixed(
-        self, pairs: Sequence[Pair], joined: Sequence[Tensor], shares: Tensor | None
-    ) -> Tensor:
-        """One latent of those [B, C, h, w] of each style, by shares or weights."""
-        if len(joined) == 1:
-            return joined[0]
-        if shares is None:
-            weights = joined[0].new_tensor([pair.weights for pair in pairs]).T[:, :, None, None]
-        else:
-            weights = shares / shares.sum(0).clamp(min=1e-6)
-        return (torch.stack(list(joined)) * weights[:, :, None]).sum(0)
+        return torch.lerp(z_c, z, protect.strength) if protect else z
 
     def _injections(
         self, pairs: Sequence[Pair], kept: Sequence[Sequence[Inversion]]
@@ -315,8 +309,8 @@ class Transfer:
             yield each[min(i, distinct - 1)]
 
     def _layer_shares(self, pairs: Sequence[Pair], layout: Layout) -> dict[int, Tensor] | None:
-        """`Injection.shares` of some pairs."""
-        shares = _stacked([pair.shares for pair in pairs])
+        """`Injection.shares` of some pairs; None where each has one style."""
+        shares = _stacked_shares(pairs)
         if shares is None:
             return None
         tokens = {layer: shape[1] for (_, layer), shape in layout.shapes.items()}
@@ -335,7 +329,17 @@ class Transfer:
         return biases
 
 
-def _stacked(shares: Sequence[Tensor | None]) -> Tensor | None:
-    """[styles, B, h, w] of each pair's [styles, h, w]; None where pairs have none."""
-    given = [x for x in shares if x is not None]
-    return torch.stack(given, 1) if given else None
+def _mixed(pairs: Sequence[Pair], joined: Sequence[Tensor]) -> Tensor:
+    """One latent of those [B, C, h, w] of each style, by shares or weights."""
+    if len(joined) == 1:
+        return joined[0]
+    parts = _stacked_shares(pairs)
+    if parts is None:
+        parts = joined[0].new_tensor([pair.weights for pair in pairs]).T[:, :, None, None]
+    return torch.stack(list(joined)).mul(parts[:, :, None]).sum(0)
+
+
+def _stacked_shares(pairs: Sequence[Pair]) -> Tensor | None:
+    """[styles, B, h, w]; None where pairs have one style, or none have regions."""
+    shares = [pair.shares for pair in pairs if pair.shares is not None]
+    return torch.stack(shares, 1) if shares and len(shares[0]) > 1 else None
