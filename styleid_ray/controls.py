@@ -137,7 +137,7 @@ def schedule(value: float | str) -> Schedule:
     """`parse` of a value that is not drawn; raises ValueError for one that is."""
     control = parse(value)
     if not isinstance(control, Schedule):
-        raise ValueError(f"{value} is drawn per pair, which only a job does")
+        raise ValueError("a value that is drawn per pair, which only a job does")
     return control
 
 

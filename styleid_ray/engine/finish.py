@@ -29,10 +29,11 @@ class Finish:
         without what the decoder carries over from the rest of the picture; where it is 1 it is x.
         Then content − reconstruction is added.
         """
+        reconstruction = reconstruction.clamp(-1, 1)
         if strength is not None:
             x = torch.lerp(reconstruction, x, strength)
         if self.detail:
-            lost = content - reconstruction.clamp(-1, 1)
+            lost = content - reconstruction
             if self.luminance:
                 weights = lost.new_tensor(_LUMINANCE)[:, None, None]
                 lost = (lost * weights).sum(0, keepdim=True)
