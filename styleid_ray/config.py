@@ -260,7 +260,7 @@ class SourceOptions(_Options):
     style_share: Annotated[str | None, _PAIRS] = None
     """Part of the styles to use, by a hash of their names: 0..0.8 holds a fifth of them out, and
     0.8..1 is that fifth, for a validation run."""
-    style_weights: Annotated[str | None, _PAIRS] = None
+    style_weights: Annotated[str | None, _NOTHING] = None
     """CSV, JSONL or Parquet with columns style and weight, for --pairing random or balanced: a
     style of weight 2 is drawn twice as often, 0 never; default for styles that it lacks: 1."""
     pairing: Annotated[Pairing, _PAIRS] = "cross"
@@ -269,8 +269,9 @@ class SourceOptions(_Options):
     folders; nearest or farthest: by colour and texture."""
     table: Annotated[str | None, _NOTHING] = None
     """CSV, JSONL or Parquet for --pairing table: columns content and style (relative to --content
-    and --style, or full URLs), optional gamma, temperature and k; other columns are passed
-    through. Or a JSON file {content: [style, ...]}."""
+    and --style, or full URLs), optional gamma, temperature and k, and style2 to style9 for several
+    styles in one picture; other columns are passed through. Or a JSON file {content: [style,
+    ...]}."""
     styles_per_content: Annotated[int, Field(ge=1), _PAIRS] = 1
     """K, the styles per content of the pairings that choose them."""
     variants: Annotated[Annotated[int, Field(ge=1, le=1000)] | None, _PAIRS] = None
@@ -628,6 +629,8 @@ class JobConfig(
         """Options that have no effect beside the others."""
         fields = type(self).model_fields
         idle = {name for name in ADDED if getattr(self, name) == fields[name].default}
+        if self.variants == self.combinations:
+            idle |= {"variants"}
         if self.pairing != "random":
             idle |= {"reuse"}
         if self.pairing not in DRAWING:
@@ -646,7 +649,7 @@ class JobConfig(
 
 
 ADDED = (
-    *("style_share", "style_weights", "variants", "style_classes", "class_column"),
+    *("style_share", "variants", "style_classes", "class_column"),
     *("region_styles", "low_frequency", "detail", "detail_luminance", "vae"),
 )
 """Options that a run made without them need not know of: at their defaults they change nothing."""

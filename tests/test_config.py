@@ -78,7 +78,7 @@ def test_every_option_says_what_it_changes() -> None:
     kinds = {name: changes(name) for name in JobConfig.model_fields}
     assert set(kinds.values()) == {"picture", "pairs", "encoding", "nothing"}
     assert [name for name, kind in kinds.items() if kind == "pairs"] == [
-        *("splits", "share_styles", "style_share", "style_weights", "pairing"),
+        *("splits", "share_styles", "style_share", "pairing"),
         *("styles_per_content", "variants", "style_classes", "class_column", "seed", "reuse"),
     ]
 

@@ -24,6 +24,7 @@ from styleid_ray.datasets.options import Spread, in_threads
 from styleid_ray.datasets.source import Source, dataset_line, skipped_line
 from styleid_ray.errors import ConfigError
 from styleid_ray.planning import NamedPairs, Pace
+from styleid_ray.planning.earlier import Earlier
 from styleid_ray.planning.pairing import content_options
 from styleid_ray.storage.locations import local_path, shown
 
@@ -44,10 +45,11 @@ def begin(
 ) -> Job:
     """Plans and records a new run; raises JobError when the job cannot run as it is asked for."""
     output.check_writable()
-    job = prepare(config, spread)
+    job = prepare(config, spread, Earlier(store=output))
     _print_formats(job, out)
+    _print_notes(job, out)
     actors = resources(len(job.named.ids))
-    job = replace(job, config=with_precision(config, actors.gpus_per_actor))
+    job = replace(job, config=with_precision(job.config, actors.gpus_per_actor))
     plan = job.named.cut(config, _pace(job, actors))
     begin_run(output, job, plan)
     cost = plan.cost(config.style_params.resolved())
@@ -72,7 +74,9 @@ def extend(
     """Adds the pairs that a run's plan lacks by now, and reports pictures that differ from those
     that it was planned with."""
     output.check_writable()
-    job = prepare(config, spread)
+    pairs = _known_pairs(output) if config.pairing == "balanced" else None
+    job = prepare(config, spread, Earlier(pairs, output))
+    _print_notes(job, out)
     check_model(output, record, job.checkpoint)
     new = job.named.without(_known_ids(output))
     contents, styles = (_Pictures.read(output, role) for role in ("content", "style"))
@@ -142,6 +146,18 @@ def _print_skipped(job: Job, out: TextIO) -> None:
     line = skipped_line(job.contents, job.styles)
     if line:
         print(line, file=out)
+
+
+def _print_notes(job: Prepared, out: TextIO) -> None:
+    for line in job.named.pairs.notes:
+        print(line, file=out)
+
+
+def _known_pairs(output: Output) -> pa.Table:
+    """The distinct contents and styles of the plan's pairs."""
+    names = ["content", "style"]
+    parts = [output.plan_part(name, names) for name in output.files(PLAN)]
+    return pa.concat_tables(parts).unify_dictionaries().group_by(names).aggregate([])
 
 
 def _known_ids(output: Output) -> np.ndarray:

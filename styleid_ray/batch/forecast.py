@@ -21,11 +21,12 @@ from styleid_ray.errors import ConfigError, RowError
 from styleid_ray.imaging import decode, encode, fit_picture, restore
 from styleid_ray.model.footprint import picture_memory
 from styleid_ray.planning import Cost, Pace, Plan
-from styleid_ray.planning.columns import codes, distinct
+from styleid_ray.planning.columns import all_styles, codes, distinct, further_styles
 from styleid_ray.planning.cost import shard_pictures
 from styleid_ray.planning.memory import AUTO_BATCH, ShardMemory, shard_memory
 from styleid_ray.planning.pairs_file import check_pairs_file
 from styleid_ray.planning.pairs_file import save_pairs as write_pairs
+from styleid_ray.planning.variants import count_variants
 from styleid_ray.storage.locations import shown
 from styleid_ray.storage.version import size_in
 
@@ -70,6 +71,8 @@ class Forecast:
     """What --content was recognised as; '' for a plain folder."""
     skipped: Mapping[str, int]
     """Files of the sources that are no pictures, by kind."""
+    variants: int = 1
+    """Of each pair."""
 
     def as_dict(self) -> dict[str, Any]:
         """Numbers for `--json`: counts, bytes, seconds."""
@@ -86,6 +89,8 @@ class Forecast:
             "dataset": self.dataset,
             "left_out": dict(self.skipped),
         }
+        if self.variants > 1:
+            numbers["variants"] = self.variants
         if self.time:
             numbers |= {
                 "rate": round(self.time.rate, 3),
@@ -98,10 +103,11 @@ class Forecast:
 
     def as_text(self) -> dict[str, str]:
         """The same for a person: names, and values with their units."""
-        cost = self.cost
+        cost, several = self.cost, self.variants > 1
         floor, naive = cost.floor_unet_evaluations, cost.naive_unet_evaluations
         lines = {
             "pairs": f"{cost.pairs:,} of {cost.contents:,} contents and {cost.styles:,} styles",
+            **({"variants": f"{self.variants:,} per content and style"} if several else {}),
             **({"dataset": self.dataset} if self.dataset else {}),
             **({"left out": in_words(self.skipped)} if self.skipped else {}),
             "shards": f"{cost.shards:,}",
@@ -150,6 +156,8 @@ def forecast(
         check_pairs_file(save_pairs)
     gpus = _gpus(config)
     job = prepare(with_precision(config, gpus))
+    for note in job.named.pairs.notes:
+        print(note, file=sys.stderr)
     if save_pairs:
         write_pairs(job.named.pairs.table, save_pairs, config.storage_options)
         print(f"pairs written to {shown(save_pairs)}", file=sys.stderr)
@@ -168,6 +176,7 @@ def forecast(
         fingerprint=job.fingerprint,
         dataset=dataset_line(job.contents),
         skipped=skipped_files(job.contents, job.styles),
+        variants=count_variants(config),
     )
 
 
@@ -223,11 +232,13 @@ def _bytes_in(plan: Plan) -> int | None:
     """Bytes of all pictures, each counted once per shard that reads it; None where the listing
     tells no sizes."""
     shard, total = codes(plan.table["shard"]).astype(np.int64), 0
-    for role, source in (("content", plan.contents), ("style", plan.styles)):
+    styles = all_styles(plan.table, further_styles(plan.table.column_names))
+    contents = np.arange(plan.pairs), codes(plan.table["content"])
+    for (rows, at), source in ((contents, plan.contents), (styles, plan.styles)):
         sizes = [size_in(version) for version in source.versions or [""]]
         if None in sizes:
             return None
-        read = distinct(shard * len(sizes) + codes(plan.table[role])) % len(sizes)
+        read = distinct(shard[rows] * len(sizes) + at) % len(sizes)
         total += int(np.bincount(read, minlength=len(sizes)) @ np.array(sizes, np.int64))
     return total
 

@@ -43,6 +43,12 @@ def labels(options: DatasetOptions, contents: Source) -> FolderLabels:
     return FolderLabels(split, tuple(sorted(classes - {""})))
 
 
+def class_folders(keys: Sequence[str]) -> list[str]:
+    """The class of each picture of a folder tree; '' for one in no class folder."""
+    split = all(map(_top_split, keys))
+    return [_class_of(key, split) for key in keys]
+
+
 @dataclass(frozen=True)
 class FolderLabels:
     """The class of a picture is the first folder of its key, below the split's."""

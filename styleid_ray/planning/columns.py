@@ -13,6 +13,10 @@ import pyarrow.compute as pc
 
 from styleid_ray.datasets.keys import Keys
 
+STYLE_COLUMNS = tuple(f"style{number}" for number in range(2, 10))
+"""Columns of a table that name further styles of a pair."""
+_OF_A_PICTURE = ("", "_version", "_place")
+
 
 def key_column(indices: np.ndarray, keys: Sequence[str | None]) -> pa.DictionaryArray:
     """Keys as an Arrow dictionary array: int indices [P] into the keys."""
@@ -31,12 +35,36 @@ def sorted_distinct(keys: pa.StringArray) -> tuple[pa.StringArray, np.ndarray]:
     return ordered.filter(pa.array(first)), places
 
 
+def dictionaries(table: pa.Table, names: Sequence[str]) -> pa.StringArray:
+    """The keys in these columns' dictionaries, one after the other."""
+    return pa.concat_arrays([table[name].combine_chunks().dictionary for name in names])
+
+
+def with_dictionary(
+    table: pa.Table, names: Sequence[str], keys: pa.StringArray, places: np.ndarray
+) -> pa.Table:
+    """The table with these columns over one dictionary.
+
+    Args:
+        places: int32, of each of the columns' `dictionaries` among the keys.
+    """
+    for name in names:
+        column = table[name].combine_chunks()
+        own, places = np.split(places, [len(column.dictionary)])
+        index = pa.array(own).take(column.indices)
+        i = table.schema.get_field_index(name)
+        table = table.set_column(i, name, pa.DictionaryArray.from_arrays(index, keys))
+    return table
+
+
 def codes(column: pa.ChunkedArray) -> np.ndarray:
     """Int codes [P], equal where the column's values are equal."""
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    column = column.unify_dictionaries()
+    column = _encoded(column).unify_dictionaries()
     return column.combine_chunks().indices.to_numpy() if len(column) else np.zeros(0, np.int32)
+
+
+def _encoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
 
 
 def distinct(values: np.ndarray) -> np.ndarray:
@@ -53,9 +81,45 @@ def count_distinct(first: np.ndarray, second: np.ndarray | int = 0) -> int:
 
 
 _KEYS = (
-    *("content", "style", "shard", "content_version", "style_version"),
-    *("content_place", "style_place", "split"),
+    *(f"{name}{of}" for name in ("content", "style", *STYLE_COLUMNS) for of in _OF_A_PICTURE),
+    *("shard", "split"),
 )
+
+
+def style_columns(table: pa.Table) -> list[str]:
+    """The columns that name styles of pairs that are not a plan yet."""
+    return ["style", *(name for name in STYLE_COLUMNS if name in table.column_names)]
+
+
+def further_styles(names: Sequence[str]) -> list[str]:
+    """Those of a plan's columns that name further styles. Without a version, it is a column of that
+    name that a table of pairs has brought along."""
+    return [name for name in STYLE_COLUMNS if name in names and f"{name}_version" in names]
+
+
+def all_styles(table: pa.Table, further: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The styles of pairs: rows [S] and codes [S], as `codes` has them, one per style of a row.
+
+    Args:
+        table: columns style and `further`, which may hold nulls.
+    """
+    if not further:
+        return np.arange(table.num_rows), codes(table["style"])
+    columns = [_encoded(table[name]) for name in ("style", *further)]
+    whole = pa.chunked_array([chunk for column in columns for chunk in column.chunks])
+    given = pc.is_valid(whole).to_numpy()
+    rows = np.tile(np.arange(table.num_rows), len(columns))[given]
+    return rows, codes(whole.drop_null())
+
+
+def combinations(table: pa.Table, further: Sequence[str]) -> np.ndarray:
+    """Codes [P] of pairs, equal where all their styles are."""
+    combined = codes(table["style"])
+    for name in further:
+        other = codes(table[name].cast(pa.string()).fill_null(""))
+        both = combined.astype(np.int64) * (int(other.max(initial=0)) + 1) + other
+        combined = np.unique(both, return_inverse=True)[1]
+    return combined
 
 
 def plain(table: pa.Table) -> pa.Table:

@@ -8,7 +8,13 @@ import numpy as np
 import pyarrow as pa
 
 from styleid_ray.config import ResolvedParams
-from styleid_ray.planning.columns import codes, count_distinct, distinct
+from styleid_ray.planning.columns import (
+    all_styles,
+    codes,
+    count_distinct,
+    distinct,
+    further_styles,
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,7 @@ class Cost:
     """Inversions of styles: each style once in every shard that has it."""
     unet_evaluations: int
     naive_unet_evaluations: int
-    """The same pairs made one by one, both pictures inverted anew for each."""
+    """The same pairs made one by one, their pictures inverted anew for each."""
     floor_unet_evaluations: int
     """The same pairs with each picture inverted once in the whole plan: no plan costs less."""
 
@@ -36,14 +42,15 @@ def estimate(plan_table: pa.Table, params: ResolvedParams) -> Cost:
     """Count what a plan costs.
 
     Args:
-        plan_table: columns content, style and shard.
+        plan_table: columns content, style and shard, and those of further styles.
         params: the job's parameters; where the style has no part in the result
             (`uses_style` is False) it is not inverted.
     """
-    shard, content, style = (codes(plan_table[name]) for name in ("shard", "content", "style"))
+    shard, content = (codes(plan_table[name]) for name in ("shard", "content"))
+    rows, style = all_styles(plan_table, further_styles(plan_table.column_names))
     pairs = plan_table.num_rows
     content_inversions = count_distinct(shard, content)
-    style_inversions = count_distinct(shard, style) if params.uses_style else 0
+    style_inversions = count_distinct(shard[rows], style) if params.uses_style else 0
     contents, styles = count_distinct(content), count_distinct(style)
     pictures = contents + (styles if params.uses_style else 0)
     invert, sample = params.inversion_evaluations, params.sampling_evaluations
@@ -55,21 +62,25 @@ def estimate(plan_table: pa.Table, params: ResolvedParams) -> Cost:
         content_inversions=content_inversions,
         style_inversions=style_inversions,
         unet_evaluations=(content_inversions + style_inversions) * invert + pairs * sample,
-        naive_unet_evaluations=pairs * (invert * (2 if params.uses_style else 1) + sample),
+        naive_unet_evaluations=(pairs + (len(rows) if params.uses_style else 0)) * invert
+        + pairs * sample,
         floor_unet_evaluations=pictures * invert + pairs * sample,
     )
 
 
 def shard_pictures(plan_table: pa.Table) -> np.ndarray:
     """Distinct contents, distinct styles and pairs of each shard, int64 [shards, 3]."""
-    shard, content, style = (codes(plan_table[name]) for name in ("shard", "content", "style"))
-    return picture_counts(shard.astype(np.int64), content, style)
+    shard, content = (codes(plan_table[name]) for name in ("shard", "content"))
+    styles = all_styles(plan_table, further_styles(plan_table.column_names))
+    return picture_counts(shard.astype(np.int64), content, styles)
 
 
-def picture_counts(shard: np.ndarray, content: np.ndarray, style: np.ndarray) -> np.ndarray:
-    """The same of pairs [P] by the numbers of their shards and pictures."""
+def picture_counts(
+    shard: np.ndarray, content: np.ndarray, styles: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
+    """The same of pairs [P] by the numbers of their shards, contents and `all_styles`."""
     counts = []
-    for picture in (content, style):
+    for of, picture in ((shard, content), (shard[styles[0]], styles[1])):
         span = int(picture.max()) + 1
-        counts.append(np.bincount(distinct(shard * span + picture) // span))
+        counts.append(np.bincount(distinct(of * span + picture) // span))
     return np.stack([*counts, np.bincount(shard)], axis=1)

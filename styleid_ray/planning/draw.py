@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
-_GOLDEN = 0x9E3779B97F4A7C15
+from styleid_ray.planning.hashing import GOLDEN, hashes, mix, uniform
+
 _JUMP = 2862933555777941757
 GROUP_PAIRS = 200
 """About how many pairs a group of contents makes, where few styles are drawn for each."""
@@ -27,12 +27,42 @@ def draw_styles(contents: Sequence[str], styles: int, count: int, seed: int) -> 
     Returns:
         int32 [contents, count]: style indices, ascending within a content.
     """
-    state = _hashes(contents, seed)
+    state = hashes(contents, seed)
     drawn = np.empty((len(contents), count), np.int32)
     rows = max(1, 2**26 // styles)
     for start in range(0, len(contents), rows):
         part = slice(start, start + rows)
         drawn[part] = _floyd(state[part], styles, count)
+    drawn.sort(axis=1)
+    return drawn
+
+
+def draw_weighted_styles(
+    contents: Sequence[str], styles: Sequence[str], weights: np.ndarray, count: int, seed: int
+) -> np.ndarray:
+    """Draw `count` distinct styles for each content, one after the other, each with a probability
+    in proportion to its weight among those that are left (Efraimidis & Spirakis 2006).
+
+    A content's draw depends on its key, the seed, and the keys and weights of the styles.
+
+    Args:
+        contents: keys of the contents.
+        styles: keys of the styles.
+        weights: float64 [styles], not negative, at least `count` of them above 0.
+
+    Returns:
+        int32 [contents, count]: style indices, ascending within a content.
+    """
+    chosen = np.flatnonzero(weights > 0)
+    of_content, of_style = hashes(contents, seed), hashes(styles, seed)[chosen]
+    drawn = np.empty((len(contents), count), np.int32)
+    rows = max(1, 2**22 // len(chosen))
+    for start in range(0, len(contents), rows):
+        part = slice(start, start + rows)
+        u = uniform(mix(of_content[part, None] + of_style))
+        waiting = -np.log(u) / weights[chosen]  # least first is the order of u^(1/w), largest first
+        first = np.argpartition(waiting, count - 1, axis=1)[:, :count]
+        drawn[part] = chosen[first]
     drawn.sort(axis=1)
     return drawn
 
@@ -56,8 +86,8 @@ def draw_shared_styles(
         int64 [contents]: the group of each content.
     """
     size, width = group_shape(styles, count)
-    state = _hashes(contents, seed)
-    groups = _jump(_mix(state), max(1, round(len(contents) / size)))
+    state = hashes(contents, seed)
+    groups = _jump(mix(state), max(1, round(len(contents) / size)))
     pools = _pools(int(groups.max(initial=0)) + 1, styles, width, seed)
     drawn = np.take_along_axis(pools[groups], _floyd(state, width, count), axis=1)
     drawn.sort(axis=1)
@@ -84,13 +114,13 @@ def _pools(groups: int, styles: int, width: int, seed: int) -> np.ndarray:
     each = styles // width
     decks = -(-groups // each)
     names = [f"deck {deck}" for deck in range(decks)]
-    state = _hashes(names, seed)
+    state = hashes(names, seed)
     dealt = np.empty((decks, each * width), np.int32)
-    steps = np.arange(1, styles + 1, dtype=np.uint64) * np.uint64(_GOLDEN)
+    steps = np.arange(1, styles + 1, dtype=np.uint64) * np.uint64(GOLDEN)
     rows = max(1, 2**22 // styles)
     for start in range(0, decks, rows):
         part = slice(start, start + rows)
-        order = np.argsort(_mix(state[part, None] + steps), axis=1, kind="stable")
+        order = np.argsort(mix(state[part, None] + steps), axis=1, kind="stable")
         dealt[part] = order[:, : each * width]
     return dealt.reshape(-1, width)[:groups]
 
@@ -116,23 +146,8 @@ def _floyd(state: np.ndarray, styles: int, count: int) -> np.ndarray:
     taken = np.zeros((len(state), styles), bool)
     drawn = np.empty((len(state), count), np.int32)
     for i, j in enumerate(range(styles - count, styles)):
-        t = (_mix(state + np.uint64((i + 1) * _GOLDEN % 2**64)) % np.uint64(j + 1)).astype(np.int64)
+        t = (mix(state + np.uint64((i + 1) * GOLDEN % 2**64)) % np.uint64(j + 1)).astype(np.int64)
         t = np.where(taken[rows, t], j, t)
         taken[rows, t] = True
         drawn[:, i] = t
     return drawn
-
-
-def _mix(z: np.ndarray) -> np.ndarray:
-    """The output function of SplitMix64 (Steele, Lea & Flood 2014)."""
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-def _hashes(contents: Sequence[str], seed: int) -> np.ndarray:
-    key = hashlib.blake2b(str(seed).encode(), digest_size=16).digest()
-    data = b"".join(
-        hashlib.blake2b(content.encode(), digest_size=8, key=key).digest() for content in contents
-    )
-    return np.frombuffer(data, "<u8")

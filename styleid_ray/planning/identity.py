@@ -10,6 +10,8 @@ import pyarrow as pa
 
 ID_LENGTH = 32
 """Hexadecimal digits of a pair's id."""
+NO_TEXT = np.zeros(1, "V16")[0]
+"""What stands in place of a digest where there is no text."""
 _CHUNK = 2**20
 
 
@@ -25,7 +27,7 @@ def pair_ids(
 
     Args:
         contents, styles: keys of each pair's pictures.
-        ks: replicate number of each pair.
+        ks: variant number of each pair.
         gammas, temperatures: each pair's own parameters; None stands for the job's.
         fingerprint: of everything else that decides the result (`JobConfig.fingerprint`).
 
@@ -54,12 +56,15 @@ def pair_digests(
     gammas: np.ndarray | None,
     temperatures: np.ndarray | None,
     fingerprint: str,
+    further: Sequence[np.ndarray] = (),
+    weights: np.ndarray | None = None,
 ) -> bytes:
     """`pair_ids` for columns [P]: keys as their `text_digests`, NaN for the job's own value.
 
     Returns the P digests of 16 bytes one after the other. A pair's digest is taken of a record
     of fixed width, in which each text is replaced by its own digest: no two sets of fields
-    share a record.
+    share a record. Pairs with further styles ([P] each, `NO_TEXT` for none) and their weights have
+    a second, wider record.
     """
     text = [(name, "V16") for name in ("job", "content", "style")]
     record = np.zeros(len(contents), [*text, ("numbers", "<f8", 2), ("k", "<i8")])
@@ -71,7 +76,18 @@ def pair_digests(
         given = np.nan if values is None else np.where(np.isnan(values), np.nan, values + 0.0)
         record["numbers"][:, column] = given
     record["k"] = ks
-    return b"".join(_digests(record))
+    pairs = b"".join(_digests(record))
+    if not further:
+        return pairs
+    digests = np.frombuffer(pairs, "V16").copy()
+    several = np.flatnonzero(further[0] != NO_TEXT)
+    wide = np.zeros(len(several), [("pair", "V16"), ("styles", "V16", 8), ("weight", "<f8")])
+    wide["pair"] = digests[several]
+    for column, styles in enumerate(further):
+        wide["styles"][:, column] = styles[several]
+    wide["weight"] = np.nan if weights is None else weights[several]
+    digests[several] = np.frombuffer(b"".join(_digests(wide)), "V16")
+    return digests.tobytes()
 
 
 def text_digests(texts: Sequence[str]) -> np.ndarray:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +20,19 @@ from styleid_ray.datasets.options import DatasetOptions, Spread, in_threads
 from styleid_ray.datasets.source import Source
 from styleid_ray.datasets.splits import dealt
 from styleid_ray.errors import SourceError
-from styleid_ray.planning.columns import key_column, sorted_distinct
-from styleid_ray.planning.draw import draw_shared_styles, draw_styles
+from styleid_ray.planning.choice import Choice, Indices
+from styleid_ray.planning.columns import (
+    dictionaries,
+    key_column,
+    sorted_distinct,
+    style_columns,
+    with_dictionary,
+)
+from styleid_ray.planning.earlier import NOTHING, Earlier
+from styleid_ray.planning.facts import choice_of
+from styleid_ray.planning.rules import RULES
+from styleid_ray.planning.style_share import style_share, with_share
+from styleid_ray.planning.style_weights import read_weights
 from styleid_ray.planning.table import check_unique, read_table
 from styleid_ray.planning.table_sources import resolve
 from styleid_ray.storage.locations import Options
@@ -41,6 +52,8 @@ class Pairs:
     groups: np.ndarray | None = None
     """The group of each content (int64, in the order of `contents.keys`) where the pairing made
     groups: pairs of different groups had better be in different shards."""
+    notes: tuple[str, ...] = ()
+    """Lines for whoever runs the job."""
 
 
 def content_options(
@@ -59,8 +72,27 @@ def content_options(
     )
 
 
-def make_pairs(
+def read_sources(
     config: SourceOptions, storage_options: Options = None, spread: Spread = in_threads
+) -> tuple[Source, Source]:
+    """The contents and styles of a job, of which not all need be paired.
+
+    Raises:
+        SourceError: as `make_pairs`.
+    """
+    datasets = _datasets(config, storage_options, spread)
+    if config.pairing == "table":
+        pairs = _from_table(config, datasets)
+        return pairs.contents, pairs.styles
+    contents, styles = map(read_source, datasets)
+    return contents, styles
+
+
+def make_pairs(
+    config: SourceOptions,
+    storage_options: Options = None,
+    spread: Spread = in_threads,
+    earlier: Earlier = NOTHING,
 ) -> Pairs:
     """Make the pairs that a job asks for. The same inputs always give the same pairs.
 
@@ -68,24 +100,23 @@ def make_pairs(
         config: sources and pairing.
         storage_options: what filesystems are opened with.
         spread: where many files are looked into.
+        earlier: what the run knows already, where it is extended or was not planned to the end.
 
     Raises:
         SourceError: a source or the table is missing, empty or inconsistent.
     """
-    datasets = (
-        content_options(config, storage_options, spread),
-        DatasetOptions(
-            config.style or "",
-            "style",
-            config.style_format,
-            storage_options=storage_options,
-            spread=spread,
-        ),
-    )
+    datasets = _datasets(config, storage_options, spread)
+    share = style_share(config)
     if config.pairing == "table":
         return _from_table(config, datasets)
-    contents, styles = map(read_source, datasets)
-    c, s, groups = _paired(contents, styles, config)
+    contents, all_styles = map(read_source, datasets)
+    styles = with_share(all_styles, share)
+    choice = choice_of(config, contents, styles, datasets[0], earlier)
+    if config.style_weights:
+        weights = read_weights(config.style_weights, all_styles.keys, storage_options)
+        kept = pc.index_in(choice.styles.array, Keys(all_styles.keys).array).to_numpy()
+        choice = replace(choice, weights=weights[kept])
+    c, s, groups = _paired(choice, contents)
     own = pa.nulls(len(c), pa.float64())
     table = pa.table(
         {
@@ -99,17 +130,30 @@ def make_pairs(
     if contents.splits is not None:
         split = contents.splits.array.dictionary_encode()
         table = table.append_column("split", split.take(pa.array(c)))
-    return Pairs(contents, styles, table, groups)
+    return Pairs(contents, styles, table, groups, choice.notes)
 
 
-def _paired(contents: Source, styles: Source, config: SourceOptions) -> Indices:
+def _datasets(
+    config: SourceOptions, storage_options: Options, spread: Spread
+) -> tuple[DatasetOptions, DatasetOptions]:
+    styles = DatasetOptions(
+        config.style or "",
+        "style",
+        config.style_format,
+        storage_options=storage_options,
+        spread=spread,
+    )
+    return content_options(config, storage_options, spread), styles
+
+
+def _paired(choice: Choice, contents: Source) -> Indices:
     """Indices of the pairs, each split with styles of its own unless they are shared."""
-    make, keys = _INDICES[config.pairing], (Keys(contents.keys), Keys(styles.keys))
-    splits = sorted(set(contents.splits or ()))
+    config = choice.config
+    make, splits = RULES[config.pairing], sorted(set(contents.splits or ()))
     if contents.splits is None or len(splits) < 2 or config.pairing == "zip" or config.share_styles:
-        return make(*keys, config)
+        return make(choice)
     of_content = pc.index_in(contents.splits.array, pa.array(splits)).to_numpy()
-    of_style = dealt(keys[1], splits)
+    of_style = dealt(choice.styles, splits)
     parts: list[Indices] = []
     groups, first = np.zeros(len(of_content), np.int64), 0
     for number, split in enumerate(splits):
@@ -119,8 +163,7 @@ def _paired(contents: Source, styles: Source, config: SourceOptions) -> Indices:
                 f"--style has too few pictures for {len(splits)} splits that share none: the split "
                 f"{split} got no style; add more, or use --share-styles"
             )
-        own = keys[0].take(pa.array(own_contents)), keys[1].take(pa.array(own_styles))
-        c, s, own_groups = make(*own, config)
+        c, s, own_groups = make(choice.of_split(own_contents, own_styles, split))
         parts.append((own_contents[c], own_styles[s], own_groups))
         if own_groups is not None:
             groups[own_contents] = own_groups + first
@@ -133,56 +176,16 @@ def _paired(contents: Source, styles: Source, config: SourceOptions) -> Indices:
     return c[order], s[order], None if parts[0][2] is None else groups
 
 
-Indices = tuple[np.ndarray, np.ndarray, np.ndarray | None]
-
-
-def _cross(contents: Keys, styles: Keys, config: SourceOptions) -> Indices:
-    c = np.repeat(np.arange(len(contents), dtype=np.int32), len(styles))
-    return c, np.tile(np.arange(len(styles), dtype=np.int32), len(contents)), None
-
-
-def _zip(contents: Keys, styles: Keys, config: SourceOptions) -> Indices:
-    if len(contents) != len(styles):
-        raise SourceError(
-            f"--pairing zip needs as many contents as styles, but --content has {len(contents)} "
-            f"pictures and --style has {len(styles)}; even them out, or use --pairing cross, "
-            "random or table"
-        )
-    both = np.arange(len(contents), dtype=np.int32)
-    return both, both, None
-
-
-def _random(contents: Keys, styles: Keys, config: SourceOptions) -> Indices:
-    count = config.styles_per_content
-    if count > len(styles):
-        raise SourceError(
-            f"--styles-per-content {count} is more than the {len(styles)} pictures of --style; "
-            f"ask for at most {len(styles)}"
-        )
-    c, groups = np.repeat(np.arange(len(contents), dtype=np.int32), count), None
-    if config.reuse:
-        drawn, groups = draw_shared_styles(contents, len(styles), count, config.seed)
-    else:
-        drawn = draw_styles(contents, len(styles), count, config.seed)
-    return c, drawn.reshape(-1), groups
-
-
-_INDICES = {"cross": _cross, "zip": _zip, "random": _random}
-
-
 def _from_table(config: SourceOptions, datasets: Sequence[DatasetOptions]) -> Pairs:
     assert config.table, "JobConfig sees to this"
     rows = read_table(config.table, datasets[0].storage_options)
     sources: list[Source] = []
     for dataset in datasets:
-        what = dataset.what
-        column = rows[what].combine_chunks()
-        keys, full_urls = _keys(column.dictionary)
+        names = ["content"] if dataset.what == "content" else style_columns(rows)
+        keys, full_urls = _keys(dictionaries(rows, names))
         keys, places = sorted_distinct(keys)
         sources.append(resolve(Keys(keys), dataset, config.table, full_urls))
-        index = places[column.indices.to_numpy()]
-        i = rows.schema.get_field_index(what)
-        rows = rows.set_column(i, what, pa.DictionaryArray.from_arrays(index, keys))
+        rows = with_dictionary(rows, names, keys, places)
     if datasets[0].label_masks:
         check_masks(sources[0], datasets[0])
     if any(source.full_urls for source in sources):

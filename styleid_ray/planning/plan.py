@@ -17,10 +17,22 @@ from styleid_ray.config import JobConfig, ResolvedParams
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.options import Spread, in_threads
 from styleid_ray.datasets.source import Source
-from styleid_ray.planning.columns import codes, count_distinct, key_column, plain
+from styleid_ray.planning.columns import (
+    all_styles,
+    codes,
+    combinations,
+    count_distinct,
+    further_styles,
+    key_column,
+    plain,
+    style_columns,
+)
 from styleid_ray.planning.cost import Cost, estimate, picture_counts
+from styleid_ray.planning.earlier import NOTHING, Earlier
+from styleid_ray.planning.further_styles import with_styles
 from styleid_ray.planning.identity import (
     ID_LENGTH,
+    NO_TEXT,
     hex_ids,
     id_array,
     id_column,
@@ -31,7 +43,8 @@ from styleid_ray.planning.identity import (
 )
 from styleid_ray.planning.pace import Pace, evaluations
 from styleid_ray.planning.pairing import Pairs, make_pairs
-from styleid_ray.planning.shards import assign_shards, most_pictures
+from styleid_ray.planning.shards import assign_shards, assign_variants, most_pictures
+from styleid_ray.planning.variants import count_variants, pair_numbers, with_variants
 
 _CHUNK = 2**20
 
@@ -44,7 +57,8 @@ class Plan:
     """Columns pair_id, content, style, k, shard, content_version, style_version, content_place,
     style_place, gamma, temperature, and those passed through from a table of pairs. Content, style,
     their versions and places, and shard are Arrow dictionaries of strings; a version is null where
-    the listing has none, a place where the picture is a file of its own."""
+    the listing has none, a place where the picture is a file of its own. Where a table names
+    further styles: style2, style2_version, style2_place and so on, and their weight."""
     contents: Source
     styles: Source
 
@@ -82,18 +96,25 @@ class NamedPairs:
         return _cut(self, config, pace)
 
 
-def name_pairs(config: JobConfig, fingerprint: str, spread: Spread = in_threads) -> NamedPairs:
+def name_pairs(
+    config: JobConfig,
+    fingerprint: str,
+    spread: Spread = in_threads,
+    earlier: Earlier = NOTHING,
+) -> NamedPairs:
     """List, pair and name the pairs of a job. The same inputs always give the same pairs.
 
     Args:
         config: sources and pairing.
         fingerprint: of everything that decides a result besides its pair.
         spread: where many files are looked into.
+        earlier: what the run knows already.
 
     Raises:
         SourceError: a source or the table is missing, empty or inconsistent.
     """
-    pairs = make_pairs(config, config.storage_options, spread)
+    pairs = with_styles(make_pairs(config, config.storage_options, spread, earlier), config)
+    pairs = with_variants(pairs, config)
     return NamedPairs(pairs, _ids(pairs, fingerprint))
 
 
@@ -151,7 +172,9 @@ def packed(
     pictures: set[tuple[str, str]] = set()
     start = end = 0
     for name, shard in shards_of(table):
-        new = {(role, k) for role in ("content", "style") for k in shard[role].to_pylist()}
+        new = {("content", key) for key in shard["content"].to_pylist()}
+        for column in ("style", *further_styles(table.column_names)):
+            new |= {("style", key) for key in shard[column].drop_null().to_pylist()}
         over = end + shard.num_rows - start > most_pairs or len(pictures | new) > most_pictures
         if names and over:
             yield names, plain(table.slice(start, end - start))
@@ -165,8 +188,7 @@ def packed(
 
 def _cut(named: NamedPairs, config: JobConfig, pace: Pace) -> Plan:
     pairs, ids = named.pairs, named.ids
-    content, style = codes(pairs.table["content"]), codes(pairs.table["style"])
-    shards = _shards(content, style, pairs.groups, config, pace)
+    shards = _shards(pairs, config, pace)
     order = np.argsort(shards, kind="stable")
     table, ids, shards = pairs.table.take(pa.array(order)), ids[order], shards[order]
     columns = {
@@ -175,31 +197,35 @@ def _cut(named: NamedPairs, config: JobConfig, pace: Pace) -> Plan:
         "style": table["style"],
         "k": table["k"],
         "shard": pa.chunked_array([key_column(shards, _names(ids, shards))]),
-        "content_version": _column(pairs.contents.versions, content[order]),
-        "style_version": _column(pairs.styles.versions, style[order]),
-        "content_place": _column(pairs.contents.places, content[order]),
-        "style_place": _column(pairs.styles.places, style[order]),
     }
+    sources = {"content": pairs.contents} | dict.fromkeys(style_columns(table), pairs.styles)
+    for of in ("versions", "places"):
+        for name, source in sources.items():
+            columns[f"{name}_{of[:-1]}"] = _column(getattr(source, of), table[name])
     rest = {name: table[name] for name in table.column_names if name not in columns}
     return Plan(pa.table({**columns, **rest}), pairs.contents, pairs.styles)
 
 
-def _shards(
-    content: np.ndarray,
-    style: np.ndarray,
-    groups: np.ndarray | None,
-    config: JobConfig,
-    pace: Pace,
-) -> np.ndarray:
-    """Shard numbers [P] of pairs [P], none of more pairs or time than the bounds allow."""
-    if not len(content):
+def _shards(pairs: Pairs, config: JobConfig, pace: Pace) -> np.ndarray:
+    """Shard numbers [P] of pairs, none of more pairs or time than the bounds allow."""
+    table, params = pairs.table, config.style_params.resolved()
+    if not table.num_rows:
         return np.zeros(0, np.int64)
-    params, of_pairs = config.style_params.resolved(), None if groups is None else groups[content]
-    whole = np.array([[count_distinct(content), count_distinct(style), len(content)]])
+    _, *further = style_columns(table)
+    content, styles = codes(table["content"]), all_styles(table, further)
+    # All styles of a pair are cut as one that has the size of all.
+    style, pictures = combinations(table, further), most_pictures(config.size) // (1 + len(further))
+    groups = None if pairs.groups is None else pairs.groups[content]
+    together = pair_numbers(content, style, table["k"].to_numpy())
+    whole = np.array([[count_distinct(content), count_distinct(styles[1]), len(content)]])
     most = pace.pairs(len(content), config.shard_pairs, int(evaluations(whole, params)[0]))
     while True:
-        shards = assign_shards(content, style, most, of_pairs, most_pictures(config.size))
-        counts = picture_counts(shards, content, style)
+        bounds = most, groups, max(2, pictures)
+        if count_variants(config) > 1:
+            shards = assign_variants(together, content, style, *bounds)
+        else:
+            shards = assign_shards(content, style, *bounds)
+        counts = picture_counts(shards, content, styles)
         longest = int(evaluations(counts, params).max())
         fewer = pace.shorter(most, longest)
         if fewer >= most:
@@ -207,12 +233,13 @@ def _shards(
         most = fewer
 
 
-def _column(texts: Keys | None, index: np.ndarray) -> pa.ChunkedArray:
-    """Texts of the pictures at an index [P], null for empty ones."""
+def _column(texts: Keys | None, keys: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts of the pictures of a column of keys, null for empty ones."""
     if texts is None:
-        return pa.chunked_array([pa.nulls(len(index), pa.string())])
+        return pa.chunked_array([pa.nulls(len(keys), pa.string())])
     known = pc.if_else(pc.equal(texts.array, ""), None, texts.array)
-    return pa.chunked_array([pa.DictionaryArray.from_arrays(pa.array(index, pa.int32()), known)])
+    index = keys.unify_dictionaries().combine_chunks().indices
+    return pa.chunked_array([pa.DictionaryArray.from_arrays(index, known)])
 
 
 def _ids(pairs: Pairs, fingerprint: str) -> np.ndarray:
@@ -220,6 +247,11 @@ def _ids(pairs: Pairs, fingerprint: str) -> np.ndarray:
     contents, styles = text_digests(pairs.contents.keys), text_digests(pairs.styles.keys)
     table = pairs.table
     content, style = codes(table["content"]), codes(table["style"])
+    more = [
+        column.combine_chunks().indices.fill_null(-1).to_numpy()
+        for column in map(table.column, style_columns(table)[1:])
+    ]
+    weight = table["weight"].to_numpy() if more and "weight" in table.column_names else None
     k = table["k"].to_numpy()
     own = [
         None if table[name].null_count == table.num_rows else table[name].to_numpy()
@@ -228,10 +260,18 @@ def _ids(pairs: Pairs, fingerprint: str) -> np.ndarray:
     ids = np.empty(table.num_rows, f"S{ID_LENGTH}")
     for i in range(0, table.num_rows, _CHUNK):
         p = slice(i, i + _CHUNK)
-        gamma, temperature = (None if column is None else column[p] for column in own)
+        gamma, temperature, share = (None if x is None else x[p] for x in (*own, weight))
+        further = [np.where(at[p] < 0, NO_TEXT, styles[at[p]]) for at in more]
         ids[p] = hex_ids(
             pair_digests(
-                contents[content[p]], styles[style[p]], k[p], gamma, temperature, fingerprint
+                contents[content[p]],
+                styles[style[p]],
+                k[p],
+                gamma,
+                temperature,
+                fingerprint,
+                further,
+                share,
             )
         )
     return ids

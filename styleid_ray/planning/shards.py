@@ -72,6 +72,34 @@ def assign_shards(
     return min(shards, *walks, key=lambda cut: _cost(cut, contents, styles))
 
 
+def assign_variants(
+    together: np.ndarray,
+    content_index: np.ndarray,
+    style_index: np.ndarray,
+    most: int,
+    groups: np.ndarray | None = None,
+    pictures: int = most_pictures(512),
+) -> np.ndarray:
+    """The same for pairs that have variants, which share both inversions: those of one pair are in
+    one shard, unless they alone are more than `most`.
+
+    Args:
+        together: non-negative integers [P] without gaps, equal for the variants of one pair, which
+            follow one another.
+    """
+    counts = np.bincount(together)
+    first = np.cumsum(counts) - counts
+    most_variants = int(counts.max(initial=1))
+    own = None if groups is None else np.asarray(groups)[first]
+    fitting = max(1, most // most_variants)
+    cells = assign_shards(content_index[first], style_index[first], fitting, own, pictures)
+    if most_variants <= most:
+        return cells[together]
+    pieces = -(-counts // most)
+    piece = (np.arange(len(together)) - first[together]) * pieces[together] // counts[together]
+    return _without_gaps(cells[together] * int(pieces.max()) + piece)
+
+
 def _ranks(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Each value's rank among the distinct ones of its group, and how many those are, by group."""
     span = int(values.max()) + 1

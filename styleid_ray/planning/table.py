@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import ijson
@@ -19,12 +20,13 @@ from pydantic import ValidationError
 
 from styleid_ray.config import StyleParams
 from styleid_ray.errors import RowError, SourceError, first_line
-from styleid_ray.planning.columns import codes, count_distinct
+from styleid_ray.planning.columns import STYLE_COLUMNS, codes, count_distinct, style_columns
 from styleid_ray.storage.fetch import read_bytes
 from styleid_ray.storage.locations import Options, extension, shown
 
 RESERVED = frozenset(
-    {"pair_id", "image", "content", "style", "k", "width", "height", "params", "shard", "model"}
+    {f"{name}_{of}" for name in STYLE_COLUMNS for of in ("version", "place")}
+    | {"pair_id", "image", "content", "style", "k", "width", "height", "params", "shard", "model"}
     | {"seconds", "stage", "error", "message", "content_version", "style_version"}
     | {"content_place", "style_place", "original"}
 )
@@ -38,9 +40,17 @@ PARAMETERS = {
     "temperature": pa.float64(),
 }
 """The columns of a table that say what to make, and their types."""
+_FURTHER = dict.fromkeys(STYLE_COLUMNS, pa.string())
+_TYPES = PARAMETERS | _FURTHER | {"weight": pa.float64()}
 
 
 _CHUNK = 2**16
+_NO_OBJECT = [
+    re.compile(start + rb"[ \t]*([^ \t\r\n{])")
+    for start in (rb"(?:\xef\xbb\xbf)?+", rb"\n", rb"\r")
+]
+"""The first byte of a line whose value is no object: of the first line, which may have a byte order
+mark, and of others."""
 
 
 def read_table(url: str, storage_options: Options = None) -> pa.Table:
@@ -48,7 +58,9 @@ def read_table(url: str, storage_options: Options = None) -> pa.Table:
 
     Returns:
         Columns content, style (dictionaries of strings), k (int32, 0 by default), gamma and
-        temperature (float64, null where the job's own holds), then all others as they are.
+        temperature (float64, null where the job's own holds), then all others as they are; among
+        them style2 and so on as dictionaries, null where a row has no such style, with their weight
+        (float64).
 
     Raises:
         SourceError: the table cannot be read, or a row or column is not valid.
@@ -65,6 +77,9 @@ def read_table(url: str, storage_options: Options = None) -> pa.Table:
         row = int(np.argmin(values["k"].to_numpy())) + 1
         raise SourceError(f"--table {shown(url)}: row {row}: k is negative; count from 0")
     rest = {name: table[name] for name in table.column_names if name not in PARAMETERS}
+    if further := [name for name in STYLE_COLUMNS if name in rest]:
+        rest |= {name: _further(table, name, url) for name in further}
+        rest |= {name: _typed(table, name, url) for name in ("weight",) if name in rest}
     for name, column in rest.items():
         _check_storable(column, name, url)
     if "split" in rest:
@@ -103,16 +118,28 @@ def _read_csv(data: pa.BufferReader) -> pa.Table:
     return pyarrow.csv.read_csv(
         data,
         parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-        convert_options=pyarrow.csv.ConvertOptions(column_types=PARAMETERS),
+        convert_options=pyarrow.csv.ConvertOptions(column_types=PARAMETERS | _FURTHER),
     )
 
 
 def _read_jsonl(data: pa.BufferReader) -> pa.Table:
+    _check_lines(memoryview(data.read_buffer()))
+    data.seek(0)
     return pyarrow.json.read_json(
         data,
         read_options=pyarrow.json.ReadOptions(block_size=2**24),
         parse_options=pyarrow.json.ParseOptions(newlines_in_values=False),
     )
+
+
+def _check_lines(text: memoryview) -> None:
+    """Raises ValueError where a line holds no object. Arrow crashes the process where a block of
+    lines begins with null."""
+    first, *others = _NO_OBJECT
+    found = [first.match(text), *(other.search(text) for other in others)]
+    if places := [match.start(1) for match in found if match]:
+        row = 1 + len(re.findall(rb"\r\n|\r|\n", text[: min(places)]))
+        raise ValueError(f"row {row} is no object: write one object per line")
 
 
 def _read_mapping(data: pa.BufferReader) -> pa.Table:
@@ -164,7 +191,7 @@ def _check_columns(table: pa.Table, url: str) -> None:
 
 
 def _typed(table: pa.Table, name: str, url: str) -> pa.ChunkedArray:
-    kind = PARAMETERS[name]
+    kind = _TYPES[name]
     if name not in table.column_names:
         absent = pa.nulls(table.num_rows, kind)
         return pa.chunked_array([absent.fill_null(0) if name == "k" else absent])
@@ -181,6 +208,15 @@ def _typed(table: pa.Table, name: str, url: str) -> pa.ChunkedArray:
             f"{'text' if pa.types.is_string(kind) else kind}: {shown(str(error))[:200]}"
         ) from error
     return column.fill_null(0) if name == "k" else column
+
+
+def _further(table: pa.Table, name: str, url: str) -> pa.ChunkedArray:
+    if pa.types.is_null(table[name].type):
+        return pa.chunked_array([pa.nulls(table.num_rows, pa.string()).dictionary_encode()])
+    column = _typed(table, name, url)
+    blank = pc.equal(pc.utf8_trim_whitespace(column), "")
+    column = pc.if_else(blank, pa.scalar(None, pa.string()), column)
+    return _without_dot(column).dictionary_encode().unify_dictionaries()
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -248,11 +284,13 @@ def _check_range(column: pa.ChunkedArray, name: str, url: str) -> None:
             ) from error
 
 
-def check_unique(table: pa.Table, url: str) -> None:
+def check_unique(table: pa.Table, url: str, remedy: str = "") -> None:
     """Raises SourceError when a table has a pair more than once."""
     if count_distinct(codes(table["content"]), codes(table["style"])) == table.num_rows:
         return
-    names = list(PARAMETERS)
+    _, *further = style_columns(table)
+    weight = ["weight"] if further and "weight" in table.column_names else []
+    names = [*PARAMETERS, *further, *weight]
     rows = table.select(names).append_column("row", pa.array(np.arange(1, table.num_rows + 1)))
     groups = rows.group_by(names).aggregate([("row", "count"), ("row", "min"), ("row", "max")])
     twice = groups.filter(pc.greater(groups["row_count"], 1)).sort_by("row_min")
@@ -261,6 +299,6 @@ def check_unique(table: pa.Table, url: str) -> None:
         which = ", ".join(f"rows {a} and {b}" for a, b in first)
         raise SourceError(
             f"--table {shown(url)} has the same pair more than once: {which}"
-            f"{f' and {twice.num_rows - 3} more' if twice.num_rows > 3 else ''}; drop the copies, "
-            "or number them in a column k"
+            f"{f' and {twice.num_rows - 3} more' if twice.num_rows > 3 else ''}; "
+            f"{remedy or 'drop the copies, or give them different gamma or temperature'}"
         )

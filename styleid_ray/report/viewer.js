@@ -20,7 +20,7 @@ function showPair(pair) {
     figure("Style", style.image, style.name, "is-style"),
     figure("Result", pair.image, `${pair.w} × ${pair.h}`, "is-result", pair.file));
   const facts = [["size", `${pair.w} × ${pair.h} px`], ...data.params[pair.p]];
-  if (pair.k) facts.push(["replicate", String(pair.k)]);
+  if (pair.k) facts.push(["variant", String(pair.k)]);
   if (pair.t !== null) facts.push(["time", `${pair.t.toPrecision(3)} s`]);
   facts.push(["pair id", pair.id]);
   byId("viewer-facts").replaceChildren(...facts.map(([label, value]) =>

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from styleid_ray import JobConfig
-from styleid_ray.batch.begin import extend
+from styleid_ray.batch.begin import begin, extend
 from styleid_ray.batch.cluster.resources import Resources
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.record import begin_run
@@ -35,6 +36,12 @@ def extended(output: Output, config: JobConfig) -> str:
     record = output.existing_record()
     extend(output, config, record, lambda shards: Resources(1, 1, 0, 1), screen)
     return screen.getvalue()
+
+
+def met(output: Output) -> set[tuple[str, str]]:
+    """Content and style of each planned pair."""
+    parts = [output.plan_part(name, ["content", "style"]) for name in output.files("_run/plan")]
+    return {tuple(row.values()) for part in parts for row in part.to_pylist()}
 
 
 def test_new_pictures_come_in_new_shards_of_new_parts_and_nothing_there_is_touched(
@@ -89,6 +96,40 @@ def test_an_extension_that_was_cut_off_is_completed_by_the_next(job: Job, pictur
     output.write("_run/config.yaml", record)  # the record was not written any more
     assert "no new pairs" in extended(output, job())
     assert Tally.read(output).planned == 8
+    assert verify(output, io.StringIO()).sound
+
+
+def test_new_contents_of_a_balanced_run_get_the_styles_used_least(job: Job, pictures: Path) -> None:
+    config = job(pairing="balanced")
+    output = planned(config)
+    before = met(output)
+    draw(pictures / "content" / "c.png", 9)
+    assert extended(output, config) == "1 new content, 1 new pair in 1 shard\n"
+    after = met(output)
+    assert before < after
+    assert Counter(style for _, style in after) == {"s.png": 2, "t.png": 2}
+    assert extended(output, config) == "the sources have no new pairs\n"
+    draw(pictures / "style" / "u.png", 9)
+    assert "no new pairs" in extended(output, config)
+    draw(pictures / "content" / "d.png", 9)
+    extended(output, config)
+    assert met(output) - after == {("d.png", "u.png")}
+
+
+def test_an_extended_run_computes_the_statistics_of_new_pictures_alone(
+    job: Job, pictures: Path
+) -> None:
+    config = job(pairing="nearest")
+    output, screen = Output(config.output), io.StringIO()
+    (pictures / "content" / "b.png").write_bytes(b"no picture")
+    begin(output, config, lambda shards: Resources(1, 1, 0, 1), screen)
+    assert "1 of 3 contents cannot be read to be compared" in screen.getvalue()
+    before, files = met(output), set(output.files("_run/statistics"))
+    draw(pictures / "content" / "c.png", 9)
+    assert "1 new content, 1 new pair in 1 shard" in extended(output, config)
+    assert before < met(output)
+    (new,) = set(output.files("_run/statistics")) - files
+    assert output.plan_part(new, ["key"])["key"].to_pylist() == ["c.png"]
     assert verify(output, io.StringIO()).sound
 
 

@@ -135,3 +135,12 @@ def test_what_does_not_go_together_is_refused(
 def test_the_rate_is_measured_on_the_model_of_the_job(job: Job, tiny_model: Path) -> None:
     rate = measure_rate(prepare(job(model=str(tiny_model))), seconds=0.2)
     assert rate > 1
+
+
+def test_variants_are_told_where_a_pair_has_several(job: Job) -> None:
+    one, three = forecast(job()), forecast(job(gamma="0.3,0.6,0.9", shard_pairs=6))
+    assert "variants" not in one.as_text() | one.as_dict()
+    assert three.as_text()["variants"] == "3 per content and style"
+    numbers = three.as_dict()
+    assert (numbers["variants"], numbers["pairs"]) == (3, 18)
+    assert numbers["inversions"] == one.as_dict()["inversions"]

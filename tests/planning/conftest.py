@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from styleid_ray.datasets.keys import Keys
+
 Folder = Callable[[str, Iterable[str]], Path]
 
 
@@ -47,3 +49,8 @@ def bucket(s3: str) -> Callable[..., str]:
         return s3
 
     return put
+
+
+def names(letter: str, count: int) -> Keys:
+    """Keys of so many pictures."""
+    return Keys(f"{letter}{i:05d}.png" for i in range(count))

@@ -138,7 +138,7 @@ def test_a_grid_with_a_few_pairs_missing_is_still_tiled():
     assert inversions(shards, contents, styles) <= 16 * 8 * 1.15
 
 
-def test_replicates_of_a_pair_are_spread_evenly_over_few_shards():
+def test_rows_of_one_pair_are_spread_evenly_over_few_shards():
     one = np.zeros(9, int)
     assert np.bincount(assign_shards(one, one, 4)).tolist() == [3, 3, 3]
 

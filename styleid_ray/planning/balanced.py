@@ -1,0 +1,105 @@
+"""Styles dealt out so that each is used equally often, or in proportion to its weight."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from styleid_ray.planning.choice import Choice, Indices
+from styleid_ray.planning.hashing import noise
+
+_TRADES = 8
+"""Times that each content trades styles with another one."""
+_AT_ONCE = 2**22
+"""Styles that are traded at a time, which bounds the memory."""
+
+
+def balance(choice: Choice) -> Indices:
+    """Deal styles to the contents that have none yet; the others keep what was planned for them.
+
+    Raises:
+        SourceError: there are fewer styles than each content is to get.
+    """
+    choice.check_count()
+    number = len(choice.styles)
+    of_content, of_style = choice.planned or (np.empty(0, np.int64), np.empty(0, np.int64))
+    used = np.bincount(of_style[of_style >= 0], minlength=number)
+    kept = (of_content >= 0) & (of_style >= 0)
+    new = np.setdiff1d(np.arange(len(choice.contents)), of_content)
+    weights = np.ones(number) if choice.weights is None else choice.weights
+    dealt = deal_styles(len(new), choice.count, weights, used, choice.config.seed)
+    contents = np.concatenate([of_content[kept], np.repeat(new, choice.count)]).astype(np.int32)
+    styles = np.concatenate([of_style[kept], dealt.reshape(-1)]).astype(np.int32)
+    order = np.lexsort((styles, contents))
+    return contents[order], styles[order], None
+
+
+def deal_styles(
+    contents: int, count: int, weights: np.ndarray, used: np.ndarray, seed: int
+) -> np.ndarray:
+    """Deal `count` distinct styles to each content.
+
+    Args:
+        contents: number of contents.
+        weights: float64 [S], not negative, at least `count` of them above 0.
+        used: int64 [S], how often each style has been dealt before.
+
+    Returns:
+        int32 [contents, count]: style indices, ascending within a content.
+    """
+    if not contents:
+        return np.empty((0, count), np.int32)
+    uses = how_often(contents, count, weights, used, seed)
+    # Wrapped around: a style's uses lie in a row and are no more than the contents, so that no
+    # content gets one twice.
+    order = np.argsort(noise("styles", seed, len(uses)), kind="stable")
+    turns = np.repeat(order.astype(np.int32), uses[order])
+    dealt = turns.reshape(count, contents).T
+    dealt = dealt[np.argsort(noise("contents", seed, contents), kind="stable")]
+    if count > 1:
+        for turn in range(_TRADES):
+            _trade(dealt, f"trade {turn}", seed)
+    dealt.sort(axis=1)
+    return dealt
+
+
+def how_often(
+    contents: int, count: int, weights: np.ndarray, used: np.ndarray, seed: int
+) -> np.ndarray:
+    """How often each style is to be dealt, int64 [S], `contents`·`count` in all.
+
+    With those dealt before, as many as its weight demands, rounded up or down: fewer only where a
+    style would be dealt to a content twice, more only where it was dealt before.
+    """
+    total = contents * count
+    low, high = 0.0, float((used + contents)[weights > 0].sum() / weights[weights > 0].min())
+    for _ in range(100):
+        level = (low + high) / 2
+        enough = np.clip(level * weights - used, 0, contents).sum() >= total
+        low, high = (low, level) if enough else (level, high)
+    exact = np.clip(high * weights - used, 0, contents).round(6)
+    uses = np.floor(exact).astype(np.int64)
+    over, at_random = exact - uses, noise("rounding", seed, len(uses))
+    up = np.lexsort((at_random, -over))[: total - int(uses.sum())]
+    uses[up] += 1
+    return uses
+
+
+def _trade(dealt: np.ndarray, name: str, seed: int) -> None:
+    """Contents meet two by two, and what only one of them has is divided between them at random:
+    the curveball algorithm (Strona et al. 2014), which keeps every style's number of uses and leads
+    to all ways of dealing alike."""
+    contents, count = dealt.shape
+    order = np.argsort(noise(name, seed, contents), kind="stable")
+    pairs = order[: contents // 2 * 2].reshape(-1, 2)
+    rows = max(1, _AT_ONCE // (2 * count))
+    for start in range(0, len(pairs), rows):
+        part = pairs[start : start + rows]
+        both = np.sort(dealt[part].reshape(len(part), 2 * count), axis=1)
+        same = both[:, 1:] == both[:, :-1]
+        # One of a style that both have goes to each: the first half of the ranks, and the second.
+        rank = noise(f"{name} from {start}", seed, *both.shape) >> np.uint64(2)
+        rank += np.uint64(2**62)
+        rank[:, :-1][same] = 0
+        rank[:, 1:][same] = np.uint64(2**64 - 1)
+        both = np.take_along_axis(both, np.argsort(rank, axis=1), axis=1)
+        dealt[part] = both.reshape(len(part), 2, count)

@@ -1,0 +1,22 @@
+"""What a run knows when its sources are paired again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from styleid_ray.storage.store import Store
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What earlier plannings of a run have left; nothing for a run that is new."""
+
+    pairs: pa.Table | None = None
+    """Columns content and style, texts or dictionaries of them: the distinct pairs of the plan."""
+    store: Store | None = None
+    """The run's folder, where statistics of pictures are kept; None to keep none."""
+
+
+NOTHING = Earlier()

@@ -1,0 +1,133 @@
+"""Several styles in one picture: columns style2, style3 ... and weight of a table, checked."""
+
+# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from styleid_ray.config import JobConfig
+from styleid_ray.errors import ConfigError, SourceError
+from styleid_ray.planning.columns import STYLE_COLUMNS, style_columns
+from styleid_ray.planning.pairing import Pairs
+from styleid_ray.planning.region_styles import parse_region_styles
+from styleid_ray.storage.locations import shown
+
+_EVEN = 0.5
+"""Share of style2 where a row has no weight."""
+
+
+def with_styles(pairs: Pairs, config: JobConfig) -> Pairs:
+    """Pairs whose further styles are checked: those of regions, or style2 with its weight, the
+    share of it in an interpolation with style. Columns that name no style are left out.
+
+    Raises:
+        ConfigError: `region_styles` is malformed, or has no label masks.
+        SourceError: a row has styles or a weight that make no picture.
+    """
+    regions = parse_region_styles(config.region_styles) if config.region_styles else {}
+    if regions and not config.label_masks:
+        raise ConfigError("--region-styles needs --label-masks, whose classes it names")
+    table = pairs.table
+    if config.pairing != "table":
+        return pairs
+    where = f"--table {shown(config.table or '')}"
+    _, *further = style_columns(table)
+    missing = [name for name in regions.values() if name not in further]
+    if missing:
+        raise SourceError(f"{where} has no column {missing[0]}, which --region-styles names")
+    if not further:
+        return pairs
+    _check_order(table, where)
+    for name in further:
+        _check_none(
+            pc.equal(*_texts(table, name, "style")),
+            where,
+            f"{name} is the picture of style again: name another",
+        )
+    if regions:
+        _check_regions(table, regions, where)
+    else:
+        table = _with_weight(table, where)
+    unused = [name for name in further if table[name].null_count == table.num_rows]
+    return replace(pairs, table=table.drop_columns(unused))
+
+
+def _check_none(bad: pa.ChunkedArray, where: str, message: str) -> None:
+    row = pc.index(bad, True).as_py()
+    if row >= 0:
+        raise SourceError(f"{where}: row {row + 1}: {message}")
+
+
+def _texts(table: pa.Table, *names: str) -> list[pa.ChunkedArray]:
+    return [table[name].cast(pa.string()) for name in names]
+
+
+def _given(table: pa.Table, name: str) -> np.ndarray:
+    """Whether each row names a style there, bool [P]."""
+    if name not in table.column_names:
+        return np.zeros(table.num_rows, bool)
+    return pc.is_valid(table[name]).to_numpy()
+
+
+def _check_order(table: pa.Table, where: str) -> None:
+    for before, name in pairwise(STYLE_COLUMNS):
+        bad = _given(table, name) & ~_given(table, before)
+        _check_none(pa.chunked_array([bad]), where, f"{name} is there, but {before} is not")
+
+
+def _check_regions(table: pa.Table, regions: Mapping[int, str], where: str) -> None:
+    if "weight" in table.column_names:
+        raise SourceError(
+            f"{where}: weight has no effect with --region-styles: rename or drop the column"
+        )
+    for number, name in regions.items():
+        _check_none(
+            table[name].is_null(), where, f"class {number} is without a style: {name} is empty"
+        )
+    idle = [n for n in STYLE_COLUMNS if n not in regions.values() and _given(table, n).any()]
+    if idle:
+        raise SourceError(
+            f"{where}: no class of --region-styles has the column {idle[0]}: add one, or drop the "
+            "column"
+        )
+
+
+def _with_weight(table: pa.Table, where: str) -> pa.Table:
+    """The table with the share of style2 in each row that has one."""
+    third = [_given(table, name) for name in STYLE_COLUMNS[1:]]
+    _check_none(
+        pa.chunked_array([np.logical_or.reduce(third)]),
+        where,
+        "style3 needs --region-styles; without it, style and style2 alone are interpolated",
+    )
+    present = "weight" in table.column_names
+    absent = pa.chunked_array([pa.nulls(table.num_rows, pa.float64())])
+    weight = table["weight"] if present else absent
+    given, second = pc.is_valid(weight).to_numpy(), _given(table, STYLE_COLUMNS[0])
+    _check_none(
+        pa.chunked_array([given & ~second]),
+        where,
+        "weight is there, but style2 is not: name a second style, or leave weight empty",
+    )
+    shares = weight.to_numpy()
+    bad = given & ~((shares > 0) & (shares < 1))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise SourceError(
+            f"{where}: row {row + 1}: weight {shares[row]:g} is the share of style2 and must be "
+            "between 0 and 1; for one style alone, leave style2 empty"
+        )
+    if present:
+        table = table.drop_columns("weight")
+    if not second.any():
+        return table
+    shares = np.where(given, shares, _EVEN)
+    return table.append_column("weight", pa.array(shares, mask=~second))
