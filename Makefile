@@ -23,8 +23,10 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## stylise a handful of drawn scenes with the embedded model
 	$(BIN)/styleid-ray demo --output out/demo
 
+# Test modules side by side; most of their time is starting Ray.
+WORKERS ?= 2
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-cluster: $(READY)  ## job server, many nodes and drivers, growth, metrics, logs: minutes of starting Ray
 	$(BIN)/python -m pytest -m cluster
