@@ -20,6 +20,7 @@ MEASUREMENTS = {
     "resuming": "resuming",
     "loading": "loading",
     "exporting": "exporting",
+    "controls": "controls",
 }
 """Name, which is also that of its options → module, whose function is `measure_` and its name: it
 returns a table, or yields several with a name each."""

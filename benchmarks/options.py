@@ -176,6 +176,26 @@ class ExportingOptions:
 
 
 @dataclass(frozen=True)
+class ControlsOptions:
+    """What each control costs and does."""
+
+    model: str = DEMO_MODEL
+    """Model of all calls."""
+    size: int = 256
+    """Pixels a side."""
+    steps: int = 20
+    """DDIM steps."""
+    contents: int = 2
+    """Contents; there are two styles."""
+    content: str | None = None
+    """Folder of contents; default: the demo's."""
+    style: str | None = None
+    """Folder of styles; default: the demo's."""
+    repeats: int = 3
+    """Calls of each."""
+
+
+@dataclass(frozen=True)
 class BenchmarkOptions:
     """Which measurements are made, and how large."""
 
@@ -192,3 +212,4 @@ class BenchmarkOptions:
     planning: PlanningOptions = field(default_factory=PlanningOptions)
     loading: LoadingOptions = field(default_factory=LoadingOptions)
     exporting: ExportingOptions = field(default_factory=ExportingOptions)
+    controls: ControlsOptions = field(default_factory=ControlsOptions)

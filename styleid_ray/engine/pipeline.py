@@ -21,12 +21,13 @@ from styleid_ray.engine.autoencoder import NOT_FINITE, Autoencoder, Decoded, fro
 from styleid_ray.engine.batch_inversion import BatchInversion, invert_batch
 from styleid_ray.engine.denoiser import Denoiser
 from styleid_ray.engine.finish import Finish
+from styleid_ray.engine.joined import Pair, Picture
 from styleid_ray.engine.layout import Role
 from styleid_ray.engine.memory import Memory
 from styleid_ray.engine.pairs import Pairs, check_mixes, params_of_pairs, resolve_pairs
 from styleid_ray.engine.regions import check_maps, class_shares, strengths
 from styleid_ray.engine.schedule import Schedule, make_schedule
-from styleid_ray.engine.transfer import Finished, Pair, Picture, SeenStep, Transfer
+from styleid_ray.engine.transfer import Finished, SeenStep, Transfer
 from styleid_ray.engine.tuning import Tuner
 from styleid_ray.engine.work_order import Size
 from styleid_ray.errors import ConfigError, RowError

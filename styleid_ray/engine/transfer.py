@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -10,21 +10,19 @@ import torch
 from torch import Tensor
 
 from styleid_ray.config import ResolvedParams
-from styleid_ray.controls import Schedule as Control
 from styleid_ray.engine import cuda
 from styleid_ray.engine.bank import Slot
 from styleid_ray.engine.denoiser import Denoiser
+from styleid_ray.engine.initial import initial_latents
+from styleid_ray.engine.injections import Injections
+from styleid_ray.engine.joined import Pair, Picture
 from styleid_ray.engine.layout import Layout, Role
 from styleid_ray.engine.memory import Inversion, Memory
-from styleid_ray.engine.regions import at_layer
 from styleid_ray.engine.schedule import Schedule, Step
 from styleid_ray.engine.styleid import (
     Features,
-    Injection,
     Protection,
-    adain,
     invert,
-    scale_low_frequencies,
     stylise,
 )
 from styleid_ray.engine.work_order import Evict, Invert, Sample, Size, work_order
@@ -33,41 +31,7 @@ SeenStep = Callable[[Sequence[int], Step, Tensor, Tensor], None]
 """(pairs, step, their latents after it, the z_0 that it predicted)."""
 Finished = Callable[[Sequence[int], Tensor], None]
 """(pairs, their clean latents z_0)."""
-ADAIN_FLOOR = {"paper": 0.0, "scheduled": 0.0, "diffusers": 1e-4}
-"""Number that each preset adds to the content's standard deviation."""
 ROLES: tuple[Role, ...] = ("content", "style")
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A clean latent z_0 [C, h, w] in a role; equal keys mean equal inversions."""
-
-    key: Hashable
-    z_0: Tensor
-    role: Role
-    path: bool = False
-    """Whether its latents before each step are kept."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Pictures and how to join them. Without a style the content is sampled as it is."""
-
-    content: Picture
-    styles: tuple[Picture, ...]
-    gamma: Control
-    temperature: Control
-    weights: tuple[float, ...] | None = None
-    """Of several styles in one attention, of sum 1."""
-    shares: Tensor | None = None
-    """Each style's share of each position [styles, h, w], of sum 1, where styles have regions."""
-    strength: Tensor | None = None
-    """[h, w] in [0, 1]: what is left to 1 follows the content's path."""
-
-    @property
-    def pictures(self) -> tuple[Picture, ...]:
-        """Those that have to be inverted."""
-        return (self.content, *self.styles)
 
 
 @dataclass
@@ -225,10 +189,10 @@ class Transfer:
     def _stylise(self, rows: Sequence[int], kept: Sequence[Sequence[Inversion]]) -> Tensor:
         pairs, steps = [self.pairs[row] for row in rows], self.schedule.sampling
         protect = self._protection(pairs, kept)
-        z = self._initial(pairs, kept, protect)
+        z = initial_latents(pairs, kept, self.params, protect)
         fill = self.denoise.rows(z) - len(pairs)
         pairs, kept = [*pairs, *[pairs[-1]] * fill], [*kept, *[kept[-1]] * fill]
-        injections = self._injections(pairs, kept) if self.params.inject else [None] * len(steps)
+        injections = self._injections()(pairs, kept) if self.params.inject else [None] * len(steps)
         seen = partial(self.seen, rows) if self.seen else None
         z, z_0 = stylise(self.denoise, z, steps, injections, seen, protect)
         return z_0 if self.schedule.returns_z0 else z
@@ -245,101 +209,11 @@ class Transfer:
             lambda i: torch.stack([path[places[i]] for path in paths if path is not None]),
         )
 
-    def _initial(
-        self,
-        pairs: Sequence[Pair],
-        kept: Sequence[Sequence[Inversion]],
-        protect: Protection | None,
-    ) -> Tensor:
-        """The initial latents [B, C, h, w]: the contents' noise with the styles' statistics."""
-        params, floor = self.params, ADAIN_FLOOR[self.params.preset]
-        z_c, *z_s = (torch.stack([x.z_T for x in side]) for side in zip(*kept, strict=True))
-        if not z_s:
-            return z_c
-        z = z_c
-        if params.low_frequency != 1:
-            z = scale_low_frequencies(z_c, params.low_frequency)
-        if params.adain:
-            joined = [adain(z, style, floor) for style in z_s]
-            mixed = _mixed(pairs, joined)
-            z = mixed if params.adain is True else torch.lerp(z, mixed, params.adain)
-        return torch.lerp(z_c, z, protect.strength) if protect else z
-
-    def _injections(
-        self, pairs: Sequence[Pair], kept: Sequence[Sequence[Inversion]]
-    ) -> Iterable[Injection]:
-        """The pictures' features at one sampling step after the other, with each pair's γ and τ."""
-        place = {step.t: i for i, step in enumerate(self.schedule.inversion)}
-        steps = [place[step.t] for step in self.schedule.sampling]
-        contents, *styles = ([x.slot for x in side if x.slot] for side in zip(*kept, strict=True))
-        layouts, dtype = [side[0].layout for side in (contents, *styles)], self.denoise.dtype
-        controls = zip(
-            self._values([pair.gamma for pair in pairs]),
-            self._values([pair.temperature for pair in pairs]),
-            strict=True,
+    def _injections(self) -> Injections:
+        return Injections(
+            self.memory.bank,
+            self.schedule,
+            self.params.layers,
+            self.denoise.null_embedding.device,
+            self.denoise.dtype,
         )
-        shares = self._layer_shares(pairs, layouts[0])
-        bias = None
-        if shares is None and len(styles) > 1:
-            bias = self._bias(pairs, layouts[1:])
-        rows = zip(
-            *(self.memory.bank.read(side, steps) for side in (contents, *styles)), strict=True
-        )
-        for packed, (gamma, tau) in zip(rows, controls, strict=True):
-            content, *features = (
-                layout.unpack(x, dtype) for layout, x in zip(layouts, packed, strict=True)
-            )
-            if bias is not None:
-                features = [{key: torch.cat([x[key] for x in features], 2) for key in features[0]}]
-            yield Injection(content, features, gamma, tau, shares, bias)
-
-    def _values(self, controls: Sequence[Control]) -> Iterator[dict[int, Tensor]]:
-        """γ or τ of each pair [B, 1, 1, 1] by layer, at one sampling step after the other."""
-        count, layers = len(self.schedule.sampling), self.params.layers
-        distinct = count if any(control.moves for control in controls) else 1
-        values = torch.tensor(
-            [
-                [[control.at(layer, i, count) for control in controls] for layer in layers]
-                for i in range(distinct)
-            ],
-            dtype=self.denoise.dtype,
-        ).to(self.denoise.null_embedding.device)
-        each = [dict(zip(layers, step[..., None, None, None], strict=True)) for step in values]
-        for i in range(count):
-            yield each[min(i, distinct - 1)]
-
-    def _layer_shares(self, pairs: Sequence[Pair], layout: Layout) -> dict[int, Tensor] | None:
-        """`Injection.shares` of some pairs; None where each has one style."""
-        shares = _stacked_shares(pairs)
-        if shares is None:
-            return None
-        tokens = {layer: shape[1] for (_, layer), shape in layout.shapes.items()}
-        at = {count: at_layer(shares, count)[:, :, None, :, None] for count in tokens.values()}
-        return {layer: at[count].to(self.denoise.dtype) for layer, count in tokens.items()}
-
-    def _bias(self, pairs: Sequence[Pair], layouts: Sequence[Layout]) -> dict[int, Tensor]:
-        """`Injection.bias` of some pairs whose styles lie side by side."""
-        device, dtype = self.denoise.null_embedding.device, self.denoise.dtype
-        logs = torch.tensor([pair.weights for pair in pairs], dtype=torch.float32).log().to(device)
-        biases = {}
-        for layer in self.params.layers:
-            counts = torch.tensor([layout.shapes["k", layer][1] for layout in layouts])
-            each = logs.repeat_interleave(counts.to(device), 1)
-            biases[layer] = each[:, None, None].to(dtype)
-        return biases
-
-
-def _mixed(pairs: Sequence[Pair], joined: Sequence[Tensor]) -> Tensor:
-    """One latent of those [B, C, h, w] of each style, by shares or weights."""
-    if len(joined) == 1:
-        return joined[0]
-    parts = _stacked_shares(pairs)
-    if parts is None:
-        parts = joined[0].new_tensor([pair.weights for pair in pairs]).T[:, :, None, None]
-    return torch.stack(list(joined)).mul(parts[:, :, None]).sum(0)
-
-
-def _stacked_shares(pairs: Sequence[Pair]) -> Tensor | None:
-    """[styles, B, h, w]; None where pairs have one style, or none have regions."""
-    shares = [pair.shares for pair in pairs if pair.shares is not None]
-    return torch.stack(shares, 1) if shares and len(shares[0]) > 1 else None

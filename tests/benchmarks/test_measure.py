@@ -17,6 +17,7 @@ from benchmarks.jobs import simulated_cluster
 from benchmarks.measure import measure
 from benchmarks.options import (
     BenchmarkOptions,
+    ControlsOptions,
     ExportingOptions,
     GpuOptions,
     LoadingOptions,
@@ -45,6 +46,14 @@ def test_the_engine_is_told_against_the_plain_procedure_grid_by_grid(tiny_model:
     assert [row["evaluations, engine"] for row in table.rows] == [5, 12, 920]
     assert [row["engine"] for row in table.rows] == ["measured", "measured", "extrapolated"]
     assert float(table.notes[-1].split()[-2]) < 1e-4
+
+
+def test_controls_cost_no_evaluations_but_for_the_styles_they_add(tiny_model: Path) -> None:
+    options = ControlsOptions(str(tiny_model), 64, 3, contents=1, repeats=1)
+    rows = {row["control"]: row for row in table_of("controls", controls=options).rows}
+    assert {row["UNet evaluations"] for row in rows.values()} == {3 * 3 + 2 * 2}
+    assert rows["masks, half protected"]["left to rebuilt"] > 55
+    assert rows["masks, half protected"]["right to rebuilt"] < 55
 
 
 @pytest.mark.cluster

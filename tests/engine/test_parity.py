@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from styleid_ray import StyleParams
+from styleid_ray.engine.initial import ADAIN_FLOOR
 from styleid_ray.engine.styleid import adain
-from styleid_ray.engine.transfer import ADAIN_FLOOR
 
 TOLERANCE = 1e-4
 
