@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, TypedDict, get_args, get_origin
 
@@ -21,6 +21,7 @@ from styleid_ray.batch.cluster.process import own_process
 from styleid_ray.config import ExportFormat, JobConfig, changes, mix_ratio
 from styleid_ray.errors import StyleIDError
 from styleid_ray.jobfile import load_job_file, make_config, make_storage_options
+from styleid_ray.preview.sweep import OPTIONS as PREVIEWED
 
 _TEXT = {
     "layers": "6-11",
@@ -33,9 +34,19 @@ _TEXT = {
     "splits": "NAME,...",
 }
 """Options that are written as one word, though they hold several values."""
+_LISTS = {
+    "preset": "NAME,...",
+    "steps": "N,...",
+    "gamma": "LIST|RANGE|SCHEDULE;...",
+    "temperature": "LIST|RANGE|SCHEDULE;...",
+    "adain": "SHARE,...",
+    "low_frequency": "FACTOR,...",
+    "detail": "SHARE,...",
+}
+"""Options that list values in a preview."""
 
 
-def _job_options(names: Iterable[str]) -> Any:
+def _job_options(names: Iterable[str], text: Mapping[str, str] = _TEXT) -> Any:
     """These options of `JobConfig` as a TypedDict, so that only what was given is in it."""
     fields: dict[str, Any] = {}
     for name in names:
@@ -43,8 +54,8 @@ def _job_options(names: Iterable[str]) -> Any:
         description = " ".join((field.description or "").split())
         none = field.is_required() or field.default in (None, ())
         default = "" if none else f" [default: {field.default}]"
-        kind = str if name in _TEXT else _without_none(field.annotation)
-        metavar = _TEXT.get(name)
+        kind = str if name in text else _without_none(field.annotation)
+        metavar = text.get(name)
         fields[name] = Annotated[
             kind, arg(help=description + default, metavar=metavar, help_behavior_hint="")
         ]
@@ -61,15 +72,17 @@ JobOptions = _job_options(JobConfig.model_fields)
 RetryOptions = _job_options(
     name
     for name in JobConfig.model_fields
-    if (changes(name) == "nothing" or name == "model") and name not in ("output", "extend")
+    if (changes(name) == "nothing" or name in ("model", "vae")) and name not in ("output", "extend")
 )
 # The job server has an address of its own, and shows the command line to all who reach it.
 SubmitOptions = _job_options(
     name for name in JobConfig.model_fields if name not in ("address", "storage_options")
 )
+PreviewOptions = _job_options(PREVIEWED, _TEXT | _LISTS)
 _Options = Annotated[JobOptions, arg(name="")]
 _SubmitOptions = Annotated[SubmitOptions, arg(name="")]
 _RetryOptions = Annotated[RetryOptions, arg(name="")]
+_PreviewOptions = Annotated[PreviewOptions, arg(name="")]
 _StorageOptions = Annotated[
     str | None,
     arg(
@@ -134,6 +147,37 @@ def plan(
     cost = forecast(_config(config, options), rate, calibrate, price, save_pairs)
     _print(cost.as_dict() if json else cost.as_text(), json)
     return 0
+
+
+def preview(
+    options: _PreviewOptions,
+    output: Annotated[
+        str,
+        arg(
+            metavar="FILE.png|DIR",
+            help="File of the grid, with the page beside it as FILE.html; or the folder or URL of "
+            "preview.png and preview.html.",
+        ),
+    ],
+    pairs: Annotated[int, arg(help="Most pairs, 1 to 24; pictures spread over the listing.")] = 4,
+    cell: Annotated[
+        int, arg(help="Longest side of a picture in the grid, 32 to 512 pixels.")
+    ] = 256,
+) -> int:
+    """Make a few pairs with every combination of some values and show them in one labelled grid.
+
+    Lists such as 0.3,0.6 go with --preset, --steps, --gamma, --temperature, --adain, --detail
+    and --low-frequency. With --gamma and --temperature, ';' separates schedules, and a range stands
+    for its ends and its middle.
+    Runs in this process, without Ray, on the GPU where there is one.
+    Exit status: 0; 1 when a picture was left out or failed.
+    Example: styleid-ray preview --content photos/ --style paintings/ --output out/gamma.png
+    """
+    from styleid_ray.preview.write import write_preview
+
+    made = write_preview({**options, "output": output}, pairs, cell)
+    print(f"{made.picture}\n{made.page}\n{made.summary}")
+    return made.exit_status
 
 
 def submit(
@@ -349,6 +393,7 @@ COMMANDS = {
     "retry": retry,
     "verify": verify,
     "plan": plan,
+    "preview": preview,
     "status": status,
     "report": report,
     "export": export,

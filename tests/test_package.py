@@ -33,6 +33,7 @@ def loaded_after(statement: str) -> set[str]:
         ("import styleid_ray.imaging", {"torch", "ray"}),
         ("import styleid_ray.demo", {"torch", "ray", "PIL"}),
         ("import styleid_ray.report", {"torch", "ray"}),
+        ("import styleid_ray.preview.write", {"torch", "ray"}),
         ("import styleid_ray.batch.run, styleid_ray.batch.folder.status", {"torch", "ray"}),
         ("import styleid_ray.batch.export.job", {"torch", "ray"}),
     ],

@@ -61,6 +61,20 @@ def save_tiny_model(folder: Path, prediction_type: str = "epsilon") -> Path:
     return folder
 
 
+def save_kl(folder: Path, levels: int = 4, seed: int = 1, **config: object) -> Path:
+    """Writes an autoencoder in diffusers format, of so many resolutions. Returns the folder."""
+    torch.manual_seed(seed)
+    AutoencoderKL(
+        block_out_channels=(4, 4, 8, 8, 8)[:levels],
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        layers_per_block=1,
+        norm_num_groups=2,
+        **config,  # pyright: ignore[reportArgumentType]
+    ).save_pretrained(folder)
+    return folder
+
+
 def _save_tokenizer(folder: Path) -> None:
     target = folder / "tokenizer"
     target.mkdir(parents=True)

@@ -69,11 +69,13 @@ def stylize_dataset(
             `batch`, `features`, `storage_options` and so on.
 
     Raises:
+        ConfigError: masks are given, or a value that is drawn per pair.
         SourceError: the styles cannot be listed, or are fewer than drawn for each content.
         pydantic.ValidationError: an option is unknown or not valid.
     """
     chosen = (params or StyleParams()).model_dump()
     config = JobConfig(content=styles, style=styles, output="-", **{**chosen, **options})
+    _check_controls(config)
     source = list_pictures(styles, "style", config.storage_options)
     if styles_per_content > len(source.keys):
         raise SourceError(
@@ -94,6 +96,13 @@ def stylize_dataset(
         num_gpus=resources.gpus_per_actor or None,
         num_cpus=resources.cpus_per_actor,
     )
+
+
+def _check_controls(config: JobConfig) -> None:
+    if config.masks:
+        raise ConfigError("masks: rows of a dataset have no masks; run a job with --masks")
+    for name, draw in config.draws.items():
+        raise ConfigError(f"{name} {draw} is drawn per pair, which only a job does")
 
 
 def _resources(actors: int | tuple[int, int] | None, gpus_per_actor: float | None) -> Resources:
@@ -167,7 +176,7 @@ class StylizeRows:
         pairs = Pairs(
             [Picture.of(contents[row][0]) for row in content_at],
             [Picture.of(styles[style][0]) for style in style_at],
-            [(content_at[rows[at][0]], style_at[rows[at][1]]) for at in good],
+            [(content_at[rows[at][0]], (style_at[rows[at][1]],)) for at in good],
             [self.params] * len(good),
         )
         for i, pixels in self.device.stylize(pairs):

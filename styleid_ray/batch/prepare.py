@@ -11,21 +11,23 @@ from styleid_ray.batch.folder.record import (
     check_model,
     identity,
     locations,
-    model_identity,
     with_stored_precision,
 )
 from styleid_ray.config import JobConfig, digest
+from styleid_ray.datasets.masks import check_all_masked
 from styleid_ray.datasets.options import Spread, in_threads
 from styleid_ray.datasets.pictures import takes
 from styleid_ray.datasets.source import Source
-from styleid_ray.errors import ConfigError
+from styleid_ray.errors import ConfigError, SourceError
 from styleid_ray.imaging import extension
 from styleid_ray.imaging.fit import check_crop_size, working_size
 from styleid_ray.model.checkpoint import Checkpoint
 from styleid_ray.model.flops import evaluation_flops
-from styleid_ray.planning import NamedPairs, Pace, Plan, make_pairs, name_pairs
+from styleid_ray.planning import NamedPairs, Pace, Plan, name_pairs
 from styleid_ray.planning.cost import Cost
-from styleid_ray.storage.locations import shown
+from styleid_ray.planning.earlier import NOTHING, Earlier
+from styleid_ray.planning.pairing import read_sources
+from styleid_ray.storage.locations import is_absolute, shown
 
 # Assumed speeds in floating-point operations per second: a GPU of the middle class in float16, and
 # a CPU core in float32.
@@ -79,22 +81,24 @@ class Prepared(Job):
         return Pace(workers, flops / (speed or cores * _CORE_SPEED))
 
 
-def prepare(config: JobConfig, spread: Spread = in_threads) -> Prepared:
+def prepare(config: JobConfig, spread: Spread = in_threads, earlier: Earlier = NOTHING) -> Prepared:
     """Checks a job, lists its sources and pairs them; raises JobError with what to change.
 
     Args:
         config: the job.
         spread: where many files of a source are looked into.
+        earlier: what the run at its output knows already.
     """
     checkpoint = find_model(config)
     _check_layers(checkpoint, config)
     if config.fit == "crop":
         check_crop_size(config.size, checkpoint.factor)
     _check_apart(config)
-    of_a_picture = config.identity("picture") | {"model": model_identity(checkpoint)}
-    named = name_pairs(config, digest(of_a_picture), spread)
-    sources = named.pairs.contents, named.pairs.styles
-    return Prepared(config, checkpoint, *sources, named)
+    fingerprint = digest(identity(config, checkpoint, "picture"))
+    named = name_pairs(config, fingerprint, spread, earlier)
+    contents = named.pairs.contents
+    check_masked(config, contents)
+    return Prepared(with_vae(config, checkpoint), checkpoint, contents, named.pairs.styles, named)
 
 
 def resume(output: Output, config: JobConfig) -> Job:
@@ -113,16 +117,39 @@ def resume(output: Output, config: JobConfig) -> Job:
     if config.model == stored["model"] and config.revision in (None, stored.get("revision")):
         # The commit that a branch stood for when the run began, not the one it stands for now.
         config = config.model_copy(update={"revision": record["model"]["revision"]})
+    if config.vae and "vae" in record and config.vae == record["vae"]["name"]:
+        config = config.model_copy(update={"vae": stored["vae"]})
+    if config.region_styles and not config.label_masks:
+        raise ConfigError("--region-styles needs --label-masks, whose classes it names")
     checkpoint = find_model(config)
     check_model(output, record, checkpoint)
+    config = with_vae(config, checkpoint)
     roots, given = record.get("sources"), locations(config)
     if roots and all(given.get(n) == stored.get(n) for n in ("content", "style", "table")):
         options = dict(config.storage_options or {})
         contents, styles = (Source(roots[role], (), options) for role in ("content", "style"))
     else:
-        pairs = make_pairs(config, config.storage_options)
-        contents, styles = pairs.contents, pairs.styles
+        contents, styles = read_sources(config, config.storage_options)
     return Job(config, checkpoint, contents, styles)
+
+
+def with_vae(config: JobConfig, checkpoint: Checkpoint) -> JobConfig:
+    """The job with its other autoencoder at the commit or place that it has now."""
+    vae = checkpoint.vae
+    return config if vae is None else config.model_copy(update={"vae": vae.reference})
+
+
+def check_masked(config: JobConfig, contents: Source) -> None:
+    """Raises SourceError where --masks lacks the mask of a content, as far as a listing tells."""
+    if not config.masks:
+        return
+    if not config.masks.lower().startswith(("http://", "https://")):
+        check_all_masked(contents, config.masks, "masks", config.storage_options)
+    elif absolute := next(filter(is_absolute, contents.keys), None):
+        raise SourceError(
+            f"--masks: no name below a folder of masks follows from {shown(absolute)}: give the "
+            "table names relative to --content"
+        )
 
 
 def _check_layers(checkpoint: Checkpoint, config: JobConfig) -> None:

@@ -1,10 +1,12 @@
-"""Label masks: a picture of classes per content, in a folder of its own, with the same name."""
+"""Masks: a picture of classes or of strengths per content, in a folder of its own, with the same
+name."""
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
 # pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,9 +29,24 @@ _MOST_PIXELS = 2**30
 
 
 def check_masks(contents: Source, options: DatasetOptions) -> None:
-    """Raises SourceError where contents have no mask; the message names the first of them."""
+    """Raises SourceError where contents have no label mask; the message names the first of them."""
     assert options.label_masks
-    files = list_files(options.label_masks, "label-masks", options.storage_options)
+    check_all_masked(contents, options.label_masks, "label-masks", options.storage_options)
+
+
+def check_all_masked(contents: Source, url: str, option: str, storage_options: Options) -> None:
+    """Raises SourceError where contents have no mask; the message names the first of them.
+
+    Args:
+        contents: with their keys.
+        url: folder of the masks.
+        option: that names it, such as "masks".
+        storage_options: what its filesystem is opened with.
+    """
+    path = local_path(url)
+    if path is not None and os.path.isfile(absolute(path)):
+        raise SourceError(f"--{option}: {shown(url)} is a file: name the folder of the masks")
+    files = list_files(url, option, storage_options)
     keys = Keys(contents.keys)
     masks = Keys(map(mask_name, keys))
     missing = keys.array.filter(pc.invert(pc.is_in(masks.array, files.names.array))).to_pylist()
@@ -37,9 +54,15 @@ def check_masks(contents: Source, options: DatasetOptions) -> None:
         more = len(missing) - _MOST_NAMED
         names = ", ".join(map(shown, missing[:_MOST_NAMED])) + f" and {more} more" * (more > 0)
         raise SourceError(
-            f"--label-masks: {shown(options.label_masks)} has no mask for {names}: a mask has the "
+            f"--{option}: {shown(url)} has no mask for {names}: a mask has the "
             f"relative name of its content and ends in .png, here {shown(mask_name(missing[0]))}"
         )
+
+
+def mask_source(url: str, storage_options: Options) -> Source:
+    """The place of masks; the key of a content's mask is its `mask_name`."""
+    path = local_path(url)
+    return Source(url if path is None else absolute(path), (), dict(storage_options or {}))
 
 
 def mask_name(key: str) -> str:
@@ -50,9 +73,8 @@ def mask_name(key: str) -> str:
 
 def with_masks(labels: Labels, options: DatasetOptions) -> MaskedLabels:
     """Labels with the masks beside them."""
-    url = options.label_masks or ""
-    path = local_path(url)
-    return MaskedLabels(labels, url if path is None else absolute(path), options.storage_options)
+    root = mask_source(options.label_masks or "", options.storage_options).root
+    return MaskedLabels(labels, root, options.storage_options)
 
 
 @dataclass(frozen=True)

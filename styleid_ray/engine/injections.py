@@ -72,7 +72,11 @@ class Injections:
             ],
             dtype=self.dtype,
         ).to(self.device)
-        each = [dict(zip(layers, step[..., None, None, None], strict=True)) for step in values]
+        # Copies: a compiled UNet takes tensors that begin at any address for others.
+        each = [
+            {layer: row.clone().view(-1, 1, 1, 1) for layer, row in zip(layers, step, strict=True)}
+            for step in values
+        ]
         for i in range(count):
             yield each[min(i, distinct - 1)]
 

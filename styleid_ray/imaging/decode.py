@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from PIL import Image, UnidentifiedImageError
@@ -28,7 +28,11 @@ _UPRIGHT = {
 }
 
 
-def decode(data: bytes, max_pixels: int) -> Image.Image:
+Convert = Callable[[Image.Image], Image.Image]
+"""A loaded picture of any mode as one of the mode that is wanted, or RowError."""
+
+
+def decode(data: bytes, max_pixels: int, convert: Convert = to_rgb) -> Image.Image:
     """Decode a picture file to an RGB picture, upright, in sRGB, with transparency over white.
 
     Grey, palette, CMYK, 16-bit and float pictures become 8-bit RGB; animated files give their
@@ -37,6 +41,7 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
     Args:
         data: the file's bytes, in any picture format that Pillow reads.
         max_pixels: the most pixels (width x height) that are decoded; checked on the header.
+        convert: gives another kind of picture than RGB.
 
     Raises:
         RowError: stage "decode", for everything that keeps the picture from being read.
@@ -44,7 +49,7 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
     with _opened(data, max_pixels) as image:
         image.load()
         _check_size(image, max_pixels)  # icon files tell the real size only now
-        return _upright(image, to_rgb(image))
+        return _upright(image, convert(image))
 
 
 def decoding_memory(data: bytes, max_pixels: int) -> int:
@@ -104,10 +109,10 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
         )
 
 
-def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
+def _upright(image: Image.Image, converted: Image.Image) -> Image.Image:
     # Read after load(): TIFF is turned by Pillow itself, which then drops the tag.
     turn = _UPRIGHT.get(_orientation(image))
-    return rgb if turn is None else rgb.transpose(turn)
+    return converted if turn is None else converted.transpose(turn)
 
 
 def _orientation(image: Image.Image) -> int:

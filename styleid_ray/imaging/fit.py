@@ -54,15 +54,22 @@ def _near(units: float) -> list[int]:
     return sorted({max(1, floor(units) - 1), max(1, floor(units)), max(1, ceil(units))})
 
 
-def fit_picture(image: Image.Image, size: int, fit: Fit, factor: int) -> Image.Image:
+def fit_picture(
+    image: Image.Image,
+    size: int,
+    fit: Fit,
+    factor: int,
+    resampling: Image.Resampling | None = None,
+) -> Image.Image:
     """Bring a picture to the size that the model works at.
 
     Args:
-        image: RGB picture of any size.
+        image: picture of any size, RGB or grey.
         size: `--size` in pixels.
         fit: "keep" resizes the whole picture to `working_size`; "crop" takes the centre square
             and resizes it to size x size.
         factor: what both sides have to be a multiple of, in pixels.
+        resampling: Pillow's filter; by default the one that suits pictures.
 
     Raises:
         ConfigError: `size` is no multiple of `factor` though `fit` is "crop".
@@ -74,8 +81,8 @@ def fit_picture(image: Image.Image, size: int, fit: Fit, factor: int) -> Image.I
         box = (left, top, left + side, top + side)
         # Cut first: resizing a box would let the pixels around it into the edges.
         with quiet_pillow(max_pixels=side * side):
-            return _resize(image.crop(box), (size, size))
-    return _resize(image, working_size(image.width, image.height, size, factor))
+            return _resize(image.crop(box), (size, size), resampling)
+    return _resize(image, working_size(image.width, image.height, size, factor), resampling)
 
 
 def check_crop_size(size: int, factor: int) -> None:
@@ -104,9 +111,13 @@ def restore(image: Image.Image, width: int, height: int, fit: Fit) -> Image.Imag
     return image if fit == "crop" else _resize(image, (width, height))
 
 
-def _resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+def _resize(
+    image: Image.Image, size: tuple[int, int], resampling: Image.Resampling | None = None
+) -> Image.Image:
     if image.size == size:
         return image
+    if resampling is not None:
+        return image.resize(size, resampling)
     shrinks = size[0] < image.width or size[1] < image.height
     # Lanczos keeps most detail on the way down; on the way up it rings more than bicubic does.
     how = Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC

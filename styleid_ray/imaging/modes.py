@@ -46,11 +46,11 @@ def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
         mask = None
         if isinstance(transparent, int) and mode != "F":
             mask = Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8))
-        return Image.fromarray(_to_8_bit(values, mode)), mask
+        return Image.fromarray(to_8_bit(values, mode)), mask
     return image.convert("RGB"), None
 
 
-def _to_8_bit(values: np.ndarray, mode: str) -> np.ndarray:
+def to_8_bit(values: np.ndarray, mode: str) -> np.ndarray:
     """Deep grey, shape (h, w), to uint8.
 
     16-bit pictures are scaled by their full range, never clipped. Those of 32 bits or floats do

@@ -10,23 +10,28 @@ import json
 import os
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from styleid_ray.config import DEMO_MODEL
 from styleid_ray.errors import ModelError
+from styleid_ray.model import hub
+
+if TYPE_CHECKING:
+    from styleid_ray.model.vae import Vae
 
 PARTS = ("unet", "vae", "scheduler", "text_encoder", "tokenizer")
 _SMALL = [f"{part}/*.json" for part in PARTS]
 NULL_EMBEDDING = "null_embedding.safetensors"
 EMBEDDED_MODEL = Path(__file__).parents[1] / "demo" / "model"
 """Folder of the weights that come with the package."""
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _REMEDY = (
     "name a local folder in diffusers format with --model FOLDER, or use --model demo, "
     "the embedded model, which needs no network"
 )
+_HINTS = hub.Hints("--revision", _REMEDY)
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ class Checkpoint:
     origin: Literal["folder", "hub", "store"]
     files: tuple[str, ...]
     """Names of all files below the model's folder."""
+    vae: Vae | None = None
+    """Another autoencoder in place of its own."""
 
     def config(self, part: str) -> dict[str, Any]:
         """A part's configuration as diffusers stores it."""
@@ -68,19 +75,9 @@ class Checkpoint:
         """
         if self.origin == "store" and self.revision:
             return self.revision
-        h = hashlib.blake2b(digest_size=8)
         if self.origin == "hub":
-            h.update(f"{self.name}@{self.revision}".encode())
-            return h.hexdigest()
-        for name in self.files:
-            path = self.folder / name
-            size = path.stat().st_size
-            h.update(f"{name}:{size}\n".encode())
-            with path.open("rb") as f:
-                h.update(f.read(1 << 20))
-                f.seek(max(0, size - (1 << 20)))
-                h.update(f.read())
-        return h.hexdigest()
+            return digest_of(f"{self.name}@{self.revision}")
+        return digest_of("", self.folder, self.files)
 
     def variant(self, part: str) -> str | None:
         """The diffusers weights variant to load of a part: plain where it exists, else fp16."""
@@ -122,6 +119,20 @@ def _stem(part: str) -> str:
     return "model" if part == "text_encoder" else "diffusion_pytorch_model"
 
 
+def digest_of(text: str, folder: Path = Path(), files: Sequence[str] = ()) -> str:
+    """16 hexadecimal digits of a text and of files: their sizes and both ends."""
+    h = hashlib.blake2b(text.encode(), digest_size=8)
+    for name in files:
+        path = folder / name
+        size = path.stat().st_size
+        h.update(f"{name}:{size}\n".encode())
+        with path.open("rb") as f:
+            h.update(f.read(1 << 20))
+            f.seek(max(0, size - (1 << 20)))
+            h.update(f.read())
+    return h.hexdigest()
+
+
 def find_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
     """The checkpoint of a model name, checked to be of the SD 1.x / 2.x family.
 
@@ -151,7 +162,7 @@ def fetch(checkpoint: Checkpoint) -> Path:
     """The folder with all that loading needs; downloads a hub model's weights once."""
     if all((checkpoint.folder / name).is_file() for name in checkpoint.needed):
         return checkpoint.folder
-    return _download(checkpoint.name, checkpoint.revision, checkpoint.needed)
+    return hub.download(checkpoint.name, checkpoint.revision, checkpoint.needed, _HINTS)
 
 
 def _looks_like_path(model: str) -> bool:
@@ -160,51 +171,17 @@ def _looks_like_path(model: str) -> bool:
 
 def _local(name: str, folder: Path) -> Checkpoint:
     try:
-        files = tuple(
-            sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-        )
+        files = hub.files_below(folder)
     except OSError as e:
         raise ModelError(f"model folder {name} cannot be read: {e}") from e
     return Checkpoint(name, None, folder, origin="folder", files=files)
 
 
 def _on_hub(model: str, revision: str | None) -> Checkpoint:
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    def of(found: hub.Snapshot) -> Checkpoint:
+        return Checkpoint(model, found.commit, found.folder, origin="hub", files=found.files)
 
-    if revision and _COMMIT.fullmatch(revision):
-        cached = _from_cache(model, revision)
-        if cached and _is_whole(cached):
-            return cached
-    try:
-        info = HfApi().model_info(model, revision=revision)
-    except RevisionNotFoundError as e:
-        raise ModelError(f"hub model {model} has no revision {revision!r}: check --revision") from e
-    except GatedRepoError as e:
-        raise ModelError(
-            f"hub model {model} is gated: accept its terms and set HF_TOKEN, or {_REMEDY}"
-        ) from e
-    except (RepositoryNotFoundError, HFValidationError) as e:
-        raise ModelError(
-            f"{model!r} is neither a local folder nor a model on the hub; {_REMEDY}"
-        ) from e
-    except Exception as e:  # the hub client raises many kinds when it cannot connect
-        cached = _from_cache(model, revision)
-        if cached is None:
-            reason = str(e).strip().splitlines()[0][:120] if str(e).strip() else type(e).__name__
-            raise ModelError(
-                f"cannot fetch {model} from the Hugging Face hub ({reason}); {_REMEDY}"
-            ) from e
-        return cached
-    files = tuple(sorted(s.rfilename for s in info.siblings or ()))
-    # By the name it was asked for, so that the cache knows it by that name when the hub is away.
-    folder = _download(model, revision, _SMALL)
-    return Checkpoint(model, folder.name, folder, origin="hub", files=files)
+    return of(hub.find(model, revision, _SMALL, lambda found: _is_whole(of(found)), _HINTS))
 
 
 def _is_whole(checkpoint: Checkpoint) -> bool:
@@ -224,33 +201,6 @@ def _is_whole(checkpoint: Checkpoint) -> bool:
         and not vocabulary.isdisjoint(files)
         and all(count == whole for (_, whole), count in counts.items())
     )
-
-
-def _from_cache(model: str, revision: str | None) -> Checkpoint | None:
-    """The model as far as the local hub cache has it."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = Path(
-            snapshot_download(
-                model, revision=revision, allow_patterns=_SMALL, local_files_only=True
-            )
-        )
-    except (OSError, ValueError):
-        return None
-    files = _local(model, folder).files
-    return Checkpoint(model, folder.name, folder, origin="hub", files=files)
-
-
-def _download(model: str, revision: str | None, patterns: list[str]) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
-    except Exception as e:
-        raise ModelError(
-            f"download of {model} from the Hugging Face hub failed: {e}; {_REMEDY}"
-        ) from e
 
 
 def _has(files: tuple[str, ...], part: str) -> bool:

@@ -15,13 +15,14 @@ transformers_logging.set_verbosity_error()  # before diffusers, whose import set
 from diffusers import DDIMScheduler, UNet2DConditionModel  # noqa: E402
 from diffusers.utils import logging as diffusers_logging  # noqa: E402
 
-from styleid_ray.errors import ConfigError, ModelError  # noqa: E402
+from styleid_ray.errors import ConfigError, ModelError, first_line  # noqa: E402
 from styleid_ray.model.checkpoint import (  # noqa: E402
     NULL_EMBEDDING,
     Checkpoint,
     fetch,
     find_checkpoint,
 )
+from styleid_ray.model.vae import KINDS, Vae, fetch_vae, find_vae  # noqa: E402
 
 
 def load_components(
@@ -29,24 +30,31 @@ def load_components(
     revision: str | None = None,
     dtype: str | torch.dtype | None = None,
     device: str | torch.device | None = None,
+    vae: str | None = None,
 ) -> dict[str, Any]:
-    """unet, scheduler, null_embedding and vae of a model, on a device, ready for inference."""
+    """unet, scheduler, null_embedding and vae of a model, on a device, ready for inference; with
+    another autoencoder than the model's own, if `vae` names one."""
     checkpoint = find_checkpoint(model, revision)
+    other = find_vae(vae, checkpoint) if vae else None
     target = choose_device(device)
     precision = choose_dtype(dtype, target)
     folder = fetch(checkpoint)
     diffusers_logging.set_verbosity_error()
     try:
         unet = UNet2DConditionModel.from_pretrained(folder, **_part(checkpoint, "unet", precision))
-        vae = _autoencoder(checkpoint)(folder, **_part(checkpoint, "vae", precision))
+        autoencoder = (
+            _other_autoencoder(other, precision)
+            if other
+            else _autoencoder(checkpoint)(folder, **_part(checkpoint, "vae", precision))
+        )
         null = _null_embedding(checkpoint, folder)
     except (OSError, ValueError, RuntimeError, KeyError) as e:
         raise ModelError(f"model {model} cannot be loaded: {str(e).strip().splitlines()[0]}") from e
-    parts: tuple[Any, ...] = (unet, vae)
+    parts: tuple[Any, ...] = (unet, autoencoder)
     for part in parts:
         part.requires_grad_(False).eval().to(target)
     scheduler = DDIMScheduler.from_config(checkpoint.config("scheduler"))
-    return {"unet": unet, "scheduler": scheduler, "null_embedding": null, "vae": vae}
+    return {"unet": unet, "scheduler": scheduler, "null_embedding": null, "vae": autoencoder}
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
@@ -87,9 +95,25 @@ def _autoencoder(checkpoint: Checkpoint) -> Any:
     import diffusers
 
     name = checkpoint.config("vae").get("_class_name", "")
-    if name not in ("AutoencoderKL", "AutoencoderTiny"):
+    if name not in KINDS:
         raise ModelError(f"model {checkpoint.name}: its autoencoder {name!r} is not supported")
     return getattr(diffusers, name).from_pretrained
+
+
+def _other_autoencoder(vae: Vae, dtype: torch.dtype) -> Any:
+    import diffusers
+
+    folder = fetch_vae(vae)
+    try:
+        return getattr(diffusers, vae.config["_class_name"]).from_pretrained(
+            folder,
+            torch_dtype=dtype,
+            use_safetensors=True,
+            variant=vae.variant,
+            local_files_only=True,
+        )
+    except Exception as e:  # weights of other shapes, for instance
+        raise ModelError(f"--vae {vae.name} cannot be loaded: {first_line(e)}") from e
 
 
 def _null_embedding(checkpoint: Checkpoint, folder: Path) -> Tensor:

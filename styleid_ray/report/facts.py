@@ -64,17 +64,23 @@ def read_facts(output: Output, record: dict[str, Any], status: Status) -> Facts:
 def labelled(params: dict[str, Any]) -> list[tuple[str, str]]:
     """Parameters of a pair or a job as (label, value) texts, without those that are not set."""
     labels = [
-        ("γ", _number(params.get("gamma"))),
-        ("temperature", _number(params.get("temperature"))),
+        ("γ", _control(params, "gamma")),
+        ("temperature", _control(params, "temperature")),
         ("steps", _number(params.get("steps"))),
         ("layers", _ranges(params.get("layers") or [])),
         ("preset", params.get("preset")),
-        ("AdaIN", _switch(params.get("adain"))),
+        ("AdaIN", _share(params.get("adain_strength", params.get("adain")))),
+        ("low frequencies", _unless(params.get("low_frequency"), 1)),
         ("injection", _switch(params.get("inject"))),
+        ("detail", _unless(params.get("detail"), 0)),
+        ("detail of luminance alone", "on" if params.get("detail_luminance") else None),
+        ("masks", "on" if params.get("masks") else None),
+        ("styles of regions", params.get("region_styles")),
         ("working size", f"{params['size']} px" if params.get("size") else None),
         ("fit", params.get("fit")),
         ("model", public_location(str(params["model"])) if params.get("model") else None),
         ("revision", str(params["revision"])[:12] if params.get("revision") else None),
+        ("autoencoder", public_location(str(params["vae"])) if params.get("vae") else None),
     ]
     return [(label, str(value)) for label, value in labels if value not in (None, "")]
 
@@ -100,7 +106,7 @@ def _tiles(status: Status, summary: dict[str, Any]) -> list[Tile]:
     seconds = session.get("seconds")
     return [
         Tile("planned", f"{status.planned:,}", "pairs"),
-        Tile("done", f"{status.done:,}", _share(status.done, status.planned)),
+        Tile("done", f"{status.done:,}", _percent(status.done, status.planned)),
         Tile("failed", f"{status.failed:,}", tone="bad" if status.failed else ""),
         Tile("missing", f"{status.missing:,}", tone="wait" if status.missing else ""),
         Tile("throughput", f"{rate:.3g}" if rate else "–", "pairs/s" if rate else ""),
@@ -109,12 +115,27 @@ def _tiles(status: Status, summary: dict[str, Any]) -> list[Tile]:
     ]
 
 
-def _share(part: int, whole: int) -> str:
+def _percent(part: int, whole: int) -> str:
     return f"{100 * part // whole} %" if whole else ""
 
 
 def _number(value: Any) -> str | None:
     return f"{value:g}" if isinstance(value, (int, float)) else None
+
+
+def _control(params: dict[str, Any], name: str) -> str | None:
+    """A number, or else a schedule, range or list."""
+    text = params.get(f"{name}_schedule") or params.get(name)
+    return text if isinstance(text, str) else _number(params.get(name))
+
+
+def _unless(value: Any, idle: float) -> str | None:
+    return None if value == idle else _number(value)
+
+
+def _share(value: Any) -> str | None:
+    """A share of 1, or a switch."""
+    return _number(value) if isinstance(value, float) and 0 < value < 1 else _switch(value)
 
 
 def _switch(value: Any) -> str | None:

@@ -15,7 +15,7 @@ import ray
 from PIL import Image
 
 from styleid_ray import StyleIDPipeline, StyleParams, stylize_dataset
-from styleid_ray.errors import SourceError
+from styleid_ray.errors import ConfigError, SourceError
 
 QUICK: dict[str, Any] = {"model": "demo", "size": 64, "params": StyleParams(steps=2)}
 
@@ -37,6 +37,19 @@ def rows_of(ds: ray.data.Dataset) -> dict[tuple[int, str], dict[str, Any]]:
     rows = list(ds.iter_rows())
     assert len({(row["label"], row["style"]) for row in rows}) == len(rows)
     return {(row["label"], row["style"]): row for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"masks": "masks"}, "masks: rows of a dataset have no masks"),
+        ({"gamma": "0.3..0.6"}, r"gamma 0\.3\.\.0\.6 is drawn per pair, which only a job does"),
+    ],
+)
+def test_controls_that_only_a_job_has_are_refused(options: dict[str, Any], reason: str) -> None:
+    ds = ray.data.from_items([{"image": "a.png"}])
+    with pytest.raises(ConfigError, match=reason):
+        stylize_dataset(ds, styles="nowhere", **options)
 
 
 @pytest.mark.parametrize("kind", ["path", "bytes", "struct", "array"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -13,6 +14,7 @@ from styleid_ray.batch.cluster.model_store import Listing, ModelStore
 from styleid_ray.config import JobConfig
 from styleid_ray.errors import ModelError
 from styleid_ray.model.checkpoint import Checkpoint, check_family, find_checkpoint
+from styleid_ray.model.vae import find_vae
 from styleid_ray.storage.locations import local_path
 from styleid_ray.storage.version import size_in
 
@@ -22,8 +24,13 @@ _CACHE = "~/.cache/styleid_ray"
 
 
 def find_model(config: JobConfig) -> Checkpoint:
-    """The checkpoint of a job's model, checked; of one that lies elsewhere only with its small
-    files. Raises ModelError."""
+    """The checkpoint of a job's model and its other autoencoder, if any, checked; of one that lies
+    elsewhere only with its small files. Raises ModelError."""
+    checkpoint = _checkpoint(config)
+    return replace(checkpoint, vae=find_vae(config.vae, checkpoint)) if config.vae else checkpoint
+
+
+def _checkpoint(config: JobConfig) -> Checkpoint:
     place = local_path(config.model)
     if place is not None:
         return find_checkpoint(place, config.revision)

@@ -22,6 +22,8 @@ from styleid_ray.storage.store import Store
 
 _SAMPLES = 6
 _PARAMETERS = ("preset", "steps", "gamma", "temperature", "layers", "adain", "inject")
+_CONTROLS = ("low_frequency", "detail", "detail_luminance", "masks", "region_styles", "vae")
+"""Parameters that runs without them do not name."""
 _PARAMETERS += ("size", "fit", "pairing", "styles_per_content", "seed")
 
 
@@ -61,13 +63,18 @@ def card_of(
         styles=len(contents.styles),
         stylised=counted.stylised,
         originals=counted.originals,
-        parameters={name: config.get(name) for name in _PARAMETERS},
+        parameters={name: config.get(name) for name in _PARAMETERS} | _controls(record),
         model=record["model"]["name"],
         revision=record["model"]["revision"],
         version=styleid_ray.__version__,
         labels=kinds(labels),
         **more,
     )
+
+
+def _controls(record: Mapping[str, Any]) -> dict[str, Any]:
+    used = {name: record["identity"].get(name) for name in _CONTROLS}
+    return {name: value for name, value in used.items() if value is not None}
 
 
 def entries(

@@ -17,7 +17,7 @@ from styleid_ray.batch.export.items import Item, items_of, mixed_in
 from styleid_ray.batch.export.outcome import Export, ExportOptions
 from styleid_ray.batch.export.target import ExportStore
 from styleid_ray.batch.export.task import WITHOUT_ORIGINS, ExportItem
-from styleid_ray.batch.folder.output import PLAN, PLAN_ONLY, Output
+from styleid_ray.batch.folder.output import PLAN, Output, is_plan_only
 from styleid_ray.batch.folder.stored import is_hidden, stored_job
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.prepare import check_outside
@@ -270,7 +270,7 @@ def passed_features(output: Output, labels: Labels) -> dict[str, Any]:
     schema = output.parsed(name, pq.read_schema)
     features: dict[str, Any] = {}
     for column in schema:
-        if column.name not in (*PLAN_ONLY, "split"):
+        if not is_plan_only(column.name) and column.name != "split":
             with suppress(ValueError):  # of a type that datasets does not know
                 features[column.name] = feature_of(column.type)
     return features

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ PLAN_ONLY = (
 )
 """Columns of the plan that are not passed through to `data/`: written under their own rules there,
 or not at all."""
+_OF_STYLES = re.compile(r"style\d+_(version|place)")
 LAYOUT = 2
 """Number of the arrangement of a run's files; a run of the first has none in its record."""
 _RECORD = ("model", "config", "identity", "plan")
@@ -61,9 +63,11 @@ class Output(Store):
         """
         keys = ["shard", "content", "style"]
         try:
-            return self.parsed(
+            part = self.parsed(
                 name, lambda f: pq.read_table(f, columns=columns, read_dictionary=keys)
             )
+            part.validate(full=True)  # a text that is not UTF-8 is read as it is
+            return part
         except pa.ArrowInvalid as e:
             raise OutputError(
                 f"{self.url}/{name}, a part of the plan, is damaged ({shown(str(e))}): "
@@ -101,6 +105,11 @@ class Output(Store):
         if record is None:
             raise OutputError(f"there is no run at {self.url} (no {CONFIG}): check the path")
         return record
+
+
+def is_plan_only(column: str) -> bool:
+    """Whether a column of the plan is one of `PLAN_ONLY`, or says where further styles lie."""
+    return column in PLAN_ONLY or _OF_STYLES.fullmatch(column) is not None
 
 
 def stem(name: str) -> str:

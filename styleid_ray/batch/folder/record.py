@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from styleid_ray.batch.folder.output import CONFIG, LAYOUT, PLAN, Output
-from styleid_ray.config import JobConfig, digest
+from styleid_ray.config import ADDED, Changes, JobConfig, digest
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import OutputError
 from styleid_ray.model.checkpoint import Checkpoint
+from styleid_ray.model.vae import last_part
 from styleid_ray.planning import Plan, write_parts
 from styleid_ray.storage.locations import absolute, local_path, shown
 from styleid_ray.storage.secrets import without_secrets
@@ -31,9 +32,17 @@ def model_identity(checkpoint: Checkpoint) -> str:
     return f"{_last_part(checkpoint.name)} {checkpoint.fingerprint}"
 
 
-def identity(config: JobConfig, checkpoint: Checkpoint) -> dict[str, Any]:
-    """What decides the output's contents: the options, and the model by its own fingerprint."""
-    return config.identity() | {"model": model_identity(checkpoint)}
+def identity(config: JobConfig, checkpoint: Checkpoint, *changing: Changes) -> dict[str, Any]:
+    """What decides the output's contents: the options, and the model and its other autoencoder by
+    their own fingerprints.
+
+    Args:
+        config: the job.
+        checkpoint: its model.
+        changing: as in `JobConfig.identity`.
+    """
+    values = config.identity(*changing) | {"model": model_identity(checkpoint)}
+    return values | ({"vae": checkpoint.vae.identity} if checkpoint.vae else {})
 
 
 def with_precision(config: JobConfig, gpus: float) -> JobConfig:
@@ -72,9 +81,12 @@ def find_run(output: Output, config: JobConfig, needed: bool = False) -> dict[st
             )
         return None
     config = with_stored_precision(config, record)
-    old, new = dict(record["identity"]), config.identity()
+    added = {name: JobConfig.model_fields[name].default for name in ADDED} | {"masks": False}
+    old, new = added | record["identity"], added | config.identity()
     old["model"], new["model"] = old["model"].rpartition(" ")[0], _last_part(config.model)
-    # An option on one side alone has no effect on the other, for a reason that differs itself.
+    old["vae"] = old["vae"] and old["vae"].rpartition(" ")[0]
+    new["vae"] = config.vae and last_part(config.vae)
+    # Any other option on one side alone has no effect on the other, for a reason that differs.
     differing = [
         f"{name}: {old[name]} there, {new[name]} now"
         for name in new
@@ -89,13 +101,18 @@ def find_run(output: Output, config: JobConfig, needed: bool = False) -> dict[st
 
 
 def check_model(output: Output, record: Mapping[str, Any], checkpoint: Checkpoint) -> None:
-    """Raises OutputError when a run was begun with another model than this one."""
-    before, now = record["identity"]["model"], model_identity(checkpoint)
-    if before != now:
-        raise OutputError(
-            f"{output.url} was made with another model ({before} there, {now} now): "
-            "use the same one to resume, or choose another --output"
-        )
+    """Raises OutputError when a run was begun with another model or autoencoder than these."""
+    old = record["identity"]
+    vae = checkpoint.vae.identity if checkpoint.vae else None
+    for what, before, now in (
+        ("model", old["model"], model_identity(checkpoint)),
+        ("autoencoder", old.get("vae"), vae),
+    ):
+        if before != now:
+            raise OutputError(
+                f"{output.url} was made with another {what} ({before} there, {now} now): "
+                "use the same one to resume, or choose another --output"
+            )
 
 
 def begin_run(output: Output, job: Job, plan: Plan) -> None:
@@ -155,12 +172,22 @@ def _record(job: Job, plan: Plan) -> dict[str, Any]:
             "revision": checkpoint.revision,
             "fingerprint": checkpoint.fingerprint,
         },
+        **_vae(checkpoint),
         "config": config.model_dump(mode="json") | locations(config),
         "sources": _roots(job.contents, job.styles),
         "formats": {"content": job.contents.format, "style": job.styles.format},
         "versions": {name: _version(name) for name in _VERSIONS}
         | {"python": platform.python_version()},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _vae(checkpoint: Checkpoint) -> dict[str, Any]:
+    vae = checkpoint.vae
+    if vae is None:
+        return {}
+    return {
+        "vae": {"name": vae.name, "revision": vae.revision, "fingerprint": vae.fingerprint},
     }
 
 
@@ -177,7 +204,7 @@ def locations(config: JobConfig) -> dict[str, Any]:
 
     A URL that holds a secret is kept as it may be shown, which nothing can be read from.
     """
-    names = ("content", "style", "table", "label_masks", "output")
+    names = ("content", "style", "table", "style_weights", "label_masks", "masks", "output")
     given = {name: getattr(config, name) for name in names}
     return {name: _located(url) for name, url in given.items() if url is not None} | {
         "annotations": [_located(url) for url in config.annotations],

@@ -14,7 +14,7 @@ _HIDDEN = ("://...@", "?...")
 """Marks that stand in a location for a secret."""
 
 
-_LOCATIONS = ("content", "style", "table", "model")
+_LOCATIONS = ("content", "style", "table", "masks", "model", "vae")
 
 
 def stored_job(

@@ -16,14 +16,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
-from styleid_ray.batch.folder.output import PLAN_ONLY, Output, data_file, errors_file
+from styleid_ray.batch.folder.output import Output, data_file, errors_file, is_plan_only
 from styleid_ray.batch.stages import row_error
+from styleid_ray.batch.stages.row_params import PARAMS, RowParams
 from styleid_ray.batch.stages.shard import Done, Shard, each_shard
 from styleid_ray.batch.watch.logs import StageLog
 from styleid_ray.config import JobConfig
 from styleid_ray.errors import RowError
 from styleid_ray.imaging import encode, extension, restore
-from styleid_ray.storage.secrets import without_secrets
 
 GROUP_ROWS = 16
 """Most rows of a row group. Most readers cannot open a group of more than 2 GiB of pictures, and
@@ -32,21 +32,6 @@ _GROUP_BYTES = 2**26
 """Bytes of pictures after which a group is written, however few its rows."""
 _WRITERS = 8
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-PARAMS = pa.struct(
-    [
-        ("preset", pa.string()),
-        ("steps", pa.int32()),
-        ("gamma", pa.float64()),
-        ("temperature", pa.float64()),
-        ("layers", pa.list_(pa.int32())),
-        ("adain", pa.bool_()),
-        ("inject", pa.bool_()),
-        ("size", pa.int32()),
-        ("fit", pa.string()),
-        ("model", pa.string()),
-        ("revision", pa.string()),
-    ]
-)
 ERRORS = pa.schema(
     [
         ("pair_id", pa.string()),
@@ -68,7 +53,7 @@ _OWN = pa.schema(
         ("k", pa.int32()),
         ("width", pa.int32()),
         ("height", pa.int32()),
-        ("params", PARAMS),
+        ("params", PARAMS),  # and the controls that the run uses
         ("seconds", pa.float64()),
     ]
 )
@@ -93,13 +78,9 @@ class Commit:
         self.output = output
         self.config = config
         self.log = StageLog("commit", config)
-        resolved = config.style_params.resolved().model_dump()
-        self.params = resolved | {
-            "size": config.size,
-            "fit": config.fit,
-            "model": without_secrets(config.model),
-            "revision": revision,
-        }
+        self.params = RowParams.of(config, revision)
+        params = pa.field("params", self.params.type)
+        self.schema = _OWN.set(_OWN.get_field_index("params"), params)
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         return each_shard(block, self.log.of(self.commit))
@@ -130,7 +111,7 @@ class Commit:
 
     def _first(self, name: str, pairs: pa.Table, results: pa.Table) -> _Written:
         with self.output.writing(data_file(name)) as file:
-            with _writer(file, pairs) as writer:
+            with self._writer(file, pairs) as writer:
                 written = self._write_rows(writer, pairs, results)
             written.size += file.tell()
             if written.failed:
@@ -143,7 +124,7 @@ class Commit:
         data = data_file(name)
         if results["pixels"].null_count < results.num_rows:
             with self.output.writing(data) as file:
-                with _writer(file, pairs) as writer:
+                with self._writer(file, pairs) as writer:
                     written = self._write_rows(writer, pairs, results)
                     for table in self.output.row_groups(data):
                         _append(writer, table.filter(~pc.field("pair_id").isin(written.done)))
@@ -175,14 +156,28 @@ class Commit:
                     written.done.append(row["pair_id"])
                     written.size += row.pop("size")
                     if size > _GROUP_BYTES:
-                        _append(writer, _table(group, some))
+                        _append(writer, self._table(group, some))
                         group, size = {}, 0
-                _append(writer, _table(group, some))
+                _append(writer, self._table(group, some))
         return written
 
     def _write_errors(self, name: str, failed: list[dict[str, Any]]) -> None:
         rows = [{column: row[column] for column in ERRORS.names} for row in failed]
         self.output.write_table(errors_file(name), pa.Table.from_pylist(rows, schema=ERRORS))
+
+    def _writer(self, file: Any, pairs: pa.Table) -> pq.ParquetWriter:
+        passed = [pairs.schema.field(name) for name in _passed_through(pairs)]
+        schema = pa.schema([*self.schema, *passed], {"huggingface": _HF_FEATURES})
+        return pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False)
+
+    def _table(self, rows: dict[int, dict[str, Any]], pairs: pa.Table) -> pa.Table:
+        """Rows of the dataset, given by the numbers of their pairs, with the columns passed
+        through."""
+        table = pa.Table.from_pylist(list(rows.values()), schema=self.schema)
+        taken = pairs.take(pa.array(list(rows), pa.int64()))
+        for name in _passed_through(pairs):
+            table = table.append_column(taken.schema.field(name), taken[name])
+        return table
 
     def _encoded(self, pair: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
         if result["pixels"] is None:
@@ -200,7 +195,6 @@ class Commit:
         beside = self.config.format == "files"
         if beside:
             self.output.write(f"images/{name}", data)
-        own = {n: pair[n] for n in ("gamma", "temperature") if pair[n] is not None}
         return {
             "pair_id": pair["pair_id"],
             "image": {"bytes": None, "path": f"images/{name}"}
@@ -211,7 +205,7 @@ class Commit:
             "k": pair["k"],
             "width": image.width,
             "height": image.height,
-            "params": self.params | own,
+            "params": self.params.of_pair(pair),
             "seconds": result["seconds"],
             "size": len(data) if beside else 0,
         }
@@ -233,21 +227,6 @@ class _Written:
         self.size += other.size
 
 
-def _writer(file: Any, pairs: pa.Table) -> pq.ParquetWriter:
-    passed = [pairs.schema.field(name) for name in _passed_through(pairs)]
-    schema = pa.schema([*_OWN, *passed], {"huggingface": _HF_FEATURES})
-    return pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False)
-
-
-def _table(rows: dict[int, dict[str, Any]], pairs: pa.Table) -> pa.Table:
-    """Rows of the dataset, given by the numbers of their pairs, with the columns passed through."""
-    table = pa.Table.from_pylist(list(rows.values()), schema=_OWN)
-    taken = pairs.take(pa.array(list(rows), pa.int64()))
-    for name in _passed_through(pairs):
-        table = table.append_column(taken.schema.field(name), taken[name])
-    return table
-
-
 def _append(writer: pq.ParquetWriter, table: pa.Table) -> None:
     if table.num_rows:
         table = table.cast(writer.schema)
@@ -256,7 +235,7 @@ def _append(writer: pq.ParquetWriter, table: pa.Table) -> None:
 
 def _passed_through(pairs: pa.Table) -> list[str]:
     """Columns that the pairing table brought along."""
-    return [name for name in pairs.column_names if name not in PLAN_ONLY]
+    return [name for name in pairs.column_names if not is_plan_only(name)]
 
 
 def _picture_name(pair: dict[str, Any], suffix: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +22,8 @@ from torch import Tensor
 
 from styleid_ray.batch.cluster.node_model import model_on_node
 from styleid_ray.batch.cluster.resources import Resources
+from styleid_ray.batch.stages.mask import REGIONS, STRENGTH
+from styleid_ray.batch.stages.recipe import Recipe
 from styleid_ray.batch.watch.watchdog import Watchdog, end_process
 from styleid_ray.config import JobConfig, StyleParams
 from styleid_ray.engine.cuda import is_device_failure
@@ -54,10 +56,61 @@ class Pairs:
 
     contents: Sequence[Picture]
     styles: Sequence[Picture]
-    index: Sequence[tuple[int, int]]
-    """(content, style) of each pair."""
+    index: Sequence[tuple[int, tuple[int, ...]]]
+    """(content, its styles) of each pair."""
     params: Sequence[StyleParams]
     """One per pair."""
+    masks: Sequence[Tensor] | None = None
+    """Strength per content, uint8 [H, W]: 0 keeps the content, 255 is stylised."""
+    label_maps: Sequence[Tensor] | None = None
+    """Region numbers per content, uint8 [H, W]."""
+    classes: Sequence[tuple[int, ...]] | None = None
+    """Per pair the region of each style after the first."""
+    weights: Sequence[tuple[float, ...]] | None = None
+    """Per pair the weight of each style."""
+
+
+def pairs_of(
+    recipes: Sequence[Recipe],
+    params: Sequence[StyleParams],
+    pictures: Mapping[tuple[str, str], Mapping[str, Any]],
+) -> Pairs:
+    """Pairs by their recipes, from loaded pictures.
+
+    Args:
+        recipes: one per pair, one at least.
+        params: one per pair.
+        pictures: rows of `PICTURES` with pixels, by role and key.
+    """
+    contents = _numbered(recipe.content for recipe in recipes)
+    styles = _numbered(key for recipe in recipes for key in recipe.styles)
+    masks = {
+        role: [torch.from_numpy(_array(pictures[role, key]).copy()) for key in contents]
+        for role in recipes[0].masks
+    }
+    regions = REGIONS in masks
+    mixed = any(len(recipe.styles) > 1 for recipe in recipes) and not regions
+    return Pairs(
+        [Picture.of(_array(pictures["content", key], 3)) for key in contents],
+        [Picture.of(_array(pictures["style", key], 3)) for key in styles],
+        [(contents[x.content], tuple(styles[key] for key in x.styles)) for x in recipes],
+        params,
+        masks.get(STRENGTH),
+        masks.get(REGIONS),
+        [recipe.regions for recipe in recipes] if regions else None,
+        [recipe.weights for recipe in recipes] if mixed else None,
+    )
+
+
+def _numbered(keys: Iterable[str]) -> dict[str, int]:
+    """The distinct keys, numbered in order."""
+    return {key: number for number, key in enumerate(dict.fromkeys(keys))}
+
+
+def _array(row: Mapping[str, Any], *channels: int) -> np.ndarray:
+    """A row's pixels, uint8 [H, W] or [H, W, channels]."""
+    shape = row["height"], row["width"], *channels
+    return np.frombuffer(row["pixels"], np.uint8).reshape(shape)
 
 
 class Device:
@@ -106,18 +159,17 @@ class Device:
         waited = began - (self._free or began)
         self.working = True
         try:
-            pipe.transfer_latents(
-                pipe.encode([picture.pixels for picture in pairs.contents]),
-                pipe.encode([picture.pixels for picture in pairs.styles]),
+            pipe.stylize(
+                [picture.pixels for picture in pairs.contents],
+                [picture.pixels for picture in pairs.styles],
                 pairs.index,
                 pairs.params,
+                lambda rows, pixels, finite: made.put((rows, pixels, finite)),
                 keys=([x.key for x in pairs.contents], [x.key for x in pairs.styles]),
-                finished=lambda rows, z: pipe.decode_batches(
-                    z,
-                    lambda some, pixels, finite: made.put(
-                        ([rows[i] for i in some], pixels, finite)
-                    ),
-                ),
+                masks=pairs.masks,
+                label_maps=pairs.label_maps,
+                classes=pairs.classes,
+                weights=pairs.weights,
             )
         finally:
             self.working = False
@@ -180,6 +232,7 @@ def load_pipeline(config: JobConfig, revision: str | None, resources: Resources)
         feature_memory=config.feature_memory,
         host_share=share.memory,
         device_share=resources.device_share,
+        vae=config.vae,
         compile={"on": True, "off": False}.get(config.compile, "auto"),
         evaluations=resources.evaluations,
     )

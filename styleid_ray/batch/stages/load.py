@@ -14,11 +14,14 @@ import pyarrow as pa
 from styleid_ray.batch.stages import row_error
 from styleid_ray.batch.stages.budget import ByteBudget
 from styleid_ray.batch.stages.isolated import Isolated, ProcessDiedError
-from styleid_ray.batch.stages.picture import memory_needed, prepared
+from styleid_ray.batch.stages.mask import OPTIONS, check_sizes, masks_of, with_remedy
+from styleid_ray.batch.stages.picture import Kind, memory_needed, prepared
+from styleid_ray.batch.stages.recipe import Recipes
 from styleid_ray.batch.stages.shard import PICTURES, Shard, each_shard
 from styleid_ray.batch.watch.logs import StageLog
 from styleid_ray.config import JobConfig
 from styleid_ray.datasets.fetch import fetch_pictures, read_together
+from styleid_ray.datasets.masks import mask_name
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import RowError
 from styleid_ray.planning.shards import most_pictures
@@ -38,7 +41,8 @@ def load_memory(config: JobConfig) -> int:
 
     No more than a node has: Ray would wait for ever for a node that has it.
     """
-    payload = most_pictures(config.size) * 3 * config.size**2
+    channels = 3 + len(masks_of(config))
+    payload = most_pictures(config.size) * channels * config.size**2
     return _PROCESSES + _DECODING + 2 * payload
 
 
@@ -50,8 +54,13 @@ class _Wanted:
     place: str | None
 
     @property
+    def file(self) -> str:
+        """The key of its file."""
+        return mask_name(self.key) if self.role in OPTIONS else self.key
+
+    @property
     def name(self) -> str:
-        return f"{self.role} {self.key}"
+        return f"{self.role.replace('_', ' ')} {self.file}"
 
 
 class Load:
@@ -62,12 +71,16 @@ class Load:
 
     Args:
         contents, styles: where the plan's keys lie.
-        config: the job; working size and fit are taken from it.
+        config: the job; working size, fit and masks are taken from it.
         factor: what the working sides must be multiples of.
     """
 
     def __init__(self, contents: Source, styles: Source, config: JobConfig, factor: int) -> None:
+        masks = masks_of(config)
         self.sources = {"content": contents.place, "style": styles.place}
+        self.sources |= {role: one.source for role, one in masks.items()}
+        self.kinds = {role: one.kind for role, one in masks.items()}
+        self.recipes = Recipes.of(config)
         self.config = config
         self.factor = factor
         self.patience = _PATIENCE
@@ -79,16 +92,28 @@ class Load:
     def load(self, shard: Shard) -> Shard:
         """The shard with each of its pictures once."""
         began = time.perf_counter()
-        wanted = _wanted(shard.pairs)
-        rows = self._read(wanted)
+        wanted = self._wanted(shard.pairs)
+        rows = check_sizes(self._read(wanted), [one.name for one in wanted])
         measures = {"load_seconds": time.perf_counter() - began}
         measures["bytes_in"] = sum(row.pop("bytes", 0) for row in rows)
-        changed = [one.name for one, row in zip(wanted, rows, strict=True) if row.pop("changed")]
+        changed = [one.name for one, row in zip(wanted, rows, strict=True) if row.pop("changed", 0)]
         notes = shard.notes
         if changed:
             measures["changed_sources"] = len(changed)
             notes += (f"{row_error.short(changed[0])} has changed since it was planned",)
         return replace(shard, pictures=_table(rows), notes=notes).measured(**measures)
+
+    def _wanted(self, pairs: pa.Table) -> list[_Wanted]:
+        """The distinct pictures of pairs, contents first."""
+        wanted: list[_Wanted] = []
+        of_role = {"content": ("content",), "style": self.recipes.style_columns(pairs.column_names)}
+        for role, columns in of_role.items():
+            ones = dict[str, _Wanted]()
+            for column in columns:
+                ones |= {one.key: one for one in _in_column(pairs, role, column)}
+            wanted += ones.values()
+        masked = [one.key for one in wanted if one.role == "content"]
+        return wanted + [_Wanted(role, key, None, None) for role in self.kinds for key in masked]
 
     def _read(self, wanted: list[_Wanted]) -> list[dict[str, Any]]:
         budget = ByteBudget(_DECODING)
@@ -101,7 +126,7 @@ class Load:
                 [of_role[i] for i in indices]
                 for role in self.sources
                 for of_role in [[one for one in wanted if one.role == role]]
-                for indices in read_together([(one.key, one.place) for one in of_role])
+                for indices in read_together([(one.file, one.place) for one in of_role])
             ]
             rows = fetchers.map(lambda some: self._pictures(some, isolated, budget), groups)
             by_name = {(row["role"], row["key"]): row for some in rows for row in some}
@@ -113,7 +138,7 @@ class Load:
         """Rows of `PICTURES` that are best read together."""
         files = fetch_pictures(
             self.sources[wanted[0].role],
-            [(one.key, one.place) for one in wanted],
+            [(one.file, one.place) for one in wanted],
             self.config.max_bytes,
         )
         return [self._picture(wanted[index], file, isolated, budget) for index, file in files]
@@ -127,12 +152,13 @@ class Load:
         config = self.config
         try:
             if isinstance(file, RowError):
-                raise file
+                raise with_remedy(file, wanted.role) if wanted.role in OPTIONS else file
             row["bytes"] = len(file.data)
             row["changed"] = bool(wanted.version and file.version not in ("", wanted.version))
             with budget.taking(isolated(memory_needed, file.data, config.max_pixels)):
                 how = (config.max_pixels, config.size, config.fit, self.factor)
-                row |= isolated(prepared, file.data, *how, wanted.name)
+                kind = self.kinds.get(wanted.role, Kind())
+                row |= isolated(prepared, file.data, *how, wanted.name, kind)
         except RowError as e:
             return row | row_error.columns(e, wanted.name)
         except ProcessDiedError as e:
@@ -144,18 +170,16 @@ class Load:
         return row
 
 
-def _wanted(pairs: pa.Table) -> list[_Wanted]:
-    """The distinct pictures of pairs."""
-    wanted: list[_Wanted] = []
-    for role in ("content", "style"):
-        keys = pairs[role].to_pylist()
-        columns = (
-            pairs[name].to_pylist() if name in pairs.column_names else [None] * len(keys)
-            for name in (f"{role}_version", f"{role}_place")
-        )
-        ones = zip(keys, *columns, strict=True)
-        wanted += {key: _Wanted(role, key, *rest) for key, *rest in ones}.values()
-    return wanted
+def _in_column(pairs: pa.Table, role: str, column: str) -> Iterator[_Wanted]:
+    """The pictures that a column of the plan names."""
+    keys = pairs[column].to_pylist()
+    columns = (
+        pairs[name].to_pylist() if name in pairs.column_names else [None] * len(keys)
+        for name in (f"{column}_version", f"{column}_place")
+    )
+    for key, version, place in zip(keys, *columns, strict=True):
+        if key is not None:
+            yield _Wanted(role, key, version, place)
 
 
 def _table(rows: list[dict[str, Any]]) -> pa.Table:

@@ -3,12 +3,26 @@ process."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
+
+from PIL import Image
 
 from styleid_ray.batch.stages import row_error
 from styleid_ray.config import Fit
 from styleid_ray.errors import RowError
 from styleid_ray.imaging import decode, decoding_memory, fit_picture
+from styleid_ray.imaging.decode import Convert
+from styleid_ray.imaging.modes import to_rgb
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a kind of picture is read."""
+
+    convert: Convert = to_rgb
+    resampling: Image.Resampling | None = None
+    """As in `fit_picture`."""
 
 
 def memory_needed(data: bytes, max_pixels: int) -> int:
@@ -20,7 +34,7 @@ def memory_needed(data: bytes, max_pixels: int) -> int:
 
 
 def prepared(
-    data: bytes, max_pixels: int, size: int, fit: Fit, factor: int, name: str
+    data: bytes, max_pixels: int, size: int, fit: Fit, factor: int, name: str, kind: Kind
 ) -> dict[str, Any]:
     """The picture's columns of `PICTURES` but for role and key: pixels and sizes, or the error.
 
@@ -29,11 +43,12 @@ def prepared(
         max_pixels: the most pixels that are decoded.
         size, fit, factor: as in `fit_picture`.
         name: the picture's name in an error.
+        kind: how it is read.
     """
     try:
-        image = decode(data, max_pixels)
+        image = decode(data, max_pixels, kind.convert)
         source_width, source_height = image.size
-        image = fit_picture(image, size, fit, factor)
+        image = fit_picture(image, size, fit, factor, kind.resampling)
     except RowError as e:
         return row_error.columns(e, name)
     return {

@@ -14,9 +14,9 @@ import pyarrow as pa
 
 PICTURES = pa.schema(
     [
-        ("role", pa.string()),  # content or style
-        ("key", pa.string()),
-        ("pixels", pa.binary()),  # RGB, height x width x 3 bytes; null when it failed
+        ("role", pa.string()),  # content or style; mask or label_map of a content
+        ("key", pa.string()),  # of a mask its content's
+        ("pixels", pa.binary()),  # height x width x 3 bytes, of a mask x 1; null when it failed
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("source_width", pa.int32()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from styleid_ray.batch.cluster.resources import Resources
 from styleid_ray.batch.folder.naming import run_name
+from styleid_ray.batch.stages.recipe import Recipe, Recipes
 from styleid_ray.batch.stages.shard import PICTURES, RESULTS, Shard, each_shard
 from styleid_ray.batch.watch.logs import StageLog
 from styleid_ray.batch.watch.metrics import STYLIZED, MeasureCounters
@@ -20,7 +21,6 @@ from styleid_ray.config import JobConfig, StyleParams
 from styleid_ray.errors import JobError, StyleIDError
 
 if TYPE_CHECKING:
-    from styleid_ray.batch.stages.device import Pairs
     from styleid_ray.engine.pipeline import StyleIDPipeline
 
 _UNANSWERED = 60
@@ -65,7 +65,7 @@ class Stylize:
 
         with ending_with_device(self.reporter.device_failed):
             pipe = self.pipeline(config, revision, resources)
-        self.params = config.style_params
+        self.params, self.recipes = config.style_params, Recipes.of(config)
         self.counters = MeasureCounters(STYLIZED, run_name(config.output))
         self.device = Device(pipe, began, self.reporter.device_failed)
         self.device.watch(60 * config.stall_minutes, self.reporter.beat)
@@ -86,19 +86,20 @@ class Stylize:
     def stylize(self, shard: Shard) -> Shard:
         """The shard's pairs stylised together; a pair that cannot be has its reason instead."""
         pictures = {(row["role"], row["key"]): row for row in shard.pictures.to_pylist()}
-        pairs = shard.pairs.select(["content", "style", "gamma", "temperature"]).to_pylist()
+        recipes = self.recipes.of_pairs(shard.pairs)
+        own = shard.pairs.select(["gamma", "temperature"]).to_pylist()
         results: list[dict[str, Any]] = []
-        for pair in pairs:
-            content = pictures["content", pair["content"]]
-            style = pictures["style", pair["style"]]
-            failed = next((p for p in (content, style) if p["pixels"] is None), None)
+        for recipe in recipes:
+            needed = [pictures[picture] for picture in recipe.pictures]
+            failed = next((row for row in needed if row["pixels"] is None), None)
             results.append(
                 {name: failed[name] for name in ("stage", "error", "message")}
                 if failed
-                else {name: content[name] for name in ("source_width", "source_height")}
+                else {name: needed[0][name] for name in ("source_width", "source_height")}
             )
         good = [row for row, result in enumerate(results) if "stage" not in result]
-        work = self._stylize(shard.name, [pairs[row] for row in good], pictures)
+        params = [self._params(own[row]) for row in good]
+        work = self._stylize(shard.name, [recipes[row] for row in good], params, pictures)
         for at, made in work.results.items():
             results[good[at]] |= made
         self.reporter.ended("stylize", shard.name)
@@ -122,17 +123,20 @@ class Stylize:
     def _stylize(
         self,
         name: str,
-        pairs: list[dict[str, Any]],
-        pictures: dict[tuple[str, str], dict[str, Any]],
+        recipes: Sequence[Recipe],
+        params: Sequence[StyleParams],
+        pictures: Mapping[tuple[str, str], Mapping[str, Any]],
     ) -> _Made:
+        from styleid_ray.batch.stages.device import pairs_of
+
         made = _Made()
-        if not pairs:
+        if not recipes:
             return made
-        work = self.device.stylize(self._pairs(pairs, pictures), lambda: self.begin(name))
+        work = self.device.stylize(pairs_of(recipes, params, pictures), lambda: self.begin(name))
         for pair, pixels in work:
             made.results[pair] = _result(pixels)
             self.reporter.making(name, len(made.results))
-        seconds = work.measures["stylize_seconds"] / len(pairs)
+        seconds = work.measures["stylize_seconds"] / len(recipes)
         for result in made.results.values():
             result["seconds"] = seconds
         made.measures, made.notes = work.measures, work.notes
@@ -146,26 +150,6 @@ class Stylize:
                 f"shard {shard} ended the process that stylises it {ATTEMPTS} times, for want of "
                 "memory most often: use a smaller --batch, or --feature-dtype int8"
             )
-
-    def _pairs(
-        self, pairs: list[dict[str, Any]], pictures: dict[tuple[str, str], dict[str, Any]]
-    ) -> Pairs:
-        from styleid_ray.batch.stages.device import Pairs, Picture
-
-        def picture(row: dict[str, Any]) -> Picture:
-            shape = row["height"], row["width"], 3
-            return Picture.of(np.frombuffer(row["pixels"], np.uint8).reshape(shape))
-
-        contents = {pair["content"]: 0 for pair in pairs}
-        styles = {pair["style"]: 0 for pair in pairs}
-        for keys in (contents, styles):
-            keys.update({key: at for at, key in enumerate(keys)})
-        return Pairs(
-            [picture(pictures["content", key]) for key in contents],
-            [picture(pictures["style", key]) for key in styles],
-            [(contents[pair["content"]], styles[pair["style"]]) for pair in pairs],
-            [self._params(pair) for pair in pairs],
-        )
 
     def _params(self, pair: dict[str, Any]) -> StyleParams:
         own = {name: pair[name] for name in ("gamma", "temperature") if pair[name] is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from styleid_ray.batch.folder.record import (
     with_precision,
     with_stored_precision,
 )
+from styleid_ray.batch.folder.stored import stored_job
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.prepare import Prepared, prepare, resume
-from styleid_ray.errors import OutputError
+from styleid_ray.errors import ConfigError, OutputError, SourceError
 from styleid_ray.planning import Pace
+from tests.batch.conftest import draw
+from tests.tiny_model import save_kl
 
 Job = Callable[..., JobConfig]
 
@@ -77,6 +81,10 @@ def test_an_option_that_does_nothing_in_the_run_refuses_nothing(
         ({"pairing": "random"}, {}, "pairing: random there, cross now"),
         ({"pairing": "random"}, {"pairing": "random", "seed": 3}, "seed: 0 there, 3 now"),
         ({}, {"picture_format": "jpeg"}, "picture_format: png there, jpeg now"),
+        ({}, {"detail": 0.5}, r"detail: 0\.0 there, 0\.5 now"),
+        ({"low_frequency": 0.8}, {}, r"low_frequency: 0\.8 there, 1\.0 now"),
+        ({}, {"masks": "masks"}, "masks: False there, True now"),
+        ({}, {"vae": "someone/kl"}, "vae: None there, kl now"),
     ],
 )
 def test_options_that_change_the_output_are_refused_and_named_alone(
@@ -140,6 +148,53 @@ def test_another_model_under_the_same_name_is_refused_when_there_is_work(
         resume(output, config)
     with pytest.raises(OutputError, match="model: tiny there, demo now"):
         resumes(job(model="demo"))
+
+
+def test_another_autoencoder_makes_other_pairs_and_is_refused_in_a_run_without_it(
+    job: Job, tiny_model: Path, tmp_path: Path
+) -> None:
+    first, other = (save_kl(tmp_path / name / "kl", seed=seed) for seed, name in enumerate("ab", 1))
+    plain = prepare(job(model=str(tiny_model)))
+    config = job(model=str(tiny_model), vae=str(first))
+    begun = begin(config)
+    assert begun.checkpoint.fingerprint == plain.checkpoint.fingerprint
+    assert not set(begun.named.ids) & set(plain.named.ids)
+    output = Output(config.output)
+    record = output.existing_record()
+    assert record["vae"]["name"] == record["config"]["vae"] == str(first)
+    moved = first.rename(tmp_path / "kl")
+    resumed = job(model=str(tiny_model), vae=str(moved))
+    assert resumes(resumed)
+    assert resume(output, resumed).config.vae == str(moved)
+    with pytest.raises(OutputError, match=r"with another autoencoder .kl \w+ there, kl \w+ now"):
+        resume(output, job(model=str(tiny_model), vae=str(other)))
+    with pytest.raises(OutputError, match="vae: kl there, None now"):
+        resumes(job(model=str(tiny_model)))
+
+
+def test_a_run_finds_its_masks_again_from_any_folder(job: Job, pictures: Path) -> None:
+    for name in ("a.png", "b.png", "deep/a.png"):
+        draw(pictures / "masks" / name, 7)
+    config = job(masks=os.path.relpath(pictures / "masks"))
+    begin(config)
+    assert stored_job(config.output, {}).masks == str(pictures / "masks")
+    assert resumes(job(masks=str(pictures / "elsewhere")))
+
+
+def test_masks_that_lack_one_of_a_content_stop_the_job_before_it_begins(
+    job: Job, pictures: Path
+) -> None:
+    draw(pictures / "masks" / "a.png", 7)
+    with pytest.raises(SourceError, match=r"--masks: .* has no mask for b\.png, deep/a\.jpg:"):
+        prepare(job(masks=str(pictures / "masks")))
+
+
+def test_the_password_of_masks_is_not_stored_and_asked_for_again(job: Job) -> None:
+    config = job(masks="https://me:secret@host/masks")
+    begin(config)
+    assert "secret" not in Output(config.output).read("_run/config.yaml").decode()
+    with pytest.raises(ConfigError, match="give --masks again"):
+        stored_job(config.output, {})
 
 
 def test_the_record_has_the_layout_and_the_versions_it_was_made_with(job: Job) -> None:

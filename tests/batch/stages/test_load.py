@@ -124,3 +124,106 @@ def test_memory_for_decoding_is_judged_by_the_header_alone(mode: str, copies: in
 def test_the_memory_of_loading_is_about_the_same_at_every_working_size(job: Job) -> None:
     needs = {size: load_memory(job(size=size)) for size in (256, 512, 1024, 2048, 4096)}
     assert all(2**30 < need < 1.5 * 2**30 for need in needs.values())
+
+
+def mask(path: Path, size: tuple[int, int] = (80, 72), mode: str = "L") -> Path:
+    """Writes a mask whose left half is white."""
+    image = Image.new("L", size)
+    image.paste(255, (0, 0, size[0] // 2, size[1]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.convert(mode).save(path)
+    return path
+
+
+def rows_of(shard: Shard) -> dict[tuple[str, str], dict[str, object]]:
+    return {(row["role"], row["key"]): row for row in shard.pictures.to_pylist()}
+
+
+@pytest.mark.parametrize("fit", ["keep", "crop"])
+def test_a_mask_is_loaded_once_in_the_geometry_of_its_content(
+    load: Callable[..., Load], pictures: Path, fit: str
+) -> None:
+    mask(pictures / "masks" / "a.png")
+    stage = load(masks=str(pictures / "masks"), fit=fit)
+    rows = rows_of(stage.load(shard(["a.png", "a.png"])))
+    assert list(rows) == [("content", "a.png"), ("style", "s.png"), ("mask", "a.png")]
+    content, made = rows["content", "a.png"], rows["mask", "a.png"]
+    names = ("width", "height", "source_width", "source_height")
+    assert [made[n] for n in names] == [content[n] for n in names]
+    pixels = np.frombuffer(made["pixels"], np.uint8).reshape(made["height"], made["width"])  # pyright: ignore
+    middle = pixels.shape[1] // 2
+    assert (pixels[:, : middle - 2] == 255).all()
+    assert (pixels[:, middle + 2 :] == 0).all()
+
+
+def test_a_mask_of_another_size_missing_or_damaged_is_a_row_of_its_own(
+    load: Callable[..., Load], pictures: Path
+) -> None:
+    mask(pictures / "masks" / "a.png", (40, 36))
+    (pictures / "masks" / "deep").mkdir()
+    (pictures / "masks" / "deep" / "a.png").write_bytes(b"no picture")
+    stage = load(masks=str(pictures / "masks"))
+    rows = rows_of(stage.load(shard(["a.png", "b.png", "deep/a.jpg"])))
+    assert all(row["pixels"] for (role, _), row in rows.items() if role != "mask")
+    errors = {key: (row["stage"], row["message"]) for (r, key), row in rows.items() if r == "mask"}
+    assert errors == {
+        "a.png": (
+            "decode",
+            "mask a.png: it is 40 x 36 pixels, and its content 80 x 72 (upright): a mask has the "
+            "size of its content",
+        ),
+        "b.png": (
+            "fetch",
+            "mask b.png: the file does not exist: add it to --masks, then styleid-ray retry",
+        ),
+        "deep/a.jpg": (
+            "decode",
+            "mask deep/a.png: not a picture in any format that can be read",
+        ),
+    }
+
+
+def test_a_label_map_holds_regions_that_are_not_blended(
+    load: Callable[..., Load], pictures: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    classes = Image.fromarray(rng.integers(0, 4, (72, 80), np.uint8))
+    (pictures / "labels").mkdir()
+    classes.save(pictures / "labels" / "a.png")
+    stage = load(
+        pairing="table",
+        table="t.csv",
+        label_masks=str(pictures / "labels"),
+        region_styles="1=style2,3=style3",
+    )
+    further = shard(["a.png"], style2=["t.png"], style3=["s.png"], style2_place=[None])
+    rows = rows_of(stage.load(further))
+    assert [key for role, key in rows if role == "style"] == ["s.png", "t.png"]
+    row = rows["label_map", "a.png"]
+    pixels = np.frombuffer(row["pixels"], np.uint8).reshape(row["height"], row["width"])  # pyright: ignore
+    expected = fit_picture(classes, 64, "keep", 8, Image.Resampling.NEAREST)
+    assert (pixels == np.array([0, 1, 0, 2])[np.asarray(expected)]).all()
+
+
+def test_a_second_style_is_loaded_once_whichever_column_names_it(load: Callable[..., Load]) -> None:
+    both = shard(["a.png", "b.png"], style2=["t.png", None], style2_version=[None, None])
+    rows = rows_of(load().load(both))
+    assert [key for role, key in rows if role == "style"] == ["s.png", "t.png"]
+    assert all(row["pixels"] for row in rows.values())
+
+
+def test_masks_come_from_a_bucket_with_the_storage_options_of_the_job(
+    load: Callable[..., Load],
+    pictures: Path,
+    s3: str,
+    s3_options: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import s3fs
+
+    s3fs.S3FileSystem().put(str(mask(pictures / "a.png")), f"{s3}/masks/a.png")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name)
+    s3fs.S3FileSystem.clear_instance_cache()
+    stage = load(masks=f"{s3}/masks", storage_options=s3_options)
+    assert rows_of(stage.load(shard(["a.png"])))["mask", "a.png"]["pixels"]

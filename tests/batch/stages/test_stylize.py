@@ -111,7 +111,7 @@ def test_pictures_come_out_before_the_last_pair_of_the_work_is_begun(actor: Styl
     pipe.decode_batches = decode_and_wait
     pictures = [Picture.of(picture(seed)) for seed in range(6)]
     work = actor.device.stylize(
-        Pairs(pictures[:5], pictures[5:], [(i, 0) for i in range(5)], [actor.params] * 5)
+        Pairs(pictures[:5], pictures[5:], [(i, (0,)) for i in range(5)], [actor.params] * 5)
     )
     results = iter(work)
     next(results)
@@ -134,3 +134,85 @@ def test_the_time_between_two_shards_is_no_busy_time(actor: Stylize) -> None:
     assert second["actor_seconds"] == pytest.approx(
         second["stylize_seconds"] + second["waiting_seconds"], rel=0.1
     )
+
+
+def beside(shard: Shard, role: str, key: str, pixels: np.ndarray | None) -> Shard:
+    """The shard with a mask of a content; None for one that failed."""
+    row: dict[str, Any] = {"role": role, "key": key, "width": 64, "height": 64}
+    if pixels is None:
+        row |= {"stage": "fetch", "error": "FileNotFoundError", "message": "no mask"}
+    else:
+        row["pixels"] = pixels.tobytes()
+    more = pa.Table.from_pylist([row], schema=PICTURES)
+    return replace(shard, pictures=pa.concat_tables([shard.pictures, more]))
+
+
+def pixels_of(done: Shard) -> list[Any]:
+    """One array per pair, or None for one that failed."""
+    rows = done.results.to_pylist()
+    return [
+        None if row["pixels"] is None else np.frombuffer(row["pixels"], np.uint8).astype(int)
+        for row in rows
+    ]
+
+
+def test_a_mask_that_is_white_changes_nothing_and_one_that_is_black_keeps_the_content(
+    job: Job,
+) -> None:
+    actor = Stylize(job(batch=2, masks="masks", steps=10), None, ON_CPU)
+    white, black = np.full((64, 64), 255, np.uint8), np.zeros((64, 64), np.uint8)
+    pairs = shard([("a", "s"), ("b", "s"), ("c", "s")])
+    for key, pixels in (("a", white), ("b", black), ("c", None)):
+        pairs = beside(pairs, "mask", key, pixels)
+    done = actor.stylize(pairs)
+    stylised, kept, failed = pixels_of(done)
+    assert failed is None
+    assert done.results["message"].to_pylist()[2] == "no mask"
+    pipe = actor.device.pipe
+    a, b, s = (Image.fromarray(picture(ord(key))) for key in "abs")
+    (plain,) = pipe([a], [s], params=actor.params)
+    assert np.abs(stylised - np.asarray(plain).ravel()).max() <= 1
+    (coded,) = pipe.decode(pipe.encode([b]))
+    (other,) = pipe([b], [s], params=actor.params)
+    apart = [np.abs(kept - np.asarray(x).ravel()).mean() for x in (coded, other)]
+    assert apart[0] < 0.2 * apart[1]
+
+
+def test_a_second_style_of_the_plan_is_mixed_in_and_its_failure_is_its_pairs_alone(
+    actor: Stylize,
+) -> None:
+    def mixed(weight: float, failed: str = "") -> Shard:
+        rows = shard([("a", "s"), ("a", "t")], failed)
+        columns = {"style2": ["t", None], "weight": [weight, None], "style2_version": [None, None]}
+        pairs = rows.pairs
+        for name, values in columns.items():
+            kind = pa.float64() if name == "weight" else pa.string()
+            pairs = pairs.append_column(name, pa.array(values, kind))
+        return replace(rows, pairs=pairs)
+
+    apart: list[float] = []
+    for weight in (0.1, 0.5, 0.9):
+        both, second = pixels_of(actor.stylize(mixed(weight)))
+        apart.append(float(np.abs(both - second).mean()))
+    assert apart[0] > apart[1] > apart[2] > 0
+    assert [row is None for row in pixels_of(actor.stylize(mixed(0.5, "t")))] == [True, True]
+    assert [row is None for row in pixels_of(actor.stylize(mixed(0.5, "s")))] == [True, False]
+
+
+def test_each_region_of_a_label_map_has_its_own_style(job: Job) -> None:
+    options = {"label_masks": "labels", "region_styles": "1=style2", "pairing": "table"}
+    actor = Stylize(job(**options, table="t.csv", steps=10), None, ON_CPU)
+    left = np.zeros((64, 64), np.uint8)
+    left[:, :32] = 1
+    rows = beside(shard([("a", "s"), ("a", "s"), ("a", "t")]), "label_map", "a", left)
+    own = rows.pairs.append_column("style2", pa.array(["t", None, None]))
+    both, all_s, all_t = (
+        np.reshape(x, (64, 64, 3)) for x in pixels_of(actor.stylize(replace(rows, pairs=own)))
+    )
+
+    def apart(one: np.ndarray, other: np.ndarray, part: slice) -> float:
+        return float(np.abs(one - other)[:, part].mean())
+
+    west, east = slice(0, 28), slice(36, 64)
+    assert apart(both, all_t, west) < 0.7 * apart(both, all_s, west)
+    assert apart(both, all_s, east) < 0.7 * apart(both, all_t, east)

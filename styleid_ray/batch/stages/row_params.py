@@ -1,0 +1,94 @@
+"""The column `params` of the dataset: the parameters that a row's picture was made with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from styleid_ray.config import JobConfig
+from styleid_ray.storage.secrets import without_secrets
+
+PARAMS = pa.struct(
+    [
+        ("preset", pa.string()),
+        ("steps", pa.int32()),
+        ("gamma", pa.float64()),
+        ("temperature", pa.float64()),
+        ("layers", pa.list_(pa.int32())),
+        ("adain", pa.bool_()),
+        ("inject", pa.bool_()),
+        ("size", pa.int32()),
+        ("fit", pa.string()),
+        ("model", pa.string()),
+        ("revision", pa.string()),
+    ]
+)
+"""Fields of every run."""
+CONTROLS: Mapping[str, pa.DataType] = {
+    "gamma_schedule": pa.string(),
+    "temperature_schedule": pa.string(),
+    "adain_strength": pa.float64(),
+    "low_frequency": pa.float64(),
+    "detail": pa.float64(),
+    "detail_luminance": pa.bool_(),
+    "masks": pa.bool_(),
+    "region_styles": pa.string(),
+    "vae": pa.string(),
+}
+"""Fields of runs that use a control, in this order."""
+_SCHEDULED = ("gamma", "temperature")
+
+
+@dataclass(frozen=True)
+class RowParams:
+    """The parameters of a job's rows."""
+
+    type: pa.StructType
+    """`PARAMS`, and those of `CONTROLS` that the job uses."""
+    values: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, config: JobConfig, revision: str | None) -> RowParams:
+        """Those of a job whose model is at a revision."""
+        values = config.style_params.resolved().model_dump() | {
+            "size": config.size,
+            "fit": config.fit,
+            "model": without_secrets(config.model),
+            "revision": revision,
+        }
+        used = _used(config, values)
+        for name in _SCHEDULED:
+            if isinstance(values[name], str):
+                values[name] = None
+        values["adain"] = bool(values["adain"])
+        fields = [(name, kind) for name, kind in CONTROLS.items() if name in used]
+        kept = {name: values[name] for name in PARAMS.names}
+        return cls(pa.struct([*PARAMS, *fields]), kept | used)
+
+    def of_pair(self, pair: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of a pair, which may have a gamma and a temperature of its own."""
+        own = {name: pair[name] for name in _SCHEDULED if pair[name] is not None}
+        instead = {f"{name}_schedule": None for name in own if f"{name}_schedule" in self.values}
+        return {**self.values, **own, **instead}
+
+
+def _used(config: JobConfig, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The controls that a job uses, of its resolved parameters."""
+    adain = values["adain"]
+    return {
+        **{
+            f"{name}_schedule": values[name]
+            for name in _SCHEDULED
+            if isinstance(values[name], str) and config.inject
+        },
+        **({} if isinstance(adain, bool) else {"adain_strength": adain}),
+        **({"low_frequency": config.low_frequency} if config.low_frequency != 1 else {}),
+        **({"detail": config.detail} if config.detail else {}),
+        **({"detail_luminance": True} if config.detail and config.detail_luminance else {}),
+        **({"masks": True} if config.masks else {}),
+        **({"region_styles": config.region_styles} if config.region_styles else {}),
+        **({"vae": without_secrets(config.vae)} if config.vae else {}),
+    }

@@ -1,0 +1,58 @@
+"""What a preview says of itself: command lines to copy, and the settings of its columns."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from styleid_ray.config import JobConfig, StyleParams
+from styleid_ray.preview.sweep import SWEPT, Column
+from styleid_ray.storage.locations import shown
+
+_SECRET = "storage_options"
+_ALWAYS = ("preset", "steps", "gamma", "temperature")
+
+
+def command_line(command: str, options: Mapping[str, Any]) -> str:
+    """A command of `styleid-ray` with these options, as typed in a shell. Storage options and what
+    is secret in a URL are left out."""
+    words = ["styleid-ray", command]
+    for name, value in options.items():
+        option = name.replace("_", "-")
+        if name == _SECRET or value is None:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{'' if value else 'no-'}{option}")
+            continue
+        words += [f"--{option}", shown(_text(value))]
+    return shlex.join(words)
+
+
+def stylize_line(options: Mapping[str, Any], column: Column) -> str:
+    """The job that makes a whole dataset with the values of a column."""
+    rest = {name: value for name, value in options.items() if name not in SWEPT}
+    if not column.params.detail:
+        rest.pop("detail_luminance", None)
+    return command_line("stylize", rest | {"output": "OUTPUT"} | dict(column.values))
+
+
+def settings_line(config: JobConfig, columns: Sequence[Column]) -> str:
+    """The model, the working size, and the parameters that all columns have in common; of those
+    that are seldom used, the ones in use."""
+    resolved = [column.params.resolved() for column in columns]
+    parts = [f"model {shown(config.model)}", f"size {config.size}"]
+    if config.vae:
+        parts.insert(1, f"vae {shown(config.vae)}")
+    if config.fit == "crop":
+        parts.append("fit crop")
+    for name, field in StyleParams.model_fields.items():
+        values = {str(getattr(params, name)) for params in resolved}
+        given = getattr(columns[0].params, name) != field.default
+        if len(values) == 1 and (given or name in _ALWAYS):
+            parts.append(f"{name.replace('_', ' ')} {_text(getattr(resolved[0], name))}")
+    return ", ".join(parts)
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

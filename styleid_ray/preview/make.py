@@ -1,0 +1,186 @@
+"""Every pair with every column's values, in this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from styleid_ray.batch.cluster.node_model import model_on_node
+from styleid_ray.batch.stages.mask import REGIONS, STRENGTH
+from styleid_ray.config import JobConfig, StyleParams
+from styleid_ray.preview.pairs import Chosen, Pair
+from styleid_ray.preview.progress import PreviewProgress
+from styleid_ray.preview.sweep import Column
+
+Cells = dict[tuple[int, StyleParams], list[int]]
+"""By pair and parameters: the columns that show the picture."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Work of a preview. The seconds of what one call computed are divided by UNet evaluations."""
+
+    seconds: float
+    columns: tuple[tuple[int, float], ...]
+    """UNet evaluations and seconds of each column, inversions aside."""
+    inverted: int
+    """Inversions that the columns share."""
+    inversions: tuple[int, float]
+    """Their UNet evaluations and seconds."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """The pictures of a preview."""
+
+    results: Sequence[Sequence[Image.Image | None]]
+    """By pair and column, in the content's shape; None where values are not finite."""
+    costs: Costs
+
+
+def expected(pairs: Sequence[Pair], columns: Sequence[Column]) -> int:
+    """UNet evaluations that a preview takes."""
+    params = [column.params.resolved() for column in columns]
+    pictures = len({name for pair in pairs for name in pair.pictures})
+    inversions = {(p.paper_steps, p.steps, p.layers if p.inject else ()): p.steps for p in params}
+    cells = _cells(pairs, columns, range(len(columns)))
+    sampling = sum(own.resolved().sampling_evaluations for _, own in cells)
+    return pictures * sum(inversions.values()) + sampling
+
+
+def load(config: JobConfig, revision: str | None, evaluations: int) -> Any:
+    """The pipeline of a job's model on the device at hand.
+
+    Args:
+        config: model, precision, device and engine options.
+        revision: that of the checkpoint which was found.
+        evaluations: UNet evaluations that are expected, by which the engine tunes itself.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+        ConfigError: the device asked for is not there.
+    """
+    from styleid_ray.engine.pipeline import StyleIDPipeline
+
+    return StyleIDPipeline.from_pretrained(
+        *model_on_node(config, revision),
+        config.dtype,
+        config.device,
+        batch_size=config.batch,
+        features=config.features,
+        feature_dtype=config.feature_dtype,
+        feature_memory=config.feature_memory,
+        vae=config.vae,
+        compile={"on": True, "off": False}.get(config.compile, "auto"),
+        evaluations=evaluations,
+    )
+
+
+def make(
+    pipe: Any, chosen: Chosen, columns: Sequence[Column], side: int, progress: PreviewProgress
+) -> Made:
+    """Makes all pictures of the preview; each content and style is inverted once, unless columns
+    differ in what an inversion depends on (steps, and whether they are the paper's).
+
+    Args:
+        pipe: the pipeline.
+        chosen: the pairs with their pictures.
+        columns: values of each column.
+        side: longest side of the results that are kept, in pixels.
+        progress: counts them.
+    """
+    import numpy as np
+    import torch
+
+    progress.follow(lambda: pipe.unet_evaluations)
+    recipes = [pair.recipe for pair in chosen.pairs]
+    contents = list(dict.fromkeys(recipe.content for recipe in recipes))
+    styles = list(dict.fromkeys(key for recipe in recipes for key in recipe.styles))
+    index = [
+        (contents.index(recipe.content), tuple(map(styles.index, recipe.styles)))
+        for recipe in recipes
+    ]
+    shown = [chosen.pictures["content", key] for key in contents]
+    masks = {
+        role: [torch.from_numpy(np.array(content.masks[role])) for content in shown]
+        for role in recipes[0].masks
+    }
+    regions = REGIONS in masks
+    mixed = any(len(recipe.styles) > 1 for recipe in recipes) and not regions
+    results: list[list[Image.Image | None]] = [[None] * len(columns) for _ in recipes]
+
+    def run(group: Sequence[int]) -> None:
+        cells = _cells(chosen.pairs, columns, group)
+        rows = list(cells)
+
+        def take(some: Sequence[int], pixels: Any, finite: Any) -> None:
+            batch = pixels.cpu().numpy()
+            for row, picture, good in zip(some, batch, finite.tolist(), strict=True):
+                pair = rows[row][0]
+                content = shown[index[pair][0]]
+                result = content.shaped(Image.fromarray(picture), side) if good else None
+                for column in cells[rows[row]]:
+                    results[pair][column] = result
+                    progress.count(bool(good))
+
+        pipe.stylize(
+            [content.fitted for content in shown],
+            [chosen.pictures["style", key].fitted for key in styles],
+            [index[pair] for pair, _ in rows],
+            [params for _, params in rows],
+            take,
+            keys=(contents, styles),
+            masks=masks.get(STRENGTH),
+            label_maps=masks.get(REGIONS),
+            classes=[recipes[pair].regions for pair, _ in rows] if regions else None,
+            weights=[recipes[pair].weights for pair, _ in rows] if mixed else None,
+        )
+
+    return Made(results, _costs(pipe, columns, run))
+
+
+def _cells(pairs: Sequence[Pair], columns: Sequence[Column], group: Sequence[int]) -> Cells:
+    """The pictures to make for some columns: one for all that a pair's own values make equal."""
+    cells: Cells = {}
+    for column in group:
+        for number, pair in enumerate(pairs):
+            key = number, pair.params(columns[column].params)
+            cells.setdefault(key, []).append(column)
+    return cells
+
+
+def _costs(pipe: Any, columns: Sequence[Column], run: Callable[[Sequence[int]], None]) -> Costs:
+    """Runs the columns, group by group, and measures them."""
+    spent: dict[int, tuple[int, float]] = {}
+    began, inverted, evaluated, inverting = time.perf_counter(), 0, 0, 0.0
+    for group in _groups(columns):
+        before, start = pipe.counts, time.perf_counter()
+        run(group)
+        seconds, counts = time.perf_counter() - start, pipe.counts
+        evaluations = counts.unet_evaluations - before.unet_evaluations
+        new = counts.inversions - before.inversions
+        of_inversions = new * columns[group[0]].params.resolved().inversion_evaluations
+        pace, each = seconds / max(1, evaluations), (evaluations - of_inversions) / len(group)
+        spent |= dict.fromkeys(group, (round(each), each * pace))
+        inverted, evaluated = inverted + new, evaluated + of_inversions
+        inverting += of_inversions * pace
+    total = time.perf_counter() - began
+    by_column = tuple(spent[i] for i in range(len(columns)))
+    return Costs(total, by_column, inverted, (evaluated, inverting))
+
+
+def _groups(columns: Sequence[Column]) -> Iterator[list[int]]:
+    """Columns that one call of the engine can make together: they differ in gamma and temperature
+    alone."""
+
+    def rest(params: StyleParams) -> str:
+        return str(params.resolved().model_dump(exclude={"gamma", "temperature"}))
+
+    groups: dict[str, list[int]] = {}
+    for index, column in enumerate(columns):
+        groups.setdefault(rest(column.params), []).append(index)
+    yield from groups.values()

@@ -1,0 +1,109 @@
+"""Pictures of a job's sources, ready for the model."""
+
+# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow.compute as pc
+from PIL import Image
+
+from styleid_ray.batch.stages.mask import OPTIONS, Masks, masks_of
+from styleid_ray.config import JobConfig
+from styleid_ray.datasets.fetch import fetch_picture
+from styleid_ray.datasets.masks import mask_name
+from styleid_ray.datasets.source import Source
+from styleid_ray.errors import RowError
+from styleid_ray.imaging import decode, fit_picture, restore
+from styleid_ray.storage.locations import shown
+
+_ORIGINAL = 1024
+Name = tuple[str, str]
+"""Role, content or style, and key of a picture."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A content or style of the preview."""
+
+    name: str
+    """The key, fit to be printed."""
+    size: tuple[int, int]
+    """(width, height) in pixels of what a job would write for it as a content."""
+    original: Image.Image
+    """The part that the model gets, at most 1,024 pixels a side."""
+    fitted: Image.Image
+    """The same at the model's working size."""
+    masks: Mapping[str, Image.Image]
+    """Of a content, by their roles: mode L, of the size of `fitted`."""
+
+    def shaped(self, result: Image.Image, side: int) -> Image.Image:
+        """A result at working size in this picture's shape, neither side above `side` pixels."""
+        width, height = self.size
+        shrink = min(1.0, side / max(width, height))
+        size = max(1, round(width * shrink)), max(1, round(height * shrink))
+        return restore(result, *size, "keep")
+
+
+class Reader:
+    """Reads pictures by their names, each once.
+
+    Args:
+        contents, styles: where they lie.
+        config: size, fit, limits and masks.
+        factor: multiple of the working size's sides, in pixels.
+    """
+
+    def __init__(self, contents: Source, styles: Source, config: JobConfig, factor: int) -> None:
+        self.pictures: dict[Name, Shown] = {}
+        """Those that were read."""
+        self.unread: dict[Name, str] = {}
+        """A line on each that could not be read, or whose mask could not."""
+        self._sources = {"content": contents, "style": styles}
+        self._masks = masks_of(config)
+        self._config, self._factor = config, factor
+
+    def readable(self, name: Name) -> bool:
+        """Whether the picture is among those read; it is read where it was not yet."""
+        if name not in self.pictures and name not in self.unread:
+            try:
+                self.pictures[name] = self._read(*name)
+            except RowError as e:
+                self.unread[name] = f"{name[0]} {shown(name[1])}: {shown(str(e))}"
+        return name in self.pictures
+
+    def _read(self, role: str, key: str) -> Shown:
+        config, source = self._config, self._sources[role]
+        places = source.places
+        place = None if places is None else places[pc.index(source.keys.array, key).as_py()]
+        image = decode(fetch_picture(source, key, place, config.max_bytes).data, config.max_pixels)
+        fitted = fit_picture(image, config.size, config.fit, self._factor)
+        size = image.size if config.fit == "keep" else fitted.size
+        masks = self._masks if role == "content" else {}
+        own = {role: self._mask(key, role, one, image.size) for role, one in masks.items()}
+        if config.fit == "crop":
+            image = _square(image)
+        image.thumbnail((_ORIGINAL, _ORIGINAL), Image.Resampling.LANCZOS)
+        return Shown(shown(key), size, image, fitted, own)
+
+    def _mask(self, key: str, role: str, masks: Masks, size: tuple[int, int]) -> Image.Image:
+        config, kind = self._config, masks.kind
+        try:
+            data = fetch_picture(masks.source, mask_name(key), None, config.max_bytes).data
+            mask = decode(data, config.max_pixels, kind.convert)
+            if mask.size != size:
+                raise RowError(
+                    "decode", f"{mask.width} x {mask.height} pixels, not the size of its content"
+                )
+            return fit_picture(mask, config.size, config.fit, self._factor, kind.resampling)
+        except RowError as e:
+            raise RowError(e.stage, f"its mask in {OPTIONS[role]}: {e}") from e
+
+
+def _square(image: Image.Image) -> Image.Image:
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side))

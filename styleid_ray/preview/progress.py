@@ -1,0 +1,40 @@
+"""How far a preview is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from styleid_ray.batch.watch.progress import Progress
+
+
+class PreviewProgress(Progress):
+    """Pictures made of all; the time left follows from the UNet evaluations, inversions included.
+
+    Args:
+        pictures: to be made.
+        evaluations: expected in all.
+    """
+
+    def __init__(self, pictures: int, evaluations: int) -> None:
+        super().__init__(evaluations, 0, 0, "UNet evaluations")
+        self.pictures, self.made, self.lost = pictures, 0, 0
+        self._evaluations: Callable[[], int] = lambda: 0
+
+    def follow(self, evaluations: Callable[[], int]) -> None:
+        """The evaluations so far are asked for whenever the progress is shown."""
+        self._evaluations = evaluations
+
+    def count(self, good: bool) -> None:
+        """One picture more was made, or failed."""
+        self.made += good
+        self.lost += not good
+
+    def finish(self) -> None:
+        """Nothing is left to do, whatever was expected."""
+        self.planned = self._evaluations()
+
+    def line(self) -> str:
+        """The state in one line."""
+        self.make(self._evaluations())
+        lost = f", {self.lost} failed" if self.lost else ""
+        return f"{self.made} of {self.pictures} pictures{lost} · {super().line()}"

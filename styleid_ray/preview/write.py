@@ -1,0 +1,127 @@
+"""From the options of a preview to its grid and page."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from PIL import Image
+
+from styleid_ray.batch.cluster.node_model import find_model
+from styleid_ray.batch.watch.progress import shown as showing
+from styleid_ray.config import JobConfig
+from styleid_ray.errors import ConfigError
+from styleid_ray.preview.lines import command_line, settings_line, stylize_line
+from styleid_ray.preview.make import Made, expected, load, make
+from styleid_ray.preview.page import render_page
+from styleid_ray.preview.pairs import Chosen, Pair, choose
+from styleid_ray.preview.place import Place
+from styleid_ray.preview.progress import PreviewProgress
+from styleid_ray.preview.sheet import Row, draw_sheet
+from styleid_ray.preview.sweep import read_columns
+
+MOST_PAIRS = 24
+CELLS = 32, 512
+"""Least and most of a cell's side, in pixels."""
+_SIDES = ((64, 1024), (400, 512))
+"""Up to so many pictures, copies of so many pixels in the page."""
+_SMALLEST = 256
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A preview that was written."""
+
+    picture: str
+    page: str
+    """Paths or URLs of both."""
+    summary: str
+    failed: int
+    """Sources that could not be read, and results whose values are not finite."""
+
+    @property
+    def exit_status(self) -> int:
+        """0, or 1 when something failed."""
+        return 1 if self.failed else 0
+
+
+def write_preview(
+    options: Mapping[str, Any], pairs: int = 4, cell: int = 256, stream: TextIO | None = None
+) -> Preview:
+    """Makes a few pairs with every combination of the values asked for, and writes the grid (PNG)
+    and the page (HTML) that show them.
+
+    Args:
+        options: those of `sweep.OPTIONS` that were given, and `output`: a file that ends in .png,
+            with the page beside it, or a folder or URL.
+        pairs: most pairs, 1 to 24.
+        cell: longest side of a picture in the grid, 32 to 512 pixels.
+        stream: where progress goes, standard error by default.
+
+    Raises:
+        JobError: an option is wrong, no picture can be read, or the model cannot be used.
+    """
+    _check("pairs", pairs, 1, MOST_PAIRS)
+    _check("cell", cell, *CELLS)
+    config, columns = read_columns(options)
+    place = Place(config)
+    checkpoint = find_model(config)
+    chosen = choose(config, pairs, checkpoint.factor)
+    evaluations = expected(chosen.pairs, columns)
+    progress = PreviewProgress(len(chosen.pairs) * len(columns), evaluations)
+    progress.say([*(f"left out: {line}" for line in chosen.unread), *chosen.notes])
+    with showing(progress, stream or sys.stderr):
+        pipe = load(config, checkpoint.revision, evaluations)
+        pictures = sum(len(pair.pictures) + len(columns) for pair in chosen.pairs)
+        made = make(pipe, chosen, columns, _side(pictures), progress)
+        progress.say(pipe.notes)
+        progress.finish()
+    rows = [
+        _row(pair, chosen, config, results)
+        for pair, results in zip(chosen.pairs, made.results, strict=True)
+    ]
+    labels = [column.labels or ("result",) for column in columns]
+    settings = settings_line(config, columns)
+    summary = _summary(made, len(columns), pipe.device.type)
+    command = command_line("preview", {**options, "pairs": pairs, "cell": cell})
+    jobs = [stylize_line(options, column) for column in columns]
+    page = render_page(rows, labels, settings, summary, made.costs, command, jobs)
+    sheet = io.BytesIO()
+    draw_sheet(rows, labels, settings, cell).save(sheet, format="png", optimize=True)
+    place.write(sheet.getvalue(), page)
+    return Preview(place.picture, place.page, summary, len(chosen.unread) + progress.lost)
+
+
+def _row(
+    pair: Pair, chosen: Chosen, config: JobConfig, results: Sequence[Image.Image | None]
+) -> Row:
+    content, *styles = (chosen.pictures[name] for name in pair.pictures)
+    names = [
+        f"{part}: {style.name}" if part else style.name
+        for part, style in zip(pair.parts(config), styles, strict=True)
+    ]
+    originals = [style.original for style in styles]
+    return Row(content.original, originals, (content.name, *names), results, pair.own_line)
+
+
+def _check(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"--{name} {value}: must be from {low} to {high}")
+
+
+def _side(pictures: int) -> int:
+    return next((side for most, side in _SIDES if pictures <= most), _SMALLEST)
+
+
+def _summary(made: Made, columns: int, device: str) -> str:
+    pairs = len(made.results)
+    pace = f"{made.costs.seconds / (pairs * columns):.2g} s per picture on {device}"
+    counts = _counted(pairs, "pair"), _counted(columns, "column")
+    return f"{_counted(pairs * columns, 'picture')} ({', '.join(counts)}), {pace}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
