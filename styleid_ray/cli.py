@@ -159,7 +159,9 @@ def preview(
             "preview.png and preview.html.",
         ),
     ],
-    pairs: Annotated[int, arg(help="Most pairs, 1 to 24; pictures spread over the listing.")] = 4,
+    pairs: Annotated[
+        int, arg(help="Most pairs, 1 to 24, spread over the listings or the pairs of --pairing.")
+    ] = 4,
     cell: Annotated[
         int, arg(help="Longest side of a picture in the grid, 32 to 512 pixels.")
     ] = 256,

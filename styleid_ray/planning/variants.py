@@ -21,7 +21,7 @@ from styleid_ray.planning.table import check_unique
 from styleid_ray.storage.locations import shown
 
 _ROWS = 2**20
-_DIGITS = 4
+_DIGITS = 6
 """Decimals of a drawn value."""
 
 
@@ -34,7 +34,7 @@ def with_variants(pairs: Pairs, config: JobConfig) -> Pairs:
     """Each pair as its variants k = 0, 1, ..., one after the other, with what is drawn for them.
 
     The values of lists go by k, through all their combinations. A value of a range is uniform, to
-    four decimals, and depends on the keys of content and style, k, the seed and the option alone:
+    six decimals, and depends on the keys of content and style, k, the seed and the option alone:
     not on other pairs, nor on the number of variants. A value that a table gives is kept; of
     variants that are equal for it, only the first is.
 

@@ -57,7 +57,7 @@ class Pair:
         for number, region in regions_of(config).items():
             classes.setdefault(region, []).append(str(number))
         own = [classes[region] for region in self.recipe.regions]
-        return ["other classes", *(f"class{'es' * (len(x) > 1)} {', '.join(x)}" for x in own)]
+        return ["others", *(f"class{'es' * (len(x) > 1)} {', '.join(x)}" for x in own)]
 
 
 @dataclass(frozen=True)

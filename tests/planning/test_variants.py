@@ -63,14 +63,14 @@ def test_a_list_gives_one_variant_per_value_and_lists_all_their_combinations(con
     assert [row[2] for row in both] == [*range(6)] * 2
 
 
-def test_a_range_is_drawn_uniformly_to_four_decimals(config):
+def test_a_range_is_drawn_uniformly_to_six_decimals(config):
     asked = config(20, 20, gamma="0.5..0.9", temperature="1.2..1.8", variants=25)
     columns = np.array([row[2:] for row in rows(asked)])
     assert len(columns) == 10_000
     for values, low, high in ((columns[:, 1], 0.5, 0.9), (columns[:, 2], 1.2, 1.8)):
         assert low <= values.min()
         assert values.max() <= high
-        assert np.array_equal(values, np.round(values, 4))
+        assert np.array_equal(values, np.round(values, 6))
         counts = np.histogram(values, 10, (low, high))[0]
         assert ((counts - 1000) ** 2 / 1000).sum() < 28  # chance alone: once in a thousand
     assert abs(np.corrcoef(columns.T)[np.triu_indices(3, 1)]).max() < 0.04

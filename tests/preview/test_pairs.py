@@ -97,7 +97,7 @@ def test_styles_of_regions_are_named_with_their_classes(
     }
     chosen = from_table(sources, tmp_path, rows, **options)
     config = JobConfig(**sources, pairing="table", table="t.csv", **options)
-    assert chosen.pairs[0].parts(config) == ["other classes", "classes 1, 9", "class 7"]
+    assert chosen.pairs[0].parts(config) == ["others", "classes 1, 9", "class 7"]
     regions = chosen.pictures["content", "0/0.png"].masks["label_map"]
     assert regions.getextrema() == (2, 2)
 
