@@ -29,7 +29,7 @@ class Ramp:
     shape: Shape = "linear"
 
     def at(self, step: int, steps: int) -> float:
-        """The value at a step, from 0, of so many."""
+        """The value at step `step` of `steps`, counted from 0."""
         if self.first == self.last:
             return self.first
         way = step / (steps - 1)
@@ -39,8 +39,8 @@ class Ramp:
 
     def __str__(self) -> str:
         if self.first == self.last:
-            return f"{self.first:g}"
-        return f"{self.shape}:{self.first:g}:{self.last:g}"
+            return f"{_text(self.first)}"
+        return f"{self.shape}:{_text(self.first)}:{_text(self.last)}"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Schedule:
     """(layers, their ramp), or one ramp for all layers (None)."""
 
     def at(self, layer: int, step: int, steps: int) -> float:
-        """The value in a layer at a step, from 0, of so many."""
+        """The value in a layer at step `step` of `steps`, counted from 0."""
         return self._ramp(layer).at(step, steps)
 
     def _ramp(self, layer: int) -> Ramp:
@@ -72,15 +72,23 @@ class Schedule:
     def check(self, layers: Iterable[int], steps: int) -> None:
         """Raises ValueError when a layer has no value, a value no layer, or a ramp one step."""
         if self.moves and steps < 2:
-            raise ValueError("a schedule over steps needs at least two sampling steps")
+            raise ValueError(
+                "a schedule over steps needs at least two sampling steps: raise --steps, or give "
+                "one value"
+            )
         named = [layer for group, _ in self.groups for layer in group or ()]
         if not named:
             return
         layers = set(layers)
         if missing := sorted(layers - set(named)):
-            raise ValueError(f"no value for {_layers(missing)}")
+            raise ValueError(
+                f"no value for {_layers(missing)}: add one, or leave it out of --layers"
+            )
         if idle := sorted(set(named) - layers):
-            raise ValueError(f"a value for {_layers(idle)}, where nothing is injected")
+            raise ValueError(
+                f"a value for {_layers(idle)}, where nothing is injected: add it to --layers, or "
+                "drop the value"
+            )
 
     def __str__(self) -> str:
         return ",".join(
@@ -97,7 +105,7 @@ class Range:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.low:g}..{self.high:g}"
+        return f"{_text(self.low)}..{_text(self.high)}"
 
 
 @dataclass(frozen=True)
@@ -107,11 +115,11 @@ class Sweep:
     values: tuple[float, ...]
 
     def __str__(self) -> str:
-        return ",".join(f"{value:g}" for value in self.values)
+        return ",".join(f"{_text(value)}" for value in self.values)
 
 
 def parse(value: float | str) -> Schedule | Range | Sweep:
-    """What an option's value stands for; raises ValueError that says what is wrong with it."""
+    """The control that an option's value describes; raises ValueError where it is wrong."""
     if not isinstance(value, str):
         return Schedule(((None, Ramp(float(value), float(value))),))
     text = re.sub(r"\s+", "", value)
@@ -152,6 +160,11 @@ def numbers(control: Schedule | Range | Sweep) -> list[float]:
             return [value for _, ramp in groups for value in (ramp.first, ramp.last)]
 
 
+def _text(value: float) -> str:
+    """The shortest text of a number that reads back as the same."""
+    return repr(value).removesuffix(".0")
+
+
 def _by_layer(parts: list[str]) -> tuple[tuple[frozenset[int], Ramp], ...]:
     groups: list[tuple[frozenset[int], Ramp]] = []
     for part in parts:
@@ -166,7 +179,7 @@ def _by_layer(parts: list[str]) -> tuple[tuple[frozenset[int], Ramp], ...]:
         if any(group & other for other, _ in groups):
             raise ValueError(f"a layer of {layers} is named twice")
         groups.append((group, _ramp(value)))
-    return tuple(groups)
+    return tuple(sorted(groups, key=lambda one: min(one[0])))
 
 
 def _ramp(text: str) -> Ramp:

@@ -30,6 +30,13 @@ def test_each_group_of_layers_has_its_own_value() -> None:
     assert [control.at(layer, 0, 2) for layer in (6, 8, 9)] == [0.9, 0.9, 0.5]
     assert control.at(11, 1, 2) == 0.3
     assert str(control) == "6-8=0.9,9-11=linear:0.5:0.3"
+    assert str(schedule("9-11=linear:0.5:0.3,6-8=0.90")) == str(control)
+
+
+def test_a_value_keeps_all_its_digits() -> None:
+    config = JobConfig(**BASE, gamma="0.1234567,0.1234568", temperature="linear:1.2345678:2")
+    assert config.draws["gamma"] == Sweep((0.1234567, 0.1234568))
+    assert config.temperature == "linear:1.2345678:2"
 
 
 def test_a_range_and_a_list_are_draws() -> None:

@@ -50,7 +50,7 @@ class TappedSelfAttention:
         return project_out(attn, out)
 
     def _injected(self, q: Tensor, injection: Injection) -> Tensor:
-        """What the styles' keys and values give."""
+        """Attention to the keys and values of the styles."""
         layer, bias, shares = self.layer, injection.bias, injection.shares
         injected = [
             inject(

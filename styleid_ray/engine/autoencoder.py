@@ -71,12 +71,12 @@ class Autoencoder:
         self._run([(z.shape[1], z.shape[2]) for z in latents], work)
 
     def reconstruct(self, latents: Sequence[Tensor]) -> list[Tensor]:
-        """Decoded latents, each float16 [3, H, W], on the device."""
+        """Decoded latents, each float16 [3, H, W], in host memory."""
         made: dict[int, Tensor] = {}
 
         def work(rows: list[int], fill: int) -> None:
             z = torch.stack([latents[i] for i in rows + rows[-1:] * fill])
-            made.update(zip(rows, decode(self.vae, z)[: len(rows)].half(), strict=True))
+            made.update(zip(rows, decode(self.vae, z)[: len(rows)].half().cpu(), strict=True))
 
         self._run([(z.shape[1], z.shape[2]) for z in latents], work)
         return [made[i] for i in range(len(latents))]

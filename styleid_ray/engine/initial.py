@@ -26,12 +26,10 @@ def initial_latents(
     their styles. `kept` has each pair's inversions, the content's first."""
     floor = ADAIN_FLOOR[params.preset]
     z_c, *z_s = (torch.stack([x.z_T for x in side]) for side in zip(*kept, strict=True))
-    if not z_s:
-        return z_c
     z = z_c
     if params.low_frequency != 1:
         z = scale_low_frequencies(z_c, params.low_frequency)
-    if params.adain:
+    if params.adain and z_s:
         joined = [adain(z, style, floor) for style in z_s]
         mixed = _mixed(pairs, joined)
         z = mixed if params.adain is True else torch.lerp(z, mixed, params.adain)

@@ -1,4 +1,4 @@
-"""What is injected at each sampling step: features of the pictures, γ, τ, and how styles share."""
+"""The injections of each sampling step: features, γ and τ, and the shares of several styles."""
 
 from __future__ import annotations
 

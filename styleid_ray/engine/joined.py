@@ -36,7 +36,7 @@ class Pair:
     shares: Tensor | None = None
     """Each style's share of each position [styles, h, w], of sum 1, where styles have regions."""
     strength: Tensor | None = None
-    """[h, w] in [0, 1]: what is left to 1 follows the content's path."""
+    """[h, w] in [0, 1]: the share 1 − strength follows the content's path."""
 
     @property
     def pictures(self) -> tuple[Picture, ...]:

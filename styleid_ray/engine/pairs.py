@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from torch import Tensor
+
 from styleid_ray.config import ResolvedParams, StyleParams
 from styleid_ray.errors import ConfigError
 
@@ -35,21 +37,39 @@ def resolve_pairs(pairs: Pairs, contents: int, styles: int) -> list[Index]:
 
 def check_mixes(
     index: Sequence[Index],
+    shapes: Sequence[Sequence[int]],
     weights: Sequence[tuple[float, ...]] | None,
-    regions: Sequence[object] | None,
+    shares: Sequence[Tensor] | None,
+    strengths: Sequence[Tensor] | None,
 ) -> None:
-    """Raises ConfigError where pairs of several styles lack what joins these: weights, or regions
-    of the picture."""
-    for given, what in ((weights, "weights"), (regions, "shares")):
-        if given is not None and len(given) != len(index):
-            raise ConfigError(f"{len(given)} {what} for {len(index)} pairs: give one per pair")
-    if weights is None and regions is None and any(len(styles) > 1 for _, styles in index):
+    """Raises ConfigError where styles of pairs cannot be joined as asked for.
+
+    Args:
+        index: the pairs.
+        shapes: of the contents' latents, [C, h, w].
+        weights, shares, strengths: as of `StyleIDPipeline.transfer_latents`.
+    """
+    given = {"weights": weights, "shares": shares, "strengths": strengths}
+    for what, values in given.items():
+        if values is not None and len(values) != len(index):
+            raise ConfigError(f"{len(values)} {what} for {len(index)} pairs: give one per pair")
+    if weights is not None and shares is not None:
+        raise ConfigError("weights and regions are two ways to join styles: give one of them")
+    if weights is None and shares is None and any(len(styles) > 1 for _, styles in index):
         raise ConfigError("a pair of several styles needs weights, or regions for each style")
-    for (_, styles), each in zip(index, weights or (), strict=False):
-        if len(each) != len(styles) or min(each) <= 0 or abs(sum(each) - 1) > 1e-4:
+    for row, (content, styles) in enumerate(index):
+        size = tuple(shapes[content][1:])
+        each = weights[row] if weights is not None else None
+        if each is not None and (
+            len(each) != len(styles) or min(each) <= 0 or abs(sum(each) - 1) > 1e-4
+        ):
             raise ConfigError(
                 f"weights {each} for {len(styles)} styles: give one per style, above 0 and of sum 1"
             )
+        if shares is not None and tuple(shares[row].shape) != (len(styles), *size):
+            raise ConfigError(f"shares of a pair must be [{len(styles)}, {size[0]}, {size[1]}]")
+        if strengths is not None and tuple(strengths[row].shape) != size:
+            raise ConfigError(f"strengths of a pair must be [{size[0]}, {size[1]}]")
 
 
 def params_of_pairs(

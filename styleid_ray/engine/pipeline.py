@@ -321,13 +321,13 @@ class StyleIDPipeline:
             weights: as in `stylize`.
             shares: of each pair, each style's share [styles, h, w] of each latent position, of sum
                 1.
-            strengths: of each pair [h, w], in [0, 1]: what is left to 1 follows the content.
+            strengths: of each pair [h, w], in [0, 1]: the share 1 − strength follows the content.
 
         Returns a tensor [P, C, h, w] when `z_contents` is one, else a list.
         """
         index = resolve_pairs(pairs, len(z_contents), len(z_styles))
         each = params_of_pairs(params, len(index))
-        check_mixes(index, weights, shares)
+        check_mixes(index, [z.shape for z in z_contents], weights, shares, strengths)
         if not index:
             return torch.empty(0) if isinstance(z_contents, Tensor) else []
         shared = each[0]
@@ -368,7 +368,7 @@ class StyleIDPipeline:
         def of_content(i: int, x: Tensor) -> Tensor:
             content = from_pixels(pixels[i][None].to(x.device))[0]
             mask = masks[i].to(x.device).float() / 255 if masks is not None else None
-            return finish(x, content, reconstructions[i].float(), mask)
+            return finish(x, content, reconstructions[i].to(x), mask)
 
         return of_content
 

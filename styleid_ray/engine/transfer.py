@@ -144,10 +144,10 @@ class Transfer:
                 bank.write(slots[role], i, layout.pack(features, rows[role]))
 
         z_0 = torch.stack([x.z_0 for x in batch])
-        paths = {
-            at: torch.empty(len(steps), *z_0.shape[1:]) for at, x in enumerate(batch) if x.path
-        }
-        paths = {at: path.to(z_0) for at, path in paths.items()}
+        # Paths lie where features do: their bytes count against that place.
+        place = z_0.device if bank.place == "device" else torch.device("cpu")
+        shape = len(steps), *z_0.shape[1:]
+        paths = {at: z_0.new_empty(shape, device=place) for at, x in enumerate(batch) if x.path}
 
         def passed(i: int, z: Tensor) -> None:
             for at, path in paths.items():
@@ -204,10 +204,13 @@ class Transfer:
         if not strengths:
             return None
         paths, places = [content.path for content, *_ in kept], self.schedule.path
-        return Protection(
-            torch.stack(strengths)[:, None],
-            lambda i: torch.stack([path[places[i]] for path in paths if path is not None]),
-        )
+        strength = torch.stack(strengths)[:, None]
+
+        def path(i: int) -> Tensor:
+            latents = [path[places[i]] for path in paths if path is not None]
+            return torch.stack(latents).to(strength.device)
+
+        return Protection(strength, path)
 
     def _injections(self) -> Injections:
         return Injections(

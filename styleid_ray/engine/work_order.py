@@ -152,14 +152,15 @@ def _sweep(
     pairs: Sequence[Pair], rows: Sequence[int], sizes: Mapping[Key, Size], capacity: int
 ) -> list[int]:
     """Rows sorted such that one side stays while the other passes by, once for each part of the
-    staying side that fits beside two passing pictures."""
+    staying side that fits beside the passing pictures of two pairs."""
     contents = list(dict.fromkeys(content for content, *_ in pairs))
     styles = list(dict.fromkeys(key for _, *some in pairs for key in some if key is not None))
     content_bytes, style_bytes = (sum(sizes[k].nbytes for k in side) for side in (contents, styles))
     content_stays = content_bytes <= style_bytes or not styles
     staying, passing = (contents, styles) if content_stays else (styles, contents)
     fits = max(sizes[key].nbytes for key in staying)
-    beside = 2 * max((sizes[key].nbytes for key in passing), default=0)
+    each = max(map(len, pairs)) - 1 if content_stays else 1  # of those that pass, in one pair
+    beside = 2 * max(1, each) * max((sizes[key].nbytes for key in passing), default=0)
     part = max(1, (capacity - beside) // fits)
     place = {key: at for side in (contents, styles) for at, key in enumerate(side)}
 

@@ -232,6 +232,10 @@ def test_detail_gives_edges_back_that_the_autoencoder_loses(
         ({"weights": [(1.0,)]}, "one per style"),
         ({"weights": [(0.5, 0.6)]}, "of sum 1"),
         ({"weights": [(0.0, 1.0)]}, "above 0"),
+        (
+            {"weights": [(0.5, 0.5)], "label_maps": [halves(0, 1)], "classes": [(1,)]},
+            "give one of them",
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_refused(
@@ -243,6 +247,36 @@ def test_what_does_not_fit_together_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=reason):
         made(pipe, content, styles, [(0, (0, 1))], **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"strengths": []}, "0 strengths for 1 pairs"),
+        ({"strengths": [torch.ones(4, 4)]}, r"must be \[16, 16\]"),
+        ({"shares": [torch.ones(2, 16, 16)]}, r"must be \[1, 16, 16\]"),
+    ],
+)
+def test_regions_of_another_shape_are_refused(
+    make_pipe: Any, options: dict[str, Any], reason: str
+) -> None:
+    z = torch.zeros(1, 4, 16, 16)
+    with pytest.raises(ConfigError, match=reason):
+        make_pipe().transfer_latents(z, z, params=QUICK, **options)
+
+
+def test_masked_contents_keep_their_path_in_the_bytes_that_are_counted(make_pipe: Any) -> None:
+    z = torch.randn(1, 4, 16, 16)
+    made = []
+    for place in ("device", "host"):
+        pipe = make_pipe(features=place)
+        strengths, keys = [torch.zeros(16, 16)], (["c"], ["s"])
+        made.append(pipe.transfer_latents(z, z, params=QUICK, strengths=strengths, keys=keys))
+        content, style = pipe.memory.kept.values()
+        assert content.path.shape == (STEPS, 4, 16, 16)
+        assert style.path is None
+        assert content.nbytes == (1 + STEPS) * z.nbytes + content.slot.memory.nbytes
+    torch.testing.assert_close(made[0], made[1])
 
 
 def test_a_value_that_is_drawn_is_for_jobs_alone(
