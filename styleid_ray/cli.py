@@ -405,19 +405,21 @@ COMMANDS = {
 def main(args: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     signal.signal(signal.SIGTERM, _terminate)
+    words = list(sys.argv[1:] if args is None else args)
     try:
         return tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
             prog="styleid-ray",
             description="Stylise whole image datasets with StyleID, as a Ray Data batch job.",
-            args=list(sys.argv[1:] if args is None else args),
+            args=words,
             config=(OmitArgPrefixes,),
         )
     except StyleIDError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as e:
-        print("stopped; run the same command again to resume", file=sys.stderr)
+        hint = "" if words[:1] == ["preview"] else "; run the same command again to resume"
+        print(f"stopped{hint}", file=sys.stderr)
         return 128 + (e.args[0] if e.args else signal.SIGINT)
     except BrokenPipeError:  # whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

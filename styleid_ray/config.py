@@ -120,6 +120,8 @@ class StyleParams(_Options):
             return None
         if isinstance(value, (list, tuple)):  # of a job file
             value = ",".join(map(str, value))
+        if isinstance(value, (bool, dict)):
+            raise ValueError('must be a number or a text such as "6-8=0.9,9-11=0.5"')
         try:
             control = parse(value)
         except (TypeError, ValueError) as e:
@@ -269,9 +271,9 @@ class SourceOptions(_Options):
     folders; nearest or farthest: by colour and texture."""
     table: Annotated[str | None, _NOTHING] = None
     """CSV, JSONL or Parquet for --pairing table: columns content and style (relative to --content
-    and --style, or full URLs), optional gamma, temperature and k, and style2 to style9 for several
-    styles in one picture; other columns are passed through. Or a JSON file {content: [style,
-    ...]}."""
+    and --style, or full URLs), optional gamma, temperature and k; style2 to style9 for several
+    styles in one picture, and the weight of style2; other columns are passed through. Or a JSON
+    file {content: [style, ...]}."""
     styles_per_content: Annotated[int, Field(ge=1), _PAIRS] = 1
     """K, the styles per content of the pairings that choose them."""
     variants: Annotated[Annotated[int, Field(ge=1, le=1000)] | None, _PAIRS] = None
@@ -289,11 +291,12 @@ class SourceOptions(_Options):
     """With --pairing random and two or more styles per content: contents in random groups share the
     styles they draw from, so that shards invert fewer pictures."""
     masks: Annotated[str | None, _NOTHING] = None
-    """Folder or URL of strength masks, one grey picture per content, with the same relative name
-    but ending in .png: black keeps the content, white is stylised."""
+    """Folder or URL of strength masks, one grey picture per content, of its upright size, with the
+    same relative name but ending in .png: black keeps the content as the autoencoder gives it back
+    (with --detail 1 as it is), white is stylised."""
     region_styles: Annotated[str | None, _PICTURE] = None
-    """With --label-masks and --pairing table: classes with a style of their own and the column
-    that names it, such as 1=style2,7=style3; all others take the column style."""
+    """With --label-masks and --pairing table: classes (0 to 255) with a style of their own and the
+    column that names it, such as 1=style2,7=style3; all others take the column style."""
 
     @field_validator("annotations", "splits", mode="before")
     @classmethod
@@ -499,6 +502,15 @@ class JobConfig(
     SourceOptions,
 ):
     """One stylisation job: every option of `styleid-ray stylize` and every key of a job file."""
+
+    @model_validator(mode="after")
+    def _texts_are_not_empty(self) -> JobConfig:
+        """An empty text is what a shell makes of a variable that is not set."""
+        names = ("table", "style_weights", "style_share", "class_column", "label_masks", "masks")
+        for name in (*names, "region_styles", "vae"):
+            if getattr(self, name) == "":
+                raise ValueError(f"{name} is empty: give it a value, or leave it out")
+        return self
 
     @model_validator(mode="after")
     def _schedules_fit_layers_and_steps(self) -> JobConfig:

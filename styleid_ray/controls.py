@@ -125,7 +125,9 @@ def parse(value: float | str) -> Schedule | Range | Sweep:
     text = re.sub(r"\s+", "", value)
     if interval := re.fullmatch(rf"({_NUMBER})\.\.({_NUMBER})", text):
         low, high = map(float, interval.groups())
-        if low >= high:
+        if low == high:
+            raise ValueError(f"the range {text} is empty: give one number instead")
+        if low > high:
             raise ValueError(f"the range {text} is upside down: write the smaller number first")
         return Range(low, high)
     parts = text.split(",")

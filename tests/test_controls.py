@@ -52,6 +52,8 @@ def test_a_range_and_a_list_are_draws() -> None:
     ("options", "reason"),
     [
         ({"gamma": "0.9..0.5"}, "--gamma: the range 0.9..0.5 is upside down"),
+        ({"gamma": "0.5..0.5"}, "is empty: give one number"),
+        ({"masks": ""}, "masks is empty"),
         ({"gamma": "0.5..1.5"}, "less than or equal to 1"),
         ({"gamma": "cosine:0.5:2"}, "less than or equal to 1"),
         ({"temperature": "0..2"}, "greater than 0"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
@@ -18,7 +18,7 @@ from ray.data.extensions import ArrowVariableShapedTensorArray
 
 from styleid_ray.batch.cluster.resources import Resources, fitting
 from styleid_ray.batch.stages.row_error import columns
-from styleid_ray.config import JobConfig, StyleParams
+from styleid_ray.config import JobConfig, SourceOptions, StyleParams
 from styleid_ray.datasets.pictures import list_pictures
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import ConfigError, RowError, SourceError
@@ -66,16 +66,18 @@ def stylize_dataset(
             GPU, or one.
         num_gpus_per_actor: GPUs per actor, 0 for the CPU; by default 1 where there are GPUs.
         options: more options of a job, by their names: `model`, `revision`, `dtype`, `size`, `fit`,
-            `batch`, `features`, `storage_options` and so on.
+            `batch`, `features`, `storage_options` and so on; none of those of its sources.
 
     Raises:
-        ConfigError: masks are given, or a value that is drawn per pair.
+        ConfigError: an option of a job's sources is given, such as masks or pairing, or a value
+            that is drawn per pair.
         SourceError: the styles cannot be listed, or are fewer than drawn for each content.
         pydantic.ValidationError: an option is unknown or not valid.
     """
     chosen = (params or StyleParams()).model_dump()
+    _check_options(options)
     config = JobConfig(content=styles, style=styles, output="-", **{**chosen, **options})
-    _check_controls(config)
+    _check_draws(config)
     source = list_pictures(styles, "style", config.storage_options)
     if styles_per_content > len(source.keys):
         raise SourceError(
@@ -98,11 +100,21 @@ def stylize_dataset(
     )
 
 
-def _check_controls(config: JobConfig) -> None:
-    if config.masks:
-        raise ConfigError("masks: rows of a dataset have no masks; run a job with --masks")
+def _check_options(options: Mapping[str, Any]) -> None:
+    """Refuses options of a job's sources: here they are the dataset and `styles`."""
+    given = [name for name in SourceOptions.model_fields if options.get(name) is not None]
+    if given:
+        raise ConfigError(
+            f"{', '.join(given)}: no effect in stylize_dataset; leave out, or run a job "
+            "(styleid-ray stylize)"
+        )
+
+
+def _check_draws(config: JobConfig) -> None:
     for name, draw in config.draws.items():
-        raise ConfigError(f"{name} {draw} is drawn per pair, which only a job does")
+        raise ConfigError(
+            f"{name} {draw} is drawn per pair, which only a job does: give one number or a schedule"
+        )
 
 
 def _resources(actors: int | tuple[int, int] | None, gpus_per_actor: float | None) -> Resources:
@@ -159,7 +171,7 @@ class StylizeRows:
     def _stylize(
         self, rows: Sequence[tuple[int, int]], contents: Sequence[Any], styles: dict[int, Any]
     ) -> tuple[list[np.ndarray], list[str | None]]:
-        from styleid_ray.batch.stages.device import Pairs, Picture
+        from styleid_ray.batch.stages.pairs import Pairs, Picture
         from styleid_ray.engine.autoencoder import NOT_FINITE
 
         made: list[np.ndarray] = [np.zeros((0, 0, 3), np.uint8) for _ in rows]

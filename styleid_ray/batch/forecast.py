@@ -1,4 +1,4 @@
-"""What a job would cost: `styleid-ray plan`. Nothing is run and nothing is written."""
+"""Cost of a job before it runs: `styleid-ray plan`. Nothing is run and nothing is written."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from styleid_ray.batch.calibrate import measure_rate
 from styleid_ray.batch.folder.record import with_precision
 from styleid_ray.batch.prepare import Prepared, prepare
+from styleid_ray.batch.stages.mask import masks_of
 from styleid_ray.batch.watch.progress import duration
 from styleid_ray.config import JobConfig
 from styleid_ray.datasets.fetch import fetch_picture
@@ -56,7 +57,7 @@ class Time:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a job would cost."""
+    """Cost of a job, estimated."""
 
     cost: Cost
     bytes_in: int | None
@@ -68,11 +69,13 @@ class Forecast:
     time: Time | None
     fingerprint: str
     dataset: str
-    """What --content was recognised as; '' for a plain folder."""
+    """Format and splits of --content; '' for a plain folder."""
     skipped: Mapping[str, int]
     """Files of the sources that are no pictures, by kind."""
     variants: int = 1
     """Of each pair."""
+    masked: bool = False
+    """Whether masks are read besides, which `bytes_in` does not count."""
 
     def as_dict(self) -> dict[str, Any]:
         """Numbers for `--json`: counts, bytes, seconds."""
@@ -115,7 +118,7 @@ class Forecast:
             "UNet evaluations": f"{cost.unet_evaluations:,}",
             "  at the least": f"{floor:,} (the plan is {cost.unet_evaluations / floor:.2f} of it)",
             "  pair by pair": f"{naive:,} (the plan is {cost.unet_evaluations / naive:.2f} of it)",
-            "read": _size(self.bytes_in),
+            "read": _size(self.bytes_in) + ", masks not counted" * self.masked,
             "written": f"about {_size(self.bytes_out)}",
         }
         for store, place in self.memory.items():
@@ -177,6 +180,7 @@ def forecast(
         dataset=dataset_line(job.contents),
         skipped=skipped_files(job.contents, job.styles),
         variants=count_variants(config),
+        masked=bool(masks_of(config)),
     )
 
 

@@ -108,7 +108,7 @@ def _pass(
     without: Mapping[str, str],
 ) -> Generator[Done, None, None]:
     """Does the work on all nodes but those in `without`."""
-    config, revision = job.config, job.checkpoint.revision
+    config, revision = job.pinned, job.checkpoint.revision
     read = ReadPlan(output, config.shard_pairs, most_pictures(config.size))
     load = Load(job.contents, job.styles, config, job.checkpoint.factor)
     commit = Commit(output, config, revision)

@@ -11,6 +11,7 @@ from styleid_ray.batch.folder.record import (
     check_model,
     identity,
     locations,
+    stored_vae,
     with_stored_precision,
 )
 from styleid_ray.config import JobConfig, digest
@@ -43,6 +44,12 @@ class Job:
     contents: Source
     """The place of the contents; the keys are in the plan."""
     styles: Source
+
+    @property
+    def pinned(self) -> JobConfig:
+        """The config with its other autoencoder at the commit or place that was found."""
+        vae = self.checkpoint.vae
+        return self.config.model_copy(update={"vae": vae.reference}) if vae else self.config
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,7 @@ def prepare(config: JobConfig, spread: Spread = in_threads, earlier: Earlier = N
     named = name_pairs(config, fingerprint, spread, earlier)
     contents = named.pairs.contents
     check_masked(config, contents)
-    return Prepared(with_vae(config, checkpoint), checkpoint, contents, named.pairs.styles, named)
+    return Prepared(config, checkpoint, contents, named.pairs.styles, named)
 
 
 def resume(output: Output, config: JobConfig) -> Job:
@@ -114,16 +121,15 @@ def resume(output: Output, config: JobConfig) -> Job:
     output.check_writable()
     record = output.existing_record()
     stored, config = record["config"], with_stored_precision(config, record)
+    # The commits that branches stood for when the run began, not those they stand for now.
     if config.model == stored["model"] and config.revision in (None, stored.get("revision")):
-        # The commit that a branch stood for when the run began, not the one it stands for now.
         config = config.model_copy(update={"revision": record["model"]["revision"]})
-    if config.vae and "vae" in record and config.vae == record["vae"]["name"]:
-        config = config.model_copy(update={"vae": stored["vae"]})
+    if config.vae and config.vae == stored.get("vae") and record.get("vae", {}).get("revision"):
+        config = config.model_copy(update={"vae": stored_vae(record)})
     if config.region_styles and not config.label_masks:
         raise ConfigError("--region-styles needs --label-masks, whose classes it names")
     checkpoint = find_model(config)
     check_model(output, record, checkpoint)
-    config = with_vae(config, checkpoint)
     roots, given = record.get("sources"), locations(config)
     if roots and all(given.get(n) == stored.get(n) for n in ("content", "style", "table")):
         options = dict(config.storage_options or {})
@@ -131,12 +137,6 @@ def resume(output: Output, config: JobConfig) -> Job:
     else:
         contents, styles = read_sources(config, config.storage_options)
     return Job(config, checkpoint, contents, styles)
-
-
-def with_vae(config: JobConfig, checkpoint: Checkpoint) -> JobConfig:
-    """The job with its other autoencoder at the commit or place that it has now."""
-    vae = checkpoint.vae
-    return config if vae is None else config.model_copy(update={"vae": vae.reference})
 
 
 def check_masked(config: JobConfig, contents: Source) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,8 @@ _OTHER = re.compile(r"(?:[^\w-]|_)+")
 _TAKEN = {"samples", "readme", "con", "prn", "aux", "nul"}
 _TAKEN |= {f"{device}{number}" for device in ("com", "lpt") for number in range(10)}
 """Names of an export's own files, and those that Windows keeps for devices."""
+_ID = 12
+"""Digits of a pair's id in a name."""
 _MOST = 80
 """Bytes of a name for one picture."""
 
@@ -32,28 +34,47 @@ class Names:
     content_in_folder: Mode
     """The same for names that need to be unique in the content's class folder alone."""
     style: Mode
+    ids: bool = False
+    """Whether results have a part of the pair's id besides: several may have one content, style
+    and k."""
 
     @classmethod
     def of(
-        cls, contents: Sequence[str], styles: Sequence[str], folder_of: Callable[[str], str]
+        cls,
+        contents: Sequence[str],
+        styles: Sequence[str],
+        folder_of: Callable[[str], str],
+        ids: bool = False,
     ) -> Names:
         """The shortest names that tell these pictures apart.
 
         Args:
             contents, styles: distinct keys.
             folder_of: the folder that a content's picture will lie in.
+            ids: whether several pairs have one content, style and k.
         """
         return cls(
             _shortest(contents, lambda key: ""),
             _shortest(contents, folder_of),
             _shortest(styles, lambda key: ""),
+            ids,
         )
 
-    def stylised(self, content: str, style: str, k: int, in_folder: bool = False) -> str:
+    def stylised(
+        self, content: str, style: str, k: int, pair_id: str = "", in_folder: bool = False
+    ) -> str:
         """The name of a result."""
         mode = self.content_in_folder if in_folder else self.content
         parts = [part(content, mode), part(style, self.style)]
-        return "__".join([*parts, str(k)] if k else parts)
+        if k:
+            parts.append(str(k))
+        if self.ids:
+            parts.append(pair_id[:_ID])
+        return "__".join(parts)
+
+    def as_dict(self) -> dict[str, str | bool]:
+        """How pictures are named; the same as before there were `ids` where there are none."""
+        return {name: value for name, value in asdict(self).items() if value is not False}
 
     def original(self, content: str, in_folder: bool = False) -> str:
         """The name of a content itself."""

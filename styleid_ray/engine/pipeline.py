@@ -25,7 +25,7 @@ from styleid_ray.engine.joined import Pair, Picture
 from styleid_ray.engine.layout import Role
 from styleid_ray.engine.memory import Memory
 from styleid_ray.engine.pairs import Pairs, check_mixes, params_of_pairs, resolve_pairs
-from styleid_ray.engine.regions import check_maps, class_shares, strengths
+from styleid_ray.engine.regions import as_maps, check_maps, class_shares, strengths
 from styleid_ray.engine.schedule import Schedule, make_schedule
 from styleid_ray.engine.transfer import Finished, SeenStep, Transfer
 from styleid_ray.engine.tuning import Tuner
@@ -182,18 +182,20 @@ class StyleIDPipeline:
         styles: Sequence[Image.Image],
         pairs: Pairs = "cross",
         params: StyleParams | Sequence[StyleParams] | None = None,
+        **regions: Any,
     ) -> list[Image.Image]:
         """One stylised picture for each pair, at its content's size.
 
         `pairs` is "cross" (every content with every style, contents outermost), "zip", or a list of
         (content index, style index). Sides of pictures must be multiples of `factor`; sizes may
-        differ from picture to picture. `params` as in `transfer_latents`.
+        differ from picture to picture. `params` as in `transfer_latents`; `masks`, `label_maps`,
+        `classes` and `weights` as in `stylize`.
 
         Raises RowError, stage "stylize", when values are not finite: a model out of its range.
         """
         index = resolve_pairs(pairs, len(contents), len(styles))
         pictures: dict[int, Image.Image] = {}
-        self.stylize(contents, styles, index, params, partial(_collect, pictures))
+        self.stylize(contents, styles, index, params, partial(_collect, pictures), **regions)
         return [pictures[i] for i in range(len(index))]
 
     @_inference
@@ -206,8 +208,8 @@ class StyleIDPipeline:
         take: Decoded,
         *,
         keys: tuple[Sequence[str], Sequence[str]] | None = None,
-        masks: Sequence[Tensor] | None = None,
-        label_maps: Sequence[Tensor] | None = None,
+        masks: Sequence[Any] | None = None,
+        label_maps: Sequence[Any] | None = None,
         classes: Sequence[tuple[int, ...]] | None = None,
         weights: Sequence[tuple[float, ...]] | None = None,
     ) -> None:
@@ -218,14 +220,16 @@ class StyleIDPipeline:
             pairs, params, keys: as in `transfer_latents`.
             take: gets (pairs, pictures uint8 [B, H, W, 3], whether each is finite [B]) of each
                 batch while it is on the device.
-            masks: strength per content, uint8 [H, W]: 0 keeps the content, 255 is stylised.
-            label_maps: class numbers per content, uint8 [H, W].
+            masks: strength per content, uint8 [H, W] as tensor, array or grey picture: 0 keeps the
+                content, 255 is stylised.
+            label_maps: class numbers per content, likewise.
             classes: of each pair, the classes in whose pixels its second style, its third and so on
                 apply; the first applies everywhere else. Needs `label_maps`.
             weights: of each pair, one weight per style, of sum 1: styles joined in one attention.
         """
         index = resolve_pairs(pairs, len(contents), len(styles))
         pixels = [x if isinstance(x, Tensor) else to_pixels(x) for x in contents]
+        masks, label_maps = as_maps(masks), as_maps(label_maps)
         z_contents = self.encode(pixels)
         check_maps(index, pixels, masks, label_maps, classes)
         finish = self._finish(_shared(params), pixels, z_contents, masks)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from styleid_ray.engine.pairs import Index
 from styleid_ray.errors import ConfigError
+
+
+def as_maps(maps: Sequence[Any] | None) -> list[Tensor] | None:
+    """Masks or label maps, each a tensor, an array or a picture, as tensors."""
+    if maps is None:
+        return None
+    return [x if isinstance(x, Tensor) else torch.from_numpy(np.array(x)) for x in maps]
 
 
 def strengths(
@@ -54,6 +63,8 @@ def check_maps(
     for maps, what in ((masks, "mask"), (label_maps, "label map")):
         if maps is not None and [x.shape for x in maps] != [x.shape[:2] for x in pictures]:
             raise ConfigError(f"one {what} per content is needed, of its height and width")
+        if maps is not None and any(x.dtype != torch.uint8 for x in maps):
+            raise ConfigError(f"a {what} holds uint8, from 0 to 255")
     if (label_maps is None) != (classes is None):
         raise ConfigError("label maps and the classes of pairs go together")
     if classes is not None and [len(s) - 1 for _, s in index] != [len(own) for own in classes]:

@@ -32,7 +32,9 @@ Convert = Callable[[Image.Image], Image.Image]
 """A loaded picture of any mode as one of the mode that is wanted, or RowError."""
 
 
-def decode(data: bytes, max_pixels: int, convert: Convert = to_rgb) -> Image.Image:
+def decode(
+    data: bytes, max_pixels: int, convert: Convert = to_rgb, draft: int | None = None
+) -> Image.Image:
     """Decode a picture file to an RGB picture, upright, in sRGB, with transparency over white.
 
     Grey, palette, CMYK, 16-bit and float pictures become 8-bit RGB; animated files give their
@@ -42,11 +44,14 @@ def decode(data: bytes, max_pixels: int, convert: Convert = to_rgb) -> Image.Ima
         data: the file's bytes, in any picture format that Pillow reads.
         max_pixels: the most pixels (width x height) that are decoded; checked on the header.
         convert: gives another kind of picture than RGB.
+        draft: pixels that each side needs at least; a JPEG may come out smaller than it is.
 
     Raises:
         RowError: stage "decode", for everything that keeps the picture from being read.
     """
     with _opened(data, max_pixels) as image:
+        if draft:
+            image.draft("RGB", (draft, draft))
         image.load()
         _check_size(image, max_pixels)  # icon files tell the real size only now
         return _upright(image, convert(image))

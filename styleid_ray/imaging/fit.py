@@ -76,13 +76,17 @@ def fit_picture(
     """
     if fit == "crop":
         check_crop_size(size, factor)
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        box = (left, top, left + side, top + side)
         # Cut first: resizing a box would let the pixels around it into the edges.
-        with quiet_pillow(max_pixels=side * side):
-            return _resize(image.crop(box), (size, size), resampling)
+        return _resize(centre_square(image), (size, size), resampling)
     return _resize(image, working_size(image.width, image.height, size, factor), resampling)
+
+
+def centre_square(image: Image.Image) -> Image.Image:
+    """The largest square in the middle of a picture."""
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    with quiet_pillow(max_pixels=side * side):
+        return image.crop((left, top, left + side, top + side))
 
 
 def check_crop_size(size: int, factor: int) -> None:

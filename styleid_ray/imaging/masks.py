@@ -41,7 +41,7 @@ def to_regions(image: Image.Image, regions: Mapping[int, int]) -> Image.Image:
         regions: the number of a class's region, 1 to 255; all other classes get 0.
 
     Raises:
-        RowError: stage "decode", for a picture in colours.
+        RowError: stage "decode", for a picture in colours or of fractions.
     """
     classes = _classes(image)
     numbers = np.zeros(classes.shape, np.uint8)
@@ -72,7 +72,12 @@ def _classes(image: Image.Image) -> np.ndarray:
         red, green, blue = (np.asarray(image.getchannel(name)) for name in "RGB")
         if np.array_equal(red, green) and np.array_equal(red, blue):
             return red
+    if mode == "F":
+        raise RowError(
+            "decode", "its values are fractions: save class numbers as 8- or 16-bit grey"
+        )
     raise RowError(
         "decode",
-        f"it is a picture in colours ({mode}): a label map holds one class number per pixel",
+        f"it is a picture in colours ({mode}), and a label map holds one class number per pixel: "
+        "save it as a grey or palette PNG",
     )

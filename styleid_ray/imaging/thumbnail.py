@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image
 
-from styleid_ray.imaging.decode import _check_size, _opened, _upright
+from styleid_ray.imaging.decode import decode
 from styleid_ray.imaging.modes import to_rgb
 
 _LEAST = 4
@@ -23,11 +23,10 @@ def thumbnail(data: bytes, max_pixels: int, side: int) -> Image.Image:
     Raises:
         RowError: as `decode`.
     """
-    with _opened(data, max_pixels) as image:
-        image.draft("RGB", (side, side))
-        image.load()
-        _check_size(image, max_pixels)
+
+    def small(image: Image.Image) -> Image.Image:
         longer = max(image.size)
         size = [max(_LEAST, round(own * side / longer)) for own in image.size]
-        rgb = to_rgb(image).resize(size, Image.Resampling.BOX, reducing_gap=2.0)
-        return _upright(image, rgb)
+        return to_rgb(image).resize(size, Image.Resampling.BOX, reducing_gap=2.0)
+
+    return decode(data, max_pixels, small, draft=side)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from styleid_ray.config import DEMO_MODEL
 from styleid_ray.errors import ModelError
 from styleid_ray.model import hub
+from styleid_ray.storage.secrets import without_secrets
 
 if TYPE_CHECKING:
     from styleid_ray.model.vae import Vae
@@ -104,7 +105,8 @@ class Checkpoint:
     @property
     def needed(self) -> list[str]:
         """The files that loading takes, of those that are there: never a pickle."""
-        weights = [name for part in _weighty(self.files) for name in self.weights(part)]
+        parts = [part for part in _weighty(self.files) if part != "vae" or self.vae is None]
+        weights = [name for part in parts for name in self.weights(part)]
         small = [
             f
             for f in self.files
@@ -117,6 +119,11 @@ class Checkpoint:
 
 def _stem(part: str) -> str:
     return "model" if part == "text_encoder" else "diffusion_pytorch_model"
+
+
+def last_part(location: str) -> str:
+    """The last part of a path, URL or hub id, by which a run knows a model wherever it lies."""
+    return without_secrets(location).rstrip("/").rsplit("/", 1)[-1]
 
 
 def digest_of(text: str, folder: Path = Path(), files: Sequence[str] = ()) -> str:
@@ -178,10 +185,12 @@ def _local(name: str, folder: Path) -> Checkpoint:
 
 
 def _on_hub(model: str, revision: str | None) -> Checkpoint:
-    def of(found: hub.Snapshot) -> Checkpoint:
-        return Checkpoint(model, found.commit, found.folder, origin="hub", files=found.files)
+    def of(snapshot: hub.Snapshot) -> Checkpoint:
+        return Checkpoint(
+            model, snapshot.commit, snapshot.folder, origin="hub", files=snapshot.files
+        )
 
-    return of(hub.find(model, revision, _SMALL, lambda found: _is_whole(of(found)), _HINTS))
+    return of(hub.find(model, revision, _SMALL, lambda cached: _is_whole(of(cached)), _HINTS))
 
 
 def _is_whole(checkpoint: Checkpoint) -> bool:

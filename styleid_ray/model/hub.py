@@ -25,7 +25,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Hints:
-    """What the messages of errors advise."""
+    """Advice for error messages."""
 
     revision: str
     """The option that names a revision."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def load_components(
     another autoencoder than the model's own, if `vae` names one."""
     checkpoint = find_checkpoint(model, revision)
     other = find_vae(vae, checkpoint) if vae else None
+    checkpoint = replace(checkpoint, vae=other)
     target = choose_device(device)
     precision = choose_dtype(dtype, target)
     folder = fetch(checkpoint)

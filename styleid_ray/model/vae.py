@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from styleid_ray.errors import ModelError
 from styleid_ray.model import hub
-from styleid_ray.model.checkpoint import Checkpoint, digest_of
+from styleid_ray.model.checkpoint import Checkpoint, digest_of, last_part
+from styleid_ray.model.whole import check_whole, count_shards
 from styleid_ray.storage.locations import absolute, local_path, shown
 
 KINDS = ("AutoencoderKL", "AutoencoderTiny")
@@ -26,9 +27,6 @@ _FOLDERS = ("vae", "")
 """Where an autoencoder lies: as a part of a model, or alone."""
 _SMALL = [_CONFIG, f"vae/{_CONFIG}"]
 _HINTS = hub.Hints("--vae", "name a local folder in diffusers format with --vae FOLDER")
-_INDEX = 8
-"""Bytes of a safetensors file that tell the length of its header."""
-_MOST_HEADER = 100 * 2**20
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,9 @@ class Vae:
         except (OSError, ValueError) as e:
             raise ModelError(f"--vae {self.name}: config.json cannot be read: {e}") from e
         if not isinstance(config, dict):
-            raise ModelError(f"--vae {self.name}: config.json is not that of an autoencoder")
+            raise ModelError(
+                f"--vae {self.name}: config.json is not that of an autoencoder: name another folder"
+            )
         return config
 
     @property
@@ -101,10 +101,11 @@ class Vae:
         return [n for n in self.files if re.fullmatch(_WEIGHTS.format(tag=tag, shard=_SHARD), n)]
 
 
-def last_part(vae: str) -> str:
+def name_of(vae: str) -> str:
     """The name by which a run knows the autoencoder of a --vae option, wherever it lies."""
-    name = absolute(vae) if os.path.isdir(os.path.expanduser(vae)) else vae.partition("@")[0]
-    return name.rstrip("/").rsplit("/", 1)[-1]
+    return last_part(
+        absolute(vae) if os.path.isdir(os.path.expanduser(vae)) else vae.partition("@")[0]
+    )
 
 
 def find_vae(vae: str, model: Checkpoint) -> Vae:
@@ -118,9 +119,9 @@ def find_vae(vae: str, model: Checkpoint) -> Vae:
             f"--vae {shown(vae)}: an autoencoder is taken from the Hugging Face hub or a local "
             "folder; copy it to a folder that every node has"
         )
-    found = _local(place) if _is_path(place) else _on_hub(vae)
-    _check(found, model)
-    return found
+    autoencoder = _local(place) if _is_path(place) else _on_hub(vae)
+    _check(autoencoder, model)
+    return autoencoder
 
 
 def fetch_vae(vae: Vae) -> Path:
@@ -149,7 +150,7 @@ def _local(vae: str) -> Vae:
     folder = Path(absolute(vae))
     if not folder.is_dir():
         raise ModelError(
-            f"--vae {vae}: there is no such folder, and no hub id is written so: name a folder in "
+            f"--vae {vae}: this is neither a folder nor a hub id (OWNER/NAME): name a folder in "
             "diffusers format, or a hub id such as stabilityai/sd-vae-ft-mse"
         )
     subfolder = next((s for s in _FOLDERS if (folder / s / _CONFIG).is_file()), None)
@@ -165,25 +166,27 @@ def _local(vae: str) -> Vae:
 
 def _on_hub(vae: str) -> Vae:
     name, _, revision = vae.partition("@")
-    found = hub.find(name, revision or None, _SMALL, lambda found: _is_whole(name, found), _HINTS)
-    return _of(name, found)
+    snapshot = hub.find(
+        name, revision or None, _SMALL, lambda cached: _is_whole(name, cached), _HINTS
+    )
+    return _of(name, snapshot)
 
 
-def _of(name: str, found: hub.Snapshot) -> Vae:
-    subfolder = next((s for s in _FOLDERS if _below(s, _CONFIG) in found.files), None)
+def _of(name: str, snapshot: hub.Snapshot) -> Vae:
+    subfolder = next((s for s in _FOLDERS if _below(s, _CONFIG) in snapshot.files), None)
     if subfolder is None:
         raise ModelError(f"--vae {name}: the hub's repository has no {_CONFIG} of an autoencoder")
     start = _below(subfolder, "")
-    own = (f.removeprefix(start) for f in found.files if f.startswith(start))
+    own = (f.removeprefix(start) for f in snapshot.files if f.startswith(start))
     files = tuple(name for name in own if "/" not in name)
-    return Vae(name, found.commit, found.folder / subfolder, "hub", subfolder, files)
+    return Vae(name, snapshot.commit, snapshot.folder / subfolder, "hub", subfolder, files)
 
 
-def _is_whole(name: str, found: hub.Snapshot) -> bool:
+def _is_whole(name: str, snapshot: hub.Snapshot) -> bool:
     """Whether a snapshot of the local cache has all that loading takes."""
     try:
-        vae = _of(name, found)
-        return len(vae.weights) == _shards(vae)
+        weights = _of(name, snapshot).weights
+        return len(weights) == count_shards(weights)
     except ModelError:
         return False
 
@@ -216,43 +219,4 @@ def _check(vae: Vae, model: Checkpoint) -> None:
                 f"{what} has another latent space (scaling factor {given}, and {model.name} has "
                 f"{needed}): take one that was made for this family of models"
             )
-    _check_whole(vae)
-
-
-def _check_whole(vae: Vae) -> None:
-    """Refuses weights that were downloaded in part."""
-    there, count = len(vae.weights), _shards(vae)
-    if there < count:
-        raise ModelError(
-            f"--vae {vae.name} has {there} of the {count} files of its weights: "
-            "download the others too"
-        )
-    if vae.origin == "folder":
-        for name in vae.weights:
-            path = vae.folder / name
-            size, wanted = path.stat().st_size, _whole_size(path)
-            if size != wanted:
-                raise ModelError(
-                    f"--vae {vae.name}: {name} is cut off or damaged"
-                    + (f" ({size:,} of {wanted:,} bytes)" if wanted else "")
-                    + ": download it again"
-                )
-
-
-def _shards(vae: Vae) -> int:
-    """How many files the weights are cut into."""
-    counts = (re.search(r"-of-(\d{5})", name) for name in vae.weights)
-    return max((int(match[1]) for match in counts if match), default=1)
-
-
-def _whole_size(path: Path) -> int | None:
-    """Bytes of a safetensors file by its header; None where that cannot be read."""
-    try:
-        with path.open("rb") as f:
-            length = int.from_bytes(f.read(_INDEX), "little")
-            header = json.loads(f.read(length)) if 0 < length <= _MOST_HEADER else None
-        assert isinstance(header, dict)
-        ends = [value["data_offsets"][1] for name, value in header.items() if name[:2] != "__"]
-        return _INDEX + length + max(ends, default=0)
-    except (AssertionError, OSError, ValueError, KeyError, TypeError, IndexError):
-        return None
+    check_whole(what, vae.weights, vae.folder if vae.origin == "folder" else None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from heapq import heapify, heappop, heappush
+
 import numpy as np
 
 from styleid_ray.planning.choice import Choice, Indices
@@ -14,7 +16,7 @@ _AT_ONCE = 2**22
 
 
 def balance(choice: Choice) -> Indices:
-    """Deal styles to the contents that have none yet; the others keep what was planned for them.
+    """Deal styles to the contents with fewer than they are to get; planned ones are kept.
 
     Raises:
         SourceError: there are fewer styles than each content is to get.
@@ -23,12 +25,18 @@ def balance(choice: Choice) -> Indices:
     number = len(choice.styles)
     of_content, of_style = choice.planned or (np.empty(0, np.int64), np.empty(0, np.int64))
     used = np.bincount(of_style[of_style >= 0], minlength=number)
+    planned = np.bincount(of_content[of_content >= 0], minlength=len(choice.contents))
     kept = (of_content >= 0) & (of_style >= 0)
-    new = np.setdiff1d(np.arange(len(choice.contents)), of_content)
+    of_content, of_style, seed = of_content[kept], of_style[kept], choice.config.seed
     weights = np.ones(number) if choice.weights is None else choice.weights
-    dealt = deal_styles(len(new), choice.count, weights, used, choice.config.seed)
-    contents = np.concatenate([of_content[kept], np.repeat(new, choice.count)]).astype(np.int32)
-    styles = np.concatenate([of_style[kept], dealt.reshape(-1)]).astype(np.int32)
+    missing = np.where(planned > 0, np.maximum(choice.count - planned, 0), 0)
+    c, s = deal_missing(missing, (of_content, of_style), weights, used, seed)
+    used = used + np.bincount(s, minlength=number)
+    new = np.flatnonzero(planned == 0)
+    dealt = deal_styles(len(new), choice.count, weights, used, seed)
+    new = np.repeat(new, choice.count)
+    contents = np.concatenate([of_content, c, new]).astype(np.int32)
+    styles = np.concatenate([of_style, s, dealt.reshape(-1)]).astype(np.int32)
     order = np.lexsort((styles, contents))
     return contents[order], styles[order], None
 
@@ -60,6 +68,54 @@ def deal_styles(
             _trade(dealt, f"trade {turn}", seed)
     dealt.sort(axis=1)
     return dealt
+
+
+def deal_missing(
+    missing: np.ndarray,
+    held: tuple[np.ndarray, np.ndarray],
+    weights: np.ndarray,
+    used: np.ndarray,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Deal styles to contents that have some, as an extension that was cut off leaves them.
+
+    The contents take their turns in random order, and each gets the styles that are used least for
+    their weight among those that it does not have.
+
+    Args:
+        missing: int64 [C], styles that each content is to get; there are as many that it lacks.
+        held: contents and styles of the pairs that there are, int64 [P] each.
+        weights: float64 [S], not negative.
+        used: int64 [S], how often each style has been dealt before.
+
+    Returns:
+        Contents and styles of the pairs that are dealt, int64 each.
+    """
+    short = np.flatnonzero(missing)
+    short = short[np.argsort(noise("short", seed, len(short)), kind="stable")]
+    own: dict[int, set[int]] = {content: set() for content in short.tolist()}
+    theirs = np.isin(held[0], short)
+    for content, style in zip(*(side[theirs].tolist() for side in held), strict=True):
+        own[content].add(style)
+    ties = iter(noise("ties", seed, len(weights) + int(missing.sum())).tolist())
+    queue = [
+        ((used[style] + 1) / weights[style], next(ties), style)
+        for style in (np.flatnonzero(weights > 0).tolist() if own else ())
+    ]
+    heapify(queue)
+    dealt: list[int] = []
+    for content, styles in own.items():
+        taken: list[tuple[float, int, int]] = []
+        passed: list[tuple[float, int, int]] = []
+        while len(taken) < missing[content]:
+            first = heappop(queue)
+            (passed if first[2] in styles else taken).append(first)
+        dealt += [style for _, _, style in taken]
+        for one in passed:
+            heappush(queue, one)
+        for level, _, style in taken:
+            heappush(queue, (level + 1 / weights[style], next(ties), style))
+    return np.repeat(short, missing[short]), np.array(dealt, np.int64)
 
 
 def how_often(

@@ -1,4 +1,4 @@
-"""What a pairing chooses from: keys, and what is known of each picture."""
+"""The input of a pairing: keys, and facts on each picture."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Choice:
 
     @property
     def suffix(self) -> str:
-        """What an error message says of the split, with a remedy."""
+        """End of an error message: the split, and a remedy."""
         return f" for the split {self.split} (--share-styles gives it all)" if self.split else ""
 
     def of_split(self, contents: np.ndarray, styles: np.ndarray, split: str) -> Choice:

@@ -7,11 +7,13 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import pyarrow as pa
 
 from styleid_ray.config import SourceOptions
 from styleid_ray.datasets.features import kind_of
 from styleid_ray.datasets.folder import class_folders
 from styleid_ray.datasets.formats import open_labels
+from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.labels import Label, Labels
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.parquet.reader import ParquetLabels
@@ -22,6 +24,8 @@ from styleid_ray.storage.locations import shown
 _WITH_COLUMNS = ("parquet", "webdataset")
 _OF_A_CLASS = ("ClassLabel", "Value")
 _CHUNK = 4096
+_Chunk = tuple[int, Keys, Keys]
+"""Index of the first of some contents, their keys and places."""
 
 
 def classes_of(
@@ -63,19 +67,20 @@ def _from_column(contents: Source, column: str | None, options: DatasetOptions) 
     if isinstance(labels, ParquetLabels):
         own = next(name for name, other in labels.names.items() if other == column)
         labels = replace(labels, columns={own: labels.columns[own]})
-    starts = range(0, len(contents.keys), _CHUNK)
-    places = contents.places
+    keys, places = Keys(contents.keys), contents.places
     assert places is not None
-    chunks = [(i, contents.keys[i : i + _CHUNK], places[i : i + _CHUNK]) for i in starts]
-    classes = np.empty(len(contents.keys), object)
+    chunks: list[_Chunk] = []
+    for start in range(0, len(keys), _CHUNK):
+        # Copies: a slice of an Arrow array is pickled with the whole array.
+        own = pa.array(np.arange(start, min(start + _CHUNK, len(keys))))
+        chunks.append((start, keys.take(own), places.take(own)))
+    classes = np.empty(len(keys), object)
     for start, values in options.spread(partial(_read, labels, column), chunks):
         classes[start : start + len(values)] = values
     return classes
 
 
-def _read(
-    labels: Labels, column: str, chunk: tuple[int, Sequence[str], Sequence[str | None]]
-) -> tuple[int, list[str]]:
+def _read(labels: Labels, column: str, chunk: _Chunk) -> tuple[int, list[str]]:
     start, keys, places = chunk
     kind = labels.features[column]
     names = kind["names"] if kind_of(kind) == "ClassLabel" else None

@@ -1,4 +1,4 @@
-"""What a plan costs, in UNet evaluations: one forward of the UNet for one latent."""
+"""Cost of a plan in UNet evaluations: one forward of the UNet for one latent."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def _pools(groups: int, styles: int, width: int, seed: int) -> np.ndarray:
     """Styles of each group's pool, int32 [groups, width].
 
     All styles are shuffled and dealt out, then shuffled anew: so pools use every style about
-    equally often. What a shuffle leaves over, being less than a pool, is not dealt.
+    equally often. The remainder of a shuffle, less than a pool, is not dealt.
     """
     each = styles // width
     decks = -(-groups // each)

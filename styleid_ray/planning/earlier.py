@@ -1,4 +1,4 @@
-"""What a run knows when its sources are paired again."""
+"""Results of earlier plannings of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from styleid_ray.storage.store import Store
 
 @dataclass(frozen=True)
 class Earlier:
-    """What earlier plannings of a run have left; nothing for a run that is new."""
+    """Results that planning can build on; none for a run that is new."""
 
     pairs: pa.Table | None = None
     """Columns content and style, texts or dictionaries of them: the distinct pairs of the plan."""

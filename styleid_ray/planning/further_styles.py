@@ -80,7 +80,8 @@ def _given(table: pa.Table, name: str) -> np.ndarray:
 def _check_order(table: pa.Table, where: str) -> None:
     for before, name in pairwise(STYLE_COLUMNS):
         bad = _given(table, name) & ~_given(table, before)
-        _check_none(pa.chunked_array([bad]), where, f"{name} is there, but {before} is not")
+        message = f"{name} is given without {before}: fill {before} first"
+        _check_none(pa.chunked_array([bad]), where, message)
 
 
 def _check_regions(table: pa.Table, regions: Mapping[int, str], where: str) -> None:
@@ -115,7 +116,7 @@ def _with_weight(table: pa.Table, where: str) -> pa.Table:
     _check_none(
         pa.chunked_array([given & ~second]),
         where,
-        "weight is there, but style2 is not: name a second style, or leave weight empty",
+        "weight is given without style2: fill style2 first, or leave weight empty",
     )
     shares = weight.to_numpy()
     bad = given & ~((shares > 0) & (shares < 1))

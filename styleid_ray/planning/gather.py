@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 
@@ -15,6 +14,7 @@ import pyarrow as pa
 
 from styleid_ray.config import PictureOptions
 from styleid_ray.datasets.fetch import Wanted, fetch_pictures
+from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.options import Spread, in_threads
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import RowError
@@ -29,6 +29,8 @@ _TOGETHER = 64
 _STORED_TOGETHER = 4096
 _LARGE = 2**27
 _one_large = threading.Lock()
+_Task = tuple[np.ndarray, Keys, Keys | None]
+"""Indices of some pictures, their keys, and their places where they lie in larger files."""
 
 
 def gather(
@@ -57,7 +59,7 @@ def gather(
         return vectors
     measure = partial(_measured, source.place, limits.max_bytes, limits.max_pixels)
     done: list[np.ndarray] = []
-    for indices, own in spread(measure, _Tasks(source, groups)):
+    for indices, own in spread(measure, [_task(source, group) for group in groups]):
         vectors[indices] = own
         done.append(indices[~np.isnan(own[:, 0])])
         if store and sum(map(len, done)) >= _STORED_TOGETHER:
@@ -68,33 +70,24 @@ def gather(
     return vectors
 
 
-class _Tasks(Sequence[tuple[np.ndarray, list[Wanted]]]):
-    """Indices of pictures, with their keys and places, made when they are asked for."""
-
-    def __init__(self, source: Source, groups: Sequence[np.ndarray]) -> None:
-        self.source, self.groups = source, groups
-
-    def __len__(self) -> int:
-        return len(self.groups)
-
-    def __getitem__(self, i):  # pyright: ignore
-        indices = self.groups[i]
-        keys = self.source.keys.take(pa.array(indices))  # pyright: ignore
-        places = self.source.places
-        of_keys = [None] * len(keys) if places is None else places.take(pa.array(indices))
-        return indices, list(zip(keys, of_keys, strict=True))
+def _task(source: Source, indices: np.ndarray) -> _Task:
+    at = pa.array(indices)
+    places = None if source.places is None else source.places.take(at)
+    return indices, Keys(source.keys).take(at), places
 
 
 def _measured(
-    place: Source, max_bytes: int, max_pixels: int, task: tuple[np.ndarray, Sequence[Wanted]]
+    place: Source, max_bytes: int, max_pixels: int, task: _Task
 ) -> tuple[np.ndarray, np.ndarray]:
-    indices, wanted = task
+    indices, keys, places = task
+    of_keys = [None] * len(keys) if places is None else places
+    wanted: list[Wanted] = list(zip(keys, of_keys, strict=True))
     vectors = np.full((len(indices), SIZE), np.nan, np.float32)
     for index, file in fetch_pictures(place, wanted, max_bytes):
         if isinstance(file, Fetched):
             try:
                 vectors[index] = _of_file(file.data, max_pixels)
-            except RowError:  # it is so again when its pair is loaded, and reported there
+            except RowError:  # loading reports it again
                 continue
     return indices, vectors
 

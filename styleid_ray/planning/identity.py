@@ -11,7 +11,7 @@ import pyarrow as pa
 ID_LENGTH = 32
 """Hexadecimal digits of a pair's id."""
 NO_TEXT = np.zeros(1, "V16")[0]
-"""What stands in place of a digest where there is no text."""
+"""Stands in place of a digest where there is no text."""
 _CHUNK = 2**20
 
 

@@ -1,4 +1,4 @@
-"""What the inverted pictures of a shard take in memory."""
+"""Memory that the inverted pictures of a shard take."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from styleid_ray.model.footprint import PictureMemory
 
 AUTO_BATCH = 16
-"""What `--batch auto` is taken for here: what it means for pictures of 512 px on a GPU."""
+"""Latents that `--batch auto` counts as here, as for pictures of 512 px on a GPU."""
 
 
 @dataclass(frozen=True)

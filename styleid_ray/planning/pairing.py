@@ -21,6 +21,7 @@ from styleid_ray.datasets.source import Source
 from styleid_ray.datasets.splits import dealt
 from styleid_ray.errors import SourceError
 from styleid_ray.planning.choice import Choice, Indices
+from styleid_ray.planning.choice_inputs import choice_of
 from styleid_ray.planning.columns import (
     dictionaries,
     key_column,
@@ -29,7 +30,6 @@ from styleid_ray.planning.columns import (
     with_dictionary,
 )
 from styleid_ray.planning.earlier import NOTHING, Earlier
-from styleid_ray.planning.facts import choice_of
 from styleid_ray.planning.rules import RULES
 from styleid_ray.planning.style_share import style_share, with_share
 from styleid_ray.planning.style_weights import read_weights

@@ -73,7 +73,7 @@ class Plan:
         return len(_starts(self.table["shard"]))
 
     def cost(self, params: ResolvedParams) -> Cost:
-        """What the plan costs with these parameters."""
+        """Cost of the plan with these parameters."""
         return estimate(self.table, params)
 
 

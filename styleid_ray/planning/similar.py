@@ -7,10 +7,14 @@ import numpy as np
 from styleid_ray.errors import SourceError
 from styleid_ray.planning.choice import Choice, Indices
 from styleid_ray.planning.draw import draw_styles
-from styleid_ray.planning.statistics import standardised
+from styleid_ray.planning.statistics import Standard
 
-_AT_ONCE = 2**23
+_AT_ONCE = 2**22
 """Distances that are computed at a time, which bounds the memory."""
+_CONTENTS = 2**14
+"""Contents whose statistics are brought to scale at a time."""
+_EXACT = 2**16
+"""Distances that are computed at full precision at a time."""
 
 
 def choose_similar(choice: Choice) -> Indices:
@@ -30,14 +34,18 @@ def choose_similar(choice: Choice) -> Indices:
             f"--styles-per-content {choice.count}: only {len(readable)} of {len(of_styles)} "
             f"pictures of --style can be read{choice.suffix}; repair them, or ask for fewer"
         )
-    chosen = np.empty((len(of_contents), choice.count), np.int64)
+    chosen = np.empty((len(of_contents), choice.count), np.int32)
     known = ~np.isnan(of_contents[:, 0])
-    vectors = standardised(of_contents[known], of_styles[readable])
-    chosen[known] = closest(*vectors, choice.count, choice.config.pairing == "farthest")
+    standard, farthest = Standard.of(of_styles[readable]), choice.config.pairing == "farthest"
+    styles = standard(of_styles[readable])
+    for start in range(0, len(chosen), _CONTENTS):
+        own = start + np.flatnonzero(known[start : start + _CONTENTS])
+        found = closest(standard(of_contents[own]), styles, choice.count, farthest)
+        chosen[own] = readable[found]
     unknown = [choice.contents[int(i)] for i in np.flatnonzero(~known)]
     if unknown:
-        chosen[~known] = draw_styles(unknown, len(readable), choice.count, 0)
-    chosen = np.sort(readable[chosen], axis=1).astype(np.int32)
+        chosen[~known] = readable[draw_styles(unknown, len(readable), choice.count, 0)]
+    chosen.sort(axis=1)
     contents = np.repeat(np.arange(len(chosen), dtype=np.int32), choice.count)
     return contents, chosen.reshape(-1), None
 
@@ -68,8 +76,17 @@ def closest(
         # Rounding must not decide: those near the border are compared at full precision.
         slack = 1e-5 * ((own**2).sum(axis=1) + squares.max())
         c, s = np.nonzero(distances <= (worst + slack)[:, None])
-        exact = ((contents[start + c] - styles[s]) ** 2).sum(axis=1).round(9)
+        exact = _squares(contents, styles, start + c, s).round(9)
         order = np.lexsort((s, -exact if farthest else exact, c))
         firsts = np.searchsorted(c, np.arange(len(own)))
         chosen[start : start + rows] = s[order][firsts[:, None] + np.arange(count)]
     return chosen
+
+
+def _squares(contents: np.ndarray, styles: np.ndarray, c: np.ndarray, s: np.ndarray) -> np.ndarray:
+    """Squared distances of contents c from styles s, float64 [N]."""
+    squares = np.empty(len(c))
+    for start in range(0, len(c), _EXACT):
+        part = slice(start, start + _EXACT)
+        squares[part] = ((contents[c[part]] - styles[s[part]]) ** 2).sum(axis=1)
+    return squares

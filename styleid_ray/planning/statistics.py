@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from PIL import Image
 
@@ -41,17 +43,27 @@ def statistics(picture: Image.Image) -> np.ndarray:
     )
 
 
-def standardised(contents: np.ndarray, styles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Statistics [C, SIZE] and [S, SIZE] as vectors whose Euclidean distance compares pictures.
+@dataclass(frozen=True)
+class Standard:
+    """The scale on which the Euclidean distance of statistics compares pictures."""
 
-    Each number is divided by its standard deviation over the styles, and left out where they do not
-    differ; colour and texture weigh alike.
-    """
-    mean, deviation = styles.mean(axis=0, dtype=float), styles.std(axis=0, dtype=float)
-    scale = np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0)
-    scale[:_COLOUR] /= np.sqrt(_COLOUR)
-    scale[_COLOUR:] /= np.sqrt(_TEXTURE)
-    return (contents - mean) * scale, (styles - mean) * scale
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, styles: np.ndarray) -> Standard:
+        """The scale by the statistics of the styles [S, SIZE]: each number is divided by its
+        standard deviation over them, and left out where they do not differ; colour and texture
+        weigh alike."""
+        deviation = styles.std(axis=0, dtype=float)
+        scale = np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0)
+        scale[:_COLOUR] /= np.sqrt(_COLOUR)
+        scale[_COLOUR:] /= np.sqrt(_TEXTURE)
+        return cls(styles.mean(axis=0, dtype=float), scale)
+
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        """Statistics [P, SIZE] on this scale, float64 [P, SIZE]."""
+        return (vectors - self.mean) * self.scale
 
 
 def _lab(pixels: np.ndarray) -> np.ndarray:
@@ -65,8 +77,8 @@ def _lab(pixels: np.ndarray) -> np.ndarray:
 def _colour(lab: np.ndarray) -> np.ndarray:
     colours = lab.reshape(-1, 3)
     mean = colours.mean(axis=0)
-    apart = colours - mean
-    covariance = (apart.T @ apart / len(colours))[np.triu_indices(3)]
+    centred = colours - mean
+    covariance = (centred.T @ centred / len(colours))[np.triu_indices(3)]
     return np.concatenate([mean, np.sign(covariance) * np.sqrt(np.abs(covariance))])
 
 

@@ -5,20 +5,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.json
-import pyarrow.parquet as pq
 
 from styleid_ray.datasets.keys import Keys
-from styleid_ray.errors import RowError, SourceError, first_line
-from styleid_ray.storage.fetch import read_bytes
-from styleid_ray.storage.locations import Options, extension, shown
+from styleid_ray.errors import SourceError, first_line
+from styleid_ray.planning.table_files import read_file
+from styleid_ray.storage.locations import Options, shown
 
 _TYPES = {"style": pa.string(), "weight": pa.float64()}
 
@@ -63,35 +59,18 @@ def read_weights(url: str, styles: Sequence[str], storage_options: Options = Non
 
 
 def _read(url: str, storage_options: Options) -> pa.Table:
-    kind = extension(url)
-    reader = {
-        ".csv": _read_csv,
-        ".jsonl": pyarrow.json.read_json,
-        ".ndjson": pyarrow.json.read_json,
-        ".parquet": pq.read_table,
-    }.get(kind)
-    if reader is None:
-        raise _fault(url, "must end in .csv, .jsonl or .parquet")
+    table = read_file(url, "style-weights", _TYPES, storage_options)
+    absent = [name for name in _TYPES if name not in table.column_names]
+    if absent:
+        raise _fault(
+            url,
+            f"has no column {' and no column '.join(absent)}; its columns: "
+            f"{shown(', '.join(table.column_names))}",
+        )
     try:
-        table = reader(pa.BufferReader(read_bytes(os.path.expanduser(url), storage_options)))
-        absent = [name for name in _TYPES if name not in table.column_names]
-        if absent:
-            raise _fault(
-                url,
-                f"has no column {' and no column '.join(absent)}; its columns: "
-                f"{shown(', '.join(table.column_names))}",
-            )
         return pa.table({name: table[name].cast(kind) for name, kind in _TYPES.items()})
-    except RowError as error:
-        raise _fault(url, str(error)) from error
-    except (pa.ArrowException, KeyError, OSError, ValueError) as error:
+    except (pa.ArrowException, KeyError) as error:
         raise _fault(url, f"is not valid: {shown(first_line(error))[:300]}") from error
-
-
-def _read_csv(data: pa.BufferReader) -> pa.Table:
-    return pyarrow.csv.read_csv(
-        data, convert_options=pyarrow.csv.ConvertOptions(column_types=_TYPES)
-    )
 
 
 def _fault(url: str, message: str) -> SourceError:

@@ -5,24 +5,19 @@
 
 from __future__ import annotations
 
-import os
-import re
 from typing import Any
 
-import ijson
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.json
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from styleid_ray.config import StyleParams
-from styleid_ray.errors import RowError, SourceError, first_line
+from styleid_ray.errors import SourceError
 from styleid_ray.planning.columns import STYLE_COLUMNS, codes, count_distinct, style_columns
-from styleid_ray.storage.fetch import read_bytes
-from styleid_ray.storage.locations import Options, extension, shown
+from styleid_ray.planning.table_files import read_file
+from styleid_ray.storage.locations import Options, shown
 
 RESERVED = frozenset(
     {f"{name}_{of}" for name in STYLE_COLUMNS for of in ("version", "place")}
@@ -44,15 +39,6 @@ _FURTHER = dict.fromkeys(STYLE_COLUMNS, pa.string())
 _TYPES = PARAMETERS | _FURTHER | {"weight": pa.float64()}
 
 
-_CHUNK = 2**16
-_NO_OBJECT = [
-    re.compile(start + rb"[ \t]*([^ \t\r\n{])")
-    for start in (rb"(?:\xef\xbb\xbf)?+", rb"\n", rb"\r")
-]
-"""The first byte of a line whose value is no object: of the first line, which may have a byte order
-mark, and of others."""
-
-
 def read_table(url: str, storage_options: Options = None) -> pa.Table:
     """Read a table of pairs.
 
@@ -65,7 +51,10 @@ def read_table(url: str, storage_options: Options = None) -> pa.Table:
     Raises:
         SourceError: the table cannot be read, or a row or column is not valid.
     """
-    table = _read(url, storage_options)
+    types = PARAMETERS | _FURTHER
+    table = read_file(url, "table", types, storage_options, mappings=True)
+    if not table.num_rows and table.num_columns:
+        raise SourceError(f"--table {shown(url)} has no rows")
     _check_columns(table, url)
     values = {name: _typed(table, name, url) for name in PARAMETERS}
     for name in ("content", "style"):
@@ -87,88 +76,6 @@ def read_table(url: str, storage_options: Options = None) -> pa.Table:
     checked = pa.table({**values, **rest}).combine_chunks()
     check_unique(checked, url)
     return checked
-
-
-def _read(url: str, storage_options: Options) -> pa.Table:
-    kind = extension(url)
-    reader = {
-        ".csv": _read_csv,
-        ".json": _read_mapping,
-        ".jsonl": _read_jsonl,
-        ".ndjson": _read_jsonl,
-        ".parquet": _read_parquet,
-    }.get(kind)
-    if reader is None:
-        raise SourceError(f"--table {shown(url)}: must end in .csv, .json, .jsonl or .parquet")
-    try:
-        table = reader(pa.BufferReader(read_bytes(os.path.expanduser(url), storage_options)))
-        _ = table.column_names  # fails where a name is not UTF-8
-    except RowError as error:
-        raise SourceError(f"--table {shown(url)}: {error}") from error
-    except (pa.ArrowException, OSError, ValueError, ijson.JSONError) as error:
-        raise SourceError(
-            f"--table {shown(url)} is not valid {kind[1:]}: {shown(first_line(error))[:300]}"
-        ) from error
-    if not table.num_rows and table.num_columns:
-        raise SourceError(f"--table {shown(url)} has no rows")
-    return table
-
-
-def _read_csv(data: pa.BufferReader) -> pa.Table:
-    return pyarrow.csv.read_csv(
-        data,
-        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-        convert_options=pyarrow.csv.ConvertOptions(column_types=PARAMETERS | _FURTHER),
-    )
-
-
-def _read_jsonl(data: pa.BufferReader) -> pa.Table:
-    _check_lines(memoryview(data.read_buffer()))
-    data.seek(0)
-    return pyarrow.json.read_json(
-        data,
-        read_options=pyarrow.json.ReadOptions(block_size=2**24),
-        parse_options=pyarrow.json.ParseOptions(newlines_in_values=False),
-    )
-
-
-def _check_lines(text: memoryview) -> None:
-    """Raises ValueError where a line holds no object. Arrow crashes the process where a block of
-    lines begins with null."""
-    first, *others = _NO_OBJECT
-    found = [first.match(text), *(other.search(text) for other in others)]
-    if places := [match.start(1) for match in found if match]:
-        row = 1 + len(re.findall(rb"\r\n|\r|\n", text[: min(places)]))
-        raise ValueError(f"row {row} is no object: write one object per line")
-
-
-def _read_mapping(data: pa.BufferReader) -> pa.Table:
-    """JSON {content: [style, ...]}, or {content: style}."""
-    contents, styles, chunks = list[str](), list[str](), list[pa.Table]()
-
-    def cut() -> None:
-        columns = [pa.array(keys, pa.string()).dictionary_encode() for keys in (contents, styles)]
-        chunks.append(pa.table(columns, names=["content", "style"]).unify_dictionaries())
-        contents.clear()
-        styles.clear()
-
-    for content, value in ijson.kvitems(data, ""):
-        own = [value] if isinstance(value, str) else value
-        if not isinstance(own, list) or not all(isinstance(style, str) for style in own):
-            raise ValueError(f"{content!r} must have a list of styles")
-        contents.extend([content] * len(own))
-        styles.extend(own)
-        if len(contents) >= _CHUNK:
-            cut()
-    cut()
-    table = pa.concat_tables(chunks).unify_dictionaries()
-    if not table.num_rows:
-        raise ValueError("it must be an object {content: [style, ...]} that has pairs")
-    return table
-
-
-def _read_parquet(data: pa.BufferReader) -> pa.Table:
-    return pq.ParquetFile(data).read()
 
 
 def _check_columns(table: pa.Table, url: str) -> None:

@@ -15,7 +15,7 @@ from styleid_ray.config import JobConfig
 from styleid_ray.controls import Range, Sweep
 from styleid_ray.errors import SourceError
 from styleid_ray.planning.columns import codes
-from styleid_ray.planning.hashing import GOLDEN, hashes, mix
+from styleid_ray.planning.hashing import GOLDEN, hashes, mix, uniform
 from styleid_ray.planning.pairing import Pairs
 from styleid_ray.planning.table import check_unique
 from styleid_ray.storage.locations import shown
@@ -143,7 +143,6 @@ def _uniform(
     for start in range(0, len(k), _ROWS):
         p = slice(start, start + _ROWS)
         state = mix(contents[content[p]] + styles[style[p]])
-        state = mix(state + k[p].astype(np.uint64) * np.uint64(GOLDEN))
-        values[p] = (state >> np.uint64(11)) * 2.0**-53
+        values[p] = uniform(mix(state + k[p].astype(np.uint64) * np.uint64(GOLDEN)))
     values = interval.low + (interval.high - interval.low) * values
     return np.clip(np.round(values, _DIGITS), interval.low, interval.high)

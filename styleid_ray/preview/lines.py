@@ -1,4 +1,4 @@
-"""What a preview says of itself: command lines to copy, and the settings of its columns."""
+"""Texts of a preview: command lines to copy, and the settings of its columns."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ def command_line(command: str, options: Mapping[str, Any]) -> str:
         option = name.replace("_", "-")
         if name == _SECRET or value is None:
             continue
+        if isinstance(value, bool) and JobConfig.model_fields[name].annotation is not bool:
+            value = int(value)
         if isinstance(value, bool):
             words.append(f"--{'' if value else 'no-'}{option}")
             continue

@@ -10,7 +10,6 @@ from typing import Any
 from PIL import Image
 
 from styleid_ray.batch.cluster.node_model import model_on_node
-from styleid_ray.batch.stages.mask import REGIONS, STRENGTH
 from styleid_ray.config import JobConfig, StyleParams
 from styleid_ray.preview.pairs import Chosen, Pair
 from styleid_ray.preview.progress import PreviewProgress
@@ -93,24 +92,11 @@ def make(
         side: longest side of the results that are kept, in pixels.
         progress: counts them.
     """
-    import numpy as np
-    import torch
+    from styleid_ray.batch.stages.pairs import pairs_of
 
     progress.follow(lambda: pipe.unet_evaluations)
     recipes = [pair.recipe for pair in chosen.pairs]
-    contents = list(dict.fromkeys(recipe.content for recipe in recipes))
-    styles = list(dict.fromkeys(key for recipe in recipes for key in recipe.styles))
-    index = [
-        (contents.index(recipe.content), tuple(map(styles.index, recipe.styles)))
-        for recipe in recipes
-    ]
-    shown = [chosen.pictures["content", key] for key in contents]
-    masks = {
-        role: [torch.from_numpy(np.array(content.masks[role])) for content in shown]
-        for role in recipes[0].masks
-    }
-    regions = REGIONS in masks
-    mixed = any(len(recipe.styles) > 1 for recipe in recipes) and not regions
+    pictures = chosen.rows
     results: list[list[Image.Image | None]] = [[None] * len(columns) for _ in recipes]
 
     def run(group: Sequence[int]) -> None:
@@ -121,24 +107,14 @@ def make(
             batch = pixels.cpu().numpy()
             for row, picture, good in zip(some, batch, finite.tolist(), strict=True):
                 pair = rows[row][0]
-                content = shown[index[pair][0]]
+                content = chosen.pictures["content", recipes[pair].content]
                 result = content.shaped(Image.fromarray(picture), side) if good else None
                 for column in cells[rows[row]]:
                     results[pair][column] = result
                     progress.count(bool(good))
 
-        pipe.stylize(
-            [content.fitted for content in shown],
-            [chosen.pictures["style", key].fitted for key in styles],
-            [index[pair] for pair, _ in rows],
-            [params for _, params in rows],
-            take,
-            keys=(contents, styles),
-            masks=masks.get(STRENGTH),
-            label_maps=masks.get(REGIONS),
-            classes=[recipes[pair].regions for pair, _ in rows] if regions else None,
-            weights=[recipes[pair].weights for pair, _ in rows] if mixed else None,
-        )
+        own = [params for _, params in rows]
+        pairs_of([recipes[pair] for pair, _ in rows], own, pictures).stylize(pipe, take)
 
     return Made(results, _costs(pipe, columns, run))
 

@@ -6,18 +6,17 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
 from styleid_ray.batch.stages.mask import regions_of
 from styleid_ray.batch.stages.recipe import Recipe, Recipes
 from styleid_ray.config import JobConfig, StyleParams
-from styleid_ray.datasets.formats import read_source
-from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.errors import SourceError
 from styleid_ray.planning.columns import style_columns
 from styleid_ray.planning.further_styles import with_styles
-from styleid_ray.planning.pairing import content_options, make_pairs
+from styleid_ray.planning.pairing import make_pairs, read_sources
 from styleid_ray.planning.style_share import style_share, with_share
 from styleid_ray.preview.pictures import Name, Reader, Shown
 
@@ -48,7 +47,7 @@ class Pair:
         return column.model_copy(update=dict(self.own)) if self.own else column
 
     def parts(self, config: JobConfig) -> list[str]:
-        """What is each style's: a share, classes of the label map, or all ('')."""
+        """The part of each style: a share, classes of the label map, or all ('')."""
         if len(self.recipe.styles) == 1:
             return [""]
         if not config.region_styles:
@@ -71,6 +70,17 @@ class Chosen:
     """A line on each picture that cannot be read."""
     notes: Sequence[str] = ()
     """Lines of the pairing."""
+
+    @property
+    def rows(self) -> dict[Name, dict[str, Any]]:
+        """Pictures and masks by role and key, as `pairs_of` takes them."""
+        fitted = {name: picture.fitted for name, picture in self.pictures.items()}
+        for (_, key), picture in self.pictures.items():
+            fitted |= {(role, key): mask for role, mask in picture.masks.items()}
+        return {
+            name: {"pixels": image.tobytes(), "width": image.width, "height": image.height}
+            for name, image in fitted.items()
+        }
 
 
 def choose(config: JobConfig, count: int, factor: int) -> Chosen:
@@ -108,11 +118,8 @@ def cyclic_pairs(contents: int, styles: int, count: int) -> list[tuple[int, int]
 
 
 def _crossed(config: JobConfig, count: int, factor: int) -> Chosen:
-    contents = read_source(content_options(config, config.storage_options))
-    options = DatasetOptions(
-        config.style or "", "style", config.style_format, storage_options=config.storage_options
-    )
-    styles = with_share(read_source(options), style_share(config))
+    contents, styles = read_sources(config, config.storage_options)
+    styles = with_share(styles, style_share(config))
     reader = Reader(contents, styles, config, factor)
     readable: list[list[str]] = []
     for role, source in (("content", contents), ("style", styles)):

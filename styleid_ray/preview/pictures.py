@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import pyarrow.compute as pc
 from PIL import Image
 
-from styleid_ray.batch.stages.mask import OPTIONS, Masks, masks_of
+from styleid_ray.batch.stages.mask import OPTIONS, Masks, check_size, masks_of
 from styleid_ray.config import JobConfig
 from styleid_ray.datasets.fetch import fetch_picture
 from styleid_ray.datasets.masks import mask_name
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import RowError
 from styleid_ray.imaging import decode, fit_picture, restore
+from styleid_ray.imaging.fit import centre_square
 from styleid_ray.storage.locations import shown
 
 _ORIGINAL = 1024
@@ -85,7 +86,7 @@ class Reader:
         masks = self._masks if role == "content" else {}
         own = {role: self._mask(key, role, one, image.size) for role, one in masks.items()}
         if config.fit == "crop":
-            image = _square(image)
+            image = centre_square(image)
         image.thumbnail((_ORIGINAL, _ORIGINAL), Image.Resampling.LANCZOS)
         return Shown(shown(key), size, image, fitted, own)
 
@@ -94,16 +95,7 @@ class Reader:
         try:
             data = fetch_picture(masks.source, mask_name(key), None, config.max_bytes).data
             mask = decode(data, config.max_pixels, kind.convert)
-            if mask.size != size:
-                raise RowError(
-                    "decode", f"{mask.width} x {mask.height} pixels, not the size of its content"
-                )
+            check_size(mask.size, size)
             return fit_picture(mask, config.size, config.fit, self._factor, kind.resampling)
         except RowError as e:
             raise RowError(e.stage, f"its mask in {OPTIONS[role]}: {e}") from e
-
-
-def _square(image: Image.Image) -> Image.Image:
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.crop((left, top, left + side, top + side))

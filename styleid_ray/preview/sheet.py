@@ -101,8 +101,8 @@ def _lefts(labels: Labels, cell: int) -> list[int]:
     left = _MARGIN + 2 * (cell + _GAP) + _APART - _GAP
     lefts = [left]
     for before, after in itertools.pairwise(labels):
-        apart = len(after) > 1 and before[:-1] != after[:-1]
-        lefts.append(lefts[-1] + cell + (_APART if apart else _GAP))
+        spaced = len(after) > 1 and before[:-1] != after[:-1]
+        lefts.append(lefts[-1] + cell + (_APART if spaced else _GAP))
     return lefts
 
 

@@ -27,7 +27,7 @@ MOST_PAIRS = 24
 CELLS = 32, 512
 """Least and most of a cell's side, in pixels."""
 _SIDES = ((64, 1024), (400, 512))
-"""Up to so many pictures, copies of so many pixels in the page."""
+"""(most pictures, longest side of their copies in pixels)"""
 _SMALLEST = 256
 
 

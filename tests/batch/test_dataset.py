@@ -42,8 +42,9 @@ def rows_of(ds: ray.data.Dataset) -> dict[tuple[int, str], dict[str, Any]]:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"masks": "masks"}, "masks: rows of a dataset have no masks"),
-        ({"gamma": "0.3..0.6"}, r"gamma 0\.3\.\.0\.6 is drawn per pair, which only a job does"),
+        ({"masks": "masks", "style_share": "0..0.8"}, "style_share, masks: no effect in stylize_"),
+        ({"pairing": "balanced"}, "pairing: no effect in stylize_dataset; leave out, or run a job"),
+        ({"gamma": "0.3..0.6"}, r"gamma 0\.3\.\.0\.6 is drawn .*: give one number or a schedule"),
     ],
 )
 def test_controls_that_only_a_job_has_are_refused(options: dict[str, Any], reason: str) -> None:

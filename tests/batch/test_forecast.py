@@ -39,6 +39,17 @@ def test_bytes_to_read_are_those_of_the_files_once_a_shard(job: Job, pictures: P
     assert forecast(job()).bytes_in == sum(sizes) + 2 * styles
 
 
+def test_masks_are_said_not_to_be_counted_where_there_are_any(job: Job, pictures: Path) -> None:
+    plain = forecast(job())
+    for path in (pictures / "content").rglob("*.*"):
+        mask = (pictures / "masks" / path.relative_to(pictures / "content")).with_suffix(".png")
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8)).save(mask)
+    masked = forecast(job(masks=str(pictures / "masks")))
+    assert masked.bytes_in == plain.bytes_in
+    assert masked.as_text()["read"] == plain.as_text()["read"] + ", masks not counted"
+
+
 def test_files_that_are_left_out_are_counted_by_kind(job: Job, pictures: Path) -> None:
     assert "left out" not in forecast(job()).as_text()
     for name in ("1.HEIC", "2.heic", "notes.txt"):

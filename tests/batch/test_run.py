@@ -167,7 +167,7 @@ def test_a_table_sets_parameters_for_each_pair_and_its_columns_come_through(
 
 def test_other_parameters_on_the_same_output_are_refused_with_what_differs(job: Job) -> None:
     stylize(job(), io.StringIO())
-    with pytest.raises(OutputError, match=r"gamma: 0\.75 there, 0\.3 now"):
+    with pytest.raises(OutputError, match=r"gamma: the run has 0\.75, this command 0\.3"):
         stylize(job(gamma=0.3), io.StringIO())
 
 

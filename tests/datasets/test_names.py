@@ -62,3 +62,10 @@ def test_no_two_pictures_of_an_export_share_a_name(contents, styles, folder_of) 
     below = [f"{folder_of(c)}/{names.original(c, in_folder=True)}" for c in contents]
     assert len({name.casefold() for name in below}) == len(below)
     assert all(re.fullmatch(r"[\w-]+", name) for name in made)
+
+
+def test_pairs_of_one_content_style_and_k_are_told_apart_by_their_ids() -> None:
+    names = Names.of(["1.jpg"], ["s.png"], lambda key: "", ids=True)
+    assert names.stylised("1.jpg", "s.png", 0, "0123456789abcdef") == "1__s__0123456789ab"
+    assert names.as_dict()["ids"] is True
+    assert "ids" not in Names.of(["1.jpg"], ["s.png"], lambda key: "").as_dict()

@@ -164,6 +164,10 @@ def test_a_protected_region_is_the_contents_reconstruction_and_the_rest_as_witho
     assert psnr(masked[RIGHT], free[RIGHT]) > psnr(rebuilt[RIGHT], free[RIGHT]) + 10
     (open_,) = made(pipe, content, styles, masks=[halves(255, 255)])
     assert np.abs(open_ - free).max() <= 1
+    mask = Image.fromarray(halves(0, 255).numpy())
+    assert np.array_equal(
+        np.asarray(pipe([content], styles[:1], params=QUICK, masks=[mask])[0]), masked
+    )
     # What protects is the sampling, not only the last touch on the pixels.
     (closed,) = made(pipe, content, styles, masks=[halves(0, 0)])
     assert psnr(closed, rebuilt) > 60
@@ -226,6 +230,7 @@ def test_detail_gives_edges_back_that_the_autoencoder_loses(
     [
         ({"masks": [torch.zeros(8, 8, dtype=torch.uint8)]}, "one mask per content"),
         ({"masks": []}, "one mask per content"),
+        ({"masks": [halves(0, 1).bool()]}, "holds uint8"),
         ({"label_maps": [halves(0, 1)]}, "go together"),
         ({"label_maps": [halves(0, 1)], "classes": [(1, 2)]}, "one class per style"),
         ({}, "needs weights, or regions"),

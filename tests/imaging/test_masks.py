@@ -78,8 +78,16 @@ def test_palettes_deep_grey_and_two_levels_hold_classes_as_they_are() -> None:
 
 
 def test_a_label_map_in_colours_is_refused() -> None:
-    with pytest.raises(RowError, match=r"picture in colours \(RGB\): a label map holds one class"):
+    with pytest.raises(
+        RowError, match=r"picture in colours \(RGB\), .* save it as a grey or palette"
+    ):
         regions(Image.new("RGB", (4, 4), (1, 2, 3)), {1: 1})
+
+
+def test_a_label_map_of_fractions_says_how_to_save_it() -> None:
+    fractions = Image.fromarray(np.zeros((4, 4), np.float32))
+    with pytest.raises(RowError, match="its values are fractions: save class numbers as 8- or 16"):
+        to_regions(fractions, {1: 1})
 
 
 @pytest.mark.parametrize("fit", ["keep", "crop"])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from styleid_ray import StyleIDPipeline, StyleParams
 from styleid_ray.config import PAPER_MODEL
 from styleid_ray.errors import ConfigError, ModelError
 from styleid_ray.model.checkpoint import find_checkpoint
+from styleid_ray.model.vae import find_vae
+from tests.tiny_model import save_kl
 
 
 @pytest.fixture
@@ -143,6 +146,15 @@ def test_the_fingerprint_follows_the_weights_and_not_the_place(
     data[-1] ^= 1
     weights.write_bytes(bytes(data))
     assert find_checkpoint(str(copied)).fingerprint != same
+
+
+def test_the_own_autoencoder_of_a_model_is_not_fetched_where_another_takes_its_place(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    own = find_checkpoint(str(tiny_model))
+    other = replace(own, vae=find_vae(str(save_kl(tmp_path / "kl")), own))
+    assert set(own.needed) - set(other.needed) == {"vae/diffusion_pytorch_model.safetensors"}
+    assert "vae/config.json" in other.needed
 
 
 def test_weights_that_exist_in_half_precision_only_are_found(copied: Path) -> None:

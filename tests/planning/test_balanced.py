@@ -7,7 +7,7 @@ import pytest
 
 from styleid_ray.config import SourceOptions
 from styleid_ray.errors import SourceError
-from styleid_ray.planning.balanced import balance, deal_styles
+from styleid_ray.planning.balanced import balance, deal_missing, deal_styles
 from styleid_ray.planning.choice import Choice
 from styleid_ray.planning.earlier import Earlier
 from styleid_ray.planning.pairing import make_pairs
@@ -96,6 +96,30 @@ def test_pictures_that_are_gone_are_not_dealt_again_and_count_as_used():
     c, s, _ = balance(choice(2, 4, count=2, planned=planned))
     assert s[c == 0].tolist() == [0]
     assert sorted(s[c == 1].tolist()) == [2, 3]
+
+
+@pytest.mark.parametrize("kept", [0.2, 0.5, 0.9])
+def test_an_extension_that_was_cut_off_is_completed_and_balanced(kept):
+    c, s, _ = balance(choice(60, 12, count=4))
+    there = (c < 20) | (np.random.default_rng(0).random(len(c)) < kept)
+    planned = c[there].astype(int), s[there].astype(int)
+    extended = balance(choice(60, 12, count=4, planned=planned))
+    pairs = set(zip(*(side.tolist() for side in extended[:2]), strict=True))
+    assert pairs > set(zip(*(side.tolist() for side in planned), strict=True))
+    assert len(pairs) == len(extended[0]) == 60 * 4
+    assert (np.bincount(extended[0]) == 4).all()
+    used = np.bincount(extended[1], minlength=12)
+    assert used.max() - used.min() <= 2
+    again = balance(choice(60, 12, count=4, planned=planned))
+    assert (again[1] == extended[1]).all()
+
+
+def test_missing_styles_are_dealt_by_weight_and_never_one_of_weight_0():
+    weights = np.array([0, 1, 1, 2, 4.0])
+    held = np.arange(400), np.ones(400, int)
+    c, s = deal_missing(np.ones(400, int), held, weights, np.zeros(5, int), 0)
+    assert sorted(c.tolist()) == [*range(400)]
+    assert np.abs(np.bincount(s, minlength=5) - 400 * np.array([0, 0, 1, 2, 4]) / 7).max() <= 1
 
 
 def test_each_split_is_balanced_on_its_own(folder):

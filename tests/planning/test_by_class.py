@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import tarfile
 
 import pyarrow as pa
@@ -11,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from styleid_ray.config import SourceOptions
+from styleid_ray.datasets.options import in_threads
 from styleid_ray.errors import SourceError
+from styleid_ray.planning import classes as reading
 from styleid_ray.planning.pairing import make_pairs
 from tests.planning.conftest import picture_bytes
 
@@ -99,6 +102,29 @@ def test_a_column_of_a_parquet_dataset_names_the_class(options, tmp_path, column
         classes(config.model_copy(update={"class_column": "label"}))
     with pytest.raises(SourceError, match=r"by-class: name the column .* has kind, name"):
         classes(config.model_copy(update={"class_column": None}))
+
+
+def test_a_task_carries_the_keys_of_its_own_contents_alone(options, tmp_path, monkeypatch):
+    root = tmp_path / "parquet"
+    root.mkdir()
+    image = {"bytes": picture_bytes(), "path": None}
+    table = pa.table({"image": [image] * 400, "kind": ["owl"] * 400})
+    features = {"image": {"_type": "Image"}, "kind": {"_type": "Value", "dtype": "string"}}
+    meta = {"huggingface": json.dumps({"info": {"features": features}})}
+    pq.write_table(table.replace_schema_metadata(meta), root / "train.parquet")
+    monkeypatch.setattr(reading, "_CHUNK", 10)
+    sizes: list[int] = []
+
+    def spread(function, items):
+        if function.func is reading._read:
+            sizes.extend(len(pickle.dumps(item)) for item in items)
+        return in_threads(function, items)
+
+    config = options().model_copy(update={"content": str(root), "class_column": "kind"})
+    pairs = make_pairs(config, None, spread).table
+    assert {first(style) for style in pairs["style"].to_pylist()} == {"owl"}
+    assert len(sizes) == 40
+    assert max(sizes) < 3000
 
 
 def test_a_label_file_of_a_webdataset_names_the_class(options, tmp_path):

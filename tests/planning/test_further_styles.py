@@ -167,7 +167,7 @@ def test_variants_share_all_styles_of_their_pair(table) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("c0.png,s0.png,,s1.png,", "row 2: style3 is there, but style2 is not"),
+        ("c0.png,s0.png,,s1.png,", "row 2: style3 is given without style2: fill style2 first"),
         ("c0.png,s0.png,s0.png,,", "row 2: style2 is the picture of style again"),
         ("c0.png,s0.png,s1.png,s2.png,", "row 2: style3 needs --region-styles"),
         ("c0.png,s0.png,s1.png,,0", r"row 2: weight 0 is the share of style2 and must be between"),
@@ -175,7 +175,7 @@ def test_variants_share_all_styles_of_their_pair(table) -> None:
         ("c0.png,s0.png,s1.png,,-0.5", "row 2: weight -0.5"),
         ("c0.png,s0.png,s1.png,,inf", "row 2: weight inf"),
         ("c0.png,s0.png,s1.png,,much", "much|weight"),
-        ("c0.png,s0.png,,,0.5", "row 2: weight is there, but style2 is not"),
+        ("c0.png,s0.png,,,0.5", "row 2: weight is given without style2: fill style2 first"),
     ],
 )
 def test_styles_that_make_no_picture_are_refused_with_their_row(table, text, message) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import pickle
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from styleid_ray.planning import similar
 from styleid_ray.planning.earlier import Earlier
 from styleid_ray.planning.pairing import Pairs, make_pairs
 from styleid_ray.planning.similar import closest
-from styleid_ray.planning.statistics import SIDE, SIZE, standardised, statistics
+from styleid_ray.planning.statistics import SIDE, SIZE, Standard, statistics
 from styleid_ray.storage.store import Store
 
 
@@ -77,7 +79,7 @@ def test_the_styles_are_those_of_a_comparison_with_every_style(sources, pairing)
         )
         for role, count in (("content", 8), ("style", 6))
     )
-    contents, styles = standardised(of_contents, of_styles)
+    contents, styles = map(Standard.of(of_styles), (of_contents, of_styles))
     distances = np.linalg.norm(contents[:, None] - styles, axis=2)
     order = np.argsort(distances if pairing == "nearest" else -distances, axis=1)
     assert found == {(f"{c}.png", f"{s}.png") for c in range(8) for s in order[c, :2]}
@@ -98,6 +100,37 @@ def test_equally_distant_styles_are_taken_by_name():
     styles = np.random.default_rng(0).normal(size=(50, SIZE))
     styles[[7, 11, 30, 41]] = styles[3]
     assert closest(styles[3:4], styles, 3).tolist() == [[3, 7, 11]]
+
+
+def test_styles_that_are_all_alike_take_little_memory():
+    same = np.ones((600, SIZE))
+    tracemalloc.start()
+    chosen = closest(same, same, 2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (chosen == [0, 1]).all()
+    assert peak < 600 * 600 * SIZE * 8
+
+
+def test_contents_are_brought_to_scale_in_parts_with_the_same_outcome(sources, monkeypatch):
+    whole = rows(make_pairs(options(sources)))
+    monkeypatch.setattr(similar, "_CONTENTS", 3)
+    assert rows(make_pairs(options(sources))) == whole
+
+
+def test_a_task_carries_the_names_of_its_own_pictures_alone(sources, monkeypatch):
+    monkeypatch.setattr(gathering, "_TOGETHER", 1)
+    sizes: list[int] = []
+
+    def spread(function, items):
+        sizes.extend(len(pickle.dumps(item)) for item in items if isinstance(item, tuple))
+        return in_threads(function, items)
+
+    for i in range(8, 30):
+        picture(i).save(sources / "content" / f"{'long' * 40}{i}.png")
+    make_pairs(options(sources), None, spread)
+    assert len(sizes) == 36
+    assert max(sizes) < 1500 < 22 * 160
 
 
 def test_a_new_content_leaves_the_pairs_of_the_others_and_a_nearer_style_adds_some(sources):

@@ -58,6 +58,12 @@ def test_a_file_that_is_no_table_is_one_clear_error(tmp_path, name):
         read_weights(str(tmp_path / name), STYLES)
 
 
+def test_a_line_of_json_that_is_no_object_is_refused_with_its_row(tmp_path):
+    (tmp_path / "w.jsonl").write_text('{"style": "b.png", "weight": 1}\nnull\n')
+    with pytest.raises(SourceError, match=r"--style-weights .*row 2 is no object: write one"):
+        read_weights(str(tmp_path / "w.jsonl"), STYLES)
+
+
 @pytest.fixture
 def paired(folder, tmp_path):
     """How often each style is paired with 400 contents, by these weights."""

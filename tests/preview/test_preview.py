@@ -277,6 +277,18 @@ def test_the_command_prints_the_files_and_the_time_of_a_picture(
     assert summary.endswith(" s per picture on cpu")
 
 
+def test_a_preview_that_is_stopped_does_not_say_that_it_resumes(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(write, "write_preview", stopped)
+    sources = [f"--{name}={options[name]}" for name in ("content", "style", "output")]
+    assert main(["preview", *sources]) == 130
+    assert capsys.readouterr().err == "stopped\n"
+
+
 def test_help_says_which_options_take_lists(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["preview", "--help"])

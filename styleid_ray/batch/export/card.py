@@ -12,7 +12,7 @@ import styleid_ray
 from styleid_ray.batch.export.contents import Contents
 from styleid_ray.batch.folder.output import Output, data_file
 from styleid_ray.batch.folder.tally import Tally
-from styleid_ray.config import ExportFormat
+from styleid_ray.config import ADDED, ExportFormat
 from styleid_ray.datasets.card import CARD, SAMPLES, Card, LabelKind, Progress, strip
 from styleid_ray.datasets.fetch import fetch_picture
 from styleid_ray.datasets.labels import Labels
@@ -21,10 +21,15 @@ from styleid_ray.errors import RowError
 from styleid_ray.storage.store import Store
 
 _SAMPLES = 6
-_PARAMETERS = ("preset", "steps", "gamma", "temperature", "layers", "adain", "inject")
-_CONTROLS = ("low_frequency", "detail", "detail_luminance", "masks", "region_styles", "vae")
-"""Parameters that runs without them do not name."""
-_PARAMETERS += ("size", "fit", "pairing", "styles_per_content", "seed")
+_PARAMETERS = (
+    *("preset", "steps", "gamma", "temperature", "layers", "adain", "low_frequency", "inject"),
+    *("detail", "detail_luminance", "masks", "region_styles", "vae", "size", "fit"),
+    *("pairing", "styles_per_content", "style_classes", "class_column", "style_share"),
+    *("style_weights", "variants", "seed"),
+)
+"""In the card's order."""
+_WHERE_USED = {*ADDED, "masks"}
+"""Those of them that a run's identity has only where they are used."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +58,17 @@ def card_of(
         counted: pictures of the export.
         more: further fields of the card.
     """
-    config = record["config"] | record["identity"]
+    config = record["config"]
     return Card(
         name=more.pop("name", None) or config["output"].rstrip("/").rsplit("/", 1)[-1],
         format=format,
-        content=record["config"].get("content") or record["config"].get("table") or "",
-        style=record["config"].get("style") or record["config"].get("table") or "",
+        content=config.get("content") or config.get("table") or "",
+        style=config.get("style") or config.get("table") or "",
         contents=int((contents.made > 0).sum()) or len(contents.source.keys),
         styles=len(contents.styles),
         stylised=counted.stylised,
         originals=counted.originals,
-        parameters={name: config.get(name) for name in _PARAMETERS} | _controls(record),
+        parameters=parameters(record),
         model=record["model"]["name"],
         revision=record["model"]["revision"],
         version=styleid_ray.__version__,
@@ -72,9 +77,11 @@ def card_of(
     )
 
 
-def _controls(record: Mapping[str, Any]) -> dict[str, Any]:
-    used = {name: record["identity"].get(name) for name in _CONTROLS}
-    return {name: value for name, value in used.items() if value is not None}
+def parameters(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a run that it takes to make its pictures again, sources and model aside."""
+    stored = {n: value for n, value in record["config"].items() if n not in _WHERE_USED}
+    values = stored | record["identity"]
+    return {name: values[name] for name in _PARAMETERS if values.get(name) is not None}
 
 
 def entries(

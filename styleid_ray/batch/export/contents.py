@@ -18,6 +18,8 @@ from styleid_ray.batch.folder.places import plan_columns
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.source import Source
+from styleid_ray.planning.columns import distinct
+from styleid_ray.planning.hashing import GOLDEN, hashes, mix
 
 _COLUMNS = ("content", "content_place", "split")
 
@@ -70,6 +72,22 @@ def read_contents(output: Output, source: Source, tally: Tally) -> Contents:
     listed = replace(source, keys=_keys(table["content"]), places=places, splits=splits)
     all_styles = pa.chunked_array([c for one in styles for c in _chunks(one)], pa.string())
     return Contents(listed, table["made"].to_numpy(), _keys(pc.unique(all_styles)))
+
+
+def has_repeats(output: Output) -> bool:
+    """Whether several pairs of a run have one content, style and k: rows of a table that differ in
+    their parameters."""
+    numbers: list[np.ndarray] = []
+    for name in output.files(PLAN):
+        part = plan_columns(output, name, ["content", "style", "k"])
+        state = part["k"].to_numpy().astype(np.uint64)
+        for column in ("content", "style"):
+            keys = part[column].combine_chunks().dictionary_encode()
+            hashed = hashes(keys.dictionary.to_pylist(), 0)
+            state = mix(state * np.uint64(GOLDEN) + hashed[keys.indices.to_numpy()])
+        numbers.append(state)
+    whole = np.concatenate(numbers or [np.empty(0, np.uint64)])
+    return len(distinct(whole)) < len(whole)
 
 
 def _summed(table: pa.Table) -> pa.Table:

@@ -12,12 +12,12 @@ from typing import Any, TextIO
 import pyarrow.parquet as pq
 
 from styleid_ray.batch.export.card import CARD, Counted, card_of, entries, write_samples
-from styleid_ray.batch.export.contents import Contents, read_contents
+from styleid_ray.batch.export.contents import Contents, has_repeats, read_contents
 from styleid_ray.batch.export.items import Item, items_of, mixed_in
 from styleid_ray.batch.export.outcome import Export, ExportOptions
 from styleid_ray.batch.export.target import ExportStore
 from styleid_ray.batch.export.task import WITHOUT_ORIGINS, ExportItem
-from styleid_ray.batch.folder.output import PLAN, Output, is_plan_only
+from styleid_ray.batch.folder.output import PLAN, PLAN_ONLY, Output
 from styleid_ray.batch.folder.stored import is_hidden, stored_job
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.prepare import check_outside
@@ -95,12 +95,13 @@ class _Work:
     def do(self, record: dict[str, Any], out: TextIO) -> Export:
         items = list(items_of(self.tally, mixed_in(self.contents, self.options.mix)))
         keys, styles = self.contents.source.keys, self.contents.styles
-        names = Names.of(keys, styles, folder_of(self.labels.inner))
+        ids = self.config.pairing == "table" and has_repeats(self.output)
+        names = Names.of(keys, styles, folder_of(self.labels.inner), ids)
         how = {
             "run": record["fingerprint"],
             "format": self.options.format,
             "mix": self.options.mix,
-            "names": asdict(names),
+            "names": names.as_dict(),
             "labels": digest([self.labels.features, self.labels.header]),
         }
         self.store.check(how)
@@ -270,7 +271,7 @@ def passed_features(output: Output, labels: Labels) -> dict[str, Any]:
     schema = output.parsed(name, pq.read_schema)
     features: dict[str, Any] = {}
     for column in schema:
-        if not is_plan_only(column.name) and column.name != "split":
+        if column.name not in PLAN_ONLY and column.name != "split":
             with suppress(ValueError):  # of a type that datasets does not know
                 features[column.name] = feature_of(column.type)
     return features

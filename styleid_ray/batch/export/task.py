@@ -108,7 +108,7 @@ class ExportItem:
     def _example(self, row: dict[str, Any], label: Label) -> Example:
         picture, params = row["image"]["bytes"], row["params"]
         path = row["image"]["path"]
-        pair = row["content"], row["style"], row["k"]
+        pair = row["content"], row["style"], row["k"], row["pair_id"]
         own = {name: params[name] for name in ("gamma", "temperature")}
         origin = {n: row.get(n) for n in ORIGIN} | own | {"original": False}
         return Example(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from styleid_ray.errors import OutputError
+from styleid_ray.planning.columns import STYLE_COLUMNS
 from styleid_ray.storage.locations import shown
 from styleid_ray.storage.store import Store
 
@@ -19,11 +19,14 @@ CONFIG = "_run/config.yaml"
 PLAN = "_run/plan"
 PLAN_ONLY = (
     *("pair_id", "content", "style", "k", "gamma", "temperature", "shard"),
-    *("content_version", "style_version", "content_place", "style_place"),
+    *(
+        f"{name}_{fact}"
+        for name in ("content", "style", *STYLE_COLUMNS)
+        for fact in ("version", "place")
+    ),
 )
 """Columns of the plan that are not passed through to `data/`: written under their own rules there,
 or not at all."""
-_OF_STYLES = re.compile(r"style\d+_(version|place)")
 LAYOUT = 2
 """Number of the arrangement of a run's files; a run of the first has none in its record."""
 _RECORD = ("model", "config", "identity", "plan")
@@ -105,11 +108,6 @@ class Output(Store):
         if record is None:
             raise OutputError(f"there is no run at {self.url} (no {CONFIG}): check the path")
         return record
-
-
-def is_plan_only(column: str) -> bool:
-    """Whether a column of the plan is one of `PLAN_ONLY`, or says where further styles lie."""
-    return column in PLAN_ONLY or _OF_STYLES.fullmatch(column) is not None
 
 
 def stem(name: str) -> str:

@@ -14,8 +14,8 @@ from styleid_ray.batch.folder.output import CONFIG, LAYOUT, PLAN, Output
 from styleid_ray.config import ADDED, Changes, JobConfig, digest
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import OutputError
-from styleid_ray.model.checkpoint import Checkpoint
-from styleid_ray.model.vae import last_part
+from styleid_ray.model.checkpoint import Checkpoint, last_part
+from styleid_ray.model.vae import name_of
 from styleid_ray.planning import Plan, write_parts
 from styleid_ray.storage.locations import absolute, local_path, shown
 from styleid_ray.storage.secrets import without_secrets
@@ -29,7 +29,7 @@ _VERSIONS = ("styleid-ray", "torch", "diffusers", "ray", "pyarrow", "pillow")
 def model_identity(checkpoint: Checkpoint) -> str:
     """What tells a model from others, wherever it lies: the last part of its name, and its
     fingerprint."""
-    return f"{_last_part(checkpoint.name)} {checkpoint.fingerprint}"
+    return f"{last_part(checkpoint.name)} {checkpoint.fingerprint}"
 
 
 def identity(config: JobConfig, checkpoint: Checkpoint, *changing: Changes) -> dict[str, Any]:
@@ -81,14 +81,16 @@ def find_run(output: Output, config: JobConfig, needed: bool = False) -> dict[st
             )
         return None
     config = with_stored_precision(config, record)
-    added = {name: JobConfig.model_fields[name].default for name in ADDED} | {"masks": False}
+    added = {name: JobConfig.model_fields[name].default for name in ADDED} | {"masks": None}
     old, new = added | record["identity"], added | config.identity()
-    old["model"], new["model"] = old["model"].rpartition(" ")[0], _last_part(config.model)
+    for values in (old, new):
+        values["masks"] = "some" if values["masks"] else None
+    old["model"], new["model"] = old["model"].rpartition(" ")[0], last_part(config.model)
     old["vae"] = old["vae"] and old["vae"].rpartition(" ")[0]
-    new["vae"] = config.vae and last_part(config.vae)
+    new["vae"] = config.vae and name_of(config.vae)
     # Any other option on one side alone has no effect on the other, for a reason that differs.
     differing = [
-        f"{name}: {old[name]} there, {new[name]} now"
+        f"{name}: the run has {_worded(old[name])}, this command {_worded(new[name])}"
         for name in new
         if name in old and old[name] != new[name]
     ]
@@ -110,7 +112,8 @@ def check_model(output: Output, record: Mapping[str, Any], checkpoint: Checkpoin
     ):
         if before != now:
             raise OutputError(
-                f"{output.url} was made with another {what} ({before} there, {now} now): "
+                f"{output.url} was made with another {what} "
+                f"(the run has {_worded(before)}, this command {_worded(now)}): "
                 "use the same one to resume, or choose another --output"
             )
 
@@ -182,6 +185,13 @@ def _record(job: Job, plan: Plan) -> dict[str, Any]:
     }
 
 
+def stored_vae(record: Mapping[str, Any]) -> str | None:
+    """The value of --vae that stands for a run's other autoencoder alone; None where it has its
+    model's own."""
+    vae = record.get("vae")
+    return vae and (f"{vae['name']}@{vae['revision']}" if vae["revision"] else vae["name"])
+
+
 def _vae(checkpoint: Checkpoint) -> dict[str, Any]:
     vae = checkpoint.vae
     if vae is None:
@@ -213,6 +223,13 @@ def locations(config: JobConfig) -> dict[str, Any]:
     }
 
 
+def _worded(value: Any) -> str:
+    """A value as it is written in a job file."""
+    if value is None:
+        return "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _located(url: str) -> str:
     path = local_path(url)
     return _public(url) if path is None else absolute(path)
@@ -220,10 +237,6 @@ def _located(url: str) -> str:
 
 def _public(url: str) -> str:
     return url if without_secrets(url) == url else shown(url)
-
-
-def _last_part(model: str) -> str:
-    return without_secrets(model).rstrip("/").rsplit("/", 1)[-1]
 
 
 def _version(name: str) -> str | None:

@@ -6,15 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.record import stored_vae
 from styleid_ray.config import JobConfig
 from styleid_ray.errors import ConfigError
 from styleid_ray.jobfile import make_config, make_storage_options
 
 _HIDDEN = ("://...@", "?...")
 """Marks that stand in a location for a secret."""
-
-
-_LOCATIONS = ("content", "style", "table", "masks", "model", "vae")
+_LOCATIONS = ("content", "style", "table", "masks", "label_masks", "model")
 
 
 def stored_job(
@@ -34,14 +33,20 @@ def stored_job(
     record = Output(output, make_storage_options(options.get("storage_options"))).existing_record()
     stored = {name: value for name, value in record["config"].items() if value is not None}
     for name in needed:
+        if name == "label_masks" and not stored.get("region_styles"):
+            continue  # only an export reads them
         if name not in options and is_hidden(stored.get(name)):
+            option = f"--{name.replace('_', '-')}"
             raise ConfigError(
-                f"--{name} was stored as {stored[name]}, without its password or signature: "
-                f"give --{name} again"
+                f"{option} was stored as {stored[name]}, without its password or signature: "
+                f"give {option} again"
             )
-    # The commit that the branch stood for when the run began, not the one it stands for now.
-    revision = record["model"]["revision"] or stored.get("revision")
-    return make_config({**stored, "revision": revision, **options, "output": output})
+    # The commits that branches stood for when the run began, not those they stand for now.
+    pinned = {
+        "revision": record["model"]["revision"] or stored.get("revision"),
+        "vae": stored_vae(record),
+    }
+    return make_config({**stored, **pinned, **options, "output": output})
 
 
 def is_hidden(location: Any) -> bool:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
-from styleid_ray.batch.folder.output import Output, data_file, errors_file, is_plan_only
+from styleid_ray.batch.folder.output import PLAN_ONLY, Output, data_file, errors_file
 from styleid_ray.batch.stages import row_error
 from styleid_ray.batch.stages.row_params import PARAMS, RowParams
 from styleid_ray.batch.stages.shard import Done, Shard, each_shard
@@ -235,7 +235,7 @@ def _append(writer: pq.ParquetWriter, table: pa.Table) -> None:
 
 def _passed_through(pairs: pa.Table) -> list[str]:
     """Columns that the pairing table brought along."""
-    return [name for name in pairs.column_names if not is_plan_only(name)]
+    return [name for name in pairs.column_names if name not in PLAN_ONLY]
 
 
 def _picture_name(pair: dict[str, Any], suffix: str) -> str:

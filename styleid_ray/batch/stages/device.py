@@ -6,111 +6,28 @@ results into bytes, on a thread of their own.
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from styleid_ray.batch.cluster.node_model import model_on_node
 from styleid_ray.batch.cluster.resources import Resources
-from styleid_ray.batch.stages.mask import REGIONS, STRENGTH
-from styleid_ray.batch.stages.recipe import Recipe
+from styleid_ray.batch.stages.pairs import Pairs, Picture
 from styleid_ray.batch.watch.watchdog import Watchdog, end_process
-from styleid_ray.config import JobConfig, StyleParams
+from styleid_ray.config import JobConfig
 from styleid_ray.engine.cuda import is_device_failure
 from styleid_ray.engine.pipeline import Counts, StyleIDPipeline
 
 Failed = Callable[[str], None]
 """Is told why a device failed."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture at working size, ready for the device."""
-
-    pixels: Tensor
-    """uint8 [H, W, 3]."""
-    key: str
-    """Equal for equal pictures."""
-
-    @classmethod
-    def of(cls, pixels: np.ndarray) -> Picture:
-        """From an array, uint8 [H, W, 3]."""
-        pixels = np.array(pixels, order="C")  # a copy: PyTorch takes no array that is read-only
-        digest = hashlib.blake2b(pixels.data, digest_size=16).hexdigest()
-        return cls(torch.from_numpy(pixels), f"{digest}-{pixels.shape}")
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Pairs to stylise together: each picture is inverted once."""
-
-    contents: Sequence[Picture]
-    styles: Sequence[Picture]
-    index: Sequence[tuple[int, tuple[int, ...]]]
-    """(content, its styles) of each pair."""
-    params: Sequence[StyleParams]
-    """One per pair."""
-    masks: Sequence[Tensor] | None = None
-    """Strength per content, uint8 [H, W]: 0 keeps the content, 255 is stylised."""
-    label_maps: Sequence[Tensor] | None = None
-    """Region numbers per content, uint8 [H, W]."""
-    classes: Sequence[tuple[int, ...]] | None = None
-    """Per pair the region of each style after the first."""
-    weights: Sequence[tuple[float, ...]] | None = None
-    """Per pair the weight of each style."""
-
-
-def pairs_of(
-    recipes: Sequence[Recipe],
-    params: Sequence[StyleParams],
-    pictures: Mapping[tuple[str, str], Mapping[str, Any]],
-) -> Pairs:
-    """Pairs by their recipes, from loaded pictures.
-
-    Args:
-        recipes: one per pair, one at least.
-        params: one per pair.
-        pictures: rows of `PICTURES` with pixels, by role and key.
-    """
-    contents = _numbered(recipe.content for recipe in recipes)
-    styles = _numbered(key for recipe in recipes for key in recipe.styles)
-    masks = {
-        role: [torch.from_numpy(_array(pictures[role, key]).copy()) for key in contents]
-        for role in recipes[0].masks
-    }
-    regions = REGIONS in masks
-    mixed = any(len(recipe.styles) > 1 for recipe in recipes) and not regions
-    return Pairs(
-        [Picture.of(_array(pictures["content", key], 3)) for key in contents],
-        [Picture.of(_array(pictures["style", key], 3)) for key in styles],
-        [(contents[x.content], tuple(styles[key] for key in x.styles)) for x in recipes],
-        params,
-        masks.get(STRENGTH),
-        masks.get(REGIONS),
-        [recipe.regions for recipe in recipes] if regions else None,
-        [recipe.weights for recipe in recipes] if mixed else None,
-    )
-
-
-def _numbered(keys: Iterable[str]) -> dict[str, int]:
-    """The distinct keys, numbered in order."""
-    return {key: number for number, key in enumerate(dict.fromkeys(keys))}
-
-
-def _array(row: Mapping[str, Any], *channels: int) -> np.ndarray:
-    """A row's pixels, uint8 [H, W] or [H, W, channels]."""
-    shape = row["height"], row["width"], *channels
-    return np.frombuffer(row["pixels"], np.uint8).reshape(shape)
 
 
 class Device:
@@ -159,18 +76,7 @@ class Device:
         waited = began - (self._free or began)
         self.working = True
         try:
-            pipe.stylize(
-                [picture.pixels for picture in pairs.contents],
-                [picture.pixels for picture in pairs.styles],
-                pairs.index,
-                pairs.params,
-                lambda rows, pixels, finite: made.put((rows, pixels, finite)),
-                keys=([x.key for x in pairs.contents], [x.key for x in pairs.styles]),
-                masks=pairs.masks,
-                label_maps=pairs.label_maps,
-                classes=pairs.classes,
-                weights=pairs.weights,
-            )
+            pairs.stylize(pipe, lambda *results: made.put(results))
         finally:
             self.working = False
             self._free = now = time.perf_counter()

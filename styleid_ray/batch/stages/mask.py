@@ -1,4 +1,4 @@
-"""What lies beside a content: its strength mask, and its label map for styles per region."""
+"""Masks of a content: strengths, and label maps for styles per region."""
 
 from __future__ import annotations
 
@@ -58,12 +58,22 @@ def regions_of(config: JobConfig) -> dict[int, int]:
 
 
 def with_remedy(error: RowError, role: str) -> RowError:
-    """The error of a mask that is not there, with what helps."""
+    """The error of a mask that is not there, with a remedy."""
     if not isinstance(error.__cause__, FileNotFoundError):
         return error
     helped = RowError(error.stage, f"{error}: add it to {OPTIONS[role]}, then styleid-ray retry")
     helped.__cause__ = error.__cause__
     return helped
+
+
+def check_size(size: tuple[int, int], wanted: tuple[int, int]) -> None:
+    """Raises RowError for a mask of another size, in pixels, than its content."""
+    if size != wanted:
+        raise RowError(
+            "decode",
+            f"it is {size[0]} x {size[1]} pixels, and its content {wanted[0]} x {wanted[1]} "
+            "(upright): a mask has the size of its content",
+        )
 
 
 def check_sizes(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> list[dict[str, Any]]:
@@ -78,12 +88,10 @@ def check_sizes(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> list
     for row, name in zip(rows, names, strict=True):
         wanted = sizes.get(row["key"]) if row["role"] in OPTIONS else None
         size = _size(row)
-        if wanted and size and size != wanted:
-            error = RowError(
-                "decode",
-                f"it is {size[0]} x {size[1]} pixels, and its content {wanted[0]} x {wanted[1]} "
-                "(upright): a mask has the size of its content",
-            )
+        try:
+            if wanted and size:
+                check_size(size, wanted)
+        except RowError as error:
             kept = {n: value for n, value in row.items() if n in ("role", "key", "bytes")}
             row = kept | row_error.columns(error, name)
         checked.append(dict(row))

@@ -52,7 +52,8 @@ class Recipes:
         """The columns of a plan that name styles, of all its columns."""
         if self.columns:
             return ("style", *self.columns)
-        # A column style2 without a version is one that a table brought along.
+        # In runs of earlier versions, a column style2 without a version is one that the table
+        # brought along.
         return ("style", "style2") if "style2_version" in names else ("style",)
 
     def of_pairs(self, pairs: pa.Table) -> list[Recipe]:
@@ -65,13 +66,9 @@ class Recipes:
     def _of(self, pair: Mapping[str, Any], columns: Sequence[str]) -> Recipe:
         content, style = pair["content"], pair["style"]
         if self.columns:
-            own = [
-                (region, pair[column])
-                for region, column in enumerate(self.columns, 1)
-                if pair[column]
-            ]
-            keys = (style, *(key for _, key in own))
-            return Recipe(content, keys, (), tuple(region for region, _ in own), self.masks)
+            keys = (style, *(pair[column] for column in self.columns))
+            regions = tuple(range(1, len(keys)))
+            return Recipe(content, keys, (), regions, self.masks)
         second = pair["style2"] if "style2" in columns else None
         if second is None:
             return Recipe(content, (style,), masks=self.masks)

@@ -127,7 +127,7 @@ class Stylize:
         params: Sequence[StyleParams],
         pictures: Mapping[tuple[str, str], Mapping[str, Any]],
     ) -> _Made:
-        from styleid_ray.batch.stages.device import pairs_of
+        from styleid_ray.batch.stages.pairs import pairs_of
 
         made = _Made()
         if not recipes:

@@ -280,6 +280,19 @@ def test_an_export_made_otherwise_is_not_mixed_with_another(insects: Run, tmp_pa
         insects.export("imagefolder", tmp_path / "one")
 
 
+def test_rows_of_a_table_that_differ_in_gamma_alone_have_pictures_of_their_own(
+    run_of: RunOf, tmp_path: Path
+) -> None:
+    content = class_folders(tmp_path / "set")
+    rows = "".join(f"ant/0.jpg,s.png,{gamma}\n" for gamma in (0.3, 0.6, 0.9))
+    (tmp_path / "pairs.csv").write_text(f"content,style,gamma\n{rows}")
+    run = run_of(content, pairing="table", table=str(tmp_path / "pairs.csv"))
+    run.export("imagefolder")
+    listed = {row["file_name"]: row["gamma"] for row in metadata(run.to)}
+    assert sorted(listed.values()) == [0.3, 0.6, 0.9]
+    assert {str(x.relative_to(run.to)) for x in run.to.rglob("*.jpg")} == set(listed)
+
+
 def test_a_pairing_table_keeps_the_labels_and_brings_its_own(run_of: RunOf, tmp_path: Path) -> None:
     content = class_folders(tmp_path / "in")
     (tmp_path / "pairs.csv").write_text(

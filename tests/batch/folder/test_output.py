@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from styleid_ray import JobConfig
-from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.output import PLAN_ONLY, Output
 from styleid_ray.batch.prepare import prepare
 from styleid_ray.cli import main
 from styleid_ray.errors import ConfigError, OutputError
@@ -76,6 +76,11 @@ def test_a_run_of_the_older_layout_is_refused_by_every_command_in_one_line(
         message = capsys.readouterr().err
         assert "has files of layout 1, and this version of styleid-ray reads layout 2" in message
         assert message.count("\n") == 1
+
+
+def test_columns_of_a_table_that_resemble_those_of_the_plan_are_passed_through() -> None:
+    assert {"style_place", "style2_version", "style9_place"} <= set(PLAN_ONLY)
+    assert not {"style1_place", "style10_version", "style2_artist"} & set(PLAN_ONLY)
 
 
 @pytest.mark.parametrize("name", ["content", "style"])

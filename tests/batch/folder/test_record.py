@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from styleid_ray import JobConfig
+from styleid_ray.batch.cluster import node_model
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.record import (
     begin_run,
@@ -22,6 +23,8 @@ from styleid_ray.batch.folder.stored import stored_job
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.prepare import Prepared, prepare, resume
 from styleid_ray.errors import ConfigError, OutputError, SourceError
+from styleid_ray.model.checkpoint import Checkpoint
+from styleid_ray.model.vae import Vae
 from styleid_ray.planning import Pace
 from tests.batch.conftest import draw
 from tests.tiny_model import save_kl
@@ -75,16 +78,20 @@ def test_an_option_that_does_nothing_in_the_run_refuses_nothing(
 @pytest.mark.parametrize(
     ("begun", "now", "differing"),
     [
-        ({}, {"gamma": 0.3}, r"gamma: 0\.75 there, 0\.3 now"),
-        ({}, {"dtype": "bfloat16"}, "dtype: float32 there, bfloat16 now"),
-        ({}, {"feature_dtype": "int8"}, "feature_dtype: float32 there, int8 now"),
-        ({"pairing": "random"}, {}, "pairing: random there, cross now"),
-        ({"pairing": "random"}, {"pairing": "random", "seed": 3}, "seed: 0 there, 3 now"),
-        ({}, {"picture_format": "jpeg"}, "picture_format: png there, jpeg now"),
-        ({}, {"detail": 0.5}, r"detail: 0\.0 there, 0\.5 now"),
-        ({"low_frequency": 0.8}, {}, r"low_frequency: 0\.8 there, 1\.0 now"),
-        ({}, {"masks": "masks"}, "masks: False there, True now"),
-        ({}, {"vae": "someone/kl"}, "vae: None there, kl now"),
+        ({}, {"gamma": 0.3}, r"gamma: the run has 0\.75, this command 0\.3"),
+        ({}, {"dtype": "bfloat16"}, "dtype: the run has float32, this command bfloat16"),
+        ({}, {"feature_dtype": "int8"}, "feature_dtype: the run has float32, this command int8"),
+        ({"pairing": "random"}, {}, "pairing: the run has random, this command cross"),
+        (
+            {"pairing": "random"},
+            {"pairing": "random", "seed": 3},
+            "seed: the run has 0, this command 3",
+        ),
+        ({}, {"picture_format": "jpeg"}, "picture_format: the run has png, this command jpeg"),
+        ({}, {"detail": 0.5}, r"detail: the run has 0\.0, this command 0\.5"),
+        ({"low_frequency": 0.8}, {}, r"low_frequency: the run has 0\.8, this command 1\.0"),
+        ({}, {"masks": "masks"}, "masks: the run has none, this command some"),
+        ({}, {"vae": "someone/kl"}, "vae: the run has none, this command kl"),
     ],
 )
 def test_options_that_change_the_output_are_refused_and_named_alone(
@@ -101,7 +108,7 @@ def test_auto_is_the_precision_that_the_run_was_begun_with(job: Job) -> None:
     assert (record["identity"]["dtype"], record["identity"]["feature_dtype"]) == ("float16",) * 2
     config = with_stored_precision(job(), record)
     assert (config.dtype, config.feature_dtype) == ("float16", "float16")
-    with pytest.raises(OutputError, match="dtype: float16 there, float32 now"):
+    with pytest.raises(OutputError, match="dtype: the run has float16, this command float32"):
         resumes(job(dtype="float32"))
 
 
@@ -127,7 +134,9 @@ def test_a_run_that_another_driver_began_meanwhile_is_joined_or_refused(job: Job
     output = Output(first.config.output)
     begin_run(output, first, first.plan)
     begin_run(output, same, same.plan)
-    with pytest.raises(OutputError, match=r"other options \(gamma: 0\.5 there, 0\.25 now\)"):
+    with pytest.raises(
+        OutputError, match=r"other options \(gamma: the run has 0\.5, this command 0\.25\)"
+    ):
         begin_run(output, other, other.plan)
     assert len(shards(output)) == first.plan.shards != same.plan.shards
 
@@ -144,9 +153,11 @@ def test_another_model_under_the_same_name_is_refused_when_there_is_work(
     record["identity"]["model"] = f"{tiny_model.name} 0123456789abcdef"
     output.write("_run/config.yaml", yaml.safe_dump(record).encode())
     assert resumes(config)
-    with pytest.raises(OutputError, match=r"with another model .tiny 0123456789abcdef there"):
+    with pytest.raises(
+        OutputError, match=r"with another model .the run has tiny 0123456789abcdef,"
+    ):
         resume(output, config)
-    with pytest.raises(OutputError, match="model: tiny there, demo now"):
+    with pytest.raises(OutputError, match="model: the run has tiny, this command demo"):
         resumes(job(model="demo"))
 
 
@@ -165,10 +176,12 @@ def test_another_autoencoder_makes_other_pairs_and_is_refused_in_a_run_without_i
     moved = first.rename(tmp_path / "kl")
     resumed = job(model=str(tiny_model), vae=str(moved))
     assert resumes(resumed)
-    assert resume(output, resumed).config.vae == str(moved)
-    with pytest.raises(OutputError, match=r"with another autoencoder .kl \w+ there, kl \w+ now"):
+    assert resume(output, resumed).pinned.vae == str(moved)
+    with pytest.raises(
+        OutputError, match=r"with another autoencoder .the run has kl \w+, this command kl \w+"
+    ):
         resume(output, job(model=str(tiny_model), vae=str(other)))
-    with pytest.raises(OutputError, match="vae: kl there, None now"):
+    with pytest.raises(OutputError, match="vae: the run has kl, this command none"):
         resumes(job(model=str(tiny_model)))
 
 
@@ -197,6 +210,41 @@ def test_the_password_of_masks_is_not_stored_and_asked_for_again(job: Job) -> No
         stored_job(config.output, {})
 
 
+def test_label_masks_with_a_signature_are_asked_for_again_where_regions_read_them(
+    tmp_path: Path,
+) -> None:
+    config = {"content": "c", "style": "s", "output": "o", "label_masks": "https://host/m?..."}
+    regions = {"pairing": "table", "table": "t.csv", "region_styles": "1=style2"}
+    rest = {"layout": 2, "model": {"revision": None}, "identity": {}, "plan": {}}
+    output = Output(str(tmp_path))
+    output.write("_run/config.yaml", yaml.safe_dump({**rest, "config": config}).encode())
+    assert stored_job(str(tmp_path), {}).label_masks
+    output.write("_run/config.yaml", yaml.safe_dump({**rest, "config": config | regions}).encode())
+    with pytest.raises(ConfigError, match="give --label-masks again"):
+        stored_job(str(tmp_path), {})
+
+
+def test_an_autoencoder_of_a_branch_stays_at_the_commit_that_the_run_began_with(
+    job: Job, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, asked = save_kl(tmp_path / "kl"), list[str]()
+
+    def find(vae: str, model: Checkpoint) -> Vae:
+        asked.append(vae)
+        names = tuple(path.name for path in folder.iterdir())
+        return Vae(
+            "someone/kl", vae.partition("@")[2].replace("main", "1a2b"), folder, "hub", "", names
+        )
+
+    monkeypatch.setattr(node_model, "find_vae", find)
+    config = job(model=str(tiny_model), vae="someone/kl@main")
+    begun, output = begin(config), Output(config.output)
+    assert output.existing_record()["config"]["vae"] == "someone/kl@main"
+    assert begun.pinned.vae == resume(output, config).pinned.vae == "someone/kl@1a2b"
+    assert stored_job(config.output, {}).vae == "someone/kl@1a2b"
+    assert asked == ["someone/kl@main", "someone/kl@1a2b"]
+
+
 def test_the_record_has_the_layout_and_the_versions_it_was_made_with(job: Job) -> None:
     begun = begin(job())
     record = Output(begun.config.output).existing_record()
@@ -214,7 +262,7 @@ def test_reuse_makes_another_run_but_the_same_ids_for_the_same_pairs(job: Job) -
     reused = prepare(job(**options, reuse=True))
     ids = [set(one.plan.table["pair_id"].to_pylist()) for one in (plain, reused)]
     assert ids[0] == ids[1], "two of two styles are the same pairs"
-    with pytest.raises(OutputError, match="reuse: False there, True now"):
+    with pytest.raises(OutputError, match="reuse: the run has false, this command true"):
         resumes(reused.config)
 
 

@@ -15,7 +15,8 @@ from PIL import Image
 
 from styleid_ray import JobConfig, StyleIDPipeline
 from styleid_ray.batch.cluster.resources import Resources
-from styleid_ray.batch.stages.device import Pairs, Picture, load_pipeline
+from styleid_ray.batch.stages.device import load_pipeline
+from styleid_ray.batch.stages.pairs import Pairs, Picture
 from styleid_ray.batch.stages.shard import PICTURES, Shard
 from styleid_ray.batch.stages.stylize import Stylize
 
@@ -205,7 +206,7 @@ def test_each_region_of_a_label_map_has_its_own_style(job: Job) -> None:
     left = np.zeros((64, 64), np.uint8)
     left[:, :32] = 1
     rows = beside(shard([("a", "s"), ("a", "s"), ("a", "t")]), "label_map", "a", left)
-    own = rows.pairs.append_column("style2", pa.array(["t", None, None]))
+    own = rows.pairs.append_column("style2", pa.array(["t", "s", "t"]))
     both, all_s, all_t = (
         np.reshape(x, (64, 64, 3)) for x in pixels_of(actor.stylize(replace(rows, pairs=own)))
     )

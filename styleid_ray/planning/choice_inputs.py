@@ -1,4 +1,4 @@
-"""What pairings ask of the pictures: their classes, their statistics, the pairs that they have."""
+"""Facts on pictures that pairings need: classes, statistics, planned pairs."""
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
 # pyright: reportAttributeAccessIssue=false

@@ -1,0 +1,60 @@
+"""Weights that were downloaded whole, or in part."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from styleid_ray.errors import ModelError
+
+_INDEX = 8
+"""Bytes of a safetensors file that tell the length of its header."""
+_MOST_HEADER = 100 * 2**20
+
+
+def check_whole(what: str, weights: Sequence[str], folder: Path | None) -> None:
+    """Refuses weights that were downloaded in part.
+
+    Args:
+        what: whose they are, for the message.
+        weights: names of the safetensors files.
+        folder: where they lie; None for those on the hub, of which the names alone are checked.
+
+    Raises:
+        ModelError: a file is missing, or shorter or longer than its header says.
+    """
+    present, wanted = len(weights), count_shards(weights)
+    if present < wanted:
+        raise ModelError(
+            f"{what} has {present} of the {wanted} files of its weights: download the others too"
+        )
+    for name in weights if folder else ():
+        path = Path(folder or "") / name
+        size, whole = path.stat().st_size, _whole_size(path)
+        if size != whole:
+            raise ModelError(
+                f"{what}: {name} is cut off or damaged"
+                + (f" ({size:,} of {whole:,} bytes)" if whole else "")
+                + ": download it again"
+            )
+
+
+def count_shards(weights: Sequence[str]) -> int:
+    """The number of files that the weights are cut into, by their names."""
+    counts = (re.search(r"-of-(\d{5})", name) for name in weights)
+    return max((int(match[1]) for match in counts if match), default=1)
+
+
+def _whole_size(path: Path) -> int | None:
+    """Bytes of a safetensors file by its header; None where that cannot be read."""
+    try:
+        with path.open("rb") as f:
+            length = int.from_bytes(f.read(_INDEX), "little")
+            header = json.loads(f.read(length)) if 0 < length <= _MOST_HEADER else None
+        assert isinstance(header, dict)
+        ends = [value["data_offsets"][1] for name, value in header.items() if name[:2] != "__"]
+        return _INDEX + length + max(ends, default=0)
+    except (AssertionError, OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
