@@ -88,8 +88,8 @@ def _plain(bench: Bench) -> dict[str, Any]:
         pipe.scheduler.alphas_cumprod,
         bench.parts["null_embedding"].to(bench.device, pipe.unet.dtype),
         params.steps,
-        params.gamma,
-        params.temperature,
+        float(params.gamma),
+        float(params.temperature),
         params.layers,
     )
 

@@ -87,8 +87,8 @@ def _measure(options: NaiveOptions, grids: list[tuple[int, int]]) -> _Measured:
         parts["scheduler"].alphas_cumprod,
         parts["null_embedding"].to(pipe.device, pipe.unet.dtype),
         resolved.steps,
-        resolved.gamma,
-        resolved.temperature,
+        float(resolved.gamma),
+        float(resolved.temperature),
         resolved.layers,
     )
     side = options.size * 2 ** (len(pipe.unet.config.block_out_channels) - 1) // pipe.factor
