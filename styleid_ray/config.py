@@ -272,8 +272,8 @@ class SourceOptions(_Options):
     table: Annotated[str | None, _NOTHING] = None
     """CSV, JSONL or Parquet for --pairing table: columns content and style (relative to --content
     and --style, or full URLs), optional gamma, temperature and k; style2 to style9 for several
-    styles in one picture, and the weight of style2; other columns are passed through. Or a JSON
-    file {content: [style, ...]}."""
+    styles in one picture, and the weight of style2; mask, a name below --masks; other columns are
+    passed through. Or a JSON file {content: [style, ...]}."""
     styles_per_content: Annotated[int, Field(ge=1), _PAIRS] = 1
     """K, the styles per content of the pairings that choose them."""
     variants: Annotated[Annotated[int, Field(ge=1, le=1000)] | None, _PAIRS] = None

@@ -24,9 +24,10 @@ from styleid_ray.imaging import extension
 from styleid_ray.imaging.fit import check_crop_size, working_size
 from styleid_ray.model.checkpoint import Checkpoint
 from styleid_ray.model.flops import evaluation_flops
-from styleid_ray.planning import NamedPairs, Pace, Plan, name_pairs
+from styleid_ray.planning import NamedPairs, Pace, Pairs, Plan, name_pairs
 from styleid_ray.planning.cost import Cost
 from styleid_ray.planning.earlier import NOTHING, Earlier
+from styleid_ray.planning.mask_names import mask_names
 from styleid_ray.planning.pairing import read_sources
 from styleid_ray.storage.locations import is_absolute, shown
 
@@ -103,9 +104,8 @@ def prepare(config: JobConfig, spread: Spread = in_threads, earlier: Earlier = N
     _check_apart(config)
     fingerprint = digest(identity(config, checkpoint, "picture"))
     named = name_pairs(config, fingerprint, spread, earlier)
-    contents = named.pairs.contents
-    check_masked(config, contents)
-    return Prepared(config, checkpoint, contents, named.pairs.styles, named)
+    check_masked(config, named.pairs)
+    return Prepared(config, checkpoint, named.pairs.contents, named.pairs.styles, named)
 
 
 def resume(output: Output, config: JobConfig) -> Job:
@@ -139,16 +139,17 @@ def resume(output: Output, config: JobConfig) -> Job:
     return Job(config, checkpoint, contents, styles)
 
 
-def check_masked(config: JobConfig, contents: Source) -> None:
+def check_masked(config: JobConfig, pairs: Pairs) -> None:
     """Raises SourceError where --masks lacks the mask of a content, as far as a listing tells."""
     if not config.masks:
         return
+    names, contents = mask_names(pairs), pairs.contents
     if not config.masks.lower().startswith(("http://", "https://")):
-        check_all_masked(contents, config.masks, "masks", config.storage_options)
-    elif absolute := next(filter(is_absolute, contents.keys), None):
+        check_all_masked(contents, config.masks, "masks", config.storage_options, names)
+    elif absolute := next(filter(is_absolute, names), None):
         raise SourceError(
             f"--masks: no name below a folder of masks follows from {shown(absolute)}: give the "
-            "table names relative to --content"
+            "table names relative to --content, or a column mask"
         )
 
 

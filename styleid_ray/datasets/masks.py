@@ -34,7 +34,13 @@ def check_masks(contents: Source, options: DatasetOptions) -> None:
     check_all_masked(contents, options.label_masks, "label-masks", options.storage_options)
 
 
-def check_all_masked(contents: Source, url: str, option: str, storage_options: Options) -> None:
+def check_all_masked(
+    contents: Source,
+    url: str,
+    option: str,
+    storage_options: Options,
+    names: Sequence[str] | None = None,
+) -> None:
     """Raises SourceError where contents have no mask; the message names the first of them.
 
     Args:
@@ -42,20 +48,23 @@ def check_all_masked(contents: Source, url: str, option: str, storage_options: O
         url: folder of the masks.
         option: that names it, such as "masks".
         storage_options: what its filesystem is opened with.
+        names: of the masks, one per content; by default their `mask_name`.
     """
     path = local_path(url)
     if path is not None and os.path.isfile(absolute(path)):
         raise SourceError(f"--{option}: {shown(url)} is a file: name the folder of the masks")
     files = list_files(url, option, storage_options)
     keys = Keys(contents.keys)
-    masks = Keys(map(mask_name, keys))
-    missing = keys.array.filter(pc.invert(pc.is_in(masks.array, files.names.array))).to_pylist()
+    masks = Keys(map(mask_name, keys) if names is None else names)
+    absent = pc.invert(pc.is_in(masks.array, files.names.array))
+    missing = keys.array.filter(absent).to_pylist()
     if missing:
         more = len(missing) - _MOST_NAMED
-        names = ", ".join(map(shown, missing[:_MOST_NAMED])) + f" and {more} more" * (more > 0)
+        some = ", ".join(map(shown, missing[:_MOST_NAMED])) + f" and {more} more" * (more > 0)
+        first = masks.array.filter(absent)[0].as_py()
         raise SourceError(
-            f"--{option}: {shown(url)} has no mask for {names}: a mask has the "
-            f"relative name of its content and ends in .png, here {shown(mask_name(missing[0]))}"
+            f"--{option}: {shown(url)} has no mask for {some}: a mask has the relative name of its "
+            f"content and ends in .png, or the name in a table's column mask, here {shown(first)}"
         )
 
 

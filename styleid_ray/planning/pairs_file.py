@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from styleid_ray.errors import ConfigError, OutputError
 from styleid_ray.planning.columns import codes, plain
+from styleid_ray.planning.mask_names import MASK_COLUMN
 from styleid_ray.storage.fetch import reason
 from styleid_ray.storage.locations import Options, extension, open_filesystem, shown
 
@@ -47,6 +48,8 @@ def save_pairs(table: pa.Table, url: str, storage_options: Options = None) -> No
     check_pairs_file(url)
     names = [name for name in table.column_names if name not in ("split",) and _told(table, name)]
     table = table.select(names)
+    names = ["mask" if name == MASK_COLUMN else name for name in names]
+    table = table.rename_columns(names)
     kind = extension(url)
     if kind == ".json" and len(names) > 2:
         raise ConfigError(

@@ -41,6 +41,7 @@ from styleid_ray.planning.identity import (
     shard_name,
     text_digests,
 )
+from styleid_ray.planning.mask_names import masked_keys, with_mask_names
 from styleid_ray.planning.pace import Pace, evaluations
 from styleid_ray.planning.pairing import Pairs, make_pairs
 from styleid_ray.planning.shards import assign_shards, assign_variants, most_pictures
@@ -114,7 +115,7 @@ def name_pairs(
         SourceError: a source or the table is missing, empty or inconsistent.
     """
     pairs = with_styles(make_pairs(config, config.storage_options, spread, earlier), config)
-    pairs = with_variants(pairs, config)
+    pairs = with_variants(with_mask_names(pairs, config), config)
     return NamedPairs(pairs, _ids(pairs, fingerprint))
 
 
@@ -244,7 +245,7 @@ def _column(texts: Keys | None, keys: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _ids(pairs: Pairs, fingerprint: str) -> np.ndarray:
     """Ids [P] of the pairs."""
-    contents, styles = text_digests(pairs.contents.keys), text_digests(pairs.styles.keys)
+    contents, styles = text_digests(masked_keys(pairs)), text_digests(pairs.styles.keys)
     table = pairs.table
     content, style = codes(table["content"]), codes(table["style"])
     more = [

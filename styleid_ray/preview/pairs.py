@@ -16,6 +16,7 @@ from styleid_ray.config import JobConfig, StyleParams
 from styleid_ray.errors import SourceError
 from styleid_ray.planning.columns import style_columns
 from styleid_ray.planning.further_styles import with_styles
+from styleid_ray.planning.mask_names import named_masks, with_mask_names
 from styleid_ray.planning.pairing import make_pairs, read_sources
 from styleid_ray.planning.style_share import style_share, with_share
 from styleid_ray.preview.pictures import Name, Reader, Shown
@@ -140,6 +141,7 @@ def _crossed(config: JobConfig, count: int, factor: int) -> Chosen:
 
 def _planned(config: JobConfig, count: int, factor: int) -> Chosen:
     planned = with_styles(make_pairs(config, config.storage_options), config)
+    planned = with_mask_names(planned, config)
     rows = planned.table.take(pa.array(spread(planned.table.num_rows, count, config.seed)))
     for name in style_columns(rows)[1:]:  # a plan has versions, and recipes go by them
         rows = rows.append_column(f"{name}_version", pa.nulls(rows.num_rows, pa.string()))
@@ -148,7 +150,7 @@ def _planned(config: JobConfig, count: int, factor: int) -> Chosen:
         Pair(recipe, {name: value for name, value in values.items() if value is not None})
         for recipe, values in zip(Recipes.of(config).of_pairs(rows), own, strict=True)
     ]
-    reader = Reader(planned.contents, planned.styles, config, factor)
+    reader = Reader(planned.contents, planned.styles, config, factor, named_masks(rows))
     pairs = [pair for pair in chosen if all([*map(reader.readable, pair.pictures)])]
     unread = [*reader.unread.values()]
     if not pairs:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pyarrow.compute as pc
 from PIL import Image
 
-from styleid_ray.batch.stages.mask import OPTIONS, Masks, check_size, masks_of
+from styleid_ray.batch.stages.mask import OPTIONS, STRENGTH, Masks, check_size, masks_of
 from styleid_ray.config import JobConfig
 from styleid_ray.datasets.fetch import fetch_picture
 from styleid_ray.datasets.masks import mask_name
@@ -56,16 +56,24 @@ class Reader:
         contents, styles: where they lie.
         config: size, fit, limits and masks.
         factor: multiple of the working size's sides, in pixels.
+        named: names of strength masks by the keys of contents, where a table gives them.
     """
 
-    def __init__(self, contents: Source, styles: Source, config: JobConfig, factor: int) -> None:
+    def __init__(
+        self,
+        contents: Source,
+        styles: Source,
+        config: JobConfig,
+        factor: int,
+        named: Mapping[str, str | None] | None = None,
+    ) -> None:
         self.pictures: dict[Name, Shown] = {}
         """Those that were read."""
         self.unread: dict[Name, str] = {}
         """A line on each that could not be read, or whose mask could not."""
         self._sources = {"content": contents, "style": styles}
         self._masks = masks_of(config)
-        self._config, self._factor = config, factor
+        self._config, self._factor, self._named = config, factor, named or {}
 
     def readable(self, name: Name) -> bool:
         """Whether the picture is among those read; it is read where it was not yet."""
@@ -92,8 +100,9 @@ class Reader:
 
     def _mask(self, key: str, role: str, masks: Masks, size: tuple[int, int]) -> Image.Image:
         config, kind = self._config, masks.kind
+        name = (self._named.get(key) if role == STRENGTH else None) or mask_name(key)
         try:
-            data = fetch_picture(masks.source, mask_name(key), None, config.max_bytes).data
+            data = fetch_picture(masks.source, name, None, config.max_bytes).data
             mask = decode(data, config.max_pixels, kind.convert)
             check_size(mask.size, size)
             return fit_picture(mask, config.size, config.fit, self._factor, kind.resampling)

@@ -18,7 +18,7 @@ from styleid_ray.storage.store import Store
 CONFIG = "_run/config.yaml"
 PLAN = "_run/plan"
 PLAN_ONLY = (
-    *("pair_id", "content", "style", "k", "gamma", "temperature", "shard"),
+    *("pair_id", "content", "style", "k", "gamma", "temperature", "shard", "content_mask"),
     *(
         f"{name}_{fact}"
         for name in ("content", "style", *STYLE_COLUMNS)

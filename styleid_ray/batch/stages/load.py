@@ -14,7 +14,7 @@ import pyarrow as pa
 from styleid_ray.batch.stages import row_error
 from styleid_ray.batch.stages.budget import ByteBudget
 from styleid_ray.batch.stages.isolated import Isolated, ProcessDiedError
-from styleid_ray.batch.stages.mask import OPTIONS, check_sizes, masks_of, with_remedy
+from styleid_ray.batch.stages.mask import OPTIONS, STRENGTH, check_sizes, masks_of, with_remedy
 from styleid_ray.batch.stages.picture import Kind, memory_needed, prepared
 from styleid_ray.batch.stages.recipe import Recipes
 from styleid_ray.batch.stages.shard import PICTURES, Shard, each_shard
@@ -24,6 +24,7 @@ from styleid_ray.datasets.fetch import fetch_pictures, read_together
 from styleid_ray.datasets.masks import mask_name
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import RowError
+from styleid_ray.planning.mask_names import named_masks
 from styleid_ray.planning.shards import most_pictures
 from styleid_ray.storage.fetch import Fetched
 
@@ -52,11 +53,13 @@ class _Wanted:
     key: str
     version: str | None
     place: str | None
+    mask: str | None = None
+    """Of a mask, its name where a table gives it."""
 
     @property
     def file(self) -> str:
         """The key of its file."""
-        return mask_name(self.key) if self.role in OPTIONS else self.key
+        return self.mask or mask_name(self.key) if self.role in OPTIONS else self.key
 
     @property
     def name(self) -> str:
@@ -113,7 +116,12 @@ class Load:
                 ones |= {one.key: one for one in _in_column(pairs, role, column)}
             wanted += ones.values()
         masked = [one.key for one in wanted if one.role == "content"]
-        return wanted + [_Wanted(role, key, None, None) for role in self.kinds for key in masked]
+        named = {STRENGTH: named_masks(pairs)}
+        return wanted + [
+            _Wanted(role, key, None, None, named.get(role, {}).get(key))
+            for role in self.kinds
+            for key in masked
+        ]
 
     def _read(self, wanted: list[_Wanted]) -> list[dict[str, Any]]:
         budget = ByteBudget(_DECODING)

@@ -156,6 +156,18 @@ def test_a_mask_is_loaded_once_in_the_geometry_of_its_content(
     assert (pixels[:, middle + 2 :] == 0).all()
 
 
+def test_a_mask_that_the_plan_names_is_read_in_place_of_the_contents_own(
+    load: Callable[..., Load], pictures: Path
+) -> None:
+    mask(pictures / "masks" / "people" / "1.png")
+    mask(pictures / "masks" / "a.png", size=(5, 5))
+    stage = load(masks=str(pictures / "masks"))
+    named = rows_of(stage.load(shard(["a.png"], content_mask=["people/1.png"])))
+    assert named["mask", "a.png"]["pixels"]
+    own = rows_of(stage.load(shard(["a.png"], content_mask=[None])))
+    assert "5 x 5 pixels" in str(own["mask", "a.png"]["message"])
+
+
 def test_a_mask_of_another_size_missing_or_damaged_is_a_row_of_its_own(
     load: Callable[..., Load], pictures: Path
 ) -> None:
