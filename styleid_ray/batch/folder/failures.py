@@ -60,8 +60,12 @@ class Failures:
 
 
 def lines_of(reasons: list[dict[str, Any]]) -> list[str]:
-    """Reasons as `Failures.top` gives them, a line each."""
-    return [f"{r['pairs']:,} x {r['error']} at {r['stage']}: {r['example']}" for r in reasons]
+    """Reasons as `Failures.top` gives them, a line each; of several pairs, one is an example."""
+    return [
+        f"{r['pairs']:,} x {r['error']} at {r['stage']}"
+        f"{', such as' if r['pairs'] > 1 else ':'} {r['example']}"
+        for r in reasons
+    ]
 
 
 def read_failures(output: Output, finished: Collection[str]) -> Failures:

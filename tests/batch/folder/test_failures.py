@@ -43,7 +43,7 @@ def test_reasons_are_counted_the_commonest_first_with_an_example(tmp_path: Path)
         write(output, f"data/{shard}.parquet")
     failures = read_failures(output, output.finished())
     assert failures.lines() == [
-        "3 x Common at fetch: Common: not there",
+        "3 x Common at fetch, such as Common: not there",
         "1 x Rare at fetch: Rare: not there",
     ]
     assert failures.top()[0] | {"example": ""} == {

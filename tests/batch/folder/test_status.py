@@ -75,7 +75,7 @@ def test_why_pairs_failed_and_the_command_to_retry_them_are_in_the_status_and_th
     assert main(["status", run]) == 1
     status = capsys.readouterr().out
     for text in (screen.getvalue(), status):
-        assert re.search(r"2 x \w+ at decode: content broken\.png: ", text), text
+        assert re.search(r"2 x \w+ at decode, such as content broken\.png: ", text), text
         assert f"styleid-ray retry {run}" in text
     assert main(["status", run, "--json"]) == 1
     (reason,) = json.loads(capsys.readouterr().out)["reasons"]
