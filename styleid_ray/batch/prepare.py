@@ -98,7 +98,7 @@ def prepare(config: JobConfig, spread: Spread = in_threads, earlier: Earlier = N
         earlier: what the run at its output knows already.
     """
     checkpoint = find_model(config)
-    _check_layers(checkpoint, config)
+    check_layers(checkpoint, config)
     if config.fit == "crop":
         check_crop_size(config.size, checkpoint.factor)
     _check_apart(config)
@@ -153,7 +153,8 @@ def check_masked(config: JobConfig, pairs: Pairs) -> None:
         )
 
 
-def _check_layers(checkpoint: Checkpoint, config: JobConfig) -> None:
+def check_layers(checkpoint: Checkpoint, config: JobConfig) -> None:
+    """Raises ConfigError for layers that the model lacks, by its small files alone."""
     unet = checkpoint.config("unet")
     depth = unet.get("layers_per_block", 2) + 1
     there = [

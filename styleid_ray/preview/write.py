@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from PIL import Image
 
 from styleid_ray.batch.cluster.node_model import find_model
+from styleid_ray.batch.prepare import check_layers
 from styleid_ray.batch.watch.progress import shown as showing
 from styleid_ray.config import JobConfig
 from styleid_ray.errors import ConfigError
@@ -69,6 +70,7 @@ def write_preview(
     config, columns = read_columns(options)
     place = Place(config)
     checkpoint = find_model(config)
+    check_layers(checkpoint, config)
     chosen = choose(config, pairs, checkpoint.factor)
     evaluations = expected(chosen.pairs, columns)
     progress = PreviewProgress(len(chosen.pairs) * len(columns), evaluations)

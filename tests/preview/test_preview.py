@@ -235,6 +235,7 @@ def test_output_is_a_file_with_its_page_beside_it_and_nothing_else(
         (["--output=x.jpg"], "--output x.jpg: name a file that ends in .png"),
         (["--model=/no/such/folder"], "--model demo"),
         (["--fit=crop", "--size=100"], "--size"),
+        (["--layers=0-5"], "--layers [0, 1, 2]"),
     ],
 )
 def test_wrong_options_are_one_line_and_status_2(
