@@ -13,6 +13,7 @@ planning  time and memory of plans
 resuming  time and memory of a command on a finished run
 loading   time and memory of loading one shard of large pictures
 exporting time and memory of exporting a run of a COCO dataset
+evaluating time and memory of evaluating a run
 controls  what each control costs, and what masks and detail do to a picture
 
 Prints tables in Markdown and writes all of them as JSON. Ratios are within one run.

@@ -20,6 +20,7 @@ MEASUREMENTS = {
     "resuming": "resuming",
     "loading": "loading",
     "exporting": "exporting",
+    "evaluating": "evaluating",
     "controls": "controls",
 }
 """Name, which is also that of its options → module, whose function is `measure_` and its name: it

@@ -176,6 +176,20 @@ class ExportingOptions:
 
 
 @dataclass(frozen=True)
+class EvaluatingOptions:
+    """Evaluating a finished run."""
+
+    contents: tuple[int, ...] = (5, 20)
+    """Numbers of contents."""
+    styles: int = 40
+    """Styles; each content is paired with each."""
+    size: int = 256
+    """Pixels a side."""
+    plain_pairs: int = 20
+    """Pairs that the plain procedure is measured on."""
+
+
+@dataclass(frozen=True)
 class ControlsOptions:
     """What each control costs and does."""
 
@@ -212,4 +226,5 @@ class BenchmarkOptions:
     planning: PlanningOptions = field(default_factory=PlanningOptions)
     loading: LoadingOptions = field(default_factory=LoadingOptions)
     exporting: ExportingOptions = field(default_factory=ExportingOptions)
+    evaluating: EvaluatingOptions = field(default_factory=EvaluatingOptions)
     controls: ControlsOptions = field(default_factory=ControlsOptions)

@@ -1,0 +1,1 @@
+"""Metrics of stylised pictures, as the paper's authors compute them."""

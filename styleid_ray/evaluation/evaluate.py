@@ -1,0 +1,189 @@
+"""The main flow of `styleid-ray evaluate`: pictures → actors → sums → the metrics."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+import ray.data
+from ray.data import ActorPoolStrategy
+from ray.exceptions import RayError
+
+from styleid_ray.batch.cluster.causes import cause_line, first_cause
+from styleid_ray.batch.cluster.connect import connected, log_folder
+from styleid_ray.batch.cluster.resources import Present, cores
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.watch.progress import Progress, shown
+from styleid_ray.config import ClusterOptions
+from styleid_ray.errors import ConfigError, JobError, StyleIDError
+from styleid_ray.evaluation.folders import FolderResults
+from styleid_ray.evaluation.measure import PAIRS, Measure
+from styleid_ray.evaluation.outcome import Evaluation, without
+from styleid_ray.evaluation.results import Results
+from styleid_ray.evaluation.run_results import RunResults
+from styleid_ray.evaluation.sums import Sums
+from styleid_ray.evaluation.weights import Loaded, load_weights
+from styleid_ray.storage.locations import Options
+from styleid_ray.storage.secrets import scrubbed
+from styleid_ray.storage.store import Store
+
+FOLDER = "evaluation"
+_SUMMARY, _PAIRS = "summary.json", "pairs.parquet"
+_WRITTEN = pa.schema([field for field in PAIRS if field.name not in ("style_place", "features")])
+_STYLES_AT_ONCE = 16
+_THREADS = 4
+_BLOCKS = 1000
+_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What `evaluate` is asked for."""
+
+    run: str | None = None
+    """Location of a run."""
+    stylized: str | None = None
+    """Folder of results of any method, in place of a run."""
+    content: str | None = None
+    """Where the contents lie; of a run, by now."""
+    style: str | None = None
+    weights: str | None = None
+    """Folder of the networks' weights."""
+    to: str | None = None
+    """Where the files of the evaluation go; by default below the run."""
+    address: str | None = None
+    storage_options: Options = None
+
+
+def evaluate(options: EvaluateOptions, stream: TextIO | None = None) -> Evaluation:
+    """Computes the metrics of a run or of folders of pictures, and writes them.
+
+    Raises:
+        JobError: something given cannot be used; the message says what to change.
+    """
+    out = stream or sys.stderr
+
+    def say(line: str) -> None:
+        print(line, file=out, flush=True)
+
+    results = _results(options)
+    place = _place(options, results)
+    loaded = load_weights(options.weights, say)
+    for line in (*results.remarks, *without(loaded.missing)):
+        say(line)
+    with ExitStack() as stack:
+        say(stack.enter_context(connected(ClusterOptions(address=options.address))))
+        sums = Sums(loaded)
+        writer = None
+        if place:
+            file = stack.enter_context(place.writing(f"{FOLDER}/{_PAIRS}"))
+            writer = stack.enter_context(pq.ParquetWriter(file, _WRITTEN, compression="zstd"))
+        progress = Progress(results.count, 0, 0, "pictures")
+        with shown(progress, out):
+            for block in _on_actors(results, loaded, _pairs(results), options.storage_options):
+                sums.add_pairs(block)
+                progress.add(*_outcome(block))
+                if writer:
+                    writer.write_table(block.select(_WRITTEN.names))
+            styles = sums.style_units()
+            progress.planned += sum(map(len, styles))
+            for block in _on_actors(
+                results, loaded, [("styles", unit) for unit in styles], options.storage_options
+            ):
+                sums.add_styles(block)
+                progress.add(*_outcome(block))
+    evaluation = sums.evaluation()
+    if place:
+        place.write(f"{FOLDER}/{_SUMMARY}", evaluation.as_json().encode())
+    return evaluation
+
+
+def _results(options: EvaluateOptions) -> Results:
+    if options.run is None and options.stylized is None:
+        raise ConfigError("nothing to evaluate: name a run, or --stylized, --content and --style")
+    if options.stylized is not None:
+        if options.run is not None:
+            raise ConfigError(f"a run ({options.run}) and --stylized are given: take one of them")
+        if not (options.content and options.style):
+            raise ConfigError("--stylized needs --content and --style: what its pictures are of")
+        return FolderResults.find(
+            options.stylized, options.content, options.style, options.storage_options
+        )
+    assert options.run
+    given = {"content": options.content, "style": options.style}
+    moved = {role: url for role, url in given.items() if url}
+    return RunResults.open(options.run, moved, options.storage_options)
+
+
+def _place(options: EvaluateOptions, results: Results) -> Store | None:
+    """Where the evaluation is written."""
+    if options.to:
+        place = Output(options.to, options.storage_options)
+    elif isinstance(results, RunResults):
+        place = results.output
+    else:
+        return None
+    place.check_writable()
+    return place
+
+
+def _pairs(results: Results) -> list[tuple[str, Any]]:
+    return [("pairs", unit) for unit in results.units()]
+
+
+def _outcome(block: pa.Table) -> tuple[int, int]:
+    failed = block.num_rows - block["trouble"].null_count
+    return block.num_rows - failed, failed
+
+
+def _on_actors(
+    results: Results, loaded: Loaded, units: list[tuple[str, Any]], storage_options: Options
+) -> Iterator[pa.Table]:
+    """The rows of all units, in any order."""
+    if not units:
+        return
+    present = Present.read()
+    gpus, threads = int(present.gpus), min(_THREADS, cores())
+    actors = gpus or max(1, int(present.cpus) // threads)
+    rows = [{"unit": pickle.dumps(unit)} for unit in units]
+    parts = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS))
+    context = parts.context
+    context.execution_no_progress_timeout_s = -1
+    context.target_max_block_size = 1  # rows come out as they are made
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    measured = parts.map_batches(
+        Measure,
+        batch_format="pyarrow",
+        batch_size=None,
+        fn_constructor_args=(
+            results,
+            ray.put(loaded.weights),
+            "cuda" if gpus else "cpu",
+            threads,
+        ),
+        compute=ActorPoolStrategy(size=min(actors, len(units))),
+        num_gpus=1 if gpus else None,
+        num_cpus=1,
+        runtime_env={"env_vars": _ENVIRONMENT},
+    )
+    batches: Any = measured.iter_batches(
+        batch_size=None, batch_format="pyarrow", prefetch_batches=0
+    )
+    try:
+        yield from batches
+    except RayError as e:
+        cause = first_cause(e)
+        if isinstance(cause, StyleIDError):
+            raise cause from e
+        raise JobError(
+            f"the evaluation stopped: {scrubbed(cause_line(e), storage_options)} (Ray's logs: "
+            f"{log_folder()})"
+        ) from e

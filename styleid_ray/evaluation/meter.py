@@ -1,0 +1,121 @@
+"""The metrics of single pictures and pairs, through networks that stay in memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from styleid_ray.evaluation.cfsd import cfsd, patch_features
+from styleid_ray.evaluation.histogram import histogram_loss, rgb_uv_histogram
+from styleid_ray.evaluation.lpips import linear_layers, lpips_distance, lpips_features
+from styleid_ray.evaluation.networks import inception
+from styleid_ray.evaluation.pictures import as_tensor, at_512
+
+PAIR_METRICS = ("lpips", "lpips_gray", "cfsd", "histogram_loss")
+"""Those of a single pair; their means are those of a set."""
+T = TypeVar("T")
+_KEPT = {"content": 8, "style": 256}
+"""Pictures whose features are kept, the last ones used: about 40 MB a content at 512 px."""
+
+
+class Meter:
+    """Measures pictures. What it keeps of a content or a style serves all pairs that have it.
+
+    Args:
+        weights: tensors by network; a metric whose network is missing is not computed.
+        device: where the networks compute.
+    """
+
+    def __init__(self, weights: Mapping[str, Mapping[str, Tensor]], device: str = "cpu") -> None:
+        self.device = device
+        self.batch = 4 if device == "cpu" else 16
+        self.weights = {
+            network: {name: tensor.to(device) for name, tensor in tensors.items()}
+            for network, tensors in weights.items()
+        }
+        self.linear = [weight.to(device) for weight in linear_layers()]
+        self._kept: dict[str, OrderedDict[str, Any]] = {role: OrderedDict() for role in _KEPT}
+
+    @torch.inference_mode()
+    def features(self, pictures: Sequence[Image.Image]) -> list[np.ndarray | None]:
+        """Inception features [2048] of each picture, None without that network."""
+        features: list[np.ndarray | None] = [None] * len(pictures)
+        if "art_inception" not in self.weights:
+            return features
+        tensors = [as_tensor(at_512(picture)) for picture in pictures]
+        for chunk in _of_one_shape(tensors, self.batch):
+            batch = torch.stack([tensors[i] for i in chunk]).to(self.device)
+            rows = inception(batch, self.weights["art_inception"]).cpu().numpy()
+            for i, row in zip(chunk, rows, strict=True):
+                features[i] = row
+        return features
+
+    @torch.inference_mode()
+    def pair(
+        self,
+        result: Image.Image,
+        content: tuple[str, Image.Image] | None,
+        style: tuple[str, Image.Image] | None,
+    ) -> dict[str, float | None]:
+        """The metrics of one pair, None where something is missing.
+
+        Args:
+            result: the stylised picture, RGB.
+            content: key and picture, RGB, of the result's size.
+            style: key and picture, RGB.
+        """
+        values: dict[str, float | None] = dict.fromkeys(PAIR_METRICS)
+        if content:
+            key, picture = content
+            name = f"{key}|{picture.size}"
+            before = self._once("content", name, lambda: self._content(picture))
+            after = self._content(result)
+            for metric in ("lpips", "lpips_gray"):
+                if metric in before:
+                    pair = before[metric], after[metric]
+                    values[metric] = lpips_distance(*pair, self.linear).item()
+            if "patches" in before:
+                values["cfsd"] = cfsd(before["patches"], after["patches"])
+        if style:
+            key, picture = style
+            wanted = self._once("style", key, lambda: self._histogram(picture))
+            values["histogram_loss"] = histogram_loss(self._histogram(result), wanted)
+        return values
+
+    def _content(self, picture: Image.Image) -> dict[str, Any]:
+        """The features of a picture that say how it is laid out."""
+        found: dict[str, Any] = {}
+        if weights := self.weights.get("alexnet"):
+            large = at_512(picture)
+            for metric, image in (("lpips", large), ("lpips_gray", large.convert("L"))):
+                found[metric] = lpips_features(as_tensor(image)[None].to(self.device), weights)
+        if weights := self.weights.get("vgg19"):
+            found["patches"] = patch_features(as_tensor(picture).to(self.device), weights)
+        return found
+
+    def _histogram(self, picture: Image.Image) -> Tensor:
+        return rgb_uv_histogram(as_tensor(picture).to(self.device))
+
+    def _once(self, role: str, key: str, make: Callable[[], T]) -> T:
+        kept = self._kept[role]
+        if key not in kept:
+            kept[key] = make()
+            if len(kept) > _KEPT[role]:
+                kept.popitem(last=False)
+        kept.move_to_end(key)
+        return kept[key]
+
+
+def _of_one_shape(tensors: Sequence[Tensor], most: int) -> Iterator[list[int]]:
+    """Indices of tensors that fit one batch."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, tensor in enumerate(tensors):
+        groups.setdefault(tuple(tensor.shape), []).append(i)
+    for group in groups.values():
+        yield from (group[start : start + most] for start in range(0, len(group), most))

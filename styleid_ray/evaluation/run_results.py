@@ -1,0 +1,164 @@
+"""The pictures of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from PIL import Image
+
+from styleid_ray.batch.folder.output import Output, data_file
+from styleid_ray.batch.folder.places import plan_columns
+from styleid_ray.batch.folder.stored import stored_job
+from styleid_ray.batch.folder.tally import Tally
+from styleid_ray.config import JobConfig
+from styleid_ray.datasets.fetch import fetch_picture
+from styleid_ray.datasets.files import list_files
+from styleid_ray.datasets.source import Source
+from styleid_ray.errors import ConfigError, JobError, RowError
+from styleid_ray.evaluation.results import Result
+from styleid_ray.imaging import decode, fit_picture
+from styleid_ray.storage.members import is_member
+
+_COLUMNS = ["pair_id", "image", "content", "style"]
+Unit = tuple[str, str]
+"""A part of the plan and the name of one of its finished shards."""
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """The finished pairs of a run."""
+
+    output: Output
+    config: JobConfig
+    sources: Mapping[str, Source]
+    """Where contents and styles lie."""
+    count: int
+    """Pairs with a picture."""
+    planned: int
+    shards: tuple[Unit, ...] = field(repr=False)
+
+    @classmethod
+    def open(
+        cls, url: str, moved: Mapping[str, str], storage_options: Mapping[str, Any] | None
+    ) -> RunResults:
+        """Reads a run's record, plan and listing.
+
+        Args:
+            url: of the run.
+            moved: "content" and "style", where these lie by now.
+            storage_options: what filesystems are opened with.
+
+        Raises:
+            JobError: there is no run, it has no finished pair, or its sources are not known.
+        """
+        output = Output(url, storage_options)
+        record = output.existing_record()
+        given = {"storage_options": storage_options} if storage_options else {}
+        config = stored_job(url, given, needed=())
+        tally = Tally.read(output)
+        if not tally.done:
+            raise JobError(f"{output.url} has no finished pair yet: nothing to evaluate")
+        sources = {role: _source(role, record, moved, config) for role in ("content", "style")}
+        shards = tuple(
+            (part, shard)
+            for part, shards in tally.parts.items()
+            for shard in shards
+            if shard in tally.finished
+        )
+        return cls(output, config, sources, tally.done, tally.planned, shards)
+
+    @property
+    def remarks(self) -> list[str]:
+        """Whether pairs have no picture."""
+        if self.count == self.planned:
+            return []
+        return [
+            f"{self.count:,} of {self.planned:,} pairs have a picture: only these are evaluated"
+        ]
+
+    def units(self) -> list[Unit]:
+        """A shard each."""
+        return list(self.shards)
+
+    def groups(self, unit: Unit) -> Iterator[list[Result]]:
+        """The pictures of a shard, a row group at a time."""
+        part, shard = unit
+        name = data_file(shard)
+        for at in range(self.output.parsed(name, lambda f: pq.ParquetFile(f).num_row_groups)):
+            rows = self.output.parsed(
+                name, lambda f, at=at: pq.ParquetFile(f).read_row_group(at, columns=_COLUMNS)
+            )
+            yield [
+                Result(
+                    row["content"],
+                    row["style"],
+                    self._picture(row["image"]),
+                    row["pair_id"],
+                    self._places(part, row),
+                )
+                for row in rows.to_pylist()
+            ]
+
+    def source(
+        self, role: str, key: str, place: str | None, like: Image.Image | None
+    ) -> Image.Image:
+        """A content or a style, upright, of the part that the run used."""
+        config = self.config
+        data = fetch_picture(self.sources[role], key, place, config.max_bytes).data
+        picture = decode(data, config.max_pixels)
+        if config.fit == "crop":
+            size = config.size if like is None else like.width
+            picture = fit_picture(picture, size, "crop", 1)
+        if like is not None and picture.size != like.size:
+            raise RowError("decode", "it has another size than when it was stylised")
+        return picture
+
+    def _picture(self, image: Mapping[str, Any]) -> Image.Image | RowError:
+        data = image["bytes"]
+        try:
+            if data is None:
+                try:
+                    data = self.output.read(image["path"])
+                except FileNotFoundError:
+                    raise RowError("fetch", f"{image['path']} is not beside the run") from None
+            return decode(data, self.config.max_pixels)
+        except RowError as e:
+            return e
+
+    def _places(self, part: str, row: Mapping[str, Any]) -> dict[str, str]:
+        roles = [role for role in ("content", "style") if is_member(row[role])]
+        return {
+            role: place
+            for role in roles
+            if (place := _places(self.output, part, role).get(row[role]))
+        }
+
+
+@lru_cache(2)
+def _places(output: Output, part: str, role: str) -> dict[str, str]:
+    """Where the pictures of a part of the plan lie in larger files, by their keys."""
+    table = plan_columns(output, part, [role, f"{role}_place"])
+    table = table.filter(pc.field(f"{role}_place").is_valid())
+    table = pa.table({name: table[name].cast(pa.string()) for name in table.column_names})
+    return dict(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
+
+
+def _source(
+    role: str, record: Mapping[str, Any], moved: Mapping[str, str], config: JobConfig
+) -> Source:
+    options = dict(config.storage_options or {})
+    if role in moved:
+        return Source(list_files(moved[role], role, options).root, (), options)
+    roots = record.get("sources")
+    if roots is None and record["config"].get(role):
+        raise ConfigError(
+            f"the URL of the run's --{role} holds a secret, which is not stored: give --{role} "
+            "again"
+        )
+    return Source(roots[role] if roots else "", (), options)
