@@ -64,3 +64,10 @@ def test_the_cloud_prefers_spot_machines_and_spares_the_head() -> None:
 def test_the_example_job_file_is_a_valid_job() -> None:
     config = make_config(load_job_file(str(ROOT / "jobs" / "example.yaml")))
     assert config.pairing == "random"
+
+
+def test_the_papers_job_file_has_the_papers_settings() -> None:
+    config = make_config(load_job_file(str(ROOT / "jobs" / "paper.yaml")))
+    params = config.style_params.resolved()
+    assert (config.pairing, config.size, config.preset) == ("cross", 512, "paper")
+    assert (params.gamma, params.temperature, params.steps) == (0.75, 1.5, 50)
