@@ -1,0 +1,76 @@
+"""The pair, the parameters and the place of an analysis, checked before a model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from styleid_ray.analysis.ablations import Variant, ablations
+from styleid_ray.analysis.options import read_patch
+from styleid_ray.analysis.place import Place
+from styleid_ray.batch.cluster.node_model import find_model
+from styleid_ray.batch.prepare import check_layers
+from styleid_ray.config import JobConfig
+from styleid_ray.errors import ConfigError, SourceError
+from styleid_ray.jobfile import make_config
+from styleid_ray.model.checkpoint import Checkpoint
+from styleid_ray.planning.pairing import read_sources
+from styleid_ray.preview.pictures import Reader, Shown
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The pair, the parameters, the model's files and the place of an analysis."""
+
+    config: JobConfig
+    checkpoint: Checkpoint
+    content: Shown
+    style: Shown
+    patch: tuple[float, float]
+    variants: Sequence[Variant]
+    place: Place
+
+    @property
+    def pictures(self) -> tuple[Image.Image, Image.Image]:
+        """Content and style at the model's working size."""
+        return self.content.fitted, self.style.fitted
+
+
+def read_inputs(options: Mapping[str, Any], patch: str, names: Sequence[str]) -> Inputs:
+    """Everything that an analysis needs but the model itself.
+
+    Args:
+        options: those of `options.OPTIONS` that were given, and `output`, a folder or URL.
+        patch: "X,Y", fractions of the content.
+        names: files that will be written to the output.
+
+    Raises:
+        JobError: an option is wrong, a picture cannot be read, or the model cannot be used.
+    """
+    config = make_config(dict(options))
+    for name in config.draws:
+        raise ConfigError(
+            f"--{name} {getattr(config, name)}: an analysis makes one pair with one value or "
+            "schedule; styleid-ray preview compares several"
+        )
+    point, variants = read_patch(patch), ablations(config.style_params)
+    place = Place(config, names)
+    checkpoint = find_model(config)
+    check_layers(checkpoint, config)
+    sources = read_sources(config, config.storage_options)
+    reader = Reader(*sources, config, checkpoint.factor)
+    content, style = (
+        _first(reader, role, source.keys[0])
+        for role, source in zip(("content", "style"), sources, strict=True)
+    )
+    return Inputs(config, checkpoint, content, style, point, variants, place)
+
+
+def _first(reader: Reader, role: str, key: str) -> Shown:
+    if not reader.readable((role, key)):
+        reason = reader.unread[role, key].removeprefix(f"{role} ")
+        raise SourceError(f"--{role}: {reason}; name another picture")
+    return reader.pictures[role, key]
