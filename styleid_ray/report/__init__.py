@@ -1,4 +1,4 @@
-"""A page to look at a run: its counts, its pictures and its failures, in one HTML file.
+"""A page to look at a run: its counts, measures, pictures and failures, in one HTML file.
 
 The main flow is `write.write_report`. The page loads nothing from elsewhere, and file names, which
 anybody may have chosen, reach it as text only.

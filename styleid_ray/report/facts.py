@@ -12,6 +12,7 @@ from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.status import Status
 from styleid_ray.batch.run import SUMMARY
 from styleid_ray.batch.watch.progress import duration
+from styleid_ray.methods import METHODS
 from styleid_ray.report.public import public_location, public_values
 
 
@@ -64,6 +65,7 @@ def read_facts(output: Output, record: dict[str, Any], status: Status) -> Facts:
 def labelled(params: dict[str, Any]) -> list[tuple[str, str]]:
     """Parameters of a pair or a job as (label, value) texts, without those that are not set."""
     labels = [
+        ("method", METHODS[params["method"]].name if _compared(params) else None),
         ("γ", _control(params, "gamma")),
         ("temperature", _control(params, "temperature")),
         ("steps", _number(params.get("steps"))),
@@ -83,6 +85,11 @@ def labelled(params: dict[str, Any]) -> list[tuple[str, str]]:
         ("autoencoder", public_location(str(params["vae"])) if params.get("vae") else None),
     ]
     return [(label, str(value)) for label, value in labels if value not in (None, "")]
+
+
+def _compared(params: dict[str, Any]) -> bool:
+    """Whether the pictures are those of a method that StyleID is compared with."""
+    return params.get("method") in METHODS and params["method"] != "styleid"
 
 
 def _resolved(identity: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ const CARDS_A_PAGE = 24, ROWS_A_PAGE = 10, COLUMNS_A_PAGE = 10;
 const collator = new Intl.Collator(undefined, { numeric: true });
 const byId = (id) => document.getElementById(id);
 
-const state = { view: "cards", filter: "", sort: "content", page: { rows: 0, columns: 0 } };
+const state = { view: "cards", filter: "", sort: "content", order: "first", flagged: false, page: { rows: 0, columns: 0 } };
+const sampled = data.pairs.filter((pair) => !pair.extra);
 
 function el(tag, properties = {}, ...children) {
   const node = Object.assign(document.createElement(tag), properties);
@@ -59,39 +60,46 @@ const sorted = (() => {
   const by = (one, two) => (a, b) => one(a) - one(b) || two(a) - two(b) || a.k - b.k || a.p - b.p;
   const content = (pair) => c[pair.c], style = (pair) => s[pair.s];
   return {
-    content: [...data.pairs].sort(by(content, style)),
-    style: [...data.pairs].sort(by(style, content)),
+    content: [...sampled].sort(by(content, style)),
+    style: [...sampled].sort(by(style, content)),
   };
 })();
 
 /** The pairs that match the filter, in the order in which the viewer walks through them. */
 function visible() {
   const words = state.filter.toLowerCase().split(/\s+/).filter(Boolean);
-  const order = sorted[state.view === "grid" ? "content" : state.sort];
-  if (!words.length) return order;
-  return order.filter((pair) => {
+  const all = sorted[state.view === "cards" && state.sort === "style" ? "style" : "content"];
+  const order = state.flagged ? all.filter((pair) => limitsOf(pair).length) : all;
+  if (!words.length) return measured(order);
+  return measured(order.filter((pair) => {
     const text = `${nameOf("contents", pair.c)} ${nameOf("styles", pair.s)}`.toLowerCase();
     return words.every((word) => text.includes(word));
-  });
+  }));
 }
 
-function opener(pair, className, ...children) {
+/** A button that opens a pair's viewer, to walk on through `walk` or else what is visible. */
+function opener(pair, { className, name = titleOf(pair), walk = null }, ...children) {
   const button = el("button", { type: "button", className }, ...children);
-  button.setAttribute("aria-label", titleOf(pair));
+  button.setAttribute("aria-label", name);
   button.dataset.pair = pair.id;
-  button.addEventListener("click", () => openViewer(pair));
+  button.addEventListener("click", () => openViewer(pair, walk));
   return button;
 }
 
-function card(pair) {
+function about(pair, ...details) {
   const line = (role, number) => [
     picture(data[role][number].image, "", "mini"),
     el("span", { className: "name", textContent: nameOf(role, number), title: nameOf(role, number) }),
   ];
-  const about = el("span", { className: "about" },
-    ...line("contents", pair.c), ...line("styles", pair.s),
-    el("span", { className: "detail", textContent: detailOf(pair) }));
-  return el("li", {}, opener(pair, "card", picture(pair.image, "", "result"), about));
+  return el("span", { className: "about" }, ...line("contents", pair.c), ...line("styles", pair.s), ...details);
+}
+
+function card(pair) {
+  const value = sortedValue(pair);
+  const detail = el("span", { className: "detail", textContent: detailOf(pair) },
+    value ? el("b", { className: "value", textContent: ` · ${value}` }) : null);
+  const options = { className: "card", name: value ? `${titleOf(pair)}, ${value}` : titleOf(pair) };
+  return el("li", {}, opener(pair, options, picture(pair.image, "", "result"), about(pair, detail)));
 }
 
 function cards(pairs, page) {
@@ -108,7 +116,7 @@ function table(pairs) {
     row.set(pair.s, [...(row.get(pair.s) ?? []), pair]);
   });
   sorted.style.forEach((pair) => { if (rows.get(pair.c)?.has(pair.s)) columns.add(pair.s); });
-  return { rows: [...rows], columns: [...columns] };
+  return { rows: [...rows], columns: stylesInOrder([...columns], pairs) };
 }
 
 function heading(role, number, scope) {
@@ -120,24 +128,34 @@ function heading(role, number, scope) {
 
 function cell(found) {
   if (!found) return el("td", { className: "void", textContent: "not there" });
+  const [pair] = found, value = sortedValue(pair);
   const more = found.length > 1 ? el("span", { className: "more", textContent: `× ${found.length}` }) : null;
-  return el("td", {}, opener(found[0], "cell", picture(found[0].image, ""), more));
+  const badge = value ? el("span", { className: "badge", textContent: sortedAmount(pair) }) : null;
+  const options = { className: "cell", name: value ? `${titleOf(pair)}, ${value}` : titleOf(pair) };
+  return el("td", {}, opener(pair, options, picture(pair.image, ""), badge, more));
 }
 
-function grid({ rows, columns }, page) {
-  const across = columns.slice(page.columns * COLUMNS_A_PAGE, (page.columns + 1) * COLUMNS_A_PAGE);
-  const down = rows.slice(page.rows * ROWS_A_PAGE, (page.rows + 1) * ROWS_A_PAGE);
-  const head = el("tr", {}, el("td", { className: "corner", textContent: "contents ↓\nstyles →" }),
-    ...across.map((style) => heading("styles", style, "col")));
-  const body = down.map(([content, cells]) => el("tr", {}, heading("contents", content, "row"),
-    ...across.map((style) => cell(cells.get(style)))));
-  const made = el("table", { className: "grid" }, el("thead", {}, head), el("tbody", {}, ...body));
-  made.style.setProperty("--columns", across.length + 1);
+function tableNode(label, head, body, columns, className = "") {
+  const made = el("table", { className: `grid ${className}` }, el("thead", {}, head), el("tbody", {}, ...body));
+  made.style.setProperty("--columns", columns + 1);
   const node = el("div", { className: "scroll", tabIndex: 0 }, made);
   node.setAttribute("role", "region");
-  node.setAttribute("aria-label", "Contents as rows, styles as columns");
+  node.setAttribute("aria-label", label);
   return node;
 }
+
+function grid({ rows, columns }) {
+  const head = el("tr", {}, el("td", { className: "corner", textContent: "contents ↓\nstyles →" }),
+    ...columns.map((style) => heading("styles", style, "col")));
+  const body = rows.map(([content, cells]) => el("tr", {}, heading("contents", content, "row"),
+    ...columns.map((style) => cell(cells.get(style)))));
+  return tableNode("Contents as rows, styles as columns", head, body, columns.length);
+}
+
+/** The views that are tables: how pairs are laid out, where one lies, and how a page is drawn. */
+const TABLES = {
+  grid: { nouns: ["Contents", "Styles"], lay: table, row: (pair) => pair.c, column: (pair) => pair.s, draw: grid },
+};
 
 function turn(which, by) {
   state.page[which] += by;
@@ -166,27 +184,37 @@ function pager(node, which, count, size, noun) {
 
 const pagers = (which) => document.querySelectorAll(`[data-pager=${which}]`);
 
+function pageOf(list, which, size) {
+  return list.slice(state.page[which] * size, (state.page[which] + 1) * size);
+}
+
 function render() {
   const pairs = visible();
   byId("count").textContent = `${pairs.length.toLocaleString("en")} ${pairs.length === 1 ? "pair" : "pairs"}`;
-  byId("sorting").hidden = state.view === "grid";
-  const asGrid = state.view === "grid" ? table(pairs) : null;
-  pagers("columns").forEach((node) => pager(node, "columns", asGrid?.columns.length ?? 0, COLUMNS_A_PAGE, "Styles"));
-  pagers("rows").forEach((node) => (asGrid
-    ? pager(node, "rows", asGrid.rows.length, ROWS_A_PAGE, "Contents")
-    : pager(node, "rows", pairs.length, CARDS_A_PAGE, "Pairs")));
-  const nothing = () => el("p", { className: "empty-state", textContent: "No file name matches the filter." });
-  const node = !pairs.length ? nothing() : asGrid ? grid(asGrid, state.page) : cards(pairs, state.page.rows);
-  byId("pictures").replaceChildren(node);
+  renderSorting();
+  const view = TABLES[state.view], laid = view?.lay(pairs);
+  const [down, across] = view?.nouns ?? ["Pairs", ""];
+  pagers("columns").forEach((node) => {
+    node.setAttribute("aria-label", across);
+    pager(node, "columns", laid?.columns.length ?? 0, COLUMNS_A_PAGE, across);
+  });
+  pagers("rows").forEach((node) => (laid
+    ? pager(node, "rows", laid.rows.length, ROWS_A_PAGE, down)
+    : pager(node, "rows", pairs.length, CARDS_A_PAGE, down)));
+  const nothing = () => el("p", { className: "empty-state", textContent: state.flagged ? "No such pair is beyond a limit." : "No file name matches the filter." });
+  const drawn = () => (laid
+    ? view.draw({ rows: pageOf(laid.rows, "rows", ROWS_A_PAGE), columns: pageOf(laid.columns, "columns", COLUMNS_A_PAGE) })
+    : cards(pairs, state.page.rows));
+  byId("pictures").replaceChildren(pairs.length ? drawn() : nothing());
 }
 
 /** Turns to the page that shows a pair and gives it the focus. */
 function reveal(pair) {
-  const pairs = visible();
-  if (state.view === "grid") {
-    const { rows, columns } = table(pairs);
-    state.page.rows = Math.floor(rows.findIndex(([content]) => content === pair.c) / ROWS_A_PAGE);
-    state.page.columns = Math.floor(columns.indexOf(pair.s) / COLUMNS_A_PAGE);
+  const pairs = visible(), view = TABLES[state.view];
+  if (view) {
+    const { rows, columns } = view.lay(pairs);
+    state.page.rows = Math.floor(rows.findIndex(([row]) => row === view.row(pair)) / ROWS_A_PAGE);
+    state.page.columns = Math.floor(columns.indexOf(view.column(pair)) / COLUMNS_A_PAGE);
   } else {
     state.page.rows = Math.floor(pairs.indexOf(pair) / CARDS_A_PAGE);
   }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +15,7 @@ from styleid_ray.batch.folder.places import read_places
 from styleid_ray.report.facts import labelled
 from styleid_ray.report.pictures import SourcePictures, embedded, side_of
 from styleid_ray.report.public import public_location
+from styleid_ray.report.quality import COLUMN, has_quality
 from styleid_ray.report.sample import choose
 
 _COLUMNS = ["pair_id", "image", "content", "style", "k", "width", "height", "params", "seconds"]
@@ -32,12 +33,26 @@ class _Numbers:
         return self.of.setdefault(value, len(self.of))
 
 
-def read_gallery(output: Output, record: dict[str, Any], most: int, seed: int) -> dict[str, Any]:
+def read_gallery(
+    output: Output,
+    record: dict[str, Any],
+    most: int,
+    seed: int,
+    besides: Mapping[str, Sequence[int]],
+) -> dict[str, Any]:
     """A run's results as JSON-like data for the page's script.
+
+    Args:
+        output: the run.
+        record: its record.
+        most: the most pairs in the sample.
+        seed: chooses another sample.
+        besides: row numbers by file of pairs that are shown besides it.
 
     Returns:
         "pairs" (c, s, p: numbers of content, style and parameters; k; w, h in pixels; t seconds;
-        id; image as data URI or null; file where the result lies beside the page), "contents" and
+        id; image as data URI or null; file where the result lies beside the page; quality by
+        measure, or null; extra whether it is no part of the sample), "contents" and
         "styles" (name, image), "params" ((label, value) texts), "total" of which the pairs are a
         sample, "grid" whether rows and columns make sense, "side" of the copies in pixels.
     """
@@ -46,7 +61,7 @@ def read_gallery(output: Output, record: dict[str, Any], most: int, seed: int) -
     side = side_of(sample.shown)
     contents, styles, params = _Numbers(), _Numbers(), _Numbers()
     pairs: dict[str, dict[str, Any]] = {}
-    for row in _results(output, sample.rows, side):
+    for row in _results(output, _joined(sample.rows, besides), side):
         labels = tuple(labelled(row["params"] or {}))
         pairs[row["pair_id"]] = {
             "c": contents[row["content"]],
@@ -59,6 +74,8 @@ def read_gallery(output: Output, record: dict[str, Any], most: int, seed: int) -
             "id": row["pair_id"],
             "image": row["image"],
             "file": row["file"],
+            "quality": row["quality"],
+            "extra": row["extra"],
         }
     sources = {
         role: _sources(
@@ -72,13 +89,27 @@ def read_gallery(output: Output, record: dict[str, Any], most: int, seed: int) -
         "contents": sources["content"],
         "styles": sources["style"],
         "params": list(params.of),
+        "shown": sample.shown,
         "total": sample.total,
         "grid": sample.crossed,
         "side": side,
     }
 
 
-def _results(output: Output, rows: dict[str, np.ndarray], side: int) -> Iterator[dict[str, Any]]:
+def _joined(
+    sampled: Mapping[str, np.ndarray], besides: Mapping[str, Sequence[int]]
+) -> dict[str, dict[int, bool]]:
+    """Whether a row is no part of the sample, by file and row number."""
+    rows = {name: dict.fromkeys(numbers.tolist(), False) for name, numbers in sampled.items()}
+    for name, numbers in besides.items():
+        own = rows.setdefault(name, {})
+        own |= {row: True for row in numbers if row not in own}
+    return rows
+
+
+def _results(
+    output: Output, rows: dict[str, dict[int, bool]], side: int
+) -> Iterator[dict[str, Any]]:
     """The chosen rows with `image` as data URI; files are read side by side, batch by batch."""
 
     def of_file(name: str) -> list[dict[str, Any]]:
@@ -91,13 +122,17 @@ def _results(output: Output, rows: dict[str, np.ndarray], side: int) -> Iterator
             yield from found
 
 
-def _rows(file: Any, wanted: np.ndarray) -> Iterator[dict[str, Any]]:
-    start = 0
-    for batch in pq.ParquetFile(file).iter_batches(_ROWS_AT_ONCE, columns=_COLUMNS):
-        inside = wanted[(wanted >= start) & (wanted < start + batch.num_rows)] - start
-        start += batch.num_rows
+def _rows(file: Any, extra: dict[int, bool]) -> Iterator[dict[str, Any]]:
+    start, parquet = 0, pq.ParquetFile(file)
+    measured = has_quality(parquet.schema_arrow)
+    columns = [*_COLUMNS, COLUMN] if measured else _COLUMNS
+    wanted = np.array(sorted(extra))
+    for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=columns):
+        inside = wanted[(wanted >= start) & (wanted < start + batch.num_rows)]
         for row in inside.tolist():
-            yield batch.slice(row, 1).select(_COLUMNS).to_pylist()[0]
+            found = batch.slice(row - start, 1).select(columns).to_pylist()[0]
+            yield {COLUMN: None} | found | {"extra": extra[row]}
+        start += batch.num_rows
 
 
 def _result(output: Output, row: dict[str, Any], side: int) -> dict[str, Any]:

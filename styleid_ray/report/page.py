@@ -15,17 +15,25 @@ from markupsafe import Markup
 
 from styleid_ray.report.facts import Facts
 from styleid_ray.report.failures import Failures
+from styleid_ray.report.measured import Measures
 
-_SCRIPTS = ("gallery.js", "viewer.js")
+_STYLES = ("report.css", "measures.css")
+_SCRIPTS = ("gallery.js", "measures.js", "variants.js", "worst.js", "viewer.js")
 
 
-def render(facts: Facts, failures: Failures, gallery: dict[str, Any], made: datetime) -> str:
+def render(
+    facts: Facts,
+    failures: Failures,
+    measures: Measures,
+    gallery: dict[str, Any],
+    made: datetime,
+) -> str:
     """The whole page as text.
 
     A policy in its head lets only the script and the style sheet that we wrote take effect, and
     only embedded pictures load: the page could not call out even if a name got through as markup.
     """
-    css = _asset("report.css")
+    css = "\n".join(_asset(name) for name in _STYLES)
     script = "\n".join(_asset(name) for name in _SCRIPTS)
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -34,7 +42,8 @@ def render(facts: Facts, failures: Failures, gallery: dict[str, Any], made: date
     return template.render(
         **{name: getattr(facts, name) for name in asdict(facts)},
         failures=failures,
-        shown=len(gallery["pairs"]),
+        measures=measures,
+        shown=gallery["shown"],
         total=gallery["total"],
         side=gallery["side"],
         made=made.isoformat(timespec="seconds"),

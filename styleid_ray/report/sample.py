@@ -37,18 +37,18 @@ def choose(output: Output, most: int, seed: int) -> Sample:
 
     Of a run that crosses contents with styles, some contents and some styles are taken with (as
     far as `most` reaches) all their pairs; of any other, single pairs, each as likely as another.
-    Only 32 bytes a pair are held.
+    Variants of a pair stay together. Only 32 bytes per pair are held.
     """
     files = output.files("data")
     with ThreadPoolExecutor(_READERS) as pool:
         parts = list(pool.map(lambda name: output.parsed(name, lambda f: _hashes(f, seed)), files))
     counts = [part.shape[1] for part in parts]
-    hashes = np.concatenate(parts, axis=1) if parts else np.empty((3, 0), np.uint64)
-    content, style, pair = hashes
+    hashes = np.concatenate(parts, axis=1) if parts else np.empty((4, 0), np.uint64)
+    content, style, pair, variant = hashes
     crossed = _is_crossed(content, style)
     chosen = np.arange(len(pair))
     if len(pair) > most:
-        chosen = _smallest(_score(content, style) if crossed else pair, pair, most)
+        chosen = _smallest(_score(content, style) if crossed else pair, (pair, variant), most)
     ends = np.cumsum(counts)
     rows = {}
     for name, count, end in zip(files, counts, ends, strict=True):
@@ -60,12 +60,14 @@ def choose(output: Output, most: int, seed: int) -> Sample:
 
 
 def _hashes(file: Any, seed: int) -> np.ndarray:
-    """Seeded 64-bit hashes [3, rows] of each row's content, style and pair of an open file."""
+    """Seeded 64-bit hashes [4, rows] of each row of an open file: of its content, its style, both,
+    and both with the variant."""
     table = pq.read_table(file, columns=["content", "style", "k"])
     content, style = (_key_hashes(table.column(role), seed) for role in ("content", "style"))
     k = table.column("k").to_numpy().astype(np.uint64)
-    pair = _mixed(_mixed(content) + style * np.uint64(3) + k * np.uint64(0x9E3779B97F4A7C15))
-    return np.stack([content, style, pair])
+    both = _mixed(content) + style * np.uint64(3)
+    variant = _mixed(both + k * np.uint64(0x9E3779B97F4A7C15))
+    return np.stack([content, style, _mixed(both), variant])
 
 
 def _key_hashes(keys: pa.ChunkedArray, seed: int) -> np.ndarray:
@@ -102,6 +104,6 @@ def _score(content: np.ndarray, style: np.ndarray) -> np.ndarray:
     return np.maximum(content, style)
 
 
-def _smallest(score: np.ndarray, tie: np.ndarray, most: int) -> np.ndarray:
-    """Sorted positions of the `most` smallest scores."""
-    return np.sort(np.lexsort((tie, score))[:most])
+def _smallest(score: np.ndarray, ties: tuple[np.ndarray, ...], most: int) -> np.ndarray:
+    """Sorted positions of the `most` smallest scores; equal ones follow the first tie, then on."""
+    return np.sort(np.lexsort((*ties[::-1], score))[:most])

@@ -2,6 +2,9 @@
 
 const viewer = byId("viewer");
 let open = null;
+/** The pairs to walk through, where these are not the visible ones. */
+let walk = null;
+const walked = () => walk ?? visible();
 
 function figure(label, source, name, className, file = null) {
   const caption = el("figcaption", {}, el("b", { textContent: label }), ` ${name} `);
@@ -11,7 +14,7 @@ function figure(label, source, name, className, file = null) {
 
 function showPair(pair) {
   open = pair;
-  const order = visible(), place = order.indexOf(pair);
+  const order = walked(), place = order.indexOf(pair);
   const content = data.contents[pair.c], style = data.styles[pair.s];
   byId("viewer-title").textContent = titleOf(pair);
   byId("viewer-place").textContent = `${(place + 1).toLocaleString("en")} of ${order.length.toLocaleString("en")}`;
@@ -23,28 +26,30 @@ function showPair(pair) {
   if (pair.k) facts.push(["variant", String(pair.k)]);
   if (pair.t !== null) facts.push(["time", `${pair.t.toPrecision(3)} s`]);
   facts.push(["pair id", pair.id]);
+  showMeasures(pair);
   byId("viewer-facts").replaceChildren(...facts.map(([label, value]) =>
     el("div", { className: label === "pair id" ? "wide" : "" }, el("dt", { textContent: label }), el("dd", { textContent: value }))));
   byId("viewer-previous").disabled = place <= 0;
   byId("viewer-next").disabled = place >= order.length - 1;
 }
 
-function openViewer(pair) {
+function openViewer(pair, among = null) {
+  walk = among;
   showPair(pair);
   viewer.showModal();
   viewer.scrollTop = 0;
 }
 
 function step(by) {
-  const order = visible(), next = order[order.indexOf(open) + by];
+  const order = walked(), next = order[order.indexOf(open) + by];
   if (next) showPair(next);
 }
 
-/** To the same style in the content above or below, in the grid. */
+/** To the same column in the row above or below, in a table. */
 function stepRow(by) {
-  const order = visible();
+  const order = walked(), { row, column } = TABLES[state.view];
   for (let place = order.indexOf(open) + by; order[place]; place += by) {
-    if (order[place].s === open.s && order[place].c !== open.c) return showPair(order[place]);
+    if (column(order[place]) === column(open) && row(order[place]) !== row(open)) return showPair(order[place]);
   }
   return undefined;
 }
@@ -59,19 +64,21 @@ const MOVES = {
 viewer.addEventListener("keydown", (event) => {
   const isRow = event.key === "ArrowUp" || event.key === "ArrowDown";
   if (!(event.key in MOVES) || event.altKey || event.ctrlKey || event.metaKey) return;
-  if (isRow && state.view !== "grid") return;
+  if (isRow && (walk || !TABLES[state.view])) return;
   event.preventDefault();
   MOVES[event.key]();
 });
 viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
-viewer.addEventListener("close", () => { if (open) reveal(open); });
+viewer.addEventListener("close", () => { if (walk) revealWorst(open); else if (open) reveal(open); });
 byId("viewer-close").addEventListener("click", () => viewer.close());
 byId("viewer-previous").addEventListener("click", () => step(-1));
 byId("viewer-next").addEventListener("click", () => step(1));
 
 if (data.pairs.length) {
-  state.view = data.grid && data.styles.length > 1 ? "grid" : "cards";
-  byId("views").hidden = !data.grid;
+  state.view = hasVariants ? "variants" : data.grid && data.styles.length > 1 ? "grid" : "cards";
+  byId("views").hidden = !data.grid && !hasVariants;
+  byId("view-grid").hidden = !data.grid;
+  byId("view-variants").hidden = !hasVariants;
   document.querySelectorAll("[name=view]").forEach((radio) => {
     radio.checked = radio.value === state.view;
     radio.addEventListener("change", () => change({ view: radio.value }));
@@ -79,5 +86,9 @@ if (data.pairs.length) {
   byId("tools").addEventListener("submit", (event) => event.preventDefault());
   byId("filter").addEventListener("input", (event) => change({ filter: event.target.value }));
   byId("sort").addEventListener("change", (event) => change({ sort: event.target.value }));
+  byId("order").addEventListener("change", (event) => change({ order: event.target.value }));
+  byId("flagged").addEventListener("change", (event) => change({ flagged: event.target.checked }));
+  offerMeasures();
+  showWorst();
   render();
 }

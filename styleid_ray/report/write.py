@@ -9,10 +9,14 @@ import pyarrow as pa
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.status import read_status
 from styleid_ray.errors import OutputError
+from styleid_ray.report.evaluation import read_evaluation, read_scores
 from styleid_ray.report.facts import read_facts
 from styleid_ray.report.failures import read_failures
 from styleid_ray.report.gallery import read_gallery
+from styleid_ray.report.limits import Gate
+from styleid_ray.report.measured import Measures, histograms, join
 from styleid_ray.report.page import render
+from styleid_ray.report.quality import read_quality
 from styleid_ray.storage.locations import absolute, local_path, shown
 from styleid_ray.storage.store import Store
 
@@ -42,8 +46,10 @@ def write_report(output: Output, sample: int = 2000, seed: int = 0, to: str | No
         raise ValueError(f"sample must be at least 1, not {sample}")
     record = output.existing_record()
     status = read_status(output)
+    gate = Gate.of(record["config"])
     try:
-        failures, gallery = read_failures(output), read_gallery(output, record, sample, seed)
+        failures, quality = read_failures(output), read_quality(output, gate)
+        gallery = read_gallery(output, record, sample, seed, quality.rows)
     except pa.ArrowInvalid as e:
         raise OutputError(
             f"a file of the run at {output.url} is damaged ({shown(str(e))}): styleid-ray verify "
@@ -51,8 +57,21 @@ def write_report(output: Output, sample: int = 2000, seed: int = 0, to: str | No
         ) from e
     if to is not None:  # links to pictures beside the run would lead nowhere
         gallery["pairs"] = [pair | {"file": None} for pair in gallery["pairs"]]
-    facts = read_facts(output, record, status)
-    page = render(facts, failures, gallery, made=datetime.now(UTC))
+    scores = read_scores(output, {pair["id"] for pair in gallery["pairs"]})
+    measures = Measures(
+        evaluation=read_evaluation(output, record["config"], status.done),
+        histograms=histograms(quality, scores, gate),
+        quality=quality,
+        gate=gate,
+        note=scores.note,
+    )
+    page = render(
+        read_facts(output, record, status),
+        failures,
+        measures,
+        join(gallery, quality, scores, gate),
+        made=datetime.now(UTC),
+    )
     place, name = (output, REPORT) if to is None else _place(to, output)
     place.write(name, page.encode())
     return f"{place.url}/{name}"

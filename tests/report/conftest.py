@@ -21,6 +21,7 @@ from styleid_ray.batch.run import SUMMARY, Summary
 from styleid_ray.batch.stages.commit import Commit
 from styleid_ray.batch.stages.shard import RESULTS, Shard
 from styleid_ray.config import JobConfig
+from styleid_ray.evaluation.columns import quality_type
 from styleid_ray.imaging import decode
 from styleid_ray.planning import shards_of
 from styleid_ray.storage.fetch import read_bytes
@@ -102,6 +103,34 @@ def make_run(tiny_model: Path) -> MakeRun:
         return to
 
     return make
+
+
+Quality = dict[str, float | None] | None
+
+
+def measure(output: Output, qualities: Callable[[dict[str, Any]], Quality]) -> None:
+    """Gives each finished pair of a run, by its row, what the column `quality` says of it."""
+    for name in output.files("data"):
+        table = output.read_table(name)
+        rows = table.select(["pair_id", "content", "style", "k"]).to_pylist()
+        column = pa.array([qualities(row) for row in rows], quality_type())
+        if "quality" in table.column_names:
+            table = table.drop_columns(["quality"])
+        output.write_table(name, table.append_column("quality", column))
+
+
+def evaluate(output: Output, scores: Callable[[dict[str, Any]], float], **summary: Any) -> None:
+    """Writes an evaluation of a run: each pair's metrics are a number by its row."""
+    pairs = []
+    for name in output.files("data"):
+        for row in output.read_table(name, ["pair_id", "content", "style"]).to_pylist():
+            metrics = ("lpips", "lpips_gray", "cfsd", "histogram_loss")
+            pairs.append(row | dict.fromkeys(metrics, scores(row)))
+    metrics = {"fid": 18.25, "lpips": 0.5, "lpips_gray": 0.4, "cfsd": 0.25, "histogram_loss": 0.125}
+    counts = {f"{role}s": len({pair[role] for pair in pairs}) for role in ("content", "style")}
+    whole = metrics | {"artfid": 28.875, "pairs": len(pairs), "missing": {}} | counts | summary
+    output.write_table("evaluation/pairs.parquet", pa.Table.from_pylist(pairs))
+    output.write("evaluation/summary.json", json.dumps(whole).encode())
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from styleid_ray.evaluation.columns import MEASURES
 from styleid_ray.report import write_report
-from tests.report.conftest import MakeRun, paint
+from tests.report.conftest import MakeRun, evaluate, measure, paint
 
 HOSTILE = '"><img src=x onerror=window.hacked=1>.png'
 ARGUMENTS = [
@@ -23,6 +24,13 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+NAMELESS = """[...document.querySelectorAll(
+    'button, input, select, nav, [role=region], [role=img], [role=group]')].filter(
+    (e) => !(e.getAttribute('aria-label') || e.getAttribute('aria-labelledby')
+             || e.textContent.trim() || e.labels?.[0]?.textContent.trim())
+).map((e) => e.outerHTML.slice(0, 200))"""
+"""Controls and landmarks without an accessible name."""
 
 
 def _absent(what: str) -> None:
@@ -142,7 +150,7 @@ def test_fits_the_window_in_every_view(
     there.page.get_by_role("radio", name="Cards").check()
     assert there.page.locator("ul.cards").is_visible()
     assert there.overflow() == 0
-    there.page.locator("summary").click()
+    there.page.locator("#config summary").click()
     assert there.overflow() == 0
     there.page.locator("#pictures button").first.click()
     box = there.page.locator("dialog").bounding_box()
@@ -252,12 +260,7 @@ def test_no_name_is_run_as_markup(visit: Any, crossed: Path) -> None:
 
 def test_every_picture_and_control_has_a_name(visit: Any, crossed: Path) -> None:
     there = visit(crossed)
-    nameless = """[...document.querySelectorAll(
-        'button, input, select, nav, [role=region], [role=img]')].filter(
-        (e) => !(e.getAttribute('aria-label') || e.getAttribute('aria-labelledby')
-                 || e.textContent.trim() || e.labels?.[0]?.textContent.trim())
-    ).map((e) => e.outerHTML.slice(0, 200))"""
-    assert there.page.evaluate(nameless) == []
+    assert there.page.evaluate(NAMELESS) == []
     assert there.page.locator("img:not([alt])").count() == 0
     there.page.locator("#pictures button").first.click()
     alts = [image.get_attribute("alt") for image in there.page.locator("dialog img").all()]
@@ -274,11 +277,133 @@ def test_two_thousand_pairs_open_at_once(visit: Any, make_run: MakeRun, tmp_path
         tmp_path / "style",
         shard_pairs=2048,
     )
+    measure(
+        output,
+        lambda row: (
+            dict.fromkeys(MEASURES, 0.5) | {"structure": int(row["pair_id"][:4], 16) / 65536}
+        ),
+    )
     there = visit(Path(write_report(output, sample=2000)))
     assert "2,000 of 2,500" in there.text("#sampled")
     assert there.text("#count") == "2,000 pairs"
-    assert there.page.evaluate("document.images.length") < 150
+    assert there.page.evaluate("document.images.length") < 200
     spent = there.page.evaluate(
-        "(() => { const t = performance.now(); render(); return performance.now() - t; })()"
+        "(() => { const t = performance.now(); change({ sort: 'structure' }); "
+        "return performance.now() - t; })()"
     )
+    assert there.page.locator("#worst button").count() == 12
     assert spent < 1000
+
+
+@pytest.fixture(scope="module")
+def swept(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run of 4 contents, 3 styles and 2 values of γ, measured and evaluated.
+
+    Structure grows from pair to pair in the order of names and is best for the weaker γ; the first
+    pair is nearly blank, too.
+    """
+    root = tmp_path_factory.mktemp("swept")
+    for number in range(4):
+        paint(root / "content" / f"photo {number}.png", number)
+    for number in range(3):
+        paint(root / "style" / f"painting {number}.png", 20 + number)
+    options: dict[str, Any] = {"gamma": "0.3,0.9", "reject": "structure<0.33"}
+    output = make_run(str(root / "run"), root / "content", root / "style", **options)
+
+    def place(row: dict[str, Any]) -> int:
+        content, style = (int(row[role].split()[1][0]) for role in ("content", "style"))
+        return 6 * content + 2 * style + row.get("k", 0)
+
+    measure(
+        output,
+        lambda row: {
+            "color": 0.9 - place(row) / 100,
+            "structure": 0.3 + place(row) / 50,
+            "edges": 0.5,
+            "saturation": 0.25,
+            "blank": 0.1 if place(row) else 0.98,
+            "sharpness": 1.0,
+            "copy": 0.5,
+        },
+    )
+    evaluate(output, lambda row: place(row) / 24, fid=None, missing={"fid": "weights are missing"})
+    return Path(write_report(output))
+
+
+@pytest.mark.parametrize(("width", "height", "scheme"), [(1280, 900, "light"), (375, 812, "dark")])
+def test_a_measured_run_fits_the_window(
+    visit: Any, swept: Path, width: int, height: int, scheme: str
+) -> None:
+    there = visit(swept, width, height, scheme)
+    for view in ("Variants", "Grid", "Cards"):
+        there.page.get_by_role("radio", name=view).check()
+        there.page.locator("#sort").select_option("structure")
+        assert there.overflow() == 0
+    assert there.page.evaluate(NAMELESS) == []
+    assert there.page.locator(".histograms svg").count() == 11
+    there.page.get_by_text("Not computed: FID").click()
+    assert there.text("#missing li") == "FID: weights are missing"
+    assert there.overflow() == 0
+    there.page.locator("#worst button").first.click()
+    box = there.page.locator("dialog").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= width
+
+
+def test_variants_stand_side_by_side_with_their_measures(visit: Any, swept: Path) -> None:
+    there = visit(swept)
+    heads = there.page.locator("table.variants thead th").all_inner_texts()
+    assert [head.split()[:2] for head in heads] == [["γ", "0.3"], ["γ", "0.9"]]
+    assert "structure\n0.52" in heads[0], "the mean of 12 pairs"
+    cell = there.page.locator("table.variants tbody td").first
+    assert "structure\n0.30" in cell.inner_text()
+    assert there.page.locator("table.variants tbody tr").count() == 10
+    name = there.page.locator("table.variants button").nth(1).get_attribute("aria-label")
+    assert name.endswith("γ 0.9")
+    there.page.locator("table.variants button").nth(1).click()
+    there.page.keyboard.press("ArrowDown")
+    assert there.text("#viewer-place") == "4 of 24", "the same γ, one style below"
+
+
+def test_the_grid_and_the_cards_are_sorted_by_a_measure(visit: Any, swept: Path) -> None:
+    there = visit(swept)
+    there.page.get_by_role("radio", name="Grid").check()
+    there.page.get_by_label("Sort by").select_option("structure")
+    assert there.names()[0].startswith("photo 0.png in the style of painting 0.png")
+    assert there.names()[0].endswith(", structure 0.30")
+    there.page.locator("#order").select_option("last")
+    assert there.names()[0].startswith("photo 3.png in the style of painting 2.png")
+    there.page.get_by_role("radio", name="Cards").check()
+    values = [float(name.rsplit(" ", 1)[1]) for name in there.names()]
+    assert values == sorted(values, reverse=True)
+    there.page.get_by_label("Sort by").select_option("histogram_loss")
+    assert there.page.locator("#order option").first.inner_text() == "worst first"
+    values = [float(name.rsplit(" ", 1)[1]) for name in there.names()]
+    assert values == sorted(values), "less of it is better"
+    there.page.get_by_label("Sort by").select_option("saturation")
+    assert there.page.locator("#order option").first.inner_text() == "lowest first"
+    there.page.get_by_label("beyond a limit").check()
+    assert there.text("#count") == "2 pairs"
+
+
+def test_the_strip_of_the_worst_by_keyboard(visit: Any, swept: Path) -> None:
+    there = visit(swept)
+    names = [one.get_attribute("aria-label") for one in there.page.locator("#worst button").all()]
+    assert names == [
+        "photo 0.png in the style of painting 0.png: little structure kept: 0.30, "
+        "nearly blank: 0.98",
+        "photo 0.png in the style of painting 0.png (2): little structure kept: 0.32",
+    ]
+    there.page.locator("#worst button").first.focus()
+    there.page.keyboard.press("Enter")
+    assert there.text("#viewer-place") == "1 of 2"
+    assert "nearly blank: 0.98" in there.text("#viewer-reasons")
+    assert there.page.locator("#viewer-measures .bad").all_inner_texts() == [
+        "structure\n0.300",
+        "blank\n0.980",
+    ]
+    there.page.keyboard.press("ArrowDown")
+    there.page.keyboard.press("ArrowRight")
+    assert there.text("#viewer-place") == "2 of 2"
+    there.page.keyboard.press("Escape")
+    there.wait_for_focus(names[1])

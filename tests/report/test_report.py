@@ -18,7 +18,7 @@ from styleid_ray.batch.stages.commit import ERRORS
 from styleid_ray.cli import main
 from styleid_ray.errors import OutputError
 from styleid_ray.report import write_report
-from tests.report.conftest import MakeRun, paint, picture_of
+from tests.report.conftest import MakeRun, Quality, evaluate, measure, paint, picture_of
 
 HOSTILE = '"><img src=x onerror=hacked=1>'
 
@@ -258,3 +258,70 @@ def test_a_damaged_file_is_told_in_one_line(
             told.append(str(error))
     assert told
     assert all("damaged" in line and line.isprintable() for line in told)
+
+
+def quality_of(row: dict[str, Any]) -> Quality:
+    """Good in all but the boat in ink, which lost its structure."""
+    bad = (row["content"], row["style"]) == ("boat.png", "ink.png")
+    good = {"color": 0.75, "edges": 0.5, "blank": 0.25, "sharpness": 1.0, "copy": 0.5}
+    return good | {"structure": 0.0625 if bad else 0.875, "saturation": None}
+
+
+def test_pairs_carry_their_measures_and_the_worst_is_named(
+    make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    output = make_run(str(tmp_path / "run"), *inputs)
+    measure(output, quality_of)
+    evaluate(output, lambda row: 0.25 if row["style"] == "ink.png" else 0.5)
+    page = page_of(output)
+    data = data_of(page)
+    names = [measure["name"] for measure in data["measures"]]
+    assert "saturation" not in names, "no pair has it"
+    for pair in data["pairs"]:
+        row = {role: data[f"{role}s"][pair[role[0]]]["name"] for role in ("content", "style")}
+        values = dict(zip(names, pair["q"], strict=True))
+        assert {"saturation": None} | values == (quality_of(row) or {}) | dict.fromkeys(
+            ("lpips", "lpips_gray", "cfsd", "histogram_loss"),
+            0.25 if row["style"] == "ink.png" else 0.5,
+        )
+    worst = [pair for pair in data["pairs"] if pair["id"] in data["worst"]]
+    assert [(pair["q"][names.index("structure")], pair["rejected"]) for pair in worst] == [
+        (0.0625, False)
+    ]
+    assert "1 of 6 measured pairs is beyond a limit" in " ".join(page.split())
+    assert "structure of 6 pairs: 0.0625 to 0.875, median 0.875, limit: below 0.1" in page
+    assert "28.875" in page
+
+
+def test_the_worst_of_the_whole_run_are_shown_besides_the_sample(
+    make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    output = make_run(str(tmp_path / "run"), *inputs, reject="structure < 0.5")
+    measure(output, quality_of)
+    for seed in range(2):
+        page = page_of(output, sample=2, seed=seed)
+        data = data_of(page)
+        sampled = [pair for pair in data["pairs"] if not pair["extra"]]
+        (worst,) = [pair for pair in data["pairs"] if pair["id"] in data["worst"]]
+        assert len(sampled) == 2
+        assert worst["rejected"]
+        assert worst["image"]
+        assert "A sample: 2 of 6 finished pairs" in page
+        assert "rule <code>structure&lt;0.5</code> rejects 1 of 6" in " ".join(page.split())
+        assert "rejected: below 0.5" in page
+
+
+def test_a_run_made_before_there_were_measures_has_its_page(
+    make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    output = make_run(str(tmp_path / "run"), *inputs)
+    for name in output.files("data"):
+        table = output.read_table(name)
+        old = [column for column in table.column_names if column != "quality"]
+        output.write_table(name, table.select(old))
+    page = page_of(output)
+    data = data_of(page)
+    assert (data["measures"], data["limits"], data["worst"]) == ([], [], [])
+    assert not [
+        name for name in ("worst", "measures", "published", "metrics") if f'id="{name}"' in page
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -99,3 +100,13 @@ def test_pairs_that_are_no_grid_are_sampled_evenly(output: Output) -> None:
 def test_nothing_of_nothing(output: Output) -> None:
     sample = choose(output, 10, seed=0)
     assert (sample.rows, sample.shown, sample.total) == ({}, 0, 0)
+
+
+def test_variants_of_a_pair_are_shown_together(output: Output) -> None:
+    pairs = [(f"c{i}", f"s{i}") for i in range(100)]
+    for k in range(3):
+        keys = {"content": [c for c, _ in pairs], "style": [s for _, s in pairs]}
+        table = pa.table(keys | {"k": pa.array([k] * 100, pa.int32())})
+        output.write_table(f"data/shard-{k}.parquet", table)
+    shown = Counter(chosen(output, choose(output, 60, seed=0)))
+    assert set(shown.values()) == {3}

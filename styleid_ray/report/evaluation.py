@@ -1,0 +1,183 @@
+"""What `styleid-ray evaluate` has found of a run, as far as it is there."""
+
+# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.evaluation.published import PAIRS_OF_THE_PAPER, PUBLISHED, WARNING
+from styleid_ray.report.measures import METRICS
+from styleid_ray.report.public import public_message
+from styleid_ray.report.spread import Spread
+
+SUMMARY, PAIRS = "evaluation/summary.json", "evaluation/pairs.parquet"
+GROUPS = (
+    ("Style", (("fid", "FID"), ("histogram_loss", "histogram loss"))),
+    ("Content", (("lpips", "LPIPS"), ("lpips_gray", "LPIPS, grey"), ("cfsd", "CFSD"))),
+    ("Product of both", (("artfid", "ArtFID"),)),
+)
+"""The metrics in groups: a copy of the content can win on a product of both."""
+_COUNTS = ("contents", "styles", "pairs")
+_SIZE_OF_THE_PAPER = 512
+_ROWS_AT_ONCE = 16_384
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One metric of a run."""
+
+    label: str
+    value: str
+    """Empty when it was not computed."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Metrics that were not computed for one reason."""
+
+    labels: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The metrics of a run, in words that may be shown."""
+
+    groups: list[tuple[str, list[Figure]]] = field(default_factory=list)
+    """Empty when the run was not evaluated."""
+    missing: list[Missing] = field(default_factory=list)
+    about: str = ""
+    """Which pairs they are of."""
+    published: list[list[str]] = field(default_factory=list)
+    """Rows of name, ArtFID, FID, LPIPS, CFSD and source, best first, the run's own among them with
+    an empty source; empty unless the run follows the paper's protocol."""
+    warning: str = WARNING
+
+
+def read_evaluation(output: Output, config: Mapping[str, Any], done: int) -> Evaluation:
+    """The metrics of a run.
+
+    Args:
+        output: the run.
+        config: its stored options.
+        done: pairs that are finished by now.
+    """
+    try:
+        summary = json.loads(output.read(SUMMARY))
+    except FileNotFoundError:
+        return Evaluation()
+    except ValueError:
+        summary = None
+    if not isinstance(summary, dict):
+        return Evaluation(about=_damaged(SUMMARY))
+    groups = [
+        (name, [Figure(label, _value(summary.get(metric))) for metric, label in row])
+        for name, row in GROUPS
+    ]
+    contents, styles, pairs = (_count(summary.get(name)) for name in _COUNTS)
+    counts = (contents, styles, pairs)
+    about = _about(counts, done, bool(summary.get("unreadable")))
+    same = counts == PAIRS_OF_THE_PAPER and config.get("size") == _SIZE_OF_THE_PAPER
+    published = _published(summary) if same else []
+    return Evaluation(groups, _missing(summary), about, published)
+
+
+def read_scores(output: Output, ids: set[str]) -> Scores:
+    """The metrics of single pairs: how they are spread over the run, and those of some pairs."""
+    try:
+        return output.parsed(PAIRS, lambda f: _scores(f, ids))
+    except FileNotFoundError:
+        return Scores()
+    except pa.ArrowInvalid:
+        return Scores(note=_damaged(PAIRS))
+
+
+@dataclass
+class Scores:
+    """Metrics of single pairs."""
+
+    spreads: list[Spread] = field(default_factory=lambda: [Spread(measure) for measure in METRICS])
+    of_pair: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    """By id, those that were asked for."""
+    note: str = ""
+    """Why there are none, where that is not as it should be."""
+
+
+def _scores(file: Any, ids: set[str]) -> Scores:
+    found, wanted = Scores(), pa.array(sorted(ids), pa.string())
+    parquet = pq.ParquetFile(file)
+    there = set(parquet.schema_arrow.names)
+    spreads = [spread for spread in found.spreads if spread.measure.name in there]
+    names = ["pair_id", *(spread.measure.name for spread in spreads)]
+    for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=names):
+        for spread in spreads:
+            column = batch.column(spread.measure.name).cast(pa.float64())
+            spread.add(column.to_numpy(zero_copy_only=False))
+        shown = batch.filter(pc.is_in(batch.column("pair_id").cast(pa.string()), wanted))
+        found.of_pair |= {row.pop("pair_id"): row for row in shown.to_pylist()}
+    return found
+
+
+def _value(value: Any) -> str:
+    if not isinstance(value, (int, float)) or not np.isfinite(value):
+        return ""
+    return f"{value:.3f}" if abs(value) >= 1 else f"{value:.4f}"
+
+
+def _missing(summary: Mapping[str, Any]) -> list[Missing]:
+    given = summary.get("missing")
+    given = given if isinstance(given, dict) else {}
+    labels: dict[str, list[str]] = {}
+    for _, row in GROUPS:
+        for metric, label in row:
+            if not _value(summary.get(metric)):
+                reason = public_message(str(given.get(metric) or "no reason is given"))
+                labels.setdefault(reason, []).append(label)
+    return [Missing(", ".join(found), reason) for reason, found in labels.items()]
+
+
+def _about(counts: tuple[int, int, int], done: int, unread: bool) -> str:
+    contents, styles, pairs = counts
+    of = f" of {done:,} finished" if pairs < done else ""
+    sources = f"{_counted(contents, 'content')}, {_counted(styles, 'style')}"
+    pairs_text = f"{pairs:,}{of} pairs" if of else _counted(pairs, "pair")
+    text = f"{pairs_text}: {sources}. Lower is better."
+    if unread:
+        return f"{text} Some pictures could not be read: styleid-ray evaluate names them."
+    return f"{text} Run styleid-ray evaluate again for those added since." if of else text
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _published(summary: Mapping[str, Any]) -> list[list[str]]:
+    own = [summary.get(name) for name in ("artfid", "fid", "lpips", "cfsd")]
+    rows = [(row.name, [*row[1:5]], row.source) for row in PUBLISHED]
+    rows = sorted([*rows, ("this run", own, "")], key=lambda row: row[1][0] or np.inf)
+    return [[name, *map(_short, values), source] for name, values, source in rows]
+
+
+def _short(value: Any) -> str:
+    if not isinstance(value, (int, float)):
+        return "–"
+    return f"{value:.3f}" if value >= 1 else f"{value:.4f}".rstrip("0")
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _damaged(name: str) -> str:
+    return f"{name} is damaged: run styleid-ray evaluate again."

@@ -1,0 +1,123 @@
+"""The column `quality` of a whole run, read once: the spread of its measures, the worst pairs."""
+
+from __future__ import annotations
+
+import heapq
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.report.limits import Gate
+from styleid_ray.report.measures import QUALITY
+from styleid_ray.report.spread import Spread
+
+COLUMN = "quality"
+WORST = 12
+"""Pairs in the strip of the worst."""
+_READERS = 4
+_ROWS_AT_ONCE = 16_384
+
+
+class Place(NamedTuple):
+    """A bad pair: smaller is worse, and the same in each order of files."""
+
+    goodness: float
+    """The negative of `Gate.badness`."""
+    pair_id: str
+    file: str
+    row: int
+
+
+@dataclass
+class Quality:
+    """What the column says of a run. Its size does not depend on the number of pairs."""
+
+    spreads: list[Spread] = field(default_factory=lambda: [Spread(measure) for measure in QUALITY])
+    count: int = 0
+    """Pairs that were measured."""
+    flagged: int = 0
+    """Pairs that are rejected or beyond a limit."""
+    rejected: int = 0
+    worst: list[Place] = field(default_factory=list)
+    """At most `WORST` of these, the worst first."""
+
+    @property
+    def rows(self) -> dict[str, list[int]]:
+        """Row numbers of the worst, by file."""
+        rows: dict[str, list[int]] = {}
+        for place in self.worst:
+            rows.setdefault(place.file, []).append(place.row)
+        return rows
+
+    def merge(self, other: Quality) -> None:
+        """Takes in what another one has found."""
+        for own, theirs in zip(self.spreads, other.spreads, strict=True):
+            own.merge(theirs)
+        self.count += other.count
+        self.flagged += other.flagged
+        self.rejected += other.rejected
+        self.worst = heapq.nsmallest(WORST, [*self.worst, *other.worst])
+
+
+def read_quality(output: Output, gate: Gate) -> Quality:
+    """The measures of all finished pairs; nothing for files without the column."""
+    found = Quality()
+
+    def of_file(name: str) -> Quality:
+        return output.parsed(name, lambda f: _of_file(f, name, gate))
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        for part in pool.map(of_file, output.files("data")):
+            found.merge(part)
+    return found
+
+
+def has_quality(schema: pa.Schema) -> bool:
+    """Whether a data file has the column, and not a column of that name of the user's own."""
+    at = schema.get_field_index(COLUMN)
+    return at >= 0 and pa.types.is_struct(schema.field(at).type)
+
+
+def _of_file(file: Any, name: str, gate: Gate) -> Quality:
+    found, start = Quality(), 0
+    parquet = pq.ParquetFile(file)
+    if not has_quality(parquet.schema_arrow):
+        return found
+    for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=["pair_id", COLUMN]):
+        measures = _arrays(batch.column(COLUMN))
+        for spread in found.spreads:
+            spread.add(measures[spread.measure.name])
+        rejected = gate.rejected(batch.column(COLUMN))
+        bad = gate.badness(measures, rejected)
+        found.count += batch.num_rows - batch.column(COLUMN).null_count
+        found.rejected += int(rejected.sum())
+        rows = np.flatnonzero(bad > 0)
+        found.flagged += len(rows)
+        rows = rows[np.argsort(-bad[rows], kind="stable")]
+        cut = bad[rows[WORST - 1]] if len(rows) > WORST else 0
+        ids = batch.column("pair_id")
+        places = [
+            Place(-float(bad[row]), ids[row].as_py(), name, start + row)
+            for row in rows[bad[rows] >= cut].tolist()
+        ]
+        found.worst = heapq.nsmallest(WORST, [*found.worst, *places])
+        start += batch.num_rows
+    return found
+
+
+def _arrays(column: Any) -> dict[str, np.ndarray]:
+    """The fields of the struct as float64 arrays [rows]; NaN where one is null or not there."""
+    names = {column.type.field(i).name for i in range(column.type.num_fields)}
+    flat = dict(zip([f.name for f in column.type], column.flatten(), strict=True))
+    nothing = np.full(len(column), np.nan)
+    return {
+        measure.name: flat[measure.name].cast(pa.float64()).to_numpy(zero_copy_only=False)
+        if measure.name in names
+        else nothing
+        for measure in QUALITY
+    }

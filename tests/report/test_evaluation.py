@@ -1,0 +1,107 @@
+"""What the page takes from an evaluation, whatever is there of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.report.evaluation import PAIRS, SUMMARY, read_evaluation, read_scores
+
+WHOLE = {
+    "fid": 18.131,
+    "lpips": 0.5055,
+    "lpips_gray": 0.41,
+    "cfsd": 0.2281,
+    "artfid": 28.801,
+    "histogram_loss": 0.2,
+    "pairs": 800,
+    "contents": 20,
+    "styles": 40,
+    "missing": {},
+}
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Output:
+    return Output(str(tmp_path))
+
+
+def evaluated(output: Output, **changes: Any) -> Output:
+    output.write(SUMMARY, json.dumps(WHOLE | changes).encode())
+    return output
+
+
+def test_style_and_content_are_apart_before_their_product(output: Output) -> None:
+    found = read_evaluation(evaluated(output), {"size": 512}, 800)
+    assert [(name, [f.label for f in figures]) for name, figures in found.groups] == [
+        ("Style", ["FID", "histogram loss"]),
+        ("Content", ["LPIPS", "LPIPS, grey", "CFSD"]),
+        ("Product of both", ["ArtFID"]),
+    ]
+    assert found.groups[2][1][0].value == "28.801"
+    assert found.about == "800 pairs: 20 contents, 40 styles. Lower is better."
+
+
+def test_a_metric_that_was_not_computed_has_its_reason(output: Output) -> None:
+    reason = "no weights at s3://me:hunter2@bucket/w?sig=1"
+    evaluated(output, fid=None, missing={"fid": reason}, artfid=None, cfsd=float("nan"))
+    found = read_evaluation(output, {}, 800)
+    values = {f.label: f.value for _, row in found.groups for f in row}
+    assert values["FID"] == values["ArtFID"] == values["CFSD"] == ""
+    fid, others = found.missing
+    assert fid.labels == "FID"
+    assert fid.reason.startswith("no weights at s3://")
+    assert "hunter2" not in fid.reason
+    assert (others.labels, others.reason) == ("CFSD, ArtFID", "no reason is given")
+
+
+def test_an_evaluation_of_fewer_pairs_says_so(output: Output) -> None:
+    about = read_evaluation(evaluated(output), {}, 1000).about
+    assert about.startswith("800 of 1,000 finished pairs")
+    assert "Run styleid-ray evaluate again" in about
+    unread = evaluated(output, unreadable={"content": {"pictures": 1, "example": "x"}})
+    assert "could not be read" in read_evaluation(unread, {}, 1000).about
+
+
+@pytest.mark.parametrize(
+    ("changes", "size", "beside"),
+    [({}, 512, True), ({}, 256, False), ({"contents": 21}, 512, False), ({"pairs": 8}, 512, False)],
+)
+def test_published_figures_stand_beside_a_run_of_the_same_counts_alone(
+    output: Output, changes: dict[str, Any], size: int, beside: bool
+) -> None:
+    rows = read_evaluation(evaluated(output, **changes), {"size": size}, 800).published
+    assert bool(rows) == beside
+    if beside:
+        own = next(row for row in rows if not row[-1])
+        assert own == ["this run", "28.801", "18.131", "0.5055", "0.2281", ""]
+        assert [float(row[1]) for row in rows] == sorted(float(row[1]) for row in rows)
+
+
+def test_a_run_that_was_not_evaluated_has_nothing(output: Output) -> None:
+    assert not read_evaluation(output, {}, 1).groups
+    assert not read_scores(output, {"a"}).of_pair
+
+
+@pytest.mark.parametrize("data", [b"{", b"[1]", b"\xff"])
+def test_a_damaged_evaluation_says_what_to_run(output: Output, data: bytes) -> None:
+    output.write(SUMMARY, data)
+    output.write(PAIRS, data)
+    assert "run styleid-ray evaluate again" in read_evaluation(output, {}, 1).about
+    assert "run styleid-ray evaluate again" in read_scores(output, set()).note
+
+
+def test_metrics_of_pairs_are_counted_over_all_and_kept_of_those_that_are_shown(
+    output: Output,
+) -> None:
+    table = {"pair_id": ["a", "b", "c"], "lpips": [0.1, 0.2, None], "cfsd": [None, None, None]}
+    output.write_table(PAIRS, pa.table(table))
+    found = read_scores(output, {"b", "c", "d"})
+    counts = {spread.measure.name: spread.count for spread in found.spreads}
+    assert counts == {"lpips": 2, "lpips_gray": 0, "cfsd": 0, "histogram_loss": 0}
+    assert found.of_pair == {"b": {"lpips": 0.2, "cfsd": None}, "c": {"lpips": None, "cfsd": None}}

@@ -1,0 +1,63 @@
+"""The quality column of a whole run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.evaluation.columns import MEASURES, quality_type
+from styleid_ray.report.limits import Gate
+from styleid_ray.report.quality import WORST, read_quality
+
+GATE = Gate.of({})
+
+
+def write(output: Output, rows: list[tuple[str, Any]], per_file: int) -> None:
+    for start in range(0, len(rows), per_file):
+        part = rows[start : start + per_file]
+        column = pa.array([quality for _, quality in part], quality_type())
+        table = pa.table({"pair_id": [name for name, _ in part], "quality": column})
+        output.write_table(f"data/shard-{start:08d}.parquet", table)
+
+
+def structured(structure: float) -> dict[str, float | None]:
+    return dict.fromkeys(MEASURES) | {"structure": structure}
+
+
+@pytest.mark.parametrize("per_file", [40, 7, 1])
+def test_the_worst_of_all_files_are_found_whatever_was_cut_into_one(
+    tmp_path: Path, per_file: int
+) -> None:
+    rows = [(f"{(i * 37) % 40:02d}", structured((i * 37) % 40 / 400)) for i in range(40)]
+    output = Output(str(tmp_path))
+    write(output, [*rows, ("good", structured(0.9)), ("none", None)], per_file)
+    found = read_quality(output, GATE)
+    assert (found.count, found.flagged, found.rejected) == (41, 40, 0)
+    assert [place.pair_id for place in found.worst] == [f"{i:02d}" for i in range(WORST)]
+    for place in found.worst:
+        table = output.read_table(place.file)
+        assert table["pair_id"][place.row].as_py() == place.pair_id
+
+
+def test_equally_bad_pairs_are_chosen_alike_whatever_was_cut_into_a_file(tmp_path: Path) -> None:
+    rows = [(f"{i:02d}", structured(0.05)) for i in range(30)]
+    one, other = Output(str(tmp_path / "one")), Output(str(tmp_path / "other"))
+    write(one, rows, 30)
+    write(other, rows[::-1], 4)
+    ids = [[p.pair_id for p in read_quality(output, GATE).worst] for output in (one, other)]
+    assert ids[0] == ids[1] == [f"{i:02d}" for i in range(WORST)]
+
+
+def test_a_run_without_the_column_or_with_a_column_of_the_users_own_has_no_measures(
+    tmp_path: Path,
+) -> None:
+    output = Output(str(tmp_path))
+    output.write_table("data/shard-0.parquet", pa.table({"pair_id": ["a"]}))
+    output.write_table("data/shard-1.parquet", pa.table({"pair_id": ["b"], "quality": ["fine"]}))
+    write(output, [("c", structured(0.05))], 1)
+    found = read_quality(output, GATE)
+    assert (found.count, [place.pair_id for place in found.worst]) == (1, ["c"])
