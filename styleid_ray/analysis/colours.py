@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from styleid_ray.imaging.lab import lab
+
 BINS = 64
 CHANNELS: Mapping[str, tuple[float, float]] = {
     "R": (0, 255),
@@ -19,9 +21,6 @@ CHANNELS: Mapping[str, tuple[float, float]] = {
 }
 """Channels with the least and the greatest value of their histograms."""
 LAB = ("L*", "a*", "b*")
-# sRGB (IEC 61966-2-1) to CIE XYZ by the white of D65.
-_XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750]])
-_XYZ = np.vstack([_XYZ, [0.0193339, 0.1191920, 0.9503041]]) / [[0.95047], [1.0], [1.08883]]
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Colours:
     @classmethod
     def of(cls, picture: Image.Image) -> Colours:
         """Those of an RGB picture."""
-        rgb = np.asarray(picture.convert("RGB"), np.float64).reshape(-1, 3)
+        rgb = np.asarray(picture.convert("RGB")).reshape(-1, 3)
         values = np.concatenate([rgb, lab(rgb)], axis=1).T
         return cls(dict(zip(CHANNELS, np.sort(values, axis=1), strict=True)))
 
@@ -49,16 +48,6 @@ class Colours:
         """Mean over L*, a* and b* of the Wasserstein distance between both pictures' values: how
         far, in units of L*a*b*, a pixel's colour has to move on average."""
         return float(np.mean([wasserstein(self.channels[x], other.channels[x]) for x in LAB]))
-
-
-def lab(rgb: np.ndarray) -> np.ndarray:
-    """CIE L*a*b* (D65) of sRGB values [..., 3] in 0..255."""
-    share = rgb / 255
-    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
-    xyz = linear @ _XYZ.T
-    cube = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
-    x, y, z = np.moveaxis(cube, -1, 0)
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
 def wasserstein(a: np.ndarray, b: np.ndarray) -> float:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from styleid_ray.imaging.lab import lab
+
 SIDE = 64
 """Longer side in pixels of the thumbnail that is looked at."""
 _SCALES = (1, 2)
@@ -18,17 +20,6 @@ SIZE = _COLOUR + _TEXTURE
 VERSION = 1
 """Raised when the numbers come to mean something else."""
 
-# sRGB to CIE XYZ, by the white of D65.
-_XYZ = np.array(
-    [
-        [0.4124564, 0.3575761, 0.1804375],
-        [0.2126729, 0.7151522, 0.0721750],
-        [0.0193339, 0.1191920, 0.9503041],
-    ]
-) / np.array([[0.95047], [1.0], [1.08883]])
-_LEVELS = np.arange(256) / 255
-_LINEAR = np.where(_LEVELS <= 0.04045, _LEVELS / 12.92, ((_LEVELS + 0.055) / 1.055) ** 2.4)
-
 
 def statistics(picture: Image.Image) -> np.ndarray:
     """Colour and texture of an RGB picture, float32 [SIZE].
@@ -37,10 +28,9 @@ def statistics(picture: Image.Image) -> np.ndarray:
     at the thumbnail's scale and at half of it: the logarithm of the mean gradient of L*, and the
     shares of 8 orientations in it (9 numbers each).
     """
-    lab = _lab(np.asarray(picture))
-    return np.concatenate([_colour(lab), *(_texture(lab[..., 0], n) for n in _SCALES)]).astype(
-        np.float32
-    )
+    colours = lab(np.asarray(picture))
+    textures = (_texture(colours[..., 0], scale) for scale in _SCALES)
+    return np.concatenate([_colour(colours), *textures]).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -66,16 +56,8 @@ class Standard:
         return (vectors - self.mean) * self.scale
 
 
-def _lab(pixels: np.ndarray) -> np.ndarray:
-    """CIE L*a*b* of sRGB pixels, uint8 [H, W, 3]."""
-    xyz = _LINEAR[pixels] @ _XYZ.T
-    cube = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
-    x, y, z = np.moveaxis(cube, -1, 0)
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
-
-
-def _colour(lab: np.ndarray) -> np.ndarray:
-    colours = lab.reshape(-1, 3)
+def _colour(pixels: np.ndarray) -> np.ndarray:
+    colours = pixels.reshape(-1, 3)
     mean = colours.mean(axis=0)
     centred = colours - mean
     covariance = (centred.T @ centred / len(colours))[np.triu_indices(3)]

@@ -6,15 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.stats import wasserstein_distance
-from skimage.color import rgb2lab
 
-from styleid_ray.analysis.colours import CHANNELS, Colours, lab, wasserstein
+from styleid_ray.analysis.colours import CHANNELS, Colours, wasserstein
 from tests.analysis.conftest import blocks
-
-
-def test_lab_is_that_of_scikit_image() -> None:
-    pixels = np.asarray(blocks(0), np.float64)
-    np.testing.assert_allclose(lab(pixels), rgb2lab(pixels / 255), atol=0.02)
 
 
 def test_the_distance_of_samples_of_any_sizes_is_scipys() -> None:
