@@ -55,7 +55,7 @@ class Clocked(Stylize):
     and how long the model's forwards were of that (`model_seconds`)."""
 
     def pipeline(self, config: JobConfig, revision: str | None, resources: Resources) -> Any:
-        pipe = super().pipeline(config, revision, resources)
+        pipe: Any = super().pipeline(config, revision, resources)
         self.begun: dict[str, tuple[float, float, float]] = {}
         self.model_seconds = 0.0
         for part, method in ((pipe.unet, "forward"), (pipe.vae, "encode"), (pipe.vae, "decode")):

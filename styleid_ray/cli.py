@@ -17,8 +17,9 @@ from typing import Annotated, Any, TypedDict, get_args, get_origin
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from styleid_ray.analysis.options import OPTIONS as ANALYZED
 from styleid_ray.batch.cluster.process import own_process
-from styleid_ray.config import ExportFormat, JobConfig, changes, mix_ratio
+from styleid_ray.config import ExportFormat, JobConfig, StyleParams, changes, mix_ratio
 from styleid_ray.errors import StyleIDError
 from styleid_ray.jobfile import load_job_file, make_config, make_storage_options
 from styleid_ray.preview.sweep import OPTIONS as PREVIEWED
@@ -35,6 +36,7 @@ _TEXT = {
 }
 """Options that are written as one word, though they hold several values."""
 _LISTS = {
+    "method": "NAME,...",
     "preset": "NAME,...",
     "steps": "N,...",
     "gamma": "LIST|RANGE|SCHEDULE;...",
@@ -44,6 +46,10 @@ _LISTS = {
     "detail": "SHARE,...",
 }
 """Options that list values in a preview."""
+_ONE_VALUE = dict.fromkeys(("gamma", "temperature"), "NUMBER|SCHEDULE")
+"""Options that are not drawn in an analysis."""
+_NOT_RESUMED = {"preview", "analyze"}
+"""Commands that begin anew when they are run again."""
 
 
 def _job_options(names: Iterable[str], text: Mapping[str, str] = _TEXT) -> Any:
@@ -68,26 +74,39 @@ def _without_none(kind: Any) -> Any:
 
 
 JobOptions = _job_options(JobConfig.model_fields)
-# Options that change nothing of a run, and the place of its model; not what begins or extends one.
+# Options that change nothing of a run, the place of its model, and parameters for pairs that are
+# made again; not what begins or extends one.
 RetryOptions = _job_options(
     name
     for name in JobConfig.model_fields
-    if (changes(name) == "nothing" or name in ("model", "vae")) and name not in ("output", "extend")
+    if (changes(name) == "nothing" or name in ("model", "vae", *StyleParams.model_fields))
+    and name not in ("output", "extend")
 )
 # The job server has an address of its own, and shows the command line to all who reach it.
 SubmitOptions = _job_options(
     name for name in JobConfig.model_fields if name not in ("address", "storage_options")
 )
 PreviewOptions = _job_options(PREVIEWED, _TEXT | _LISTS)
+AnalyzeOptions = _job_options(ANALYZED, _TEXT | _ONE_VALUE)
 _Options = Annotated[JobOptions, arg(name="")]
 _SubmitOptions = Annotated[SubmitOptions, arg(name="")]
 _RetryOptions = Annotated[RetryOptions, arg(name="")]
 _PreviewOptions = Annotated[PreviewOptions, arg(name="")]
+_AnalyzeOptions = Annotated[AnalyzeOptions, arg(name="")]
 _StorageOptions = Annotated[
     str | None,
     arg(
         metavar="JSON",
         help=" ".join((JobConfig.model_fields["storage_options"].description or "").split()),
+        help_behavior_hint="",
+    ),
+]
+_Reject = Annotated[
+    str | None,
+    arg(
+        metavar="RULE",
+        help="Rule on the quality columns, such as 'structure<0.4 or blank>0.9', in place of the "
+        "run's own.",
         help_behavior_hint="",
     ),
 ]
@@ -182,6 +201,35 @@ def preview(
     return made.exit_status
 
 
+def analyze(
+    options: _AnalyzeOptions,
+    output: Annotated[
+        str, arg(metavar="DIR", help="Folder or URL of the figures, analysis.json and index.html.")
+    ],
+    patch: Annotated[
+        str,
+        arg(
+            metavar="X,Y",
+            help="Point of the content whose query is compared with the style's keys: fractions "
+            "of its width and height from the upper left corner.",
+        ),
+    ] = "0.5,0.5",
+) -> int:
+    """Show how the method works on one pair: maps of its queries, the spread of its attention,
+    colours with and without AdaIN, and ablations.
+
+    Takes the first picture of --content and of --style; each may be a single file.
+    Runs in this process, without Ray, on the GPU where there is one: 445 UNet evaluations with the
+    paper's 50 steps.
+    Example: styleid-ray analyze --content photo.png --style painting.png --output out/analysis
+    """
+    from styleid_ray.analysis.write import write_analysis
+
+    written = write_analysis({**options, "output": output}, patch)
+    print(f"{written.page}\n{written.summary}")
+    return 0
+
+
 def submit(
     options: _SubmitOptions,
     config: _ConfigFile = None,
@@ -212,16 +260,31 @@ def submit(
     return run(command, address, working_dir, wait)
 
 
-def retry(output: Positional[str], options: _RetryOptions) -> int:
+def retry(
+    output: Positional[str],
+    options: _RetryOptions,
+    rejected: Annotated[
+        bool,
+        arg(
+            help="Instead, make the pairs again that the run's --reject rejects, with the "
+            "parameters given here (--gamma, --temperature, --detail ...); their rows are replaced."
+        ),
+    ] = False,
+) -> int:
     """Try the failed pairs of the run at OUTPUT again, with the options that it was begun with.
 
     Exit status as that of stylize.
+    Example: styleid-ray retry out/run --rejected --gamma 0.85
     """
     with own_process():
         from styleid_ray.batch.folder.stored import stored_job
+        from styleid_ray.batch.remake import split_options
+        from styleid_ray.batch.run import remake
         from styleid_ray.batch.run import retry as run
 
-        return run(stored_job(output, dict(options))).exit_status
+        others, parameters = split_options(options, rejected)
+        config = stored_job(output, others)
+        return (remake(config, parameters) if rejected else run(config)).exit_status
 
 
 def verify(
@@ -260,6 +323,14 @@ def status(
     watch: Annotated[
         bool, arg(help="Show its progress until every pair is finished, or Ctrl-C.")
     ] = False,
+    quality: Annotated[
+        bool,
+        arg(
+            help="Show how the quality columns are spread, and how many pairs the run's --reject "
+            "rejects; reads a column of every shard."
+        ),
+    ] = False,
+    reject: _Reject = None,
     storage_options: _StorageOptions = None,
 ) -> int:
     """Show how far the run at OUTPUT is and why pairs failed, by its files alone: from any machine.
@@ -267,15 +338,18 @@ def status(
     Exit status: 0 when every pair is done, else 1.
     """
     from styleid_ray.batch.folder.output import Output
-    from styleid_ray.batch.folder.status import read_status, watch_status
+    from styleid_ray.batch.folder.status import read_status, watch_status, with_quality
 
     run = Output(output, make_storage_options(storage_options))
     current = watch_status(run, sys.stderr) if watch else read_status(run)
+    if quality or reject is not None:
+        current = with_quality(current, run, reject)
     if json:
         _print(current.as_dict(), json)
     else:
         _print(current.counts, json)
-        print(*current.remarks(run.url), sep="\n", end="\n" * bool(current.failed))
+        remarks = current.remarks(run.url)
+        print(*remarks, sep="\n", end="\n" * bool(remarks))
     return 0 if current.done == current.planned else 1
 
 
@@ -331,6 +405,11 @@ def export(
         ),
     ] = None,
     private: Annotated[bool, arg(help="With --push-to: create a new dataset as private.")] = False,
+    reject: _Reject = None,
+    mark_rejected: Annotated[
+        bool,
+        arg(help="Keep the pairs that the rule rejects, with true in a column rejected."),
+    ] = False,
     address: Annotated[
         str | None,
         arg(help=JobConfig.model_fields["address"].description or "", help_behavior_hint=""),
@@ -356,6 +435,8 @@ def export(
             push_to,
             private,
             address,
+            reject,
+            mark_rejected,
             make_storage_options(storage_options),
         )
         result = run(options)
@@ -364,6 +445,84 @@ def export(
     else:
         print(*result.lines(), sep="\n")
     return 0
+
+
+def evaluate(
+    output: Positional[
+        Annotated[str | None, arg(metavar="RUN", help="Folder or URL of a run.")]
+    ] = None,
+    stylized: Annotated[
+        str | None,
+        arg(
+            metavar="URL",
+            help="In place of a run: folder of pictures of any method, named "
+            "CONTENT_stylized_STYLE.png, with --content and --style.",
+            help_behavior_hint="",
+        ),
+    ] = None,
+    content: Annotated[
+        str | None,
+        arg(
+            metavar="URL",
+            help="Folder of the contents; of a run only where they have moved.",
+            help_behavior_hint="",
+        ),
+    ] = None,
+    style: Annotated[
+        str | None,
+        arg(
+            metavar="URL",
+            help="Folder of the styles; of a run only where they have moved.",
+            help_behavior_hint="",
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        arg(
+            metavar="DIR",
+            help="Folder with art_inception, alexnet and vgg19, each .safetensors or .pth; "
+            "default: download them once.",
+            help_behavior_hint="",
+        ),
+    ] = None,
+    to: Annotated[
+        str | None,
+        arg(
+            metavar="URL",
+            help="Where evaluation/summary.json and evaluation/pairs.parquet go; default: the run.",
+            help_behavior_hint="",
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        arg(help=JobConfig.model_fields["address"].description or "", help_behavior_hint=""),
+    ] = None,
+    json: Annotated[bool, arg(name="json", help="Print JSON.")] = False,
+    storage_options: _StorageOptions = None,
+) -> int:
+    """Compute FID, LPIPS, ArtFID, CFSD and the histogram loss as the paper does, on Ray.
+
+    Exit status: 0; 1 when a metric is missing or a picture could not be read.
+    Example: styleid-ray evaluate out/run
+    """
+    with own_process():
+        from styleid_ray.evaluation.evaluate import EvaluateOptions
+        from styleid_ray.evaluation.evaluate import evaluate as run
+
+        result = run(
+            EvaluateOptions(
+                output,
+                stylized,
+                content,
+                style,
+                weights,
+                to,
+                address,
+                make_storage_options(storage_options),
+            )
+        )
+    print(result.as_json() if json else "\n".join(result.lines()))
+    return result.exit_status
 
 
 def demo(
@@ -396,7 +555,9 @@ COMMANDS = {
     "verify": verify,
     "plan": plan,
     "preview": preview,
+    "analyze": analyze,
     "status": status,
+    "evaluate": evaluate,
     "report": report,
     "export": export,
 }
@@ -418,7 +579,7 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"error: {e}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as e:
-        hint = "" if words[:1] == ["preview"] else "; run the same command again to resume"
+        hint = "" if {*words[:1]} & _NOT_RESUMED else "; run the same command again to resume"
         print(f"stopped{hint}", file=sys.stderr)
         return 128 + (e.args[0] if e.args else signal.SIGINT)
     except BrokenPipeError:  # whoever reads has seen enough

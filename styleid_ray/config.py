@@ -24,7 +24,11 @@ from pydantic import (
 
 from styleid_ray.controls import Range, Schedule, Sweep, numbers, parse, schedule
 from styleid_ray.errors import ConfigError
+from styleid_ray.quality.rule import parse_rule
 
+Method = Literal["styleid", "adain", "reinhard", "mkl", "latent-adain"]
+PIXEL_METHODS: tuple[Method, ...] = ("adain", "reinhard", "mkl")
+"""Methods that need no model."""
 Preset = Literal["paper", "scheduled", "diffusers"]
 Pairing = Literal["cross", "zip", "random", "balanced", "by-class", "nearest", "farthest", "table"]
 DRAWING: tuple[Pairing, ...] = ("random", "balanced", "by-class", "nearest", "farthest")
@@ -320,6 +324,14 @@ class PictureOptions(_Options):
     """Picture files with more bytes than this are refused and not read whole."""
 
 
+class MethodOptions(_Options):
+    """What makes the pictures."""
+
+    method: Annotated[Method, _PICTURE] = "styleid"
+    """styleid, or a simpler method to compare it with: adain, reinhard and mkl transfer colours
+    and need no model; latent-adain takes the channel statistics of the style's latent."""
+
+
 class ModelOptions(_Options):
     """Which model makes the pictures, and in what precision."""
 
@@ -357,6 +369,14 @@ class OutputOptions(_Options):
     push_to: Annotated[str | None, _NOTHING] = None
     """With --export: upload the export to the dataset OWNER/NAME on the Hugging Face hub; its card
     shows the run's progress."""
+    reject: Annotated[str | None, _NOTHING] = None
+    """Rule on the quality columns (docs/quality.md), such as "structure<0.4 or blank>0.9": pairs
+    that an export leaves out and `retry --rejected` makes again. They are made all the same."""
+
+    @field_validator("reject")
+    @classmethod
+    def _reject_is_a_rule(cls, value: str | None) -> str | None:
+        return None if value is None else str(parse_rule(value))
 
 
 class ShardOptions(_Options):
@@ -497,6 +517,7 @@ class JobConfig(
     ShardOptions,
     ModelOptions,
     StyleParams,
+    MethodOptions,
     PictureOptions,
     OutputOptions,
     SourceOptions,
@@ -510,6 +531,23 @@ class JobConfig(
         for name in (*names, "region_styles", "vae"):
             if getattr(self, name) == "":
                 raise ValueError(f"{name} is empty: give it a value, or leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _options_of_method(self) -> JobConfig:
+        """Options that a method does not look at are refused beside it."""
+        fields = type(self).model_fields
+        given = [name for name in fields if getattr(self, name) != fields[name].default]
+        idle = [name for name in given if name in self.without_effect]
+        if self.method in PIXEL_METHODS:
+            idle += ["device"] if self.device == "cuda" else []
+            idle += ["num_gpus_per_actor"] if self.num_gpus_per_actor else []
+        if idle:
+            effect = "have no effect" if len(idle) > 1 else "has no effect"
+            raise ValueError(
+                f"{', '.join(idle)} {effect} with method {self.method}: leave "
+                f"{'them' if len(idle) > 1 else 'it'} out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -597,6 +635,22 @@ class JobConfig(
         return self
 
     @property
+    def without_effect(self) -> frozenset[str]:
+        """Options that the job's method does not look at."""
+        return without_effect(self.method)
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the job takes no GPU, whatever the cluster has."""
+        return self.device == "cpu" or self.method in PIXEL_METHODS
+
+    @property
+    def unet_params(self) -> ResolvedParams | None:
+        """The parameters by which the UNet is evaluated; None with a method that has no use for
+        it."""
+        return self.style_params.resolved() if self.method == "styleid" else None
+
+    @property
     def draws(self) -> dict[str, Range | Sweep]:
         """Which of γ and temperature are drawn per pair, and from what."""
         given = {name: getattr(self, name) for name in _BOUNDS}
@@ -641,6 +695,7 @@ class JobConfig(
         """Options that have no effect beside the others."""
         fields = type(self).model_fields
         idle = {name for name in ADDED if getattr(self, name) == fields[name].default}
+        idle |= self.without_effect
         if self.variants == self.combinations:
             idle |= {"variants"}
         if self.pairing != "random":
@@ -662,15 +717,29 @@ class JobConfig(
 
 ADDED = (
     *("style_share", "variants", "style_classes", "class_column"),
-    *("region_styles", "low_frequency", "detail", "detail_luminance", "vae"),
+    *("region_styles", "low_frequency", "detail", "detail_luminance", "vae", "method"),
 )
 """Options that a run made without them need not know of: at their defaults they change nothing."""
+_OF_STYLEID = (
+    *StyleParams.model_fields,
+    *("masks", "region_styles", "features", "feature_dtype", "feature_memory", "compile"),
+)
+"""Options that other methods do not look at."""
+_OF_MODELS = ("model", "revision", "vae", "dtype", "batch", "accelerator_type")
+"""Options that methods without a model do not look at, beside a device that is a GPU."""
 _OF_PAIRINGS: dict[str, tuple[Pairing, ...]] = {
     "style_weights": ("random", "balanced"),
     "style_classes": ("by-class",),
     "class_column": ("by-class",),
     "region_styles": ("table",),
 }
+
+
+def without_effect(method: Method) -> frozenset[str]:
+    """Options that a method does not look at, whatever the others are."""
+    if method == "styleid":
+        return frozenset()
+    return frozenset(_OF_STYLEID + (_OF_MODELS if method in PIXEL_METHODS else ()))
 
 
 def mix_ratio(text: str | None) -> float | None:

@@ -1,4 +1,4 @@
-"""The quality measures of a run (`evaluation.quality`) on single pictures."""
+"""The quality measures of a run (`quality.pixels`) on single pictures."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from styleid_ray.engine.autoencoder import to_pixels
-from styleid_ray.evaluation.columns import PIXEL_MEASURES
-from styleid_ray.evaluation.quality import measure, palette, small
+from styleid_ray.quality.columns import PIXEL_MEASURES
+from styleid_ray.quality.pixels import measure, palette, small
 
 Measures = Mapping[str, float | None]
 """By name, `structure` first; None where a measure has no meaning."""

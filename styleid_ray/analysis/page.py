@@ -15,7 +15,7 @@ from styleid_ray.analysis.ablations import Variant
 from styleid_ray.analysis.measures import Measures
 from styleid_ray.analysis.options import FIGURES
 from styleid_ray.analysis.record import Record
-from styleid_ray.evaluation.columns import MEASURES
+from styleid_ray.quality.columns import MEASURES
 
 _TITLES = {
     "queries": "Queries of content and result",

@@ -52,11 +52,15 @@ def begin(
     job = replace(job, config=with_precision(job.config, actors.gpus_per_actor))
     plan = job.named.cut(config, _pace(job, actors))
     begin_run(output, job, plan)
-    cost = plan.cost(config.style_params.resolved())
+    cost = plan.cost(config.unet_params)
+    evaluations = (
+        f"{cost.unet_evaluations:,} UNet evaluations ({cost.naive_unet_evaluations:,} pair by pair)"
+        if config.unet_params
+        else f"method {config.method}, no UNet evaluations"
+    )
     print(
         f"{cost.pairs} pairs of {cost.contents} contents and {cost.styles} styles in {cost.shards} "
-        f"shards: {cost.unet_evaluations:,} UNet evaluations "
-        f"({cost.naive_unet_evaluations:,} pair by pair)",
+        f"shards: {evaluations}",
         file=out,
     )
     _print_skipped(job, out)

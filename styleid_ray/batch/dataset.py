@@ -18,7 +18,7 @@ from ray.data.extensions import ArrowVariableShapedTensorArray
 
 from styleid_ray.batch.cluster.resources import Resources, fitting
 from styleid_ray.batch.stages.row_error import columns
-from styleid_ray.config import JobConfig, SourceOptions, StyleParams
+from styleid_ray.config import PIXEL_METHODS, JobConfig, SourceOptions, StyleParams
 from styleid_ray.datasets.pictures import list_pictures
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import ConfigError, RowError, SourceError
@@ -65,8 +65,9 @@ def stylize_dataset(
         actors: actors that hold the model, one number or the fewest and most; by default one per
             GPU, or one.
         num_gpus_per_actor: GPUs per actor, 0 for the CPU; by default 1 where there are GPUs.
-        options: more options of a job, by their names: `model`, `revision`, `dtype`, `size`, `fit`,
-            `batch`, `features`, `storage_options` and so on; none of those of its sources.
+        options: more options of a job, by their names: `method`, `model`, `revision`, `dtype`,
+            `size`, `fit`, `batch`, `features`, `storage_options` and so on; none of those of its
+            sources.
 
     Raises:
         ConfigError: an option of a job's sources is given, such as masks or pairing, or a value
@@ -83,6 +84,8 @@ def stylize_dataset(
         raise SourceError(
             f"styles_per_content is {styles_per_content}, but there are {len(source.keys)} styles"
         )
+    if num_gpus_per_actor is None and config.method in PIXEL_METHODS:
+        num_gpus_per_actor = 0
     resources = _resources(actors, num_gpus_per_actor)
     return ds.map_batches(
         StylizeRows,

@@ -15,7 +15,7 @@ from styleid_ray.batch.folder.record import with_precision
 from styleid_ray.batch.prepare import Prepared, prepare
 from styleid_ray.batch.stages.mask import masks_of
 from styleid_ray.batch.watch.progress import duration
-from styleid_ray.config import JobConfig
+from styleid_ray.config import JobConfig, Method
 from styleid_ray.datasets.fetch import fetch_picture
 from styleid_ray.datasets.source import dataset_line, in_words, skipped_files
 from styleid_ray.errors import ConfigError, RowError
@@ -76,6 +76,7 @@ class Forecast:
     """Of each pair."""
     masked: bool = False
     """Whether masks are read besides, which `bytes_in` does not count."""
+    method: Method = "styleid"
 
     def as_dict(self) -> dict[str, Any]:
         """Numbers for `--json`: counts, bytes, seconds."""
@@ -83,8 +84,8 @@ class Forecast:
         inversions = cost.pop("content_inversions") + cost.pop("style_inversions")
         numbers = cost | {
             "inversions": inversions,
-            "floor_ratio": round(self.cost.unet_evaluations / self.cost.floor_unet_evaluations, 4),
-            "naive_ratio": round(self.cost.unet_evaluations / self.cost.naive_unet_evaluations, 4),
+            "floor_ratio": self._ratio(self.cost.floor_unet_evaluations),
+            "naive_ratio": self._ratio(self.cost.naive_unet_evaluations),
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
             "memory": {store: asdict(place) for store, place in self.memory.items()},
@@ -92,6 +93,8 @@ class Forecast:
             "dataset": self.dataset,
             "left_out": dict(self.skipped),
         }
+        if self.method != "styleid":
+            numbers["method"] = self.method
         if self.variants > 1:
             numbers["variants"] = self.variants
         if self.time:
@@ -107,22 +110,18 @@ class Forecast:
     def as_text(self) -> dict[str, str]:
         """The same for a person: names, and values with their units."""
         cost, several = self.cost, self.variants > 1
-        floor, naive = cost.floor_unet_evaluations, cost.naive_unet_evaluations
         lines = {
             "pairs": f"{cost.pairs:,} of {cost.contents:,} contents and {cost.styles:,} styles",
             **({"variants": f"{self.variants:,} per content and style"} if several else {}),
             **({"dataset": self.dataset} if self.dataset else {}),
             **({"left out": in_words(self.skipped)} if self.skipped else {}),
             "shards": f"{cost.shards:,}",
-            "inversions": f"{cost.content_inversions + cost.style_inversions:,}",
-            "UNet evaluations": f"{cost.unet_evaluations:,}",
-            "  at the least": f"{floor:,} (the plan is {cost.unet_evaluations / floor:.2f} of it)",
-            "  pair by pair": f"{naive:,} (the plan is {cost.unet_evaluations / naive:.2f} of it)",
+            **self._evaluations(),
             "read": _size(self.bytes_in) + ", masks not counted" * self.masked,
             "written": f"about {_size(self.bytes_out)}",
         }
         for store, place in self.memory.items():
-            lines[f"memory, features {store}"] = (
+            lines["memory" + f", features {store}" * (self.method == "styleid")] = (
                 f"{_size(place.device)} on the device, {_size(place.host)} on the host"
             )
         if self.time:
@@ -132,6 +131,23 @@ class Forecast:
             if self.time.price is not None:
                 lines["cost"] = f"{self.time.price * self.time.gpu_hours:,.2f}"
         return lines | {"fingerprint": self.fingerprint}
+
+    def _evaluations(self) -> dict[str, str]:
+        cost = self.cost
+        if self.method != "styleid":
+            return {"UNet evaluations": f"0 (method {self.method})"}
+        plan = cost.unet_evaluations
+        floor, naive = cost.floor_unet_evaluations, cost.naive_unet_evaluations
+        return {
+            "inversions": f"{cost.content_inversions + cost.style_inversions:,}",
+            "UNet evaluations": f"{plan:,}",
+            "  at the least": f"{floor:,} (the plan is {plan / floor:.2f} of it)",
+            "  pair by pair": f"{naive:,} (the plan is {plan / naive:.2f} of it)",
+        }
+
+    def _ratio(self, evaluations: int) -> float | None:
+        """The plan's UNet evaluations by others; None for a method without any."""
+        return round(self.cost.unet_evaluations / evaluations, 4) if evaluations else None
 
 
 def forecast(
@@ -169,7 +185,7 @@ def forecast(
     workers = config.actors[1] if config.actors else 1
     pace = Pace(workers, 1 / rate) if rate else job.pace(workers, gpus, os.cpu_count() or 1)
     plan = job.named.cut(config, pace)
-    cost = plan.cost(config.style_params.resolved())
+    cost = plan.cost(config.unet_params)
     return Forecast(
         cost=cost,
         bytes_in=_bytes_in(plan),
@@ -181,6 +197,7 @@ def forecast(
         skipped=skipped_files(job.contents, job.styles),
         variants=count_variants(config),
         masked=bool(masks_of(config)),
+        method=config.method,
     )
 
 
@@ -188,6 +205,12 @@ def _check(config: JobConfig, rate: float | None, calibrate: bool, price: float 
     for name, value in (("rate", rate), ("price", price)):
         if value is not None and not value > 0:
             raise ConfigError(f"--{name} {value:g}: must be above 0")
+    given = {"calibrate": calibrate, "rate": rate is not None, "price": price is not None}
+    if config.unet_params is None and any(given.values()):
+        raise ConfigError(
+            f"--{next(filter(given.get, given))} is about UNet evaluations, and --method "
+            f"{config.method} takes none: leave it out"
+        )
     if rate is not None and calibrate:
         raise ConfigError("--rate and --calibrate both say how fast an actor is: give one of them")
     if price is None:
@@ -202,7 +225,7 @@ def _gpus(config: JobConfig) -> float:
     """GPUs of an actor, as far as the options tell."""
     if config.num_gpus_per_actor is not None:
         return config.num_gpus_per_actor
-    return 0 if config.device == "cpu" else 1
+    return 0 if config.on_cpu else 1
 
 
 def _time(config: JobConfig, cost: Cost, rate: float, price: float | None) -> Time:
@@ -212,19 +235,20 @@ def _time(config: JobConfig, cost: Cost, rate: float, price: float | None) -> Ti
 
 def _memory(job: Prepared, plan: Plan) -> dict[str, Place]:
     """By feature store: that of the job, or each where the job leaves it open."""
-    config, params = job.config, job.config.style_params.resolved()
+    config, params = job.config, job.config.unet_params
+    counts = np.unique(shard_pictures(plan.table), axis=0).tolist()
+    pictures = max(map(sum, counts)) * 3 * config.size**2
+    if params is None:
+        return {"device": Place(0, pictures)}
     side = job.latent_side
     unet = job.checkpoint.config("unet")
     picture = picture_memory(unet, (side, side), params, config.feature_dtype)
     batch = AUTO_BATCH if config.batch == "auto" else config.batch
-    counts = np.unique(shard_pictures(plan.table), axis=0).tolist()
-
     shards = [
         shard_memory(c, s if params.uses_style else 0, picture, batch, params.steps)
         for c, s, _ in counts
     ]
     largest = ShardMemory(*map(max, zip(*map(astuple, shards), strict=True)))
-    pictures = max(map(sum, counts)) * 3 * config.size**2
     places = {
         "device": Place(largest.features, pictures),
         "host": Place(largest.streamed, largest.features + pictures),

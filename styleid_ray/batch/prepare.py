@@ -25,6 +25,7 @@ from styleid_ray.imaging.fit import check_crop_size, working_size
 from styleid_ray.model.checkpoint import Checkpoint
 from styleid_ray.model.flops import evaluation_flops
 from styleid_ray.planning import NamedPairs, Pace, Pairs, Plan, name_pairs
+from styleid_ray.planning.columns import style_columns
 from styleid_ray.planning.cost import Cost
 from styleid_ray.planning.earlier import NOTHING, Earlier
 from styleid_ray.planning.mask_names import mask_names
@@ -72,7 +73,7 @@ class Prepared(Job):
     @property
     def cost(self) -> Cost:
         """Pairs, shards and UNet evaluations of that plan."""
-        return self.plan.cost(self.config.style_params.resolved())
+        return self.plan.cost(self.config.unet_params)
 
     @property
     def latent_side(self) -> int:
@@ -82,7 +83,10 @@ class Prepared(Job):
         return working_size(size, size, size, factor)[0] // 2 ** (vae_levels - 1)
 
     def pace(self, workers: int, gpus: float, cores: int) -> Pace:
-        """The assumed speed of so many actors with GPUs, or else with CPU cores, each."""
+        """The assumed speed of so many actors with GPUs, or else with CPU cores, each; unknown of a
+        method without a UNet."""
+        if self.config.unet_params is None:
+            return Pace(workers)
         side = self.latent_side
         flops = evaluation_flops(self.checkpoint.config("unet"), side, side)
         speed = 0 if self.config.device == "cpu" else gpus * _GPU_SPEED
@@ -105,6 +109,7 @@ def prepare(config: JobConfig, spread: Spread = in_threads, earlier: Earlier = N
     fingerprint = digest(identity(config, checkpoint, "picture"))
     named = name_pairs(config, fingerprint, spread, earlier)
     check_masked(config, named.pairs)
+    check_method(config, named.pairs)
     return Prepared(config, checkpoint, named.pairs.contents, named.pairs.styles, named)
 
 
@@ -122,7 +127,7 @@ def resume(output: Output, config: JobConfig) -> Job:
     record = output.existing_record()
     stored, config = record["config"], with_stored_precision(config, record)
     # The commits that branches stood for when the run began, not those they stand for now.
-    if config.model == stored["model"] and config.revision in (None, stored.get("revision")):
+    if config.model == stored.get("model") and config.revision in (None, stored.get("revision")):
         config = config.model_copy(update={"revision": record["model"]["revision"]})
     if config.vae and config.vae == stored.get("vae") and record.get("vae", {}).get("revision"):
         config = config.model_copy(update={"vae": stored_vae(record)})
@@ -153,8 +158,24 @@ def check_masked(config: JobConfig, pairs: Pairs) -> None:
         )
 
 
+def check_method(config: JobConfig, pairs: Pairs) -> None:
+    """Raises ConfigError for columns of a table of pairs that the job's method does not look at."""
+    if config.method == "styleid" or not pairs.table.num_rows:
+        return
+    table = pairs.table
+    columns = [*style_columns(table)[1:], "gamma", "temperature"]
+    idle = [name for name in columns if table[name].null_count < table.num_rows]
+    if idle:
+        raise ConfigError(
+            f"--table: the column {idle[0]} has no effect with --method {config.method}: leave it "
+            "out"
+        )
+
+
 def check_layers(checkpoint: Checkpoint, config: JobConfig) -> None:
     """Raises ConfigError for layers that the model lacks, by its small files alone."""
+    if config.unet_params is None:
+        return
     unet = checkpoint.config("unet")
     depth = unet.get("layers_per_block", 2) + 1
     there = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.record import find_run
 from styleid_ray.batch.folder.tally import Tally, Work
 from styleid_ray.batch.prepare import Job, resume
+from styleid_ray.batch.remake import Remake
 from styleid_ray.batch.watch.measures import of_gpus
 from styleid_ray.batch.watch.progress import Progress, duration
 from styleid_ray.config import JobConfig
@@ -71,7 +72,27 @@ def retry(config: JobConfig, stream: TextIO | None = None) -> Summary:
     return _run(config, stream or sys.stderr, again=True)
 
 
-def _run(config: JobConfig, out: TextIO, again: bool = False) -> Summary:
+def remake(
+    config: JobConfig, changes: Mapping[str, Any] | None = None, stream: TextIO | None = None
+) -> Summary:
+    """Makes the pairs again that the config's rule (`reject`) rejects, and nothing else, in the run
+    that is at its output; rows and pictures of these pairs are replaced.
+
+    Args:
+        config: the job of the run.
+        changes: parameters in place of the run's own and of those that the plan has for a pair.
+        stream: as for `stylize`.
+
+    A pair that cannot be made now keeps the picture that it has. Raises JobError as `retry` does,
+    or when there is no rule.
+    """
+    chosen = Remake.of(config, changes or {})
+    return _run(config, stream or sys.stderr, again=True, chosen=chosen)
+
+
+def _run(
+    config: JobConfig, out: TextIO, again: bool = False, chosen: Remake | None = None
+) -> Summary:
     output = Output(config.output, config.storage_options)
     output.check_reachable()
     if config.push_to:
@@ -87,19 +108,25 @@ def _run(config: JobConfig, out: TextIO, again: bool = False) -> Summary:
         elif config.extend and not again:
             extend(output, config, record, cluster.resources, out, cluster.spread)
         tally = Tally.read(output)
-        work, progress = _left(tally, again)
+        if chosen:
+            work = chosen.find(output, tally)
+            progress = Progress(chosen.count, 0, 0)
+        else:
+            work, progress = _left(tally, again)
         check_failures(config.max_failures, progress, output)
         if not work:
-            print(_nothing_to_do(progress, output, again), file=out)
+            print(_nothing_to_do(progress, output, again, chosen), file=out)
             _export(config, out)
-            return _summarise(output, tally, progress, {})
+            return _summarise(output, tally, progress, {}, chosen)
         if job is None:
-            print(_resuming(progress, again), file=out)
+            print(_resuming(progress, again, chosen), file=out)
             job = resume(output, config)
+        if chosen:
+            job = chosen.apply(job)
         resources = cluster.resources(_rows(work, config))
         session = _work_off(job, output, work, resources, progress, out)
-        summary = _summarise(output, tally, progress, session)
-        print("\n".join(_closing_lines(summary, output)), file=out)
+        summary = _summarise(output, tally, progress, session, chosen)
+        print("\n".join(_closing_lines(summary, output, chosen)), file=out)
         _export(config, out)
     return summary
 
@@ -118,6 +145,7 @@ def _export(config: JobConfig, out: TextIO) -> None:
         config.export,
         hub_id=config.push_to,
         address=config.address,
+        reject=config.reject,
         storage_options=config.storage_options,
     )
     print("\n".join(export(options, out).lines()), file=out)
@@ -213,20 +241,26 @@ def _rows(work: Work, config: JobConfig) -> int:
 
 
 def _summarise(
-    output: Output, tally: Tally, progress: Progress, measures: dict[str, float]
+    output: Output,
+    tally: Tally,
+    progress: Progress,
+    measures: dict[str, float],
+    chosen: Remake | None,
 ) -> Summary:
     seconds = time.monotonic() - progress.began
     session = measures | {
         "seconds": round(seconds, 3),
         "pairs_per_second": round(progress.new / seconds, 4) if progress.new else 0.0,
     }
-    failed = progress.failed if progress.new else tally.failed
+    done, failed = progress.done, progress.failed if progress.new else tally.failed
+    if chosen:  # the pairs that were made again were done before
+        done, failed = tally.done, tally.failed
     summary = Summary(
         output=output.url,
         planned=tally.planned,
-        done=progress.done,
+        done=done,
         failed=failed,
-        missing=tally.planned - progress.done - failed,
+        missing=tally.planned - done - failed,
         session=session,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -235,14 +269,25 @@ def _summarise(
     return summary
 
 
-def _nothing_to_do(progress: Progress, output: Output, again: bool) -> str:
+def _nothing_to_do(progress: Progress, output: Output, again: bool, chosen: Remake | None) -> str:
+    if chosen and chosen.made:
+        return (
+            f"nothing to make again: the {chosen.made:,} pairs that {chosen.rule} rejects were "
+            "made with these parameters already: give others"
+        )
+    if chosen:
+        return f"nothing to make again: {chosen.rule} rejects no pair at {output.url}"
     if again:
         return f"nothing to retry: no pair failed at {output.url}"
     line = f"nothing to do: {_counts(progress)} at {output.url}"
     return line + (f"; {_hint(output)}" if progress.failed else "")
 
 
-def _resuming(progress: Progress, again: bool) -> str:
+def _resuming(progress: Progress, again: bool, chosen: Remake | None) -> str:
+    if chosen:
+        line = f"making {progress.left:,} pairs again that {chosen.rule} rejects"
+        made = f"; {chosen.made:,} more were made with these parameters already"
+        return line + made * bool(chosen.made)
     if again:
         return f"retrying {progress.left} pairs that failed"
     return f"resuming: {_counts(progress)} already, {progress.left} to do"
@@ -253,19 +298,30 @@ def _counts(progress: Progress) -> str:
     return counts + (f", {progress.failed} failed" if progress.failed else "")
 
 
-def _closing_lines(summary: Summary, output: Output) -> list[str]:
+def _closing_lines(summary: Summary, output: Output, chosen: Remake | None) -> list[str]:
     session = summary.session
     lines = [
         f"{summary.done} of {summary.planned} pairs done in {duration(session['seconds'])}, "
         f"{session['pairs_per_second']:.3g} pairs/s, at {summary.output}",
-        f"{session.get('unet_evaluations', 0):,.0f} UNet evaluations; "
-        f"{session.get('inversions', 0):.0f} pictures inverted, "
-        f"{session.get('inversions_reused', 0):.0f} times one was there from an earlier shard",
     ]
+    if session.get("unet_evaluations"):
+        lines.append(
+            f"{session['unet_evaluations']:,.0f} UNet evaluations; "
+            f"{session.get('inversions', 0):.0f} pictures inverted, "
+            f"{session.get('inversions_reused', 0):.0f} times one was there from an earlier shard"
+        )
     if session.get("gpu_hours"):
         lines.append(
             f"{session['gpu_hours']:.3g} GPU hours, {session['busy_share']:.0%} of them stylising"
         )
+    if chosen:
+        made, kept = int(session["done"]), int(session["failed"])
+        lines.append(
+            f"{made:,} pairs made again, {chosen.still_rejected(output):,} of {chosen.count:,} are "
+            f"still rejected by {chosen.rule}"
+        )
+        if kept:
+            lines.append(f"{kept:,} pairs could not be made and keep the pictures that they have")
     if summary.failed:
         lines.append(f"{summary.failed} pairs failed; {_hint(output)}:")
         lines += read_failures(output, output.finished()).lines()

@@ -14,9 +14,10 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 from PIL import Image, ImageOps
 
-from styleid_ray.config import ExportFormat
+from styleid_ray.config import ExportFormat, Method
 from styleid_ray.errors import RowError
 from styleid_ray.imaging import decode
+from styleid_ray.methods import METHODS
 from styleid_ray.storage.locations import local_path, shown
 from styleid_ray.storage.secrets import without_secrets
 
@@ -34,7 +35,7 @@ _TASKS: Mapping[LabelKind, str] = {
     "keypoints": "keypoint-detection",
     "caption": "image-to-text",
 }
-_TAGS = ("style-transfer", "styleid", "data-augmentation")
+_TAGS = ("style-transfer", "data-augmentation")
 _MOST_NAMES = 20
 _MOST_CHARACTERS = 300
 _MARKUP = re.compile(r"[\\`*_\[\]<>|~&$]|^[-+#=]")
@@ -97,7 +98,9 @@ class Card:
     parameters: Mapping[str, object] = field(default_factory=dict)
     """Preset, steps, gamma, temperature, layers, size, fit ... by name; those that are None are not
     shown."""
-    model: str
+    method: Method = "styleid"
+    model: str | None
+    """None where the method has none."""
     revision: str | None = None
     """Commit of a hub model."""
     version: str
@@ -141,6 +144,7 @@ class Card:
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         values |= {
             "total": self.total,
+            "described": METHODS[self.method],
             "front_matter": _dumped(self._front_matter()),
             "samples_name": SAMPLES,
             "named": list(self._named()),
@@ -154,7 +158,7 @@ class Card:
             "licences": [
                 ("content pictures", self.content_licence),
                 ("style pictures", self.style_licence),
-                ("model weights", self.model_licence),
+                *([("model weights", self.model_licence)] if self.model else []),
             ],
         }
         return environment.from_string(template).render(values)
@@ -164,7 +168,7 @@ class Card:
             "license": self.license,
             "pretty_name": shown(self.name),
             "task_categories": [_TASKS[kind] for kind in dict.fromkeys(self.labels)],
-            "tags": list(_TAGS),
+            "tags": [_TAGS[0], self.method, *_TAGS[1:]],
             "size_categories": [_size_category(self.total)],
             "configs": [_plain(config) for config in self.configs],
         }

@@ -27,6 +27,10 @@ class Tap:
     """Features to inject, if any."""
     recorded: dict[tuple[str, int], Tensor] | None = None
     """Where each layer puts its Q, K and V, if anywhere."""
+    watched: int | None = None
+    """Layer that leaves its own Q in each call with an injection, if any."""
+    queries: Tensor | None = None
+    """Q_cs of that layer in the latest such call, [B, heads, tokens, d], before the blend."""
 
 
 @dataclass
@@ -40,6 +44,8 @@ class TappedSelfAttention:
         q = split_heads(attn.to_q(hidden_states), attn.heads)
         injection, layer = self.tap.injection, self.layer
         if injection is not None:
+            if layer == self.tap.watched:
+                self.tap.queries = q
             out = self._injected(q, injection)
         else:
             k = split_heads(attn.to_k(hidden_states), attn.heads)
@@ -121,14 +127,17 @@ def check_layers(unet: nn.Module, layers: Sequence[int]) -> None:
 
 
 @contextmanager
-def tapped(unet: Any, layers: Sequence[int], prompt: Tensor) -> Iterator[Tap]:
+def tapped(
+    unet: Any, layers: Sequence[int], prompt: Tensor, watched: int | None = None
+) -> Iterator[Tap]:
     """Inside the block the given layers' self-attention goes through the tap that is yielded, and
     cross-attention reads the prompt, embedding [1, tokens, D], whatever embedding a call names.
+    One of the layers may be watched.
 
     The UNet's own processors are put back at the end, also after an exception.
     """
     check_layers(unet, layers)
-    names, tap = decoder_layers(unet), Tap()
+    names, tap = decoder_layers(unet), Tap(watched=watched)
     taps: dict[str, Any] = {names[layer]: TappedSelfAttention(layer, tap) for layer in layers}
     for name in unet.attn_processors:
         attn = unet.get_submodule(name.removesuffix(".processor"))

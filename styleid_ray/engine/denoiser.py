@@ -53,11 +53,20 @@ class Denoiser:
         return self.null_embedding.dtype
 
     @contextmanager
-    def tapped(self, layers: Sequence[int]) -> Iterator[None]:
+    def tapped(self, layers: Sequence[int], watched: int | None = None) -> Iterator[None]:
         """Within the block these layers can be recorded and injected, and the prompt's keys and
-        values are those of the empty one, computed once."""
-        with tapped(self.unet, layers, self.null_embedding) as self._tap:
-            yield
+        values are those of the empty one, computed once. `queries` are those of a watched layer."""
+        try:
+            with tapped(self.unet, layers, self.null_embedding, watched) as self._tap:
+                yield
+        finally:
+            self._tap = Tap()
+
+    @property
+    def queries(self) -> Tensor | None:
+        """Q_cs of the watched layer [rows, heads, tokens, d] in the latest call with an injection,
+        before the blend; None where there was none."""
+        return self._tap.queries
 
     def __call__(self, z: Tensor, step: Step, injection: Injection | None = None) -> Tensor:
         """The noise ε [B, C, h, w] that the UNet sees in z at a step's timestep.

@@ -27,7 +27,7 @@ from styleid_ray.engine.memory import Memory
 from styleid_ray.engine.pairs import Pairs, check_mixes, params_of_pairs, resolve_pairs
 from styleid_ray.engine.regions import as_maps, check_maps, class_shares, strengths
 from styleid_ray.engine.schedule import Schedule, make_schedule
-from styleid_ray.engine.transfer import Finished, SeenStep, Transfer
+from styleid_ray.engine.transfer import Finished, SeenStep, SeenStructure, Transfer
 from styleid_ray.engine.tuning import Tuner
 from styleid_ray.engine.work_order import Size
 from styleid_ray.errors import ConfigError, RowError
@@ -212,6 +212,7 @@ class StyleIDPipeline:
         label_maps: Sequence[Any] | None = None,
         classes: Sequence[tuple[int, ...]] | None = None,
         weights: Sequence[tuple[float, ...]] | None = None,
+        structure: SeenStructure | None = None,
     ) -> None:
         """Pictures to stylised pictures, handed over batch by batch.
 
@@ -226,6 +227,7 @@ class StyleIDPipeline:
             classes: of each pair, the classes in whose pixels its second style, its third and so on
                 apply; the first applies everywhere else. Needs `label_maps`.
             weights: of each pair, one weight per style, of sum 1: styles joined in one attention.
+            structure: as in `transfer_latents`.
         """
         index = resolve_pairs(pairs, len(contents), len(styles))
         pixels = [x if isinstance(x, Tensor) else to_pixels(x) for x in contents]
@@ -251,6 +253,7 @@ class StyleIDPipeline:
             weights=weights,
             shares=class_shares(index, z_contents, label_maps, classes),
             strengths=strengths(index, z_contents, masks),
+            structure=structure,
         )
 
     @_inference
@@ -307,6 +310,7 @@ class StyleIDPipeline:
         weights: Sequence[tuple[float, ...]] | None = None,
         shares: Sequence[Tensor] | None = None,
         strengths: Sequence[Tensor] | None = None,
+        structure: SeenStructure | None = None,
     ) -> Any:
         """Stylised clean latents, one for each pair.
 
@@ -326,6 +330,9 @@ class StyleIDPipeline:
             shares: of each pair, each style's share [styles, h, w] of each latent position, of sum
                 1.
             strengths: of each pair [h, w], in [0, 1]: the share 1 − strength follows the content.
+            structure: `structure(pairs, kept)` is told, before `finished`, how much of its
+                content's structure each pair keeps: `kept_structure` [B] on the device, of features
+                that the call has at hand. Not without injection.
 
         Returns a tensor [P, C, h, w] when `z_contents` is one, else a list.
         """
@@ -350,7 +357,7 @@ class StyleIDPipeline:
             for row, ((i, js), p) in enumerate(zip(index, each, strict=True))
         ]
         try:
-            latents = self._transfer(todo, shared, callback, finished)
+            latents = self._transfer(todo, shared, callback, finished, structure)
         finally:
             if keys is None:
                 self.memory.clear()
@@ -382,6 +389,7 @@ class StyleIDPipeline:
         params: ResolvedParams,
         callback: SeenStep | None,
         finished: Finished | None,
+        structure: SeenStructure | None,
     ) -> list[Tensor]:
         if params.inject:
             check_layers(self.unet, params.layers)
@@ -402,6 +410,7 @@ class StyleIDPipeline:
             self.feature_dtype,
             callback,
             finished,
+            structure,
         )
         latents = transfer.run()
         self._inversions += transfer.inversions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -19,8 +19,10 @@ from styleid_ray.engine.joined import Pair, Picture
 from styleid_ray.engine.layout import Layout, Role
 from styleid_ray.engine.memory import Inversion, Memory
 from styleid_ray.engine.schedule import Schedule, Step
+from styleid_ray.engine.structure import kept_structure, watched_layer
 from styleid_ray.engine.styleid import (
     Features,
+    Injection,
     Protection,
     invert,
     stylise,
@@ -31,6 +33,8 @@ SeenStep = Callable[[Sequence[int], Step, Tensor, Tensor], None]
 """(pairs, step, their latents after it, the z_0 that it predicted)."""
 Finished = Callable[[Sequence[int], Tensor], None]
 """(pairs, their clean latents z_0)."""
+SeenStructure = Callable[[Sequence[int], Tensor], None]
+"""(pairs, their `kept_structure` [B])."""
 ROLES: tuple[Role, ...] = ("content", "style")
 
 
@@ -48,6 +52,8 @@ class Transfer:
         dtype: of kept features.
         seen: sees each step of each batch.
         finished: gets the latents of each batch as soon as it is done.
+        structure: is told before how much of their contents' structure these latents keep. Without
+            injection nothing tells that, and it is not called.
         inversions: made so far.
         latents: of the pairs that are done.
     """
@@ -61,6 +67,7 @@ class Transfer:
     dtype: torch.dtype
     seen: SeenStep | None = None
     finished: Finished | None = None
+    structure: SeenStructure | None = None
     inversions: int = 0
     latents: dict[int, Tensor] = field(default_factory=dict)
 
@@ -70,8 +77,10 @@ class Transfer:
     def run(self) -> list[Tensor]:
         """Clean latents, one per pair."""
         memory = self.memory
+        layers = self.params.layers if self.params.inject else ()
+        watched = watched_layer(layers) if self.structure and layers else None
         try:
-            with self.denoise.tapped(self.params.layers if self.params.inject else ()):
+            with self.denoise.tapped(layers, watched):
                 while len(self.latents) < len(self.pairs):
                     self._work()
         finally:
@@ -193,9 +202,19 @@ class Transfer:
         fill = self.denoise.rows(z) - len(pairs)
         pairs, kept = [*pairs, *[pairs[-1]] * fill], [*kept, *[kept[-1]] * fill]
         injections = self._injections()(pairs, kept) if self.params.inject else [None] * len(steps)
+        latest: list[Injection | None] = [None]
         seen = partial(self.seen, rows) if self.seen else None
-        z, z_0 = stylise(self.denoise, z, steps, injections, seen, protect)
+        z, z_0 = stylise(self.denoise, z, steps, _kept(injections, latest), seen, protect)
+        self._tell_structure(rows, latest[0])
         return z_0 if self.schedule.returns_z0 else z
+
+    def _tell_structure(self, rows: Sequence[int], injection: Injection | None) -> None:
+        """Compares the content's queries with the stylised picture's own, in the last step."""
+        q_cs = self.denoise.queries
+        if self.structure is None or injection is None or q_cs is None:
+            return
+        q_c = injection.content["q", watched_layer(self.params.layers)]
+        self.structure(rows, kept_structure(q_c[: len(rows)], q_cs[: len(rows)]))
 
     def _protection(
         self, pairs: Sequence[Pair], kept: Sequence[Sequence[Inversion]]
@@ -220,3 +239,11 @@ class Transfer:
             self.denoise.null_embedding.device,
             self.denoise.dtype,
         )
+
+
+def _kept(
+    injections: Iterable[Injection | None], latest: list[Injection | None]
+) -> Iterator[Injection | None]:
+    """The injections, of which `latest` holds the one at hand."""
+    for latest[0] in injections:
+        yield latest[0]

@@ -46,7 +46,7 @@ class Checkpoint:
     folder: Path
     """Local folder; with the small files only, until all of a model that lies elsewhere is
     fetched."""
-    origin: Literal["folder", "hub", "store"]
+    origin: Literal["folder", "hub", "store", "none"]
     files: tuple[str, ...]
     """Names of all files below the model's folder."""
     vae: Vae | None = None
@@ -63,6 +63,8 @@ class Checkpoint:
     @property
     def factor(self) -> int:
         """What the sides of a picture must be multiples of, in pixels."""
+        if self.origin == "none":
+            return 1
         levels = [len(self.config(part)["block_out_channels"]) - 1 for part in ("unet", "vae")]
         return 2 ** sum(levels)
 
@@ -117,6 +119,10 @@ class Checkpoint:
         return sorted({*small, *weights})
 
 
+NO_MODEL = Checkpoint("none", None, Path(), origin="none", files=())
+"""In place of a model, of a method that needs none."""
+
+
 def _stem(part: str) -> str:
     return "model" if part == "text_encoder" else "diffusion_pytorch_model"
 
@@ -165,11 +171,13 @@ def find_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
     return _check(checkpoint)
 
 
-def fetch(checkpoint: Checkpoint) -> Path:
-    """The folder with all that loading needs; downloads a hub model's weights once."""
-    if all((checkpoint.folder / name).is_file() for name in checkpoint.needed):
+def fetch(checkpoint: Checkpoint, part: str = "") -> Path:
+    """The folder with all that loading needs, or that loading one part does; downloads a hub
+    model's weights once."""
+    needed = [name for name in checkpoint.needed if name.startswith(part)]
+    if all((checkpoint.folder / name).is_file() for name in needed):
         return checkpoint.folder
-    return hub.download(checkpoint.name, checkpoint.revision, checkpoint.needed, _HINTS)
+    return hub.download(checkpoint.name, checkpoint.revision, needed, _HINTS)
 
 
 def _looks_like_path(model: str) -> bool:

@@ -59,6 +59,32 @@ def load_components(
     return {"unet": unet, "scheduler": scheduler, "null_embedding": null, "vae": autoencoder}
 
 
+def load_autoencoder(
+    model: str,
+    revision: str | None = None,
+    dtype: str | torch.dtype | None = None,
+    device: str | torch.device | None = None,
+    vae: str | None = None,
+) -> tuple[Any, int]:
+    """The autoencoder of a model alone, or another one in its place, on a device and ready for
+    inference, and what the sides of a picture must be multiples of. Other weights are neither read
+    nor downloaded."""
+    checkpoint = find_checkpoint(model, revision)
+    target = choose_device(device)
+    precision = choose_dtype(dtype, target)
+    diffusers_logging.set_verbosity_error()
+    if vae:
+        autoencoder = _other_autoencoder(find_vae(vae, checkpoint), precision)
+    else:
+        folder = fetch(checkpoint, "vae")
+        try:
+            load = _autoencoder(checkpoint)
+            autoencoder = load(folder, **_part(checkpoint, "vae", precision))
+        except (OSError, ValueError, RuntimeError, KeyError) as e:
+            raise ModelError(f"model {model} cannot be loaded: {first_line(e)}") from e
+    return autoencoder.requires_grad_(False).eval().to(target), checkpoint.factor
+
+
 def choose_device(device: str | torch.device | None) -> torch.device:
     """The device asked for; with None or "auto" CUDA where there is a GPU, else the CPU."""
     if device in (None, "auto"):

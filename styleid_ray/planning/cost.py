@@ -38,20 +38,22 @@ class Cost:
     """The same pairs with each picture inverted once in the whole plan: no plan costs less."""
 
 
-def estimate(plan_table: pa.Table, params: ResolvedParams) -> Cost:
+def estimate(plan_table: pa.Table, params: ResolvedParams | None) -> Cost:
     """Count what a plan costs.
 
     Args:
         plan_table: columns content, style and shard, and those of further styles.
         params: the job's parameters; where the style has no part in the result
-            (`uses_style` is False) it is not inverted.
+            (`uses_style` is False) it is not inverted. None for a method without a UNet.
     """
     shard, content = (codes(plan_table[name]) for name in ("shard", "content"))
     rows, style = all_styles(plan_table, further_styles(plan_table.column_names))
     pairs = plan_table.num_rows
+    contents, styles = count_distinct(content), count_distinct(style)
+    if params is None:
+        return Cost(pairs, count_distinct(shard), contents, styles, 0, 0, 0, 0, 0)
     content_inversions = count_distinct(shard, content)
     style_inversions = count_distinct(shard[rows], style) if params.uses_style else 0
-    contents, styles = count_distinct(content), count_distinct(style)
     pictures = contents + (styles if params.uses_style else 0)
     invert, sample = params.inversion_evaluations, params.sampling_evaluations
     return Cost(

@@ -45,9 +45,11 @@ class Pace:
         return max(1, int(pairs * LONGEST / seconds)) if seconds > LONGEST else pairs
 
 
-def evaluations(counts: np.ndarray, params: ResolvedParams) -> np.ndarray:
+def evaluations(counts: np.ndarray, params: ResolvedParams | None) -> np.ndarray:
     """UNet evaluations of shards, int64 [shards], of their contents, styles and pairs
-    [shards, 3]."""
+    [shards, 3]; none without parameters, of a method without a UNet."""
+    if params is None:
+        return np.zeros(len(counts), np.int64)
     contents, styles, pairs = counts.T
     inversions = contents + (styles if params.uses_style else 0)
     return inversions * params.inversion_evaluations + pairs * params.sampling_evaluations

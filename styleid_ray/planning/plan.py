@@ -73,8 +73,8 @@ class Plan:
         """Number of shards."""
         return len(_starts(self.table["shard"]))
 
-    def cost(self, params: ResolvedParams) -> Cost:
-        """Cost of the plan with these parameters."""
+    def cost(self, params: ResolvedParams | None) -> Cost:
+        """Cost of the plan with these parameters; None for a method without a UNet."""
         return estimate(self.table, params)
 
 
@@ -209,7 +209,7 @@ def _cut(named: NamedPairs, config: JobConfig, pace: Pace) -> Plan:
 
 def _shards(pairs: Pairs, config: JobConfig, pace: Pace) -> np.ndarray:
     """Shard numbers [P] of pairs, none of more pairs or time than the bounds allow."""
-    table, params = pairs.table, config.style_params.resolved()
+    table, params = pairs.table, config.unet_params
     if not table.num_rows:
         return np.zeros(0, np.int64)
     _, *further = style_columns(table)

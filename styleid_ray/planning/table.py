@@ -23,7 +23,7 @@ RESERVED = frozenset(
     {f"{name}_{of}" for name in STYLE_COLUMNS for of in ("version", "place")}
     | {"pair_id", "image", "content", "style", "k", "width", "height", "params", "shard", "model"}
     | {"seconds", "stage", "error", "message", "content_version", "style_version"}
-    | {"content_place", "style_place", "content_mask", "original"}
+    | {"content_place", "style_place", "content_mask", "original", "quality", "rejected"}
 )
 """Columns of the output: a table's own columns must have other names."""
 

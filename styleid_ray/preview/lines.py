@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from styleid_ray.config import JobConfig, StyleParams
+from styleid_ray.config import PIXEL_METHODS, JobConfig, StyleParams, without_effect
 from styleid_ray.preview.sweep import SWEPT, Column
 from styleid_ray.storage.locations import shown
 
@@ -33,24 +33,30 @@ def command_line(command: str, options: Mapping[str, Any]) -> str:
 
 def stylize_line(options: Mapping[str, Any], column: Column) -> str:
     """The job that makes a whole dataset with the values of a column."""
-    rest = {name: value for name, value in options.items() if name not in SWEPT}
+    idle = without_effect(column.method)
+    rest = {name: x for name, x in options.items() if name not in SWEPT and name not in idle}
     if not column.params.detail:
         rest.pop("detail_luminance", None)
     return command_line("stylize", rest | {"output": "OUTPUT"} | dict(column.values))
 
 
 def settings_line(config: JobConfig, columns: Sequence[Column]) -> str:
-    """The model, the working size, and the parameters that all columns have in common; of those
-    that are seldom used, the ones in use."""
+    """The model, the working size, and the parameters that all columns of StyleID have in common;
+    of those that are seldom used, the ones in use."""
+    methods = {column.method for column in columns}
+    columns = [column for column in columns if column.method == "styleid"]
     resolved = [column.params.resolved() for column in columns]
-    parts = [f"model {shown(config.model)}", f"size {config.size}"]
+    parts = [f"method {x}" for x in methods if len(methods) == 1 and x != "styleid"]
+    if config.method not in PIXEL_METHODS:
+        parts.append(f"model {shown(config.model)}")
     if config.vae:
-        parts.insert(1, f"vae {shown(config.vae)}")
+        parts.append(f"vae {shown(config.vae)}")
+    parts.append(f"size {config.size}")
     if config.fit == "crop":
         parts.append("fit crop")
     for name, field in StyleParams.model_fields.items():
         values = {str(getattr(params, name)) for params in resolved}
-        given = getattr(columns[0].params, name) != field.default
+        given = any(getattr(column.params, name) != field.default for column in columns[:1])
         if len(values) == 1 and (given or name in _ALWAYS):
             parts.append(f"{name.replace('_', ' ')} {_text(getattr(resolved[0], name))}")
     return ", ".join(parts)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from styleid_ray.batch.cluster.node_model import model_on_node
-from styleid_ray.config import JobConfig, StyleParams
+from styleid_ray.config import JobConfig, Method, StyleParams
 from styleid_ray.preview.pairs import Chosen, Pair
 from styleid_ray.preview.progress import PreviewProgress
 from styleid_ray.preview.sweep import Column
+
+if TYPE_CHECKING:
+    from styleid_ray.engine.stylizer import Stylizer
 
 Cells = dict[tuple[int, StyleParams], list[int]]
 """By pair and parameters: the columns that show the picture."""
@@ -44,6 +47,7 @@ class Made:
 
 def expected(pairs: Sequence[Pair], columns: Sequence[Column]) -> int:
     """UNet evaluations that a preview takes."""
+    columns = [column for column in columns if column.method == "styleid"]
     params = [column.params.resolved() for column in columns]
     pictures = len({name for pair in pairs for name in pair.pictures})
     inversions = {(p.paper_steps, p.steps, p.layers if p.inject else ()): p.steps for p in params}
@@ -52,8 +56,8 @@ def expected(pairs: Sequence[Pair], columns: Sequence[Column]) -> int:
     return pictures * sum(inversions.values()) + sampling
 
 
-def load(config: JobConfig, revision: str | None, evaluations: int) -> Any:
-    """The pipeline of a job's model on the device at hand.
+def load(config: JobConfig, revision: str | None, evaluations: int) -> Stylizer:
+    """The pipeline of a job's method, with its model if it has one, on the device at hand.
 
     Args:
         config: model, precision, device and engine options.
@@ -66,6 +70,10 @@ def load(config: JobConfig, revision: str | None, evaluations: int) -> Any:
     """
     # Threads that spin while they wait for each other are twenty times as slow on busy cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if config.method != "styleid":
+        from styleid_ray.batch.stages.baseline import load_baseline
+
+        return load_baseline(config, revision, config.device)
     from styleid_ray.engine.pipeline import StyleIDPipeline
 
     return StyleIDPipeline.from_pretrained(
@@ -83,13 +91,17 @@ def load(config: JobConfig, revision: str | None, evaluations: int) -> Any:
 
 
 def make(
-    pipe: Any, chosen: Chosen, columns: Sequence[Column], side: int, progress: PreviewProgress
+    pipes: Mapping[Method, Stylizer],
+    chosen: Chosen,
+    columns: Sequence[Column],
+    side: int,
+    progress: PreviewProgress,
 ) -> Made:
     """Makes all pictures of the preview; each content and style is inverted once, unless columns
     differ in what an inversion depends on (steps, and whether they are the paper's).
 
     Args:
-        pipe: the pipeline.
+        pipes: the pipelines of the columns' methods.
         chosen: the pairs with their pictures.
         columns: values of each column.
         side: longest side of the results that are kept, in pixels.
@@ -97,12 +109,12 @@ def make(
     """
     from styleid_ray.batch.stages.pairs import pairs_of
 
-    progress.follow(lambda: pipe.unet_evaluations)
+    progress.follow(lambda: sum(pipe.unet_evaluations for pipe in pipes.values()))
     recipes = [pair.recipe for pair in chosen.pairs]
     pictures = chosen.rows
     results: list[list[Image.Image | None]] = [[None] * len(columns) for _ in recipes]
 
-    def run(group: Sequence[int]) -> None:
+    def run(group: Sequence[int], pipe: Stylizer) -> None:
         cells = _cells(chosen.pairs, columns, group)
         rows = list(cells)
 
@@ -119,7 +131,7 @@ def make(
         own = [params for _, params in rows]
         pairs_of([recipes[pair] for pair, _ in rows], own, pictures).stylize(pipe, take)
 
-    return Made(results, _costs(pipe, columns, run))
+    return Made(results, _costs(pipes, columns, run))
 
 
 def _cells(pairs: Sequence[Pair], columns: Sequence[Column], group: Sequence[int]) -> Cells:
@@ -132,19 +144,25 @@ def _cells(pairs: Sequence[Pair], columns: Sequence[Column], group: Sequence[int
     return cells
 
 
-def _costs(pipe: Any, columns: Sequence[Column], run: Callable[[Sequence[int]], None]) -> Costs:
+def _costs(
+    pipes: Mapping[Method, Stylizer],
+    columns: Sequence[Column],
+    run: Callable[[Sequence[int], Stylizer], None],
+) -> Costs:
     """Runs the columns, group by group, and measures them."""
     spent: dict[int, tuple[int, float]] = {}
     began, inverted, evaluated, inverting = time.perf_counter(), 0, 0, 0.0
     for group in _groups(columns):
+        pipe = pipes[columns[group[0]].method]
         before, start = pipe.counts, time.perf_counter()
-        run(group)
+        run(group, pipe)
         seconds, counts = time.perf_counter() - start, pipe.counts
         evaluations = counts.unet_evaluations - before.unet_evaluations
         new = counts.inversions - before.inversions
         of_inversions = new * columns[group[0]].params.resolved().inversion_evaluations
         pace, each = seconds / max(1, evaluations), (evaluations - of_inversions) / len(group)
-        spent |= dict.fromkeys(group, (round(each), each * pace))
+        own = each * pace if evaluations else seconds / len(group)
+        spent |= dict.fromkeys(group, (round(each), own))
         inverted, evaluated = inverted + new, evaluated + of_inversions
         inverting += of_inversions * pace
     total = time.perf_counter() - began
@@ -153,13 +171,14 @@ def _costs(pipe: Any, columns: Sequence[Column], run: Callable[[Sequence[int]], 
 
 
 def _groups(columns: Sequence[Column]) -> Iterator[list[int]]:
-    """Columns that one call of the engine can make together: they differ in gamma and temperature
-    alone."""
+    """Columns that one call of the engine can make together: they have one method, and differ in
+    gamma and temperature alone."""
 
-    def rest(params: StyleParams) -> str:
-        return str(params.resolved().model_dump(exclude={"gamma", "temperature"}))
+    def rest(column: Column) -> str:
+        params = column.params.resolved().model_dump(exclude={"gamma", "temperature"})
+        return f"{column.method} {params}"
 
     groups: dict[str, list[int]] = {}
     for index, column in enumerate(columns):
-        groups.setdefault(rest(column.params), []).append(index)
+        groups.setdefault(rest(column), []).append(index)
     yield from groups.values()

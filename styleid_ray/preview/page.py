@@ -43,7 +43,7 @@ def render_page(
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    columns = [", ".join(label) for label in labels]
+    columns = [", ".join(filter(None, label)) for label in labels]
     return environment.from_string(_asset("page.html.j2")).render(
         settings=settings,
         summary=summary,

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from styleid_ray.batch.prepare import check_method
 from styleid_ray.batch.stages.mask import regions_of
 from styleid_ray.batch.stages.recipe import Recipe, Recipes
 from styleid_ray.config import JobConfig, StyleParams
@@ -141,6 +142,7 @@ def _crossed(config: JobConfig, count: int, factor: int) -> Chosen:
 
 def _planned(config: JobConfig, count: int, factor: int) -> Chosen:
     planned = with_styles(make_pairs(config, config.storage_options), config)
+    check_method(config, planned)
     planned = with_mask_names(planned, config)
     rows = planned.table.take(pa.array(spread(planned.table.num_rows, count, config.seed)))
     for name in style_columns(rows)[1:]:  # a plan has versions, and recipes go by them

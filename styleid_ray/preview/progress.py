@@ -37,4 +37,5 @@ class PreviewProgress(Progress):
         """The state in one line."""
         self.make(self._evaluations())
         lost = f", {self.lost} failed" if self.lost else ""
-        return f"{self.made} of {self.pictures} pictures{lost} · {super().line()}"
+        pictures = f"{self.made} of {self.pictures} pictures{lost}"
+        return f"{pictures} · {super().line()}" if self.planned else pictures

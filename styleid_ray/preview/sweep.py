@@ -6,25 +6,34 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from styleid_ray.config import (
     EngineOptions,
     JobConfig,
+    Method,
+    MethodOptions,
     ModelOptions,
     PictureOptions,
     SourceOptions,
     StyleParams,
+    without_effect,
 )
 from styleid_ray.controls import Range, Sweep, parse
 from styleid_ray.errors import ConfigError
 from styleid_ray.jobfile import make_config
 
-SWEPT = ("preset", "steps", "gamma", "temperature", "adain", "low_frequency", "detail")
+SWEPT = (
+    *("method", "preset", "steps", "gamma", "temperature", "adain", "low_frequency", "detail"),
+)
 """Options that take a list of values, the outermost heading first."""
 MOST_COLUMNS = 60
 _SCHEDULED = ("gamma", "temperature")
-_GROUPS = (SourceOptions, StyleParams, PictureOptions, ModelOptions, EngineOptions)
+_GROUPS = (
+    *(SourceOptions, StyleParams, PictureOptions, MethodOptions, ModelOptions, EngineOptions),
+)
+_WHOLE = {"masks", "region_styles"}
+"""Options that hold for all methods of a list, or for none."""
 _TAKEN = {"storage_options"}.union(*(group.model_fields for group in _GROUPS)) - {"variants"}
 OPTIONS = tuple(name for name in JobConfig.model_fields if name in _TAKEN)
 """Options of a job that a preview takes, with the meaning that they have there."""
@@ -39,10 +48,13 @@ class Column:
     labels: tuple[str, ...]
     """One heading per option with several values, the outermost first."""
     params: StyleParams
+    method: Method = "styleid"
 
 
 def read_columns(options: Mapping[str, Any]) -> tuple[JobConfig, list[Column]]:
     """The job that the options describe, with the first of the listed values, and its columns.
+    Among several methods the job's is the one that looks at most options; a column has none of
+    those that its method does not look at.
 
     Args:
         options: those of `OPTIONS` that were given, and `output`. One of `SWEPT` may list values,
@@ -56,16 +68,35 @@ def read_columns(options: Mapping[str, Any]) -> tuple[JobConfig, list[Column]]:
     several = [name for name, values in listed.items() if len(values) > 1]
     _check_count({name: len(listed[name]) for name in several})
     first = {name: values[0] for name, values in listed.items()}
-    config = _config(options, first, several)
+    if "method" in several:
+        first["method"] = min(listed["method"], key=_idle)
+
+    def config_of(values: Mapping[str, str]) -> JobConfig:
+        return _config(options, values, several, first.get("method", ""))
+
+    config = config_of(first)
     _check_effect(config, several)
     for name in several:
-        _check_distinct(name, [_config(options, first | {name: x}, several) for x in listed[name]])
-    columns: list[Column] = []
+        _check_distinct(name, [config_of(first | {name: x}) for x in listed[name]])
+    columns: dict[tuple[str, ...], Column] = {}
     for combination in itertools.product(*listed.values()):
         values = dict(zip(listed, combination, strict=True))
-        labels = tuple(f"{name.replace('_', ' ')} {values[name]}" for name in several)
-        columns.append(Column(values, labels, _config(options, values, several).style_params))
-    return config, columns
+        made = config_of(values)
+        values = {name: x for name, x in values.items() if name not in made.without_effect}
+        labels = tuple(
+            f"{name.replace('_', ' ')} {values[name]}" if name in values else "" for name in several
+        )
+        columns[labels] = Column(values, labels, made.style_params, made.method)
+    return config, [*columns.values()]
+
+
+def _idle(method: str) -> int:
+    """How many options a method does not look at; an unknown one comes first, to be refused."""
+    return len(_without_effect(method)) if method in get_args(Method) else -1
+
+
+def _without_effect(method: str) -> frozenset[str]:
+    return next((without_effect(one) for one in get_args(Method) if one == method), frozenset())
 
 
 def _values(name: str, text: str) -> list[str]:
@@ -88,8 +119,15 @@ def _values(name: str, text: str) -> list[str]:
     return values
 
 
-def _config(options: Mapping[str, Any], values: Mapping[str, str], several: list[str]) -> JobConfig:
+def _config(
+    options: Mapping[str, Any], values: Mapping[str, str], several: list[str], main: str
+) -> JobConfig:
+    """The job with these values; without options that its method does not look at, though the
+    main one of the list does."""
     chosen = {**options, **values}
+    if "method" in several:
+        idle = _without_effect(values["method"]) - _without_effect(main) - _WHOLE
+        chosen = {name: value for name, value in chosen.items() if name not in idle}
     # Beside others with detail, a column without any is what they are compared with.
     if "detail" in several and _is_zero(values["detail"]):
         chosen.pop("detail_luminance", None)

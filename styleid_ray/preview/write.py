@@ -13,7 +13,7 @@ from PIL import Image
 from styleid_ray.batch.cluster.node_model import find_model
 from styleid_ray.batch.prepare import check_layers
 from styleid_ray.batch.watch.progress import shown as showing
-from styleid_ray.config import JobConfig
+from styleid_ray.config import JobConfig, Method
 from styleid_ray.errors import ConfigError
 from styleid_ray.preview.lines import command_line, settings_line, stylize_line
 from styleid_ray.preview.make import Made, expected, load, make
@@ -72,14 +72,22 @@ def write_preview(
     checkpoint = find_model(config)
     check_layers(checkpoint, config)
     chosen = choose(config, pairs, checkpoint.factor)
+    methods: list[Method] = [*dict.fromkeys(column.method for column in columns)]
+    _check_styles(chosen, methods)
     evaluations = expected(chosen.pairs, columns)
     progress = PreviewProgress(len(chosen.pairs) * len(columns), evaluations)
     progress.say([*(f"left out: {line}" for line in chosen.unread), *chosen.notes])
     with showing(progress, stream or sys.stderr):
-        pipe = load(config, checkpoint.revision, evaluations)
+        pipes: dict[Method, Any] = {
+            method: load(
+                config.model_copy(update={"method": method}), checkpoint.revision, evaluations
+            )
+            for method in methods
+        }
         pictures = sum(len(pair.pictures) + len(columns) for pair in chosen.pairs)
-        made = make(pipe, chosen, columns, _side(pictures), progress)
-        progress.say(pipe.notes)
+        made = make(pipes, chosen, columns, _side(pictures), progress)
+        for pipe in pipes.values():
+            progress.say(pipe.notes)
         progress.finish()
     rows = [
         _row(pair, chosen, config, results)
@@ -87,7 +95,7 @@ def write_preview(
     ]
     labels = [column.labels or ("result",) for column in columns]
     settings = settings_line(config, columns)
-    summary = _summary(made, len(columns), pipe.device.type)
+    summary = _summary(made, len(columns), pipes[config.method].device.type)
     command = command_line("preview", {**options, "pairs": pairs, "cell": cell})
     jobs = [stylize_line(options, column) for column in columns]
     page = render_page(rows, labels, settings, summary, made.costs, command, jobs)
@@ -107,6 +115,16 @@ def _row(
     ]
     originals = [style.original for style in styles]
     return Row(content.original, originals, (content.name, *names), results, pair.own_line)
+
+
+def _check_styles(chosen: Chosen, methods: Sequence[Method]) -> None:
+    several = any(len(pair.recipe.styles) > 1 for pair in chosen.pairs)
+    for method in methods:
+        if several and method != "styleid":
+            raise ConfigError(
+                f"--method {method} takes one style per picture, and rows of --table have several: "
+                "leave one of them out"
+            )
 
 
 def _check(name: str, value: int, low: int, high: int) -> None:

@@ -10,9 +10,9 @@
 | sharpness | below 0.1 | ten times softer than the content |
 | sharpness | above 6 | noise; brushwork stays below |
 
-The limits are wide, set by eye on pictures of the embedded model. Stricter bounds depend on model and
-purpose, and are what a `reject` rule is for. Saturation has no limit, because a grey style makes grey
-pictures.
+The limits are wide, set by eye on pictures of the embedded model. Stricter bounds depend on model
+and purpose, and are what a `reject` rule is for. Saturation has no limit, since a grey style makes
+grey pictures.
 
 The bounds of a run's rule replace the limits of the measures that it names. Rejected pairs are the
 worst, then those beyond another limit. Within each group pairs are ordered by their greatest excess
@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from styleid_ray.evaluation.rule import Condition, Joined, Rule, reject_rule
+from styleid_ray.quality.rule import Condition, Joined, Rule, reject_rule
 from styleid_ray.report.measures import QUALITY
 
 _MEASURES = {measure.name: measure for measure in QUALITY}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from styleid_ray.evaluation.columns import quality_type
+from styleid_ray.quality.columns import quality_type
 from styleid_ray.report.evaluation import Evaluation, Scores
 from styleid_ray.report.limits import Gate
 from styleid_ray.report.quality import Quality

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from styleid_ray.evaluation.columns import MEASURES
+from styleid_ray.quality.columns import MEASURES
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def failing(fail: Fail, folder: Path, starting: bool = False) -> type:
     class Failing(Stylize):
         def pipeline(self, config: Any, revision: Any, resources: Any) -> Any:
             node = ray.get_runtime_context().get_node_id()
-            pipe = super().pipeline(config, revision, resources)
+            pipe: Any = super().pipeline(config, revision, resources)
             if starting:
                 fail(node, folder)
                 return pipe

@@ -324,3 +324,17 @@ def test_a_strip_of_very_many_pictures_stays_small() -> None:
 
 def test_time_is_told_in_utc() -> None:
     assert Progress(1, 2, datetime(2026, 1, 2, 3, 4, tzinfo=UTC)).time == "2026-01-02 03:04 UTC"
+
+
+def test_a_card_says_which_method_made_the_pictures_and_cites_no_other() -> None:
+    assert "with StyleID, a training-free" in CARD.text()
+    assert "@inproceedings{chung2024styleid" in CARD.text()
+    text = replace(CARD, method="mkl", model=None, revision=None).text()
+    assert "made by styleid_ray with the linear Monge-Kantorovitch colour transfer, which" in text
+    assert "@inproceedings{pitie2007linear" in text
+    assert "StyleID" not in text.replace("styleid_ray", "")
+    assert "| model |" not in text
+    assert "model weights" not in text
+    assert "the content pictures and the style pictures, so the licences of both apply" in text
+    tags = DatasetCard(text).data.to_dict()["tags"]
+    assert tags == ["style-transfer", "mkl", "data-augmentation"]

@@ -70,6 +70,33 @@ def test_each_picture_is_inverted_once_for_all_columns(
     assert made.exit_status == 0
 
 
+def test_methods_are_shown_side_by_side_and_take_no_evaluations(
+    options: dict[str, Any], spied: Spied
+) -> None:
+    made, said = preview(options | {"method": "styleid,adain,latent-adain", "gamma": "0.3,0.9"})
+    costs = spied.made.costs
+    assert [evaluations for evaluations, _ in costs.columns] == [4, 4, 0, 0]
+    assert all(seconds > 0 for _, seconds in costs.columns)
+    assert "8 of 8 pictures · 20 of 20 UNet evaluations (100 %)" in said
+    pixels = np.array([[np.asarray(picture) for picture in row] for row in spied.made.results])
+    assert pixels.shape == (2, 4, 60, 80, 3)
+    assert all(len({x.tobytes() for x in row}) == 4 for row in pixels)
+    page = Path(made.page).read_text()
+    assert "--model demo --size 64 --method latent-adain" in page
+    assert "--size 64 --method adain" in page
+
+
+def test_colour_transfers_need_neither_model_nor_evaluations(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    sources = {name: options[name] for name in ("content", "style", "output", "size")}
+    made, said = preview(sources | {"method": "reinhard,mkl"})
+    assert made.exit_status == 0
+    assert said.splitlines()[-1] == "4 of 4 pictures"
+    assert "model" not in Path(made.page).read_text().partition("</header>")[0]
+
+
 def test_the_grid_shows_what_each_value_does_in_the_contents_shape(
     options: dict[str, Any], spied: Spied
 ) -> None:

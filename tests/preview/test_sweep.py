@@ -47,6 +47,22 @@ def test_without_a_list_there_is_one_column_without_a_heading() -> None:
     assert labels(gamma="0.3") == [()]
 
 
+def test_methods_side_by_side_have_the_options_that_they_look_at() -> None:
+    options = {"method": "mkl,latent-adain,styleid", "gamma": "0.3,0.6", "model": "demo"}
+    config, columns = read_columns(SOURCES | options)
+    assert [(c.method, c.labels, c.params.gamma) for c in columns] == [
+        ("mkl", ("method mkl", ""), None),
+        ("latent-adain", ("method latent-adain", ""), None),
+        ("styleid", ("method styleid", "gamma 0.3"), 0.3),
+        ("styleid", ("method styleid", "gamma 0.6"), 0.6),
+    ]
+    assert (config.method, config.model) == ("styleid", "demo")
+    assert [dict(c.values) for c in columns[1:3]] == [
+        {"method": "latent-adain"},
+        {"method": "styleid", "gamma": "0.3"},
+    ]
+
+
 def test_a_column_without_detail_is_compared_with_those_that_add_luminance() -> None:
     _, columns = read_columns(SOURCES | {"detail": "0,0.5", "detail_luminance": True})
     assert [(c.params.detail, c.params.detail_luminance) for c in columns] == [
@@ -69,6 +85,9 @@ def test_a_column_without_detail_is_compared_with_those_that_add_luminance() -> 
         ({"steps": "10,1"}, "--steps: input should be greater"),
         ({"low_frequency": "0.5,"}, "--low-frequency: input should be a valid number"),
         ({"gamma": "0.3,0.6", "inject": False}, "--gamma: no effect without injection"),
+        ({"method": "mkl,pca"}, "--method: input should be 'styleid'"),
+        ({"method": "mkl,adain", "gamma": "0.3,0.6"}, "gamma has no effect with method mkl"),
+        ({"method": "styleid,mkl", "masks": "m"}, "masks has no effect with method mkl"),
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_its_option(

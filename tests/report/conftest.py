@@ -21,9 +21,9 @@ from styleid_ray.batch.run import SUMMARY, Summary
 from styleid_ray.batch.stages.commit import Commit
 from styleid_ray.batch.stages.shard import RESULTS, Shard
 from styleid_ray.config import JobConfig
-from styleid_ray.evaluation.columns import quality_type
 from styleid_ray.imaging import decode
 from styleid_ray.planning import shards_of
+from styleid_ray.quality.columns import quality_type
 from styleid_ray.storage.fetch import read_bytes
 
 MakeRun = Callable[..., Output]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from styleid_ray.evaluation.columns import MEASURES
+from styleid_ray.quality.columns import MEASURES
 from styleid_ray.report import write_report
 from tests.report.conftest import MakeRun, evaluate, measure, paint
 

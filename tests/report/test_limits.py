@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from styleid_ray.evaluation.columns import MEASURES, quality_type
+from styleid_ray.quality.columns import MEASURES, quality_type
 from styleid_ray.report.limits import LIMITS, Gate
 from styleid_ray.report.measures import QUALITY
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.evaluation.columns import MEASURES, quality_type
+from styleid_ray.quality.columns import MEASURES, quality_type
 from styleid_ray.report.limits import Gate
 from styleid_ray.report.quality import WORST, read_quality
 

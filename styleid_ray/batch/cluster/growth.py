@@ -26,7 +26,7 @@ def wait_for_growth(config: JobConfig, stream: TextIO) -> None:
     kind, fewest = config.accelerator_type, config.actors[0] if config.actors else 1
     per_actor = config.num_gpus_per_actor
     if per_actor is None:
-        per_actor = 0 if config.device == "cpu" and not kind else 1
+        per_actor = 0 if config.on_cpu and not kind else 1
     needed = Resources(fewest, fewest, per_actor, 0 if per_actor else 1, kind)
     if not config.grow or awaited(needed) is None:
         return

@@ -11,9 +11,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from styleid_ray.batch.cluster.model_store import Listing, ModelStore
-from styleid_ray.config import JobConfig
+from styleid_ray.config import PIXEL_METHODS, JobConfig
 from styleid_ray.errors import ModelError
-from styleid_ray.model.checkpoint import Checkpoint, check_family, find_checkpoint
+from styleid_ray.model.checkpoint import NO_MODEL, Checkpoint, check_family, find_checkpoint
 from styleid_ray.model.vae import find_vae
 from styleid_ray.storage.locations import local_path
 from styleid_ray.storage.version import size_in
@@ -25,7 +25,10 @@ _CACHE = "~/.cache/styleid_ray"
 
 def find_model(config: JobConfig) -> Checkpoint:
     """The checkpoint of a job's model and its other autoencoder, if any, checked; of one that lies
-    elsewhere only with its small files. Raises ModelError."""
+    elsewhere only with its small files; `NO_MODEL` of a method that needs none. Raises
+    ModelError."""
+    if config.method in PIXEL_METHODS:
+        return NO_MODEL
     checkpoint = _checkpoint(config)
     return replace(checkpoint, vae=find_vae(config.vae, checkpoint)) if config.vae else checkpoint
 

@@ -107,7 +107,7 @@ def choose_resources(config: JobConfig, shards: int) -> Resources:
         )
     per_actor = config.num_gpus_per_actor
     if per_actor is None:
-        per_actor = 1 if gpus and (kind or config.device != "cpu") else 0
+        per_actor = 1 if gpus and (kind or not config.on_cpu) else 0
     if per_actor and not gpus:
         raise JobError(
             f"--num-gpus-per-actor {per_actor:g}, but the cluster has no GPU: use 0 to run on CPU"

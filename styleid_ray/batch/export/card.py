@@ -1,5 +1,8 @@
 """The card of an export, and its sample pictures."""
 
+# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from collections import Counter
@@ -8,8 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow.compute as pc
+
 import styleid_ray
 from styleid_ray.batch.export.contents import Contents
+from styleid_ray.batch.export.rejected import Rejected
 from styleid_ray.batch.folder.output import Output, data_file
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.config import ADDED, ExportFormat
@@ -22,8 +28,8 @@ from styleid_ray.storage.store import Store
 
 _SAMPLES = 6
 _PARAMETERS = (
-    *("preset", "steps", "gamma", "temperature", "layers", "adain", "low_frequency", "inject"),
-    *("detail", "detail_luminance", "masks", "region_styles", "vae", "size", "fit"),
+    *("method", "preset", "steps", "gamma", "temperature", "layers", "adain", "low_frequency"),
+    *("inject", "detail", "detail_luminance", "masks", "region_styles", "vae", "size", "fit"),
     *("pairing", "styles_per_content", "style_classes", "class_column", "style_share"),
     *("style_weights", "variants", "seed"),
 )
@@ -69,6 +75,7 @@ def card_of(
         stylised=counted.stylised,
         originals=counted.originals,
         parameters=parameters(record),
+        method=record["identity"].get("method", "styleid"),
         model=record["model"]["name"],
         revision=record["model"]["revision"],
         version=styleid_ray.__version__,
@@ -127,20 +134,27 @@ def kinds(labels: Labels) -> list[LabelKind]:
     return found + [kind for kind, word in words.items() if word in text]
 
 
-def write_samples(store: Store, output: Output, tally: Tally, contents: Contents) -> bool:
-    """Writes a strip of some contents and their results; returns whether there is one."""
-    picture = strip(list(_samples(output, tally, contents)))
+def write_samples(
+    store: Store, output: Output, tally: Tally, contents: Contents, rejected: Rejected
+) -> bool:
+    """Writes a strip of some contents and their results, none of them rejected; returns whether
+    there is one."""
+    picture = strip(list(_samples(output, tally, contents, rejected)))
     if picture:
         store.write(SAMPLES, picture)
     return bool(picture)
 
 
-def _samples(output: Output, tally: Tally, contents: Contents) -> Iterator[tuple[bytes, bytes]]:
+def _samples(
+    output: Output, tally: Tally, contents: Contents, rejected: Rejected
+) -> Iterator[tuple[bytes, bytes]]:
     places = contents.source.places
     keys = contents.source.keys
     shown = set[str]()
     for shard in sorted(tally.finished)[:_SAMPLES]:
         for group in output.row_groups(data_file(shard)):
+            if rejected.rule:
+                group = group.filter(pc.invert(rejected.rule.rejects(group)))
             for number, key in enumerate(group["content"].to_pylist()):
                 if len(shown) == _SAMPLES:
                     return

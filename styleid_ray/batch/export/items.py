@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from styleid_ray.batch.export.contents import Contents
+from styleid_ray.batch.export.rejected import Rejected
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.config import digest
 from styleid_ray.datasets.source import Source
@@ -27,6 +28,8 @@ class Item:
     part: str = ""
     """Part of the plan that the shard is in."""
     shard: str = ""
+    state: str = ""
+    """That of the shard, as `ShardState` has it."""
     originals: tuple[tuple[str, str | None, str], ...] = ()
     """Key, place and split of each."""
 
@@ -36,17 +39,22 @@ class Item:
         Args:
             made: digest of how the export is made.
         """
-        return f"{self.number:06d}-{digest([made, asdict(self)])}"
+        facts = asdict(self)
+        if not self.state:  # as before there was any
+            del facts["state"]
+        return f"{self.number:06d}-{digest([made, facts])}"
 
 
-def items_of(tally: Tally, originals: Source) -> Iterator[Item]:
+def items_of(tally: Tally, originals: Source, rejected: Rejected) -> Iterator[Item]:
     """The items of an export, in order: shards as in the plan, then originals."""
     number = 0
     for part, shards in tally.parts.items():
         for shard, pairs in shards.items():
-            done = pairs - len(tally.failures.ids.get(shard, ()))
-            if shard in tally.finished and done:
-                yield Item(number, done, part, shard)
+            if shard not in tally.finished:
+                continue
+            done = pairs - len(tally.failures.ids.get(shard, ())) - rejected.left_out(shard)
+            if done:
+                yield Item(number, done, part, shard, rejected.shards[shard].state)
                 number += 1
     for start in range(0, len(originals.keys), _ORIGINALS):
         some = slice(start, start + _ORIGINALS)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, TextIO
 
 import pyarrow.parquet as pq
@@ -15,8 +16,9 @@ from styleid_ray.batch.export.card import CARD, Counted, card_of, entries, write
 from styleid_ray.batch.export.contents import Contents, has_repeats, read_contents
 from styleid_ray.batch.export.items import Item, items_of, mixed_in
 from styleid_ray.batch.export.outcome import Export, ExportOptions
+from styleid_ray.batch.export.rejected import Rejected
 from styleid_ray.batch.export.target import ExportStore
-from styleid_ray.batch.export.task import WITHOUT_ORIGINS, ExportItem
+from styleid_ray.batch.export.task import MARK, WITHOUT_ORIGINS, ExportItem
 from styleid_ray.batch.folder.output import PLAN, PLAN_ONLY, Output
 from styleid_ray.batch.folder.stored import is_hidden, stored_job
 from styleid_ray.batch.folder.tally import Tally
@@ -39,6 +41,7 @@ from styleid_ray.datasets.options import in_threads
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import ConfigError, JobError
 from styleid_ray.planning.pairing import content_options
+from styleid_ray.quality.rule import reject_rule
 from styleid_ray.storage.locations import local_path
 from styleid_ray.storage.locations import shown as printable
 
@@ -65,17 +68,22 @@ def export(options: ExportOptions, stream: TextIO | None = None) -> Export:
     record = output.existing_record()
     given = {"address": options.address, "storage_options": options.storage_options}
     config = stored_job(options.run, {k: v for k, v in given.items() if v is not None}, needed=())
+    rule = reject_rule(options.reject if options.reject is not None else config.reject)
+    if options.mark_rejected and rule is None:
+        raise ConfigError("--mark-rejected needs a rule, which the run lacks: give --reject")
     tally = Tally.read(output)
     if not tally.done:
         raise JobError(f"{output.url} has no finished pair yet: nothing to export")
     contents = read_contents(output, content_source(config, record), tally)
     labels = content_labels(config, record, contents.source)
-    labels = WithColumns(labels, passed_features(output, labels))
+    labels = WithColumns(labels, passed_features(output, labels) | _mark(options, labels))
     check_geometry(labels, config.fit)
     check_outside(config, options.to, "to")
     store = ExportStore(options.to, options.storage_options)
     open_writer(options.format, store, labels)  # refuses labels that it cannot hold
-    work = _Work(options, config, output, tally, contents, labels, store)
+    planned = tally.finished - tally.unplanned
+    rejected = Rejected.read(output, planned, rule, options.mark_rejected)
+    work = _Work(options, config, output, tally, contents, labels, store, rejected)
     result = work.do(record, out)
     if hub:
         print(f"published at {hub.upload(store.root)}", file=out)
@@ -91,9 +99,21 @@ class _Work:
     contents: Contents
     labels: WithColumns
     store: ExportStore
+    rejected: Rejected
+
+    @cached_property
+    def exported(self) -> Contents:
+        """The contents with the counts of the pairs that are exported."""
+        return self.rejected.exported(self.contents)
 
     def do(self, record: dict[str, Any], out: TextIO) -> Export:
-        items = list(items_of(self.tally, mixed_in(self.contents, self.options.mix)))
+        originals = mixed_in(self.exported, self.options.mix)
+        items = list(items_of(self.tally, originals, self.rejected))
+        if not any(item.shard for item in items):
+            raise JobError(
+                f"{self.output.url}: {self.rejected.rule} rejects every finished pair: export with "
+                "another --reject, or with --mark-rejected"
+            )
         keys, styles = self.contents.source.keys, self.contents.styles
         ids = self.config.pairing == "table" and has_repeats(self.output)
         names = Names.of(keys, styles, folder_of(self.labels.inner), ids)
@@ -103,6 +123,7 @@ class _Work:
             "mix": self.options.mix,
             "names": names.as_dict(),
             "labels": digest([self.labels.features, self.labels.header]),
+            **self.rejected.how,
         }
         self.store.check(how)
         made = digest(how)
@@ -117,7 +138,11 @@ class _Work:
                 self._write_card(record, result)
                 self.store.finish(how, asdict(result))
             return result
-        if complete and complete["items"] > len(items):
+        stylised = sum(item.pictures for item in items if item.shard)
+        if complete and (
+            complete["items"] > len(items)
+            or (self.rejected.rule and complete["stylised"] > stylised)
+        ):
             raise ConfigError(
                 f"--to {printable(self.store.url)} holds more than the run has now: name another "
                 "folder"
@@ -132,6 +157,9 @@ class _Work:
             "planned": self.tally.planned,
             "done": self.tally.done,
             "failed": self.contents.failed(self.tally),
+            "reject": str(self.rejected.rule) if self.rejected.rule else None,
+            "rejected": self.rejected.count,
+            "marked": self.rejected.mark,
         }
 
     def _write(self, items: list[Item], names: Names, made: str, out: TextIO) -> None:
@@ -149,6 +177,8 @@ class _Work:
             self.contents.source.place,
             names,
             made,
+            self.rejected.rule,
+            self.rejected.mark,
             tuple(name for name in self.labels.extra if name not in self.labels.inner.features),
             self.config.max_pixels,
             self.config.max_bytes,
@@ -211,7 +241,7 @@ class _Work:
         card = card_of(
             record,
             self.options.format,
-            self.contents,
+            self.exported,
             self.labels,
             Counted(result.stylised, result.originals),
             failed=len(result.failed),
@@ -222,12 +252,25 @@ class _Work:
             **entries(
                 self.options.format,
                 self.labels,
-                self.contents,
-                mixed_in(self.contents, self.options.mix),
+                self.exported,
+                mixed_in(self.exported, self.options.mix),
             ),
-            samples=write_samples(self.store, self.output, self.tally, self.contents),
+            samples=write_samples(
+                self.store, self.output, self.tally, self.contents, self.rejected
+            ),
         )
         self.store.write(CARD, card.text().encode())
+
+
+def _mark(options: ExportOptions, labels: Labels) -> dict[str, Any]:
+    """The feature of the column that marks rejected pairs, where it is asked for."""
+    if not options.mark_rejected:
+        return {}
+    if MARK in labels.features:
+        raise ConfigError(
+            f"--mark-rejected: the labels have a column {MARK} already: leave rejected pairs out"
+        )
+    return {MARK: {"dtype": "bool", "_type": "Value"}}
 
 
 def _check_local(options: ExportOptions) -> None:

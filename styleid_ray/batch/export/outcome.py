@@ -28,6 +28,10 @@ class ExportOptions:
     """Whether a new dataset on the hub is private."""
     address: str | None = None
     """Ray cluster, as `JobConfig.address`."""
+    reject: str | None = None
+    """Rule in place of the run's own."""
+    mark_rejected: bool = False
+    """Whether pairs that the rule rejects are exported, with true in a column `rejected`."""
     storage_options: dict[str, Any] | None = field(default=None, repr=False)
 
 
@@ -53,6 +57,11 @@ class Export:
     """Shards, and groups of originals."""
     hub_id: str | None = None
     """That of the card."""
+    reject: str | None = None
+    """The rule, if there is one."""
+    rejected: int = 0
+    """Pairs that it rejects: they are left out, or marked."""
+    marked: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -66,6 +75,9 @@ class Export:
         lines = [f"{counts} as {self.format}, at {self.to}"]
         if self.done < self.planned:
             lines.append(f"the run has {self.done:,} of {self.planned:,} pairs so far")
+        if self.reject:
+            done = "marked as rejected" if self.marked else "left out"
+            lines.append(f"{done}: {self.rejected:,} pairs, by {self.reject}")
         for what, why in [*self.left_out.items()][:_MOST_NAMED]:
             lines.append(f"left out: {shown(what)}: {why}")
         for what in self.failed[:_MOST_NAMED]:

@@ -41,7 +41,7 @@ class ExportStore(Store):
         before = self._read(MARKER).get("how") or self._read(HOW) or how
         differing = [
             f"{name}: {before.get(name)} there, {value} now"
-            for name, value in how.items()
+            for name, value in ({**dict.fromkeys(before), **how}).items()
             if before.get(name) != value
         ]
         if differing:

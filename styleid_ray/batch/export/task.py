@@ -1,5 +1,8 @@
 """One item of an export: read its pictures, join their labels, write them."""
 
+# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import json
@@ -25,10 +28,13 @@ from styleid_ray.datasets.source import Source
 from styleid_ray.errors import OutputError, RowError, SourceError
 from styleid_ray.imaging.decode import upright_size
 from styleid_ray.imaging.formats import picture_extension
+from styleid_ray.quality.rule import Rule
 from styleid_ray.storage.locations import shown
 
 WITHOUT_ORIGINS = ("voc", "yolo")
 """Formats that have no place for where a picture comes from."""
+MARK = "rejected"
+"""Label column of an export that keeps the pairs that a rule rejects."""
 LeftOut = dict[str, str]
 """Why contents are left out, by their keys."""
 _COLUMNS = ("pair_id", "image", "content", "style", "k", "width", "height", "params")
@@ -46,6 +52,8 @@ class ExportItem:
         source: where the contents lie.
         names: of the pictures.
         made: digest of how the export is made.
+        rule: which pairs are left out, if any.
+        mark: whether they are exported, with a column that says so.
         passed: columns of the run that become label columns.
         max_pixels, max_bytes: bounds of an original.
     """
@@ -57,6 +65,9 @@ class ExportItem:
     source: Source
     names: Names
     made: str
+    rule: Rule | None
+    """Which pairs are left out, or marked in a column `rejected`."""
+    mark: bool
     passed: tuple[str, ...]
     """Columns that a table of pairs brought along, which become label columns."""
     max_pixels: int
@@ -93,6 +104,8 @@ class ExportItem:
         labels = self._labels(keys, self._places(item, keys))
         for group in self.output.row_groups(name):
             wanted = (*_COLUMNS, "split", *self.passed)
+            if self.rule:
+                group = self._judged(group, self.rule)
             for row in group.select([c for c in wanted if c in group.column_names]).to_pylist():
                 label = labels.get(row["content"])
                 if label is None:
@@ -104,6 +117,13 @@ class ExportItem:
                     left_out[row["content"]] = why
                 else:
                     yield self._example(row, label)
+
+    def _judged(self, group: pa.Table, rule: Rule) -> pa.Table:
+        """The rows that are exported, with a column that says which are rejected."""
+        rejected = rule.rejects(group)
+        if not self.mark:
+            return group.filter(pc.invert(rejected))
+        return group.append_column(MARK, rejected)
 
     def _example(self, row: dict[str, Any], label: Label) -> Example:
         picture, params = row["image"]["bytes"], row["params"]
@@ -125,6 +145,8 @@ class ExportItem:
 
     def _with_passed(self, label: Label, row: Mapping[str, Any]) -> Label:
         passed = {name: row.get(name) for name in self.passed}
+        if MARK in passed:
+            passed[MARK] = bool(passed[MARK])  # an original has none
         return replace(label, columns={**passed, **label.columns}) if passed else label
 
     def _beside(self, path: str) -> bytes:

@@ -26,33 +26,40 @@ if TYPE_CHECKING:
 _VERSIONS = ("styleid-ray", "torch", "diffusers", "ray", "pyarrow", "pillow")
 
 
-def model_identity(checkpoint: Checkpoint) -> str:
+def model_identity(checkpoint: Checkpoint) -> str | None:
     """What tells a model from others, wherever it lies: the last part of its name, and its
-    fingerprint."""
+    fingerprint; None where there is none."""
+    if checkpoint.origin == "none":
+        return None
     return f"{last_part(checkpoint.name)} {checkpoint.fingerprint}"
 
 
 def identity(config: JobConfig, checkpoint: Checkpoint, *changing: Changes) -> dict[str, Any]:
-    """What decides the output's contents: the options, and the model and its other autoencoder by
-    their own fingerprints.
+    """What decides the output's contents: the options, and the model and its other autoencoder, as
+    far as the method has them, by their own fingerprints.
 
     Args:
         config: the job.
         checkpoint: its model.
         changing: as in `JobConfig.identity`.
     """
-    values = config.identity(*changing) | {"model": model_identity(checkpoint)}
+    values, model = config.identity(*changing), model_identity(checkpoint)
+    values |= {"model": model} if model else {}
     return values | ({"vae": checkpoint.vae.identity} if checkpoint.vae else {})
 
 
 def with_precision(config: JobConfig, gpus: float) -> JobConfig:
     """The job with the precisions that `auto` stands for where actors have GPUs, or have none.
-    GPUs that are reserved for actors on the CPU (`--device cpu`) do not count."""
+    GPUs that are reserved for actors on the CPU (`--device cpu`) do not count. A precision that the
+    method does not look at stays as it is."""
     dtype = config.dtype
     if dtype == "auto":
         dtype = "float16" if gpus and config.device != "cpu" else "float32"
     features = config.feature_dtype if config.feature_dtype != "auto" else dtype
-    return config.model_copy(update={"dtype": dtype, "feature_dtype": features})
+    chosen = {"dtype": dtype, "feature_dtype": features}
+    return config.model_copy(
+        update={name: x for name, x in chosen.items() if name not in config.without_effect}
+    )
 
 
 def with_stored_precision(config: JobConfig, record: Mapping[str, Any]) -> JobConfig:
@@ -85,7 +92,8 @@ def find_run(output: Output, config: JobConfig, needed: bool = False) -> dict[st
     old, new = added | record["identity"], added | config.identity()
     for values in (old, new):
         values["masks"] = "some" if values["masks"] else None
-    old["model"], new["model"] = old["model"].rpartition(" ")[0], last_part(config.model)
+    if "model" in old and "model" in new:
+        old["model"], new["model"] = old["model"].rpartition(" ")[0], last_part(config.model)
     old["vae"] = old["vae"] and old["vae"].rpartition(" ")[0]
     new["vae"] = config.vae and name_of(config.vae)
     # Any other option on one side alone has no effect on the other, for a reason that differs.
@@ -107,7 +115,7 @@ def check_model(output: Output, record: Mapping[str, Any], checkpoint: Checkpoin
     old = record["identity"]
     vae = checkpoint.vae.identity if checkpoint.vae else None
     for what, before, now in (
-        ("model", old["model"], model_identity(checkpoint)),
+        ("model", old.get("model"), model_identity(checkpoint)),
         ("autoencoder", old.get("vae"), vae),
     ):
         if before != now:
@@ -165,18 +173,20 @@ def _write_record(output: Output, record: Mapping[str, Any]) -> None:
 def _record(job: Job, plan: Plan) -> dict[str, Any]:
     config, checkpoint = job.config, job.checkpoint
     values = identity(config, checkpoint)
+    known = checkpoint.origin != "none"
+    options = config.model_dump(mode="json") | locations(config)
     return {
         "layout": LAYOUT,
         "fingerprint": digest(values),
         "identity": values,
         "plan": {"pairs": plan.pairs, "shards": plan.shards},
         "model": {
-            "name": checkpoint.name,
+            "name": checkpoint.name if known else None,
             "revision": checkpoint.revision,
-            "fingerprint": checkpoint.fingerprint,
+            "fingerprint": checkpoint.fingerprint if known else None,
         },
         **_vae(checkpoint),
-        "config": config.model_dump(mode="json") | locations(config),
+        "config": {n: x for n, x in options.items() if n not in config.without_effect},
         "sources": _roots(job.contents, job.styles),
         "formats": {"content": job.contents.format, "style": job.styles.format},
         "versions": {name: _version(name) for name in _VERSIONS}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, TextIO
 
 from styleid_ray.batch.folder.failures import lines_of
 from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.quality import QualitySummary, read_quality
 from styleid_ray.batch.folder.tally import Tally, read_parts
 from styleid_ray.batch.watch.live import pairs_under_way
 from styleid_ray.batch.watch.progress import Progress, shown
+from styleid_ray.quality.rule import reject_rule
 
 _LOOK_SECONDS = 5.0
 
@@ -29,21 +31,27 @@ class Status:
     fingerprint: str
     reasons: list[dict[str, Any]]
     """The commonest reasons of failures: stage, error, pairs, and an example's message."""
+    quality: QualitySummary | None = None
+    """Measures of the pairs that are done, where they are asked for."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+        """For JSON; `quality` is there where it was asked for."""
+        measures = {"quality": self.quality.as_dict()} if self.quality else {}
+        return self.counts | {"reasons": self.reasons} | measures
 
     @property
     def counts(self) -> dict[str, Any]:
-        """The same without the reasons."""
-        return {name: value for name, value in asdict(self).items() if name != "reasons"}
+        """The same without reasons and quality."""
+        names = [f.name for f in fields(self) if f.name not in ("reasons", "quality")]
+        return {name: getattr(self, name) for name in names}
 
     def remarks(self, url: str) -> list[str]:
-        """Lines for a person: why pairs failed, and the command that tries them again."""
-        if not self.failed:
-            return []
-        return [*lines_of(self.reasons), f"styleid-ray retry {url} tries failed pairs again"]
+        """Lines for a person: why pairs failed, the command that tries them again, and the measures
+        where they are asked for."""
+        lines = self.quality.lines() if self.quality else []
+        if self.failed:
+            lines += [*lines_of(self.reasons), f"styleid-ray retry {url} tries failed pairs again"]
+        return lines
 
     @classmethod
     def of(cls, tally: Tally, fingerprint: str) -> Status:
@@ -62,6 +70,25 @@ class Status:
 def read_status(output: Output) -> Status:
     """The status of the run at an output; raises OutputError when there is none."""
     return next(statuses(output))
+
+
+def with_quality(status: Status, output: Output, reject: str | None = None) -> Status:
+    """The status with the measures of the pairs that are done: a column of each finished shard is
+    read.
+
+    Args:
+        status: of the run.
+        output: of the run.
+        reject: a rule in place of the run's own.
+
+    Raises:
+        ConfigError: the rule is not valid.
+        OutputError: a file is damaged or cannot be read.
+    """
+    config = output.existing_record()["config"]
+    rule = reject_rule(reject if reject is not None else config.get("reject"))
+    planned = output.finished() & set().union(*read_parts(output).values())
+    return replace(status, quality=read_quality(output, planned, rule))
 
 
 def statuses(output: Output) -> Iterator[Status]:

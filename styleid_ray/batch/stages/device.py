@@ -17,14 +17,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from styleid_ray.batch.cluster.node_model import model_on_node
 from styleid_ray.batch.cluster.resources import Resources
+from styleid_ray.batch.stages.baseline import load_baseline
+from styleid_ray.batch.stages.measured import Measured, as_row
 from styleid_ray.batch.stages.pairs import Pairs, Picture
 from styleid_ray.batch.watch.watchdog import Watchdog, end_process
 from styleid_ray.config import JobConfig
 from styleid_ray.engine.cuda import is_device_failure
 from styleid_ray.engine.pipeline import Counts, StyleIDPipeline
+from styleid_ray.engine.stylizer import Stylizer
 
 Failed = Callable[[str], None]
 """Is told why a device failed."""
@@ -43,9 +47,7 @@ class Device:
         failed: is told the reason before the process ends because its device is of no more use.
     """
 
-    def __init__(
-        self, pipe: StyleIDPipeline, began: float, failed: Failed = lambda reason: None
-    ) -> None:
+    def __init__(self, pipe: Stylizer, began: float, failed: Failed = lambda reason: None) -> None:
         self.pipe, self.failed = pipe, failed
         self.working = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="device")
@@ -56,10 +58,11 @@ class Device:
         """Ends the process when the device makes no step for so long while it has work."""
         Watchdog(lambda: self.pipe.steps if self.working else None, seconds, self.failed, beat)
 
-    def stylize(self, pairs: Pairs, begin: Any = None) -> Work:
-        """Queues the pairs. `begin()` is called on the device's thread before the first step."""
+    def stylize(self, pairs: Pairs, begin: Any = None, quality: bool = False) -> Work:
+        """Queues the pairs. `begin()` is called on the device's thread before the first step.
+        `quality` is whether their pictures are measured, too."""
         ready = replace(pairs, contents=self._near(pairs.contents), styles=self._near(pairs.styles))
-        return Work(partial(self._run, ready, begin), self._thread, self.failed)
+        return Work(partial(self._run, ready, begin, quality), self._thread, self.failed)
 
     def _near(self, pictures: Sequence[Picture]) -> list[Picture]:
         """The pictures in the device's memory, where that has room for them."""
@@ -68,7 +71,9 @@ class Device:
         except torch.OutOfMemoryError:
             return list(pictures)
 
-    def _run(self, pairs: Pairs, begin: Any, made: SimpleQueue[Any]) -> dict[str, Any]:
+    def _run(
+        self, pairs: Pairs, begin: Any, quality: bool, made: SimpleQueue[Any]
+    ) -> dict[str, Any]:
         pipe, before, notes = self.pipe, self.pipe.counts, len(self.pipe.notes)
         if begin:
             begin()
@@ -76,7 +81,15 @@ class Device:
         waited = began - (self._free or began)
         self.working = True
         try:
-            pairs.stylize(pipe, lambda *results: made.put(results))
+            if quality:
+                measured = Measured(pairs)
+
+                def take(rows: Sequence[int], pixels: Tensor, finite: Tensor) -> None:
+                    made.put((rows, pixels, finite, measured.of(rows, pixels)))
+
+                pairs.stylize(pipe, take, measured.structure)
+            else:
+                pairs.stylize(pipe, lambda *results: made.put((*results, None)))
         finally:
             self.working = False
             self._free = now = time.perf_counter()
@@ -91,7 +104,8 @@ class Device:
 
 class Work:
     """Pairs on their way. Iterating gives (pair, pixels uint8 [H, W, 3]) as they are made, with
-    None for values that are not finite. `measures` and `notes` are those of the pairs, once all
+    None for values that are not finite. `quality` has the column of that name of the pairs that
+    were taken, where they are measured. `measures` and `notes` are those of the pairs, once all
     have been taken."""
 
     def __init__(self, run: Any, thread: ThreadPoolExecutor, failed: Failed) -> None:
@@ -101,12 +115,15 @@ class Work:
         self._future.add_done_callback(lambda _: self._made.put(None))
         self.measures: dict[str, float] = {}
         self.notes: tuple[str, ...] = ()
+        self.quality: dict[int, dict[str, float | None]] = {}
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray | None]]:
         with ending_with_device(self.failed):
             while (batch := self._made.get()) is not None:
-                rows, pixels, finite = batch
+                rows, pixels, finite, quality = batch
                 pictures = pixels.cpu().numpy()
+                if quality is not None:
+                    self.quality.update(zip(rows, map(as_row, quality.tolist()), strict=True))
                 for row, picture, good in zip(rows, pictures, finite.tolist(), strict=True):
                     yield row, picture if good else None
             result = self._future.result()
@@ -124,10 +141,15 @@ def ending_with_device(failed: Failed) -> Iterator[None]:
         raise
 
 
-def load_pipeline(config: JobConfig, revision: str | None, resources: Resources) -> StyleIDPipeline:
-    """The pipeline with a job's model, on the device and with the memory of one actor."""
+def load_pipeline(config: JobConfig, revision: str | None, resources: Resources) -> Stylizer:
+    """The pipeline of a job's method with its model, if it has one, on the device and with the
+    memory of one actor."""
     share = resources.share()
     torch.set_num_threads(share.threads)
+    if config.method != "styleid":
+        return load_baseline(
+            config, revision, resources.device(config.device), share.memory, resources.device_share
+        )
     return StyleIDPipeline.from_pretrained(
         *model_on_node(config, revision),
         config.dtype,

@@ -14,7 +14,8 @@ from torch import Tensor
 from styleid_ray.batch.stages.mask import REGIONS, STRENGTH
 from styleid_ray.batch.stages.recipe import Recipe
 from styleid_ray.config import StyleParams
-from styleid_ray.engine.pipeline import StyleIDPipeline
+from styleid_ray.engine.stylizer import Stylizer
+from styleid_ray.engine.transfer import SeenStructure
 
 Take = Callable[[Sequence[int], Tensor, Tensor], Any]
 """Takes some pairs, their pictures (uint8 [N, H, W, 3]) and whether all values are finite [N]."""
@@ -56,8 +57,9 @@ class Pairs:
     weights: Sequence[tuple[float, ...]] | None = None
     """Per pair the weight of each style."""
 
-    def stylize(self, pipe: StyleIDPipeline, take: Take) -> None:
-        """Makes the pictures; `take` is handed them as they are made."""
+    def stylize(self, pipe: Stylizer, take: Take, structure: SeenStructure | None = None) -> None:
+        """Makes the pictures; `take` is handed them as they are made, and `structure` is told
+        before how much of their contents' structure they keep."""
         pipe.stylize(
             [picture.pixels for picture in self.contents],
             [picture.pixels for picture in self.styles],
@@ -69,6 +71,7 @@ class Pairs:
             label_maps=self.label_maps,
             classes=self.classes,
             weights=self.weights,
+            structure=structure,
         )
 
 

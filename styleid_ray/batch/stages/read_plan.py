@@ -17,11 +17,13 @@ class ReadPlan:
     """Entries of the work list to shards.
 
     An entry names a part of the plan, and either the shards of it that are not finished, one row
-    per shard, or the ids of pairs that failed in it, one row for as many as a shard may hold.
+    per shard, or the ids of pairs of it that failed or are made anew, one row for as many as a
+    shard may hold. With those that are made anew it names parameters of the plan, gamma or
+    temperature, that the job's own stand in for.
 
     Args:
         output: where the plan is stored.
-        most_pairs, most_pictures: bounds of a row of failed pairs.
+        most_pairs, most_pictures: bounds of a row of such pairs.
     """
 
     def __init__(self, output: Output, most_pairs: int, most_pictures: int) -> None:
@@ -40,9 +42,14 @@ class ReadPlan:
             for name, pairs in shards_of(_chosen(part, "shard", entry["shards"])):
                 yield Shard(name, pairs)
             return
-        failed = _chosen(part, "pair_id", entry["pair_ids"])
-        for names, pairs in packed(failed, self.most_pairs, self.most_pictures):
-            yield Shard(names[0] if len(names) == 1 else _joint(names), pairs, retry=True)
+        chosen = _chosen(part, "pair_id", entry["pair_ids"])
+        instead = entry.get("instead")
+        for name in instead or ():
+            at, kind = chosen.schema.get_field_index(name), chosen.schema.field(name)
+            chosen = chosen.set_column(at, kind, pa.nulls(chosen.num_rows, kind.type))
+        for names, pairs in packed(chosen, self.most_pairs, self.most_pictures):
+            name = names[0] if len(names) == 1 else _joint(names)
+            yield Shard(name, pairs, retry=True, remake=instead is not None)
 
 
 def _chosen(part: pa.Table, column: str, values: list[str]) -> pa.Table:

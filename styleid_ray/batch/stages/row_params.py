@@ -37,6 +37,7 @@ CONTROLS: Mapping[str, pa.DataType] = {
     "masks": pa.bool_(),
     "region_styles": pa.string(),
     "vae": pa.string(),
+    "method": pa.string(),
 }
 """Fields of runs that use a control, in this order."""
 _SCHEDULED = ("gamma", "temperature")
@@ -64,6 +65,7 @@ class RowParams:
             if isinstance(values[name], str):
                 values[name] = None
         values["adain"] = bool(values["adain"])
+        values |= dict.fromkeys(config.without_effect & values.keys())
         fields = [(name, kind) for name, kind in CONTROLS.items() if name in used]
         kept = {name: values[name] for name in PARAMS.names}
         return cls(pa.struct([*PARAMS, *fields]), kept | used)
@@ -91,4 +93,5 @@ def _used(config: JobConfig, values: Mapping[str, Any]) -> dict[str, Any]:
         **({"masks": True} if config.masks else {}),
         **({"region_styles": config.region_styles} if config.region_styles else {}),
         **({"vae": without_secrets(config.vae)} if config.vae else {}),
+        **({"method": config.method} if config.method != "styleid" else {}),
     }

@@ -12,6 +12,10 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
+from styleid_ray.quality.columns import quality_type
+
+QUALITY: pa.StructType = quality_type()
+"""The column `quality` of the dataset."""
 PICTURES = pa.schema(
     [
         ("role", pa.string()),  # content or style; mask or label_map of a content
@@ -34,6 +38,7 @@ RESULTS = pa.schema(
         ("source_width", pa.int32()),
         ("source_height", pa.int32()),
         ("seconds", pa.float64()),
+        ("quality", QUALITY),
         ("stage", pa.string()),
         ("error", pa.string()),
         ("message", pa.string()),
@@ -57,7 +62,9 @@ class Shard:
     notes: tuple[str, ...] = ()
     """What a person should hear of: the feature store that was chosen, a batch that was halved."""
     retry: bool = False
-    """Whether these are failed pairs of finished shards, whose files get the new rows."""
+    """Whether these are pairs of finished shards, whose files get the new rows."""
+    remake: bool = False
+    """Whether these have rows already, which the new ones replace; else they failed."""
     handed_back: bool = False
     """Whether no actor could work on it, so that it is still to be done."""
 
@@ -72,6 +79,7 @@ class Shard:
                 "measures": [json.dumps(self.measures)],
                 "notes": [json.dumps(self.notes)],
                 "retry": [self.retry],
+                "remake": [self.remake],
                 "handed_back": [self.handed_back],
             }
         )
@@ -114,11 +122,11 @@ def done_in(block: pa.Table) -> Iterator[Done]:
 def shards_in(block: pa.Table) -> Iterator[Shard]:
     """The shards of a Ray block."""
     for row in range(block.num_rows):
-        name, pairs, pictures, results, measures, notes, retry, handed_back = (
+        name, pairs, pictures, results, measures, notes, retry, remake, handed_back = (
             block.column(name)[row]
             for name in (
                 *("shard", "pairs", "pictures", "results"),
-                *("measures", "notes", "retry", "handed_back"),
+                *("measures", "notes", "retry", "remake", "handed_back"),
             )
         )
         yield Shard(
@@ -129,6 +137,7 @@ def shards_in(block: pa.Table) -> Iterator[Shard]:
             json.loads(measures.as_py()),
             tuple(json.loads(notes.as_py())),
             retry.as_py(),
+            remake.as_py(),
             handed_back.as_py(),
         )
 

@@ -21,7 +21,7 @@ from styleid_ray.config import JobConfig, StyleParams
 from styleid_ray.errors import JobError, StyleIDError
 
 if TYPE_CHECKING:
-    from styleid_ray.engine.pipeline import StyleIDPipeline
+    from styleid_ray.engine.stylizer import Stylizer
 
 _UNANSWERED = 60
 """Times that a sick actor asks a board that does not answer."""
@@ -71,10 +71,8 @@ class Stylize:
         self.device.watch(60 * config.stall_minutes, self.reporter.beat)
         self.reporter.started()
 
-    def pipeline(
-        self, config: JobConfig, revision: str | None, resources: Resources
-    ) -> StyleIDPipeline:
-        """The pipeline with the job's model, on the actor's device."""
+    def pipeline(self, config: JobConfig, revision: str | None, resources: Resources) -> Stylizer:
+        """The pipeline of the job's method, on the actor's device."""
         from styleid_ray.batch.stages.device import load_pipeline
 
         return load_pipeline(config, revision, resources)
@@ -132,9 +130,10 @@ class Stylize:
         made = _Made()
         if not recipes:
             return made
-        work = self.device.stylize(pairs_of(recipes, params, pictures), lambda: self.begin(name))
+        pairs = pairs_of(recipes, params, pictures)
+        work = self.device.stylize(pairs, lambda: self.begin(name), quality=True)
         for pair, pixels in work:
-            made.results[pair] = _result(pixels)
+            made.results[pair] = _result(pixels, work.quality[pair])
             self.reporter.making(name, len(made.results))
         seconds = work.measures["stylize_seconds"] / len(recipes)
         for result in made.results.values():
@@ -165,13 +164,13 @@ class _Made:
     notes: tuple[str, ...] = ()
 
 
-def _result(pixels: np.ndarray | None) -> dict[str, Any]:
+def _result(pixels: np.ndarray | None, quality: Mapping[str, float | None]) -> dict[str, Any]:
     if pixels is None:
         from styleid_ray.engine.autoencoder import NOT_FINITE
 
         return {"stage": "stylize", "error": "NonFiniteResult", "message": NOT_FINITE}
     height, width, _ = pixels.shape
-    return {"pixels": pixels.tobytes(), "width": width, "height": height}
+    return {"pixels": pixels.tobytes(), "width": width, "height": height, "quality": quality}
 
 
 def _first_line(error: BaseException) -> str:

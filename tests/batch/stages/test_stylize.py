@@ -29,6 +29,11 @@ def actor(job: Job) -> Stylize:
     return Stylize(job(batch=2), None, ON_CPU)
 
 
+def pipe_of(actor: Stylize) -> Any:
+    """The actor's `StyleIDPipeline`."""
+    return actor.device.pipe
+
+
 @pytest.mark.parametrize(("option", "compile"), [("auto", "auto"), ("on", True), ("off", False)])
 def test_an_actor_compiles_as_asked_or_by_the_evaluations_that_are_expected_of_it(
     job: Job, monkeypatch: pytest.MonkeyPatch, option: str, compile: object
@@ -67,7 +72,7 @@ def test_without_a_gpu_of_its_own_an_actor_computes_on_the_cpu(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     actor = Stylize(job(num_gpus_per_actor=0), None, ON_CPU)
-    assert actor.device.pipe.device.type == "cpu"
+    assert pipe_of(actor).device.type == "cpu"
 
 
 def test_each_pair_has_its_picture_or_the_reason_of_the_picture_that_failed(actor: Stylize) -> None:
@@ -75,17 +80,20 @@ def test_each_pair_has_its_picture_or_the_reason_of_the_picture_that_failed(acto
     done = actor.stylize(shard(pairs, failed="b"))
     rows = done.results.to_pylist()
     assert [row["message"] for row in rows] == [None, "no picture", None, "no picture"]
-    pipe, at = actor.device.pipe, {key: Image.fromarray(picture(ord(key))) for key in "ast"}
+    pipe, at = pipe_of(actor), {key: Image.fromarray(picture(ord(key))) for key in "ast"}
     expected = pipe([at["a"]], [at["s"], at["t"]], params=actor.params)
     for row, image in zip(rows[::2], expected, strict=True):
         pixels = np.frombuffer(row["pixels"], np.uint8).reshape(64, 64, 3)
         assert np.abs(pixels.astype(int) - np.asarray(image)).max() <= 1
         assert row["seconds"] > 0
+        assert 0 <= row["quality"]["structure"] <= 1
+        assert all(value is not None for value in row["quality"].values())
+    assert [row["quality"] for row in rows[1::2]] == [None, None]
     assert done.pictures.num_rows == 0
 
 
 def test_pairs_whose_values_are_not_finite_fail_alone(actor: Stylize) -> None:
-    decode, broken = actor.device.pipe.vae.decode, [True]
+    decode, broken = pipe_of(actor).vae.decode, [True]
 
     def decode_or_break(z: torch.Tensor, **options: object) -> tuple[torch.Tensor]:
         (x,) = decode(z, **options)
@@ -93,14 +101,14 @@ def test_pairs_whose_values_are_not_finite_fail_alone(actor: Stylize) -> None:
             x[0] = torch.nan
         return (x,)
 
-    actor.device.pipe.vae.decode = decode_or_break
+    pipe_of(actor).vae.decode = decode_or_break
     done = actor.stylize(shard([("a", "s"), ("b", "s"), ("c", "s")]))
     errors = [row["error"] for row in done.results.to_pylist()]
     assert sorted(errors, key=str) == ["NonFiniteResult", None, None]
 
 
 def test_pictures_come_out_before_the_last_pair_of_the_work_is_begun(actor: Stylize) -> None:
-    pipe, taken = actor.device.pipe, threading.Event()
+    pipe, taken = pipe_of(actor), threading.Event()
     batches: list[int] = []
     decode = pipe.decode_batches
 
@@ -169,7 +177,7 @@ def test_a_mask_that_is_white_changes_nothing_and_one_that_is_black_keeps_the_co
     stylised, kept, failed = pixels_of(done)
     assert failed is None
     assert done.results["message"].to_pylist()[2] == "no mask"
-    pipe = actor.device.pipe
+    pipe = pipe_of(actor)
     a, b, s = (Image.fromarray(picture(ord(key))) for key in "abs")
     (plain,) = pipe([a], [s], params=actor.params)
     assert np.abs(stylised - np.asarray(plain).ravel()).max() <= 1

@@ -1,0 +1,187 @@
+"""Measures of a stylised picture beside its content and style, by pixels alone: cheap, on any
+device.
+
+A batch of results is compared with their contents, of the same size, and with their styles, of any.
+All values are float32, NaN where a measure has no meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate, pad
+
+from styleid_ray.quality.columns import PIXEL_MEASURES
+
+SIDE = 256
+"""Longest side, in pixels, of the copies that are measured."""
+CELL = 8
+"""Side of a cell of `blank`, in pixels of such a copy."""
+FLAT = 2.5 / 255
+"""Standard deviation below which a cell has no detail."""
+_COLOUR_SIDE = 64
+_QUANTILES = 64
+_WINDOW = 7
+_C1, _C2 = 0.01**2, 0.03**2
+"""Constants of SSIM for values in [0, 1]."""
+_BLUR = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
+"""Binomial."""
+_SLOPE, _SMOOTH = (-1 / 2, 0, 1 / 2), (1 / 4, 2 / 4, 1 / 4)
+"""Sobel's filter, along the gradient and across it."""
+_CURVATURE = (1, -2, 1)
+_LUMINANCE = (0.299, 0.587, 0.114)
+"""Of red, green and blue (ITU-R BT.601)."""
+_LEAST = 1e-4
+"""Variations of luminance, and distances of colours, that are none: below a tenth of a level."""
+
+
+def measure(results: Tensor, contents: Tensor, styles: Sequence[Tensor]) -> Tensor:
+    """The measures [B, 6] of some results, in the order of `PIXEL_MEASURES`.
+
+    Args:
+        results: uint8 [B, H, W, 3].
+        contents: theirs, uint8 [B, H, W, 3].
+        styles: the `palette` [D, Q] of each one's style.
+    """
+    x, c = small(results), small(contents)
+    grey_x, grey_c = luminance(x), luminance(c)
+    measures = {
+        "color": color(palette(x), palette(c), torch.stack(list(styles))),
+        "edges": edges(grey_x, grey_c),
+        "saturation": saturation(x),
+        "blank": blank(x),
+        "sharpness": sharpness(grey_x, grey_c),
+        "copy": copy(x, c),
+    }
+    return torch.stack([measures[name] for name in PIXEL_MEASURES], 1)
+
+
+def small(pictures: Tensor, side: int = SIDE) -> Tensor:
+    """Pictures [B, 3, h, w] in [0, 1] of uint8 [B, H, W, 3], their longest side at most `side`:
+    each pixel the mean of those that it stands for."""
+    x = pictures.permute(0, 3, 1, 2).float() / 255
+    return _shrunk(x, side)
+
+
+def luminance(x: Tensor) -> Tensor:
+    """[B, 1, h, w] of pictures [B, 3, h, w]."""
+    r, g, b = x.split(1, 1)
+    return _LUMINANCE[0] * r + _LUMINANCE[1] * g + _LUMINANCE[2] * b
+
+
+def palette(x: Tensor) -> Tensor:
+    """The colours of pictures [B, 3, h, w] in [0, 1]: quantiles [B, 6, Q] of red, green, blue,
+    luminance, and the two differences red − green and blue − (red + green) / 2."""
+    x = _shrunk(x, _COLOUR_SIDE)
+    r, g, b = x.unbind(1)
+    axes = torch.stack([r, g, b, luminance(x)[:, 0], r - g, b - (r + g) / 2], 1)
+    ordered = axes.flatten(2).sort(-1).values
+    place = (torch.arange(_QUANTILES, device=x.device) + 0.5) / _QUANTILES
+    at = (place * ordered.shape[-1]).long()
+    return ordered[..., at]
+
+
+def color(x: Tensor, c: Tensor, s: Tensor) -> Tensor:
+    """Share [B] of the distance of a content's colours from its style's that is gone, by `palette`s
+    [B, 6, Q] of results, contents and styles: 1 − d(x, s) / d(c, s), in [−1, 1].
+
+    d is the mean 1-Wasserstein distance of the colours along the six axes (a sliced Wasserstein
+    distance, Rabin et al. 2011, with fixed directions). 1: the style's colours; 0: as far from them
+    as the content was; below: farther. NaN where the content has the style's colours already.
+    """
+    d_x, d_c = ((p - s).abs().mean((1, 2)) for p in (x, c))
+    return torch.where(d_c > _LEAST, 1 - d_x / d_c, torch.nan).clamp(-1, 1)
+
+
+def saturation(x: Tensor) -> Tensor:
+    """Mean [B] over the pixels of max(R, G, B) − min(R, G, B), the chroma of HSV, in [0, 1]: 0 is
+    grey. HSV's own saturation divides by the value, so that nearly black pixels look saturated."""
+    return (x.amax(1) - x.amin(1)).mean((1, 2))
+
+
+def blank(x: Tensor) -> Tensor:
+    """Share [B] of cells of 8 × 8 pixels in which no channel varies: standard deviation below 2.5
+    of 255 levels. Pictures smaller than a cell are one; what is left over at the border counts as
+    far as it reaches."""
+    cell = [min(CELL, side) for side in x.shape[-2:]]
+    x = x - 0.5  # for the precision of float32
+    mean, squares = (avg_pool2d(v, cell, ceil_mode=True) for v in (x, x.square()))
+    variance = squares - mean.square()
+    return (variance.amax(1) < FLAT**2).float().mean((1, 2))
+
+
+def edges(x: Tensor, c: Tensor) -> Tensor:
+    """Edges kept [B] of contents' luminance c in results' x, [B, 1, h, w]: the correlation of their
+    edge strengths, 0 where it is negative, in [0, 1].
+
+    The strength is the length of Sobel's gradient of the picture after a blur of 5 × 5 pixels, so
+    that brushwork finer than that, and edges that moved by a pixel or two, count little. NaN where
+    the content has no edges; 0 where the result has none.
+    """
+    e_x, e_c = (_standardised(edge_strength(v)) for v in (x, c))
+    kept = (e_x * e_c).sum(1).clamp(0, 1)
+    return torch.where(e_c.abs().sum(1) > 0, kept, torch.nan)
+
+
+def edge_strength(x: Tensor) -> Tensor:
+    """Length of the gradient [B, h · w] of pictures [B, 1, h, w], blurred before."""
+    x = _along(_along(x, _BLUR, 2), _BLUR, 3)
+    down, right = (_along(_along(x, _SLOPE, axis), _SMOOTH, 5 - axis) for axis in (2, 3))
+    return (down.square() + right.square()).sqrt().flatten(1)
+
+
+def sharpness(x: Tensor, c: Tensor) -> Tensor:
+    """Sharpness [B] of results' luminance x beside their contents' c, [B, 1, h, w]: the ratio of
+    the standard deviations of their Laplacians (Pech-Pacheco et al. 2000), at most 10.
+
+    1 is equal, below is softer; brushwork and noise are sharp too. NaN where the content has no
+    detail.
+    """
+    s_x, s_c = (laplacian(v).flatten(1).std(1, correction=0) for v in (x, c))
+    return torch.where(s_c > _LEAST, s_x / s_c, torch.nan).clamp(max=10)
+
+
+def laplacian(x: Tensor) -> Tensor:
+    """Laplacian [B, 1, h, w] of pictures, of the four neighbours."""
+    return _along(x, _CURVATURE, 2) + _along(x, _CURVATURE, 3)
+
+
+def copy(x: Tensor, c: Tensor) -> Tensor:
+    """Nearness [B] of results to copies of their contents, [B, 3, h, w]: mean SSIM (Wang et al.
+    2004) of the three channels in windows of 7 × 7 pixels, 0 where it is negative, in [0, 1]; 1 is
+    an identical picture."""
+    window = [min(_WINDOW, side) for side in x.shape[-2:]]
+    mu_x, mu_c = (avg_pool2d(v, window, 1) for v in (x, c))
+    xx, cc, xc = (avg_pool2d(v, window, 1) for v in (x.square(), c.square(), x * c))
+    var_x, var_c, cov = xx - mu_x.square(), cc - mu_c.square(), xc - mu_x * mu_c
+    luminances = (2 * mu_x * mu_c + _C1) / (mu_x.square() + mu_c.square() + _C1)
+    structures = (2 * cov + _C2) / (var_x + var_c + _C2)
+    return (luminances * structures).mean((1, 2, 3)).clamp(0, 1)
+
+
+def _shrunk(x: Tensor, side: int) -> Tensor:
+    """Pictures [B, 3, h, w] with a longest side of at most `side`."""
+    height, width = x.shape[-2:]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return x
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    return interpolate(x, size, mode="area")
+
+
+def _along(x: Tensor, filter: Sequence[float], axis: int) -> Tensor:
+    """Pictures [B, C, h, w] filtered along their height (2) or width (3), borders repeated."""
+    # By shifts: a filter that is a tensor would be copied to the device, and that waits for it.
+    by, length = len(filter) // 2, x.shape[axis]
+    padded = pad(x, (0, 0, by, by) if axis == 2 else (by, by, 0, 0), mode="replicate")
+    shifted = [w * padded.narrow(axis, at, length) for at, w in enumerate(filter) if w]
+    return torch.stack(shifted).sum(0)
+
+
+def _standardised(x: Tensor) -> Tensor:
+    """Rows [B, N] of mean 0 and length 1; zeros where nothing varies."""
+    x = x - x.mean(1, keepdim=True)
+    length = x.norm(dim=1, keepdim=True)
+    return torch.where(length > _LEAST * x.shape[1] ** 0.5, x / length, 0)

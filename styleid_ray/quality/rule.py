@@ -1,0 +1,186 @@
+"""Rules over the quality columns, such as `structure<0.4 or blank>0.9`: which pairs are rejected.
+
+rule       = condition, or conditions joined by `and` and `or`; `and` binds tighter
+condition  = name operator number, or a rule in parentheses
+operator   = < <= > >=
+
+A measure that is null fulfils no condition.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from styleid_ray.errors import ConfigError
+from styleid_ray.quality.columns import MEASURES
+
+Operator = Literal["<", "<=", ">", ">="]
+COLUMN = "quality"
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)"
+    r"|(?P<sign><=|>=|<|>|\(|\))|(?P<other>\S))"
+)
+_FORM = "write it like 'structure<0.4 or blank>0.9'"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One measure beside a number."""
+
+    name: str
+    operator: Operator
+    number: float
+
+    def __str__(self) -> str:
+        return f"{self.name}{self.operator}{self.number:.12g}"
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Conditions of which all (`and`) or one (`or`) must be fulfilled; two at least."""
+
+    word: Literal["and", "or"]
+    parts: tuple[Condition | Joined, ...]
+
+    def __str__(self) -> str:
+        texts = (f"({x})" if isinstance(x, Joined) else str(x) for x in self.parts)
+        if self.word == "or":  # `and` needs no parentheses there
+            texts = map(str, self.parts)
+        return f" {self.word} ".join(texts)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A checked rule. Its text reads back as the same rule."""
+
+    condition: Condition | Joined
+
+    def __str__(self) -> str:
+        return str(self.condition)
+
+    @property
+    def names(self) -> list[str]:
+        """The measures that it asks for, in the column's order."""
+        used = set(_names(self.condition))
+        return [name for name in MEASURES if name in used]
+
+    def expression(self) -> Any:
+        """The rule for rows of the dataset, a `pyarrow.compute.Expression` on its column `quality`.
+
+        Where a measure is null it may be null instead of false: a filter drops both.
+        """
+        return _expression(self.condition)
+
+    def rejects(self, table: Any) -> Any:
+        """Which rows of a table are rejected, a pyarrow BooleanArray without nulls.
+
+        A table without the column, or with another of that name, as a table of pairs may bring one
+        along, has no row that is.
+        """
+        import numpy as np
+        import pyarrow as pa
+
+        if COLUMN not in table.column_names or not pa.types.is_struct(
+            table.schema.field(COLUMN).type
+        ):
+            return pa.array(np.zeros(table.num_rows, bool))
+        rows = table.select([COLUMN]).append_column("row", pa.array(np.arange(table.num_rows)))
+        mask = np.zeros(table.num_rows, bool)
+        mask[rows.filter(self.expression())["row"].to_numpy()] = True
+        return pa.array(mask)
+
+
+def parse_rule(text: str) -> Rule:
+    """The rule that a text describes.
+
+    Raises:
+        ValueError: it is none; the message says where, and which names there are.
+    """
+    tokens = [(str(m.lastgroup), m[0].strip()) for m in _TOKEN.finditer(text)]
+    if not tokens:
+        raise ValueError(f"it is empty: {_FORM}, or leave it out")
+    reader = _Reader(tokens)
+    condition = reader.rule()
+    if reader.at < len(tokens):
+        raise reader.fault("'and' or 'or'")
+    return Rule(condition)
+
+
+def reject_rule(text: str | None) -> Rule | None:
+    """The rule of `--reject`; None where there is none. Raises ConfigError as `parse_rule`."""
+    try:
+        return None if text is None else parse_rule(text)
+    except ValueError as e:
+        raise ConfigError(f"--reject {text!r}: {e}") from None
+
+
+class _Reader:
+    """Reads tokens from left to right."""
+
+    def __init__(self, tokens: list[tuple[str, str]]) -> None:
+        self.tokens, self.at = tokens, 0
+
+    def rule(self) -> Condition | Joined:
+        return self._joined("or", lambda: self._joined("and", self._condition))
+
+    def _joined(self, word: Literal["and", "or"], part: Any) -> Condition | Joined:
+        parts = [part()]
+        while self._next() == ("name", word):
+            self.at += 1
+            parts.append(part())
+        return parts[0] if len(parts) == 1 else Joined(word, tuple(parts))
+
+    def _condition(self) -> Condition | Joined:
+        if self._next() == ("sign", "("):
+            self.at += 1
+            inner = self.rule()
+            if self._next() != ("sign", ")"):
+                raise self.fault("')'")
+            self.at += 1
+            return inner
+        name = self._take("name", "a measure")
+        if name not in MEASURES:
+            raise ValueError(f"there is no measure {name!r}: use one of {', '.join(MEASURES)}")
+        operator: Any = self._take("sign", "<, <=, > or >=", "()")
+        return Condition(name, operator, float(self._take("number", "a number")))
+
+    def _take(self, kind: str, wanted: str, but: str = "") -> str:
+        found, value = self._next()
+        if found != kind or value in tuple(but):
+            raise self.fault(wanted)
+        self.at += 1
+        return value
+
+    def _next(self) -> tuple[str, str]:
+        return self.tokens[self.at] if self.at < len(self.tokens) else ("", "")
+
+    def fault(self, wanted: str) -> ValueError:
+        """What is wrong at the next token."""
+        found = self._next()[1]
+        where = f"{found!r}" if found else "the end"
+        return ValueError(f"{wanted} is missing before {where}: {_FORM}")
+
+
+def _names(condition: Condition | Joined) -> list[str]:
+    if isinstance(condition, Condition):
+        return [condition.name]
+    return [name for part in condition.parts for name in _names(part)]
+
+
+def _expression(condition: Condition | Joined) -> Any:
+    import pyarrow.compute as pc
+
+    if isinstance(condition, Condition):
+        field, number = pc.field(COLUMN, condition.name), condition.number
+        return {
+            "<": field < number,
+            "<=": field <= number,
+            ">": field > number,
+            ">=": field >= number,
+        }[condition.operator]
+    first, *others = map(_expression, condition.parts)
+    for other in others:
+        first = first & other if condition.word == "and" else first | other
+    return first

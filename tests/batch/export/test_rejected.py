@@ -1,0 +1,154 @@
+"""Exports under a rule: rejected pairs are left out or marked, and what changes is noticed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from styleid_ray.batch.stages.schema import REMADE
+from styleid_ray.errors import ConfigError, JobError
+from styleid_ray.quality.columns import MEASURES, quality_type
+from tests.batch.conftest import draw
+from tests.batch.export.conftest import Run
+
+BLANK = "blank>0.9"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Three contents with two styles; the pair of a.png and s.png is blank."""
+    folder = tmp_path_factory.mktemp("rejected")
+    for seed, name in enumerate("abc"):
+        draw(folder / "content" / f"{name}.png", seed)
+    for seed, name in enumerate("st"):
+        draw(folder / "style" / f"{name}.png", 10 + seed)
+    options: dict[str, Any] = {"model": "demo", "size": 64, "steps": 2, "shard_pairs": 2}
+    sources = {name: str(folder / name) for name in ("content", "style")}
+    run = Run(folder, False, **options, **sources).stylize()
+    measured(run, lambda row: (row["content"], row["style"]) == BAD)
+    return run
+
+
+@pytest.fixture
+def run(made: Run, tmp_path: Path) -> Run:
+    """A copy of it."""
+    shutil.copytree(made.output, tmp_path / "run")
+    return Run(tmp_path, False, **made.options)
+
+
+def measured(run: Run, is_blank: Callable[[dict[str, Any]], bool], mark: bytes = b"") -> None:
+    """Sets the quality columns of a run's rows, as a run with other pictures has them."""
+    for file in Path(run.output, "data").iterdir():
+        table = pq.read_table(file)
+        rows = table.select(["content", "style"]).to_pylist()
+        values = [dict.fromkeys(MEASURES, 0.5) | {"blank": float(is_blank(row))} for row in rows]
+        at = table.schema.get_field_index("quality")
+        table = table.set_column(at, "quality", pa.array(values, quality_type()))
+        metadata = {**(table.schema.metadata or {}), **({REMADE: mark} if mark else {})}
+        pq.write_table(table.replace_schema_metadata(metadata), file, row_group_size=16)
+
+
+def lines_of(run: Run) -> list[dict[str, Any]]:
+    text = (run.to / "metadata.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def pairs(run: Run) -> set[tuple[str, str]]:
+    return {(row["content"], row["style"]) for row in lines_of(run)}
+
+
+ALL = {(content, style) for content in ("a.png", "b.png", "c.png") for style in ("s.png", "t.png")}
+BAD = ("a.png", "s.png")
+
+
+def test_rejected_pairs_are_left_out_and_counted(run: Run) -> None:
+    made = run.export("imagefolder", reject=BLANK)
+    assert pairs(run) == ALL - {BAD}
+    assert (made.stylised, made.rejected, made.done) == (5, 1, 6)
+    assert "left out: 1 pairs, by blank>0.9" in made.lines()
+    assert len([*run.to.glob("**/*.png")]) == 5
+
+
+def test_without_a_rule_nothing_is_left_out(run: Run) -> None:
+    made = run.export("imagefolder")
+    assert (made.stylised, made.reject, pairs(run)) == (6, None, ALL)
+
+
+def test_marked_pairs_are_kept_with_a_column_that_says_so(run: Run) -> None:
+    made = run.export("imagefolder", reject=BLANK, mark_rejected=True)
+    assert {(r["content"], r["style"]): r["rejected"] for r in lines_of(run)} == {
+        pair: pair == BAD for pair in ALL
+    }
+    assert (made.stylised, made.rejected, made.marked) == (6, 1, True)
+    run.export("parquet", reject=BLANK, mark_rejected=True, mix=2.0)
+    rows = pq.read_table(run.to / "data").to_pylist()
+    assert {row["rejected"] for row in rows if row["original"]} == {False}
+    assert sum(row["rejected"] for row in rows) == 1
+
+
+def test_the_rule_of_the_run_holds_and_a_command_may_have_another(tmp_path: Path, run: Run) -> None:
+    record = Path(run.output, "_run", "config.yaml")
+    record.write_text(record.read_text().replace("reject: null", f"reject: {BLANK}"))
+    assert run.export("imagefolder").stylised == 5
+    assert run.export("imagefolder", tmp_path / "other", reject="blank>2").stylised == 6
+
+
+def test_an_export_under_another_rule_is_refused_beside_the_first(run: Run) -> None:
+    run.export("imagefolder", reject=BLANK)
+    for options in ({"reject": "blank>0.95"}, {}, {"reject": BLANK, "mark_rejected": True}):
+        with pytest.raises(ConfigError, match="made otherwise"):
+            run.export("imagefolder", **options)
+    assert run.export("imagefolder", reject=" blank > .9").stylised == 5
+    assert "nothing to do" in run.said.getvalue()
+
+
+def test_pairs_that_were_made_again_are_exported_again(run: Run) -> None:
+    first = run.export("imagefolder", reject=BLANK)
+    measured(run, lambda row: False, b"1")
+    second = run.export("imagefolder", reject=BLANK)
+    assert (first.stylised, second.stylised, pairs(run)) == (5, 6, ALL)
+    assert "nothing to do" not in run.said.getvalue()
+
+
+def test_new_pictures_of_the_same_pairs_are_noticed_without_a_rule(run: Run) -> None:
+    first = run.export("imagefolder")
+    measured(run, lambda row: False, b"1")
+    second = run.export("imagefolder")
+    assert first.digest != second.digest
+    assert run.export("imagefolder").digest == second.digest
+    assert run.said.getvalue().count("nothing to do") == 1
+
+
+def test_an_export_that_holds_pairs_that_are_rejected_by_now_is_not_added_to(run: Run) -> None:
+    run.export("imagefolder", reject=BLANK)
+    measured(run, lambda row: row["content"] == "a.png", b"1")
+    with pytest.raises(ConfigError, match="holds more than the run has now"):
+        run.export("imagefolder", reject=BLANK)
+
+
+def test_originals_are_mixed_by_the_pairs_that_are_exported(run: Run) -> None:
+    measured(run, lambda row: row["content"] != "c.png")
+    run.export("imagefolder", reject=BLANK, mix=1.0)
+    assert {row["content"] for row in lines_of(run) if row["original"]} == {"c.png"}
+
+
+def test_contents_whose_pairs_are_rejected_are_not_said_to_have_failed(run: Run) -> None:
+    measured(run, lambda row: row["content"] == "a.png")
+    made = run.export("imagefolder", reject=BLANK)
+    assert (made.failed, made.stylised) == ([], 4)
+
+
+def test_a_rule_that_rejects_all_and_a_mark_without_a_rule_are_refused(run: Run) -> None:
+    with pytest.raises(JobError, match="blank>=0 rejects every finished pair"):
+        run.export("imagefolder", reject="blank>=0")
+    with pytest.raises(ConfigError, match="--mark-rejected needs a rule"):
+        run.export("imagefolder", mark_rejected=True)
+    with pytest.raises(ConfigError, match="--reject 'blonk>1': there is no measure"):
+        run.export("imagefolder", reject="blonk>1")

@@ -1,0 +1,192 @@
+"""Rows that are made again take the place of the old ones, whole at any time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from styleid_ray import JobConfig
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.readback import check_shard
+from styleid_ray.batch.stages.commit import Commit
+from styleid_ray.batch.stages.schema import REMADE, conformed, joined
+from styleid_ray.batch.stages.shard import RESULTS, Shard
+from styleid_ray.planning import shards_of
+from styleid_ray.quality.columns import MEASURES
+from tests.batch.stages.test_commit import CutOff, plan_of
+
+PLAN = plan_of("a.png", "b.png", "c.png", "broken.png")
+(NAME, PAIRS), *_ = shards_of(PLAN)
+IDS = dict(zip(PAIRS["content"].to_pylist(), PAIRS["pair_id"].to_pylist(), strict=True))
+BAD = {"stage": "decode", "error": "RowError", "message": "not a picture"}
+
+
+def job(folder: Path, **options: Any) -> JobConfig:
+    given: dict[str, Any] = {"content": "c", "style": "s", "output": str(folder), "model": "demo"}
+    return JobConfig(**given, size=64, **options)
+
+
+def result(grey: int, quality: dict[str, float | None] | None) -> dict[str, Any]:
+    sides = dict.fromkeys(("width", "height", "source_width", "source_height"), 64)
+    return {"pixels": bytes([grey]) * 64 * 64 * 3, "seconds": 0.0, "quality": quality, **sides}
+
+
+def measured(**values: float | None) -> dict[str, float | None]:
+    return dict.fromkeys(MEASURES) | values
+
+
+def first(config: JobConfig, output: Output | None = None) -> None:
+    """Commits the shard: one pair fails, the others have a blank share of 0.1, 0.95 and 0.97."""
+    rows = [result(50, measured(blank=blank)) for blank in (0.1, 0.95, 0.97)] + [BAD]
+    results = pa.Table.from_pylist(rows, schema=RESULTS)
+    Commit(output or Output(config.output), config, None).commit(
+        Shard(NAME, PAIRS, results=results)
+    )
+
+
+def again(config: JobConfig, output: Output | None = None, **grey: int | None) -> dict[str, float]:
+    """Makes some contents' pairs again, each with a shade of grey; None fails."""
+    ids = [IDS[f"{name}.png"] for name in grey]
+    pairs = PAIRS.filter(pa.array([i in ids for i in PAIRS["pair_id"].to_pylist()]))
+    rows = [BAD if g is None else result(g, measured(blank=0.2)) for g in grey.values()]
+    results = pa.Table.from_pylist(rows, schema=RESULTS)
+    shard = Shard(NAME, pairs, results=results, retry=True, remake=True)
+    return Commit(output or Output(config.output), config, None).commit(shard).measures
+
+
+def rows(config: JobConfig) -> dict[str, dict[str, Any]]:
+    table = pq.read_table(f"{config.output}/data/{NAME}.parquet")
+    return {row["content"]: row for row in table.to_pylist()}
+
+
+def test_new_rows_say_what_they_were_made_with_and_the_others_stay(tmp_path: Path) -> None:
+    first(job(tmp_path))
+    before = rows(job(tmp_path))
+    counts = again(job(tmp_path, gamma=0.9, detail=0.5), b=90, c=91)
+    after = rows(job(tmp_path))
+    assert (counts["done"], counts["failed"]) == (2, 0)
+    assert after.keys() == before.keys()
+    assert {n: row["pair_id"] for n, row in after.items()} == {
+        n: row["pair_id"] for n, row in before.items()
+    }
+    gammas = {
+        name: (row["params"]["gamma"], row["params"]["detail"]) for name, row in after.items()
+    }
+    assert gammas == {"a.png": (0.75, None), "b.png": (0.9, 0.5), "c.png": (0.9, 0.5)}
+    assert after["a.png"]["image"] == before["a.png"]["image"]
+    assert after["b.png"]["image"]["bytes"] != before["b.png"]["image"]["bytes"]
+    assert after["b.png"]["quality"]["blank"] == pytest.approx(0.2)
+    assert after["a.png"]["quality"]["blank"] == pytest.approx(0.1)
+
+
+def test_pairs_that_failed_before_stay_failed_and_one_that_fails_now_keeps_its_row(
+    tmp_path: Path,
+) -> None:
+    first(job(tmp_path))
+    before = rows(job(tmp_path))
+    counts = again(job(tmp_path, gamma=0.9), b=None, c=91)
+    assert (counts["done"], counts["failed"]) == (1, 1)
+    assert rows(job(tmp_path))["b.png"] == before["b.png"]
+    errors = pq.read_table(tmp_path / "errors" / f"{NAME}.parquet")
+    assert errors["content"].to_pylist() == ["broken.png"]
+    none = again(job(tmp_path, gamma=0.9), b=None)
+    assert none["failed"] == 1
+
+
+def test_a_remake_that_is_cut_off_leaves_the_old_file_whole(tmp_path: Path) -> None:
+    first(job(tmp_path))
+    before = rows(job(tmp_path))
+    with pytest.raises(KeyboardInterrupt):
+        again(job(tmp_path), CutOff(str(tmp_path), files=0), b=90)
+    assert rows(job(tmp_path)) == before
+
+
+def test_pictures_beside_the_file_are_old_or_new_as_its_rows_are(tmp_path: Path) -> None:
+    config = job(tmp_path, format="files")
+    first(config)
+    with pytest.raises(KeyboardInterrupt):  # the picture is written, the row is not
+        again(job(tmp_path, format="files", gamma=0.9), CutOff(str(tmp_path), files=1), b=90)
+    old = tmp_path / rows(config)["b.png"]["image"]["path"]
+    assert old.exists()
+    again(job(tmp_path, format="files", gamma=0.9), b=90)
+    named = {tmp_path / row["image"]["path"] for row in rows(config).values()}
+    assert {*(tmp_path / "images").iterdir()} == named
+    assert not old.exists()
+    again(job(tmp_path, format="files", gamma=0.9), b=91)  # the same parameters, the same name
+    assert {*(tmp_path / "images").iterdir()} == named
+
+
+def test_a_shard_whose_pairs_were_made_again_is_sound(tmp_path: Path) -> None:
+    first(job(tmp_path))
+    again(job(tmp_path, gamma=0.9), b=90)
+    planned = np.array(PAIRS["pair_id"].to_pylist(), "S32")
+    check = check_shard(Output(str(tmp_path)), NAME, planned, has_errors=True)
+    assert (check.done, check.failed, check.lost, check.doubled) == (3, [IDS["broken.png"]], [], [])
+
+
+def test_the_file_says_that_pairs_were_made_again_and_another_word_each_time(
+    tmp_path: Path,
+) -> None:
+    def mark() -> bytes | None:
+        return pq.read_schema(tmp_path / "data" / f"{NAME}.parquet").metadata.get(REMADE)
+
+    first(job(tmp_path))
+    marks = [mark()]
+    for config in (job(tmp_path, gamma=0.9), job(tmp_path, gamma=0.9), job(tmp_path)):
+        again(config, b=90)
+        marks.append(mark())
+    assert marks[0] is None
+    assert len(set(marks)) == 4
+    results = pa.Table.from_pylist([result(1, None)], schema=RESULTS)
+    failed = PAIRS.filter(pa.array([i == IDS["broken.png"] for i in PAIRS["pair_id"].to_pylist()]))
+    shard = Shard(NAME, failed, results=results, retry=True)
+    Commit(Output(str(tmp_path)), job(tmp_path), None).commit(shard)
+    assert mark() == marks[-1]
+
+
+def test_a_retry_in_a_run_without_quality_columns_has_none_for_its_old_rows(tmp_path: Path) -> None:
+    config = job(tmp_path)
+    first(config)
+    file = tmp_path / "data" / f"{NAME}.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.drop_columns(["quality"]), file)
+    results = pa.Table.from_pylist([result(1, measured(blank=0.4))], schema=RESULTS)
+    failed = PAIRS.filter(pa.array([i == IDS["broken.png"] for i in PAIRS["pair_id"].to_pylist()]))
+    shard = Shard(NAME, failed, results=results, retry=True)
+    Commit(Output(str(tmp_path)), config, None).commit(shard)
+    quality = {name: row["quality"] for name, row in rows(config).items()}
+    assert quality["a.png"] is None
+    assert quality["broken.png"]["blank"] == pytest.approx(0.4)
+    assert quality["broken.png"]["structure"] is None
+
+
+def test_a_column_quality_that_a_table_of_pairs_brought_along_keeps_its_place(
+    tmp_path: Path,
+) -> None:
+    pairs = PAIRS.append_column("quality", pa.array([1, 2, 3, 4], pa.int8()))
+    rows = [result(50, measured(blank=0.1))] * 4
+    results = pa.Table.from_pylist(rows, schema=RESULTS)
+    config = job(tmp_path)
+    Commit(Output(config.output), config, None).commit(Shard(NAME, pairs, results=results))
+    written = pq.read_table(tmp_path / "data" / f"{NAME}.parquet")
+    assert written["quality"].to_pylist() == [1, 2, 3, 4]
+
+
+def test_rows_of_an_older_schema_are_null_where_they_have_nothing() -> None:
+    old = pa.table({"id": [1, 2], "params": [{"a": 1}, None], "left": ["x", "y"]})
+    new = pa.schema(
+        [("id", pa.int64()), ("params", pa.struct([("b", pa.string()), ("a", pa.int64())]))]
+    )
+    schema = joined(new, old.schema)
+    assert schema.names == ["id", "params", "left"]
+    table = conformed(old.slice(0, 2), schema)
+    assert table["params"].to_pylist() == [{"b": None, "a": 1}, None]
+    later = pa.table({"id": [3], "params": [{"b": "z", "a": 4}]})
+    assert conformed(later, schema).to_pylist() == [
+        {"id": 3, "params": {"b": "z", "a": 4}, "left": None}
+    ]
