@@ -48,7 +48,7 @@ _LISTS = {
 """Options that list values in a preview."""
 _ONE_VALUE = dict.fromkeys(("gamma", "temperature"), "NUMBER|SCHEDULE")
 """Options that are not drawn in an analysis."""
-_NOT_RESUMED = {"preview", "analyze"}
+_NOT_RESUMED = {"preview", "analyze", "evaluate"}
 """Commands that begin anew when they are run again."""
 
 

@@ -9,8 +9,11 @@ from torch import Tensor
 from styleid_ray.evaluation.networks import Weights, vgg19_conv3
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_ROWS = 1024
-"""Patches whose similarities to all others are held at a time."""
+MOST_PATCHES = 2**16
+"""Of a picture that is measured, as many as one of 1024 x 1024 pixels has: time grows with their
+square."""
+_BLOCK = 2**24
+"""Similarities that are held at a time."""
 
 
 def patch_features(picture: Tensor, w: Weights) -> Tensor:
@@ -36,9 +39,11 @@ def cfsd(content: Tensor, stylised: Tensor) -> float:
         content, stylised: `patch_features` [256, P] of pictures of one size.
     """
     total = torch.zeros((), dtype=torch.float64)
-    for rows in range(0, content.shape[1], _ROWS):
+    patches = content.shape[1]
+    rows = max(1, _BLOCK // patches)
+    for start in range(0, patches, rows):
         log_p, log_q = (
-            torch.log_softmax(x[:, rows : rows + _ROWS].T @ x, 1) for x in (content, stylised)
+            torch.log_softmax(x[:, start : start + rows].T @ x, 1) for x in (content, stylised)
         )
         total += (log_p.exp() * (log_p - log_q)).sum(dtype=torch.float64).cpu()
     return total.item()

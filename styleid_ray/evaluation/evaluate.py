@@ -6,7 +6,7 @@ import pickle
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 import pyarrow as pa
@@ -37,7 +37,6 @@ from styleid_ray.storage.store import Store
 FOLDER = "evaluation"
 _SUMMARY, _PAIRS = "summary.json", "pairs.parquet"
 _WRITTEN = pa.schema([field for field in PAIRS if field.name not in ("style_place", "features")])
-_STYLES_AT_ONCE = 16
 _THREADS = 4
 _BLOCKS = 1000
 _ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -100,6 +99,8 @@ def evaluate(options: EvaluateOptions, stream: TextIO | None = None) -> Evaluati
                 sums.add_styles(block)
                 progress.add(*_outcome(block))
     evaluation = sums.evaluation()
+    if isinstance(results, RunResults):
+        evaluation = replace(evaluation, size=results.config.size, shards=results.stamp)
     if place:
         place.write(f"{FOLDER}/{_SUMMARY}", evaluation.as_json().encode())
     return evaluation
@@ -171,7 +172,7 @@ def _on_actors(
         ),
         compute=ActorPoolStrategy(size=min(actors, len(units))),
         num_gpus=1 if gpus else None,
-        num_cpus=1,
+        num_cpus=1 if gpus else threads,
         runtime_env={"env_vars": _ENVIRONMENT},
     )
     batches: Any = measured.iter_batches(

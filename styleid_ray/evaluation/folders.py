@@ -80,18 +80,9 @@ class FolderResults:
         """The pictures of a unit."""
         yield [Result(content, style, self._result(name), name) for name, content, style in unit]
 
-    def source(
-        self, role: str, key: str, place: str | None, like: Image.Image | None
-    ) -> Image.Image:
-        """A content or a style; a content must have the result's size."""
-        picture = self._read(role, key)
-        if like is not None and picture.size != like.size:
-            raise RowError(
-                "decode",
-                f"{key} has {picture.width} x {picture.height} pixels and a result of it "
-                f"{like.width} x {like.height}: bring both to one size",
-            )
-        return picture
+    def source(self, role: str, key: str, place: str | None) -> Image.Image:
+        """A content or a style, by its file's name."""
+        return self._read(role, key)
 
     def _result(self, name: str) -> Image.Image | RowError:
         try:

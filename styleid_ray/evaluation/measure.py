@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from PIL import Image
 
 from styleid_ray.errors import RowError
 from styleid_ray.evaluation.meter import PAIR_METRICS, Meter
+from styleid_ray.evaluation.pictures import check_measurable
 from styleid_ray.evaluation.results import Result, Results
 
 T = TypeVar("T")
@@ -29,7 +31,7 @@ PAIRS = pa.schema(
         ("features", FEATURES),
     ]
 )
-"""One row a result; without features where result or style cannot be read. `trouble` says what
+"""One row per result; without features where result or style cannot be read. `trouble` says what
 could not, "ROLE: REASON"."""
 STYLES = pa.schema([("times", pa.int64()), ("trouble", pa.string()), ("features", FEATURES)])
 _READERS = 4
@@ -64,7 +66,7 @@ class Measure:
 
     def styles(self, unit: Sequence[tuple[str, str | None, int]]) -> pa.Table:
         """Features of styles, given by key, place, and how often each counts."""
-        pictures = [self._source("style", key, place, None) for key, place, _ in unit]
+        pictures = [self._source("style", key, place) for key, place, _ in unit]
         features = iter(self.meter.features([p for p in pictures if not isinstance(p, RowError)]))
         rows = [
             {"times": times, "trouble": f"style: {picture}"}
@@ -76,30 +78,29 @@ class Measure:
 
     def pairs(self, group: Sequence[_Loaded]) -> pa.Table:
         """Metrics and features of results with their sources."""
-        rows = []
+        rows, whole = [], []
         for result, sources in group:
+            pictures = {"result": result.picture, **sources}
+            lost = [f"{role}: {p}" for role, p in pictures.items() if isinstance(p, RowError)]
             row: dict[str, Any] = {
                 "pair_id": result.pair_id,
                 "content": result.content,
                 "style": result.style,
                 "style_place": result.places.get("style"),
+                "trouble": lost[0] if lost else None,
             }
-            found = {"result": result.picture, **sources}
-            lost = [f"{role}: {p}" for role, p in found.items() if isinstance(p, RowError)]
-            row["trouble"] = lost[0] if lost else None
             if not isinstance(result.picture, RowError):
-                row |= self.meter.pair(
-                    result.picture,
-                    _named(result.content, sources["content"]),
-                    _named(result.style, sources["style"]),
+                content, style = (
+                    None if isinstance(picture, RowError) else (key, picture)
+                    for key, picture in (
+                        (result.content, sources["content"]),
+                        (result.style, sources["style"]),
+                    )
                 )
+                row |= self.meter.pair(result.picture, content, style)
+                if style:
+                    whole.append((row, result.picture))
             rows.append(row)
-        whole = [
-            (row, result.picture)
-            for row, (result, sources) in zip(rows, group, strict=True)
-            if not isinstance(result.picture, RowError)
-            and not isinstance(sources["style"], RowError)
-        ]
         features = self.meter.features([picture for _, picture in whole])
         for (row, _), values in zip(whole, features, strict=True):
             row["features"] = values
@@ -107,35 +108,48 @@ class Measure:
 
     def _with_sources(self, group: list[Result], pool: ThreadPoolExecutor) -> list[_Loaded]:
         """The results with their sources; each source is read once."""
-        wanted: dict[tuple[str, str], tuple[str | None, Image.Image | None]] = {}
-        for result in group:
-            like = None if isinstance(result.picture, RowError) else result.picture
-            wanted["content", result.content] = result.places.get("content"), like
-            wanted["style", result.style] = result.places.get("style"), None
-        pictures = pool.map(lambda item: self._source(*item[0], *item[1]), wanted.items())
+        wanted = {
+            (role, getattr(result, role)): result.places.get(role)
+            for result in group
+            for role in ("content", "style")
+        }
+        roles, keys = zip(*wanted, strict=True)
+        pictures = pool.map(self._source, roles, keys, wanted.values())
         read = dict(zip(wanted, pictures, strict=True))
         return [
-            (
-                result,
-                {role: read[role, getattr(result, role)] for role in ("content", "style")},
-            )
+            _checked(result, read["content", result.content], read["style", result.style])
             for result in group
         ]
 
-    def _source(
-        self, role: str, key: str, place: str | None, like: Image.Image | None
-    ) -> Image.Image | RowError:
+    def _source(self, role: str, key: str, place: str | None) -> Image.Image | RowError:
         try:
-            return self.results.source(role, key, place, like)
+            picture = self.results.source(role, key, place)
+            check_measurable(picture)
         except RowError as e:
             return e
+        return picture
 
 
 _Loaded = tuple[Result, Mapping[str, Image.Image | RowError]]
 
 
-def _named(key: str, picture: Image.Image | RowError) -> tuple[str, Image.Image] | None:
-    return None if isinstance(picture, RowError) else (key, picture)
+def _checked(
+    result: Result, content: Image.Image | RowError, style: Image.Image | RowError
+) -> _Loaded:
+    """A result with its sources, and an error in place of pictures that cannot be compared."""
+    picture = result.picture
+    if not isinstance(picture, RowError):
+        try:
+            check_measurable(picture)
+        except RowError as e:
+            return replace(result, picture=e), {"content": content, "style": style}
+        if not isinstance(content, RowError) and content.size != picture.size:
+            content = RowError(
+                "decode",
+                f"{result.content} has {content.width} x {content.height} pixels, and a result of "
+                f"it {picture.width} x {picture.height}: bring both to one size",
+            )
+    return result, {"content": content, "style": style}
 
 
 def _one_ahead(items: Iterator[T], pool: ThreadPoolExecutor) -> Iterator[T]:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from styleid_ray.evaluation.cfsd import cfsd, patch_features
+from styleid_ray.evaluation.cfsd import MOST_PATCHES, cfsd, patch_features
 from styleid_ray.evaluation.histogram import histogram_loss, rgb_uv_histogram
 from styleid_ray.evaluation.lpips import linear_layers, lpips_distance, lpips_features
 from styleid_ray.evaluation.networks import inception
@@ -63,7 +63,8 @@ class Meter:
         content: tuple[str, Image.Image] | None,
         style: tuple[str, Image.Image] | None,
     ) -> dict[str, float | None]:
-        """The metrics of one pair, None where something is missing.
+        """The metrics of one pair, None where something is missing, and CFSD of pictures with too
+        many patches.
 
         Args:
             result: the stylised picture, RGB.
@@ -95,7 +96,8 @@ class Meter:
             large = at_512(picture)
             for metric, image in (("lpips", large), ("lpips_gray", large.convert("L"))):
                 found[metric] = lpips_features(as_tensor(image)[None].to(self.device), weights)
-        if weights := self.weights.get("vgg19"):
+        weights = self.weights.get("vgg19")
+        if weights and picture.width * picture.height <= MOST_PATCHES * 16:
             found["patches"] = patch_features(as_tensor(picture).to(self.device), weights)
         return found
 

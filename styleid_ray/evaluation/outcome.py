@@ -34,9 +34,12 @@ def without(missing: Mapping[str, str]) -> list[str]:
     return lines
 
 
+TOO_LARGE = "pictures above 1024 x 1024 pixels have too many patches"
+
+
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` found."""
+    """The metrics of a set, and what they were taken of."""
 
     values: Mapping[str, float | None]
     """By the names in `METRICS`; lower is better for each."""
@@ -50,6 +53,12 @@ class Evaluation:
     """By "result", "content" and "style": how many pictures, and why for one of them."""
     weights: Mapping[str, Mapping[str, str]]
     """File and SHA-256 of each network."""
+    counts: Mapping[str, int]
+    """Pairs that have each of the metrics of single pairs."""
+    size: int | None = None
+    """`--size` of a run, in pixels."""
+    shards: str | None = None
+    """`stamp` of a run's pictures."""
 
     @property
     def exit_status(self) -> int:
@@ -66,6 +75,8 @@ class Evaluation:
             "missing": dict(self.missing),
             "unreadable": {role: dict(what) for role, what in self.unreadable.items()},
             "weights": {name: dict(file) for name, file in self.weights.items()},
+            "counts": dict(self.counts),
+            "shards": self.shards,
         }
 
     def as_json(self) -> str:
@@ -84,6 +95,9 @@ class Evaluation:
         lines += without(self.missing)
         for role, what in self.unreadable.items():
             lines.append(f"{what['pictures']:,} not read ({role}): {what['example']}")
-        if (self.contents, self.styles, self.pairs) == PAIRS_OF_THE_PAPER:
+        if 0 < self.counts["cfsd"] < self.counts["lpips"]:
+            lines.append(f"CFSD of {self.counts['cfsd']:,} pairs alone: {TOO_LARGE}")
+        numbers = (self.contents, self.styles, self.pairs)
+        if numbers == PAIRS_OF_THE_PAPER and self.size in (None, 512):
             lines += ["", *table(self.values)]
         return lines

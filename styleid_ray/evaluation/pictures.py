@@ -7,8 +7,25 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from styleid_ray.errors import RowError
+
 SIDE = 512
 """Shorter side in pixels at which FID and LPIPS look at a picture; smaller ones are enlarged."""
+_SHORTEST, _MOST_OBLONG = 8, 16
+
+
+def check_measurable(image: Image.Image) -> None:
+    """Refuses pictures that the networks cannot look at.
+
+    Raises:
+        RowError: a side is below 8 pixels, or the picture is more oblong than 16 : 1.
+    """
+    short, long = sorted(image.size)
+    size = f"{image.width} x {image.height} pixels"
+    if short < _SHORTEST:
+        raise RowError("decode", f"{size}: too small to be measured")
+    if long > _MOST_OBLONG * short:
+        raise RowError("decode", f"{size}: too oblong to be measured")
 
 
 def at_512(image: Image.Image) -> Image.Image:

@@ -1,4 +1,4 @@
-"""What is evaluated: stylised pictures with their contents and styles, of a run or in folders."""
+"""Sets of stylised pictures with their contents and styles, of a run or in folders."""
 
 from __future__ import annotations
 
@@ -40,23 +40,20 @@ class Results(Protocol):
 
     @property
     def remarks(self) -> list[str]:
-        """What a person should know of the set beforehand."""
+        """Lines for a person, before the work begins."""
         ...
 
     def groups(self, unit: Any) -> Iterator[list[Result]]:
         """A part's pictures, a few at a time."""
         ...
 
-    def source(
-        self, role: str, key: str, place: str | None, like: Image.Image | None
-    ) -> Image.Image:
+    def source(self, role: str, key: str, place: str | None) -> Image.Image:
         """A content or a style.
 
         Args:
             role: "content" or "style".
             key: of the picture.
             place: of the picture, in a larger file.
-            like: a result of this content, whose size it gets.
 
         Raises:
             RowError: it cannot be read.

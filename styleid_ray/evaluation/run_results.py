@@ -22,6 +22,7 @@ from styleid_ray.datasets.files import list_files
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import ConfigError, JobError, RowError
 from styleid_ray.evaluation.results import Result
+from styleid_ray.evaluation.stamp import stamp
 from styleid_ray.imaging import decode, fit_picture
 from styleid_ray.storage.members import is_member
 
@@ -41,6 +42,8 @@ class RunResults:
     count: int
     """Pairs with a picture."""
     planned: int
+    several_styles: bool
+    """Whether pairs have more than one."""
     shards: tuple[Unit, ...] = field(repr=False)
 
     @classmethod
@@ -71,19 +74,28 @@ class RunResults:
             for shard in shards
             if shard in tally.finished
         )
-        return cls(output, config, sources, tally.done, tally.planned, shards)
+        columns = output.parsed(next(iter(tally.parts)), pq.read_schema).names
+        several = "style2" in columns
+        return cls(output, config, sources, tally.done, tally.planned, several, shards)
 
     @property
     def remarks(self) -> list[str]:
-        """Whether pairs have no picture."""
-        if self.count == self.planned:
-            return []
-        return [
-            f"{self.count:,} of {self.planned:,} pairs have a picture: only these are evaluated"
-        ]
+        """Pairs without a picture, and styles that are not looked at."""
+        remarks = []
+        if self.count < self.planned:
+            counts = f"{self.count:,} of {self.planned:,}"
+            remarks.append(f"{counts} pairs have a picture: only these are evaluated")
+        if self.several_styles:
+            remarks.append("pairs with several styles are compared with the first one")
+        return remarks
+
+    @property
+    def stamp(self) -> str:
+        """The state of the pictures, as `stamp.stamp` gives it."""
+        return stamp(self.output, [shard for _, shard in self.shards])
 
     def units(self) -> list[Unit]:
-        """A shard each."""
+        """One per shard."""
         return list(self.shards)
 
     def groups(self, unit: Unit) -> Iterator[list[Result]]:
@@ -105,19 +117,12 @@ class RunResults:
                 for row in rows.to_pylist()
             ]
 
-    def source(
-        self, role: str, key: str, place: str | None, like: Image.Image | None
-    ) -> Image.Image:
+    def source(self, role: str, key: str, place: str | None) -> Image.Image:
         """A content or a style, upright, of the part that the run used."""
         config = self.config
         data = fetch_picture(self.sources[role], key, place, config.max_bytes).data
         picture = decode(data, config.max_pixels)
-        if config.fit == "crop":
-            size = config.size if like is None else like.width
-            picture = fit_picture(picture, size, "crop", 1)
-        if like is not None and picture.size != like.size:
-            raise RowError("decode", "it has another size than when it was stylised")
-        return picture
+        return fit_picture(picture, config.size, "crop", 1) if config.fit == "crop" else picture
 
     def _picture(self, image: Mapping[str, Any]) -> Image.Image | RowError:
         data = image["bytes"]

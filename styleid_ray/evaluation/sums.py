@@ -1,4 +1,4 @@
-"""What is kept of measured pictures, however many there are: moments, sums and counts."""
+"""Moments, sums and counts of measured pictures, however many there are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from styleid_ray.evaluation.fid import Moments, frechet_distance
 from styleid_ray.evaluation.meter import PAIR_METRICS
-from styleid_ray.evaluation.outcome import METRICS, Evaluation
+from styleid_ray.evaluation.outcome import METRICS, TOO_LARGE, Evaluation
 from styleid_ray.evaluation.weights import Loaded
 
 _STYLES_AT_ONCE = 16
@@ -69,8 +69,7 @@ class Sums:
             if self._counts[metric]:
                 values[metric] = float(self._totals[metric] / self._counts[metric])
             elif metric not in missing:
-                role = "style" if metric == "histogram_loss" else "content"
-                missing[metric] = self._nothing(role)
+                missing[metric] = self._reason(metric)
         if "fid" not in missing:
             try:
                 values["fid"] = frechet_distance(self.results, self.styles)
@@ -93,7 +92,14 @@ class Sums:
                 for role, count in self._unreadable.items()
             },
             weights=self.loaded.files,
+            counts={metric: self._counts[metric] for metric in PAIR_METRICS},
         )
+
+    def _reason(self, metric: str) -> str:
+        """Why no pair has a metric."""
+        if metric == "cfsd" and self._counts["lpips"]:
+            return TOO_LARGE
+        return self._nothing("style" if metric == "histogram_loss" else "content")
 
     def _nothing(self, role: str) -> str:
         role = "result" if "result" in self._example else role

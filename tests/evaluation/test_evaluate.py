@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
 
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.cli import main
@@ -111,6 +110,8 @@ def test_a_run_has_the_values_of_its_pictures_in_folders(
     assert found.exit_status == 0
     written = json.loads(run.read("evaluation/summary.json"))
     assert written == found.as_dict()
+    assert written["shards"]
+    assert written["counts"]["cfsd"] == 4
     rows = run.read_table("evaluation/pairs.parquet").to_pylist()
     ids = [i.decode() for name in run.files("data") for i in run.read_ids(name)]
     assert sorted(row["pair_id"] for row in rows) == sorted(ids)
@@ -152,11 +153,10 @@ def test_pictures_gone_from_beside_a_run_cost_themselves(
     tmp_path: Path, make_run: MakeRun, run: Output, no_weights: Path
 ) -> None:
     folders = tmp_path / "content", tmp_path / "style"
-    files = make_run(str(tmp_path / "files"), *folders, format="files")
+    make_run(str(tmp_path / "files"), *folders, format="files")
     next((tmp_path / "files" / "images").iterdir()).unlink()
     moved = shutil.move(tmp_path / "files", tmp_path / "elsewhere")
     found = evaluate(EvaluateOptions(str(moved), weights=str(no_weights)))
-    assert files.url != str(moved)
     assert found.pairs == 4
     assert found.unreadable["result"]["pictures"] == 1
     assert "is not beside the run" in found.unreadable["result"]["example"]
@@ -180,15 +180,19 @@ def test_one_picture_has_no_fid_and_the_reason_is_said(
     assert "at least two pictures" in found.missing["fid"]
 
 
-def test_grey_and_transparent_pictures_are_read_as_rgb(tmp_path: Path, no_weights: Path) -> None:
-    folders = write_folders(tmp_path)
-    draw("a").convert("L").save(folders[0] / "a_stylized_x.png")
-    half = draw("b").convert("RGBA")
+def test_grey_and_transparent_pictures_have_the_values_of_rgb_ones(
+    tmp_path: Path, no_weights: Path
+) -> None:
+    folders = write_folders(tmp_path / "as they are")
+    plain = write_folders(tmp_path / "in RGB")
+    grey, half = draw("a").convert("L"), draw("b").convert("RGBA")
     half.putalpha(128)
-    half.save(folders[0] / "b_stylized_x.png")
-    found = evaluate(of_folders(tmp_path, no_weights))
+    for name, picture in (("a_stylized_x.png", grey), ("b_stylized_x.png", half)):
+        picture.save(folders[0] / name)
+        picture.convert("RGB").save(plain[0] / name)
+    found, expected = (evaluate(of_folders(f[0].parent, no_weights)) for f in (folders, plain))
     assert not found.unreadable
-    assert Image.open(folders[0] / "b_stylized_x.png").mode == "RGBA"
+    assert found.values == expected.values
 
 
 @pytest.mark.parametrize(

@@ -69,3 +69,13 @@ def test_without_networks_the_histogram_loss_is_left() -> None:
         "lpips_gray",
         "cfsd",
     ]
+
+
+def test_a_picture_with_too_many_patches_has_no_cfsd(
+    networks: Networks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("styleid_ray.evaluation.meter.MOST_PATCHES", 100)
+    meter = Meter({"vgg19": networks["vgg19"]})
+    for size, measured in (((40, 40), True), ((41, 40), False)):
+        picture = draw("a", size)
+        assert (meter.pair(picture, ("a", picture), None)["cfsd"] is not None) == measured

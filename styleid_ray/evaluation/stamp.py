@@ -1,0 +1,35 @@
+"""The state of a run's pictures that an evaluation belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow.parquet as pq
+
+from styleid_ray.batch.folder.output import Output, data_file
+from styleid_ray.batch.stages.schema import REMADE
+from styleid_ray.config import digest
+
+_READERS = 16
+
+
+def stamp(output: Output, shards: Iterable[str]) -> str:
+    """A digest that changes when finished shards are added, or pairs of one were made again.
+
+    Args:
+        output: of the run.
+        shards: names of its finished shards.
+
+    Raises:
+        FileNotFoundError: a shard has no file.
+        pyarrow.ArrowInvalid: a file is damaged.
+    """
+    names = sorted(shards)
+
+    def remade(name: str) -> str:
+        metadata = output.parsed(data_file(name), pq.read_schema).metadata or {}
+        return metadata.get(REMADE, b"").decode()
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        return digest([names, list(pool.map(remade, names))])
