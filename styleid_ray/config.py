@@ -371,7 +371,7 @@ class OutputOptions(_Options):
     shows the run's progress."""
     reject: Annotated[str | None, _NOTHING] = None
     """Rule on the quality columns (docs/quality.md), such as "structure<0.4 or blank>0.9": pairs
-    that an export leaves out and `retry --rejected` makes again. They are made all the same."""
+    that an export leaves out and `retry --rejected` makes again. They are still made."""
 
     @field_validator("reject")
     @classmethod
@@ -535,7 +535,7 @@ class JobConfig(
 
     @model_validator(mode="after")
     def _options_of_method(self) -> JobConfig:
-        """Options that a method does not look at are refused beside it."""
+        """Options that a method ignores are refused beside it."""
         fields = type(self).model_fields
         given = [name for name in fields if getattr(self, name) != fields[name].default]
         idle = [name for name in given if name in self.without_effect]
@@ -636,7 +636,7 @@ class JobConfig(
 
     @property
     def without_effect(self) -> frozenset[str]:
-        """Options that the job's method does not look at."""
+        """Options that the job's method ignores."""
         return without_effect(self.method)
 
     @property
@@ -724,9 +724,9 @@ _OF_STYLEID = (
     *StyleParams.model_fields,
     *("masks", "region_styles", "features", "feature_dtype", "feature_memory", "compile"),
 )
-"""Options that other methods do not look at."""
+"""Options that other methods ignore."""
 _OF_MODELS = ("model", "revision", "vae", "dtype", "batch", "accelerator_type")
-"""Options that methods without a model do not look at, beside a device that is a GPU."""
+"""Options that methods without a model ignore, beside a device that is a GPU."""
 _OF_PAIRINGS: dict[str, tuple[Pairing, ...]] = {
     "style_weights": ("random", "balanced"),
     "style_classes": ("by-class",),
@@ -736,7 +736,7 @@ _OF_PAIRINGS: dict[str, tuple[Pairing, ...]] = {
 
 
 def without_effect(method: Method) -> frozenset[str]:
-    """Options that a method does not look at, whatever the others are."""
+    """Options that a method ignores, whatever the others are."""
     if method == "styleid":
         return frozenset()
     return frozenset(_OF_STYLEID + (_OF_MODELS if method in PIXEL_METHODS else ()))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from styleid_ray.analysis.record import PatchMap, QueryMap, Spread
+from styleid_ray.analysis.record import LogitDeviation, PatchMap, QueryMap
 
 DPI = 130
 _SERIES = (
@@ -96,7 +96,7 @@ def draw_patch(maps: Sequence[PatchMap], content: Image.Image, style: Image.Imag
     return figure
 
 
-def draw_logits(spreads: Sequence[Spread]) -> Figure:
+def draw_logits(spreads: Sequence[LogitDeviation]) -> Figure:
     """Deviation of the attention logits by sampling step, averaged over layers, and by layer,
     averaged over steps."""
     steps, layers = (sorted({getattr(x, name) for x in spreads}) for name in ("step", "layer"))
@@ -165,7 +165,9 @@ def _colours(values: torch.Tensor, scale: tuple[torch.Tensor, torch.Tensor]) -> 
     return ((values - low) / span).clamp(0, 1).numpy()
 
 
-def _means(spreads: Sequence[Spread], name: str, by: str, keys: Sequence[int]) -> list[float]:
+def _means(
+    spreads: Sequence[LogitDeviation], name: str, by: str, keys: Sequence[int]
+) -> list[float]:
     return [
         float(np.mean([getattr(x, name) for x in spreads if getattr(x, by) == key])) for key in keys
     ]

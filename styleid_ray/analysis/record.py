@@ -24,7 +24,7 @@ MAPS = 4
 
 
 @dataclass(frozen=True)
-class Spread:
+class LogitDeviation:
     """Deviation of the attention logits (`formulas.logit_deviation`) of a layer at a step."""
 
     layer: int
@@ -103,10 +103,12 @@ class Record:
         self._injected: list[tuple[int, int, tuple[float, float, float]]] = []
 
     @property
-    def spreads(self) -> list[Spread]:
+    def spreads(self) -> list[LogitDeviation]:
         """Deviations of every layer at every step, step by step, once both runs were watched."""
         return [
-            Spread(layer, 1 + self._timesteps.index(t), t, self._plain[t, layer], *deviations)
+            LogitDeviation(
+                layer, 1 + self._timesteps.index(t), t, self._plain[t, layer], *deviations
+            )
             for t, layer, deviations in self._injected
         ]
 

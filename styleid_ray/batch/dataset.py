@@ -18,7 +18,7 @@ from ray.data.extensions import ArrowVariableShapedTensorArray
 
 from styleid_ray.batch.cluster.resources import Resources, fitting
 from styleid_ray.batch.stages.row_error import columns
-from styleid_ray.config import PIXEL_METHODS, JobConfig, SourceOptions, StyleParams
+from styleid_ray.config import PIXEL_METHODS, JobConfig, OutputOptions, SourceOptions, StyleParams
 from styleid_ray.datasets.pictures import list_pictures
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import ConfigError, RowError, SourceError
@@ -67,11 +67,11 @@ def stylize_dataset(
         num_gpus_per_actor: GPUs per actor, 0 for the CPU; by default 1 where there are GPUs.
         options: more options of a job, by their names: `method`, `model`, `revision`, `dtype`,
             `size`, `fit`, `batch`, `features`, `storage_options` and so on; none of those of its
-            sources.
+            sources or its output.
 
     Raises:
-        ConfigError: an option of a job's sources is given, such as masks or pairing, or a value
-            that is drawn per pair.
+        ConfigError: an option of a job's sources or output is given, such as masks, pairing or
+            reject, or a value that is drawn per pair.
         SourceError: the styles cannot be listed, or are fewer than drawn for each content.
         pydantic.ValidationError: an option is unknown or not valid.
     """
@@ -104,8 +104,10 @@ def stylize_dataset(
 
 
 def _check_options(options: Mapping[str, Any]) -> None:
-    """Refuses options of a job's sources: here they are the dataset and `styles`."""
-    given = [name for name in SourceOptions.model_fields if options.get(name) is not None]
+    """Refuses options of a job's sources and output: here the dataset and `styles` are the one, and
+    the dataset is the other."""
+    names = (*SourceOptions.model_fields, *OutputOptions.model_fields)
+    given = [name for name in names if options.get(name) is not None]
     if given:
         raise ConfigError(
             f"{', '.join(given)}: no effect in stylize_dataset; leave out, or run a job "

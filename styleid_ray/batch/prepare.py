@@ -159,7 +159,7 @@ def check_masked(config: JobConfig, pairs: Pairs) -> None:
 
 
 def check_method(config: JobConfig, pairs: Pairs) -> None:
-    """Raises ConfigError for columns of a table of pairs that the job's method does not look at."""
+    """Raises ConfigError for columns of a table of pairs that the job's method ignores."""
     if config.method == "styleid" or not pairs.table.num_rows:
         return
     table = pairs.table

@@ -8,11 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from styleid_ray.batch.folder.failures import Failures
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.quality import read_rejected
 from styleid_ray.batch.folder.tally import Tally, Work
 from styleid_ray.batch.prepare import Job, check_layers
 from styleid_ray.batch.stages.row_params import CONTROLS, PARAMS, RowParams
+from styleid_ray.batch.stages.shard import Done
 from styleid_ray.config import JobConfig, StyleParams
 from styleid_ray.errors import ConfigError
 from styleid_ray.jobfile import make_config
@@ -36,8 +38,12 @@ class Remake:
     config: JobConfig
     rule: Rule
     changes: Mapping[str, Any]
+    own: set[str] = field(default_factory=set)
+    """Which of γ and temperature pairs keep as the plan has them."""
     ids: dict[str, list[str]] = field(default_factory=dict)
     """Pairs to make, by shard, once `find` has read them."""
+    kept: Failures = field(default_factory=Failures)
+    """Pairs that could not be made and keep the pictures that they have."""
     made: int = 0
     """Rejected pairs that were made with these parameters already."""
 
@@ -50,13 +56,18 @@ class Remake:
             changes: options of `StyleParams` by their names, as a command or job file has them.
 
         Raises:
-            ConfigError: there is no rule, or a parameter is not valid or drawn per pair.
+            ConfigError: there is no rule, no parameter, or one that is not valid or drawn per pair.
         """
         rule = reject_rule(config.reject)
         if rule is None:
             raise ConfigError(
                 "--rejected: the run has no rule that rejects pairs: give one with --reject, such "
                 "as 'structure<0.4 or blank>0.9'"
+            )
+        if not changes:
+            raise ConfigError(
+                "--rejected: the same parameters would give the same pictures again: "
+                "give other parameters, such as --gamma 0.85"
             )
         given = {name: getattr(config, name) for name in JobConfig.model_fields}
         altered = make_config({**given, "variants": None, **changes, "push_to": None})
@@ -66,7 +77,7 @@ class Remake:
                     f"--{name} {changes[name]} is drawn per pair: with --rejected give one number "
                     "or a schedule"
                 )
-        return cls(altered, rule, changes)
+        return cls(altered, rule, changes, own={*altered.draws} - {*changes})
 
     @property
     def count(self) -> int:
@@ -74,9 +85,10 @@ class Remake:
         return sum(map(len, self.ids.values()))
 
     def find(self, output: Output, tally: Tally) -> Work:
-        """Reads which pairs are rejected; those that these parameters made already are left out,
-        unless none are given."""
+        """Reads which pairs are rejected; those that these parameters made already are left out."""
         self.ids, self.made = {}, 0
+        if self.config.pairing == "table":
+            self.own |= _planned(output, tally) - {*self.changes}
         planned = tally.finished & set().union(*tally.parts.values())
         for shard, table in read_rejected(output, planned, self.rule, ["params"]):
             rows = table.select(["pair_id", "params"]).to_pylist()
@@ -99,6 +111,11 @@ class Remake:
         check_layers(job.checkpoint, config)
         return replace(job, config=config)
 
+    def add(self, done: Done) -> None:
+        """Takes in which pairs of a shard could not be made."""
+        if done.failed:
+            self.kept.add(done.shard, pa.Table.from_pylist([*done.failed]))
+
     def still_rejected(self, output: Output) -> int:
         """How many of the pairs that were to be made are rejected now."""
         rejected = read_rejected(output, self.ids, self.rule)
@@ -107,15 +124,21 @@ class Remake:
         )
 
     def made_before(self, params: Mapping[str, Any]) -> bool:
-        """Whether a row was made with these parameters, by its `params`; False without any."""
-        if not self.changes:
-            return False
+        """Whether a row was made with these parameters, by its `params`."""
         made = RowParams.of(self.config, None)
         wanted = pa.scalar(made.values, made.type).as_py()  # as it is read back
-        kept = [name for name in _DRAWN if name not in self.changes]
-        of_pair = {*kept, *(f"{name}_schedule" for name in kept)}
+        of_pair = {*self.own, *(f"{name}_schedule" for name in self.own)}
         names = {*PARAMS.names, *CONTROLS} - _OF_THE_RUN - of_pair
         return all(params.get(name) == wanted.get(name) for name in names)
+
+
+def _planned(output: Output, tally: Tally) -> set[str]:
+    """Which of γ and temperature the plan has for some pair."""
+    found: set[str] = set()
+    for part in tally.parts:
+        table = output.plan_part(part, [*_DRAWN])
+        found |= {name for name in _DRAWN if table[name].null_count < table.num_rows}
+    return found
 
 
 def split_options(

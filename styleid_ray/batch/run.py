@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 from styleid_ray.batch.begin import begin, check_exportable, extend
 from styleid_ray.batch.folder.failures import check_failures, read_failures
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.record import find_run
+from styleid_ray.batch.folder.record import find_run, keep_rule
 from styleid_ray.batch.folder.tally import Tally, Work
 from styleid_ray.batch.prepare import Job, resume
 from styleid_ray.batch.remake import Remake
@@ -50,8 +50,8 @@ class Summary:
 
     @property
     def exit_status(self) -> int:
-        """0: every pair is done; 1: some failed (they are in errors/)."""
-        return 0 if self.done == self.planned else 1
+        """0: every pair is done; 1: some failed (they are in errors/) or could not be remade."""
+        return 0 if self.done == self.planned and not self.session.get("failed") else 1
 
 
 def stylize(config: JobConfig, stream: TextIO | None = None) -> Summary:
@@ -72,21 +72,20 @@ def retry(config: JobConfig, stream: TextIO | None = None) -> Summary:
     return _run(config, stream or sys.stderr, again=True)
 
 
-def remake(
-    config: JobConfig, changes: Mapping[str, Any] | None = None, stream: TextIO | None = None
-) -> Summary:
+def remake(config: JobConfig, changes: Mapping[str, Any], stream: TextIO | None = None) -> Summary:
     """Makes the pairs again that the config's rule (`reject`) rejects, and nothing else, in the run
     that is at its output; rows and pictures of these pairs are replaced.
 
     Args:
         config: the job of the run.
-        changes: parameters in place of the run's own and of those that the plan has for a pair.
+        changes: parameters, one at least, in place of the run's own and of those that the plan has
+            for a pair.
         stream: as for `stylize`.
 
     A pair that cannot be made now keeps the picture that it has. Raises JobError as `retry` does,
-    or when there is no rule.
+    or when there is no rule or no parameter.
     """
-    chosen = Remake.of(config, changes or {})
+    chosen = Remake.of(config, changes)
     return _run(config, stream or sys.stderr, again=True, chosen=chosen)
 
 
@@ -103,6 +102,8 @@ def _run(
     with _Cluster(config, out) as cluster:
         if record is not None:
             check_exportable(config, record.get("formats", {}).get("content"))
+            if not again:
+                record = keep_rule(output, record, config)
         if record is None:
             job = begin(output, config, cluster.resources, out, cluster.spread)
         elif config.extend and not again:
@@ -124,15 +125,15 @@ def _run(
         if chosen:
             job = chosen.apply(job)
         resources = cluster.resources(_rows(work, config))
-        session = _work_off(job, output, work, resources, progress, out)
+        session = _work_off(job, output, work, resources, progress, out, chosen)
         summary = _summarise(output, tally, progress, session, chosen)
-        print("\n".join(_closing_lines(summary, output, chosen)), file=out)
+        print("\n".join(closing_lines(summary, output, chosen)), file=out)
         _export(config, out)
     return summary
 
 
 def _export(config: JobConfig, out: TextIO) -> None:
-    """Exports the finished run, where that is asked for."""
+    """Exports the finished run under its own rule, where that is asked for."""
     if not config.export:
         return
     from styleid_ray.batch.export.job import export
@@ -145,7 +146,6 @@ def _export(config: JobConfig, out: TextIO) -> None:
         config.export,
         hub_id=config.push_to,
         address=config.address,
-        reject=config.reject,
         storage_options=config.storage_options,
     )
     print("\n".join(export(options, out).lines()), file=out)
@@ -195,7 +195,13 @@ class _Cluster:
 
 
 def _work_off(
-    job: Job, output: Output, work: Work, resources: Resources, progress: Progress, out: TextIO
+    job: Job,
+    output: Output,
+    work: Work,
+    resources: Resources,
+    progress: Progress,
+    out: TextIO,
+    chosen: Remake | None,
 ) -> dict[str, float]:
     """Does the work; returns what was measured."""
     from styleid_ray.batch.cluster.growth import awaited
@@ -217,6 +223,8 @@ def _work_off(
     ):
         for shard in committed:
             watch.add(shard)
+            if chosen:
+                chosen.add(shard)
             progress.say(tell(progress))
             check_failures(job.config.max_failures, progress, output)
     measures = watch.measures
@@ -298,7 +306,8 @@ def _counts(progress: Progress) -> str:
     return counts + (f", {progress.failed} failed" if progress.failed else "")
 
 
-def _closing_lines(summary: Summary, output: Output, chosen: Remake | None) -> list[str]:
+def closing_lines(summary: Summary, output: Output, chosen: Remake | None) -> list[str]:
+    """What a call says at its end."""
     session = summary.session
     lines = [
         f"{summary.done} of {summary.planned} pairs done in {duration(session['seconds'])}, "
@@ -321,7 +330,11 @@ def _closing_lines(summary: Summary, output: Output, chosen: Remake | None) -> l
             f"still rejected by {chosen.rule}"
         )
         if kept:
-            lines.append(f"{kept:,} pairs could not be made and keep the pictures that they have")
+            (reason, *_) = chosen.kept.lines()
+            lines.append(
+                f"{kept:,} pairs could not be made and keep the pictures that they have; most "
+                f"often {reason}"
+            )
     if summary.failed:
         lines.append(f"{summary.failed} pairs failed; {_hint(output)}:")
         lines += read_failures(output, output.finished()).lines()

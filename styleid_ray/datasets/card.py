@@ -95,6 +95,11 @@ class Card:
     left_out: int = 0
     left_out_names: Sequence[str] = ()
     """Of what was left out; the first 20 are shown."""
+    reject: str | None = None
+    """Rule on the quality columns, if there is one."""
+    rejected: int = 0
+    """Pairs that it rejects: they are left out, or marked."""
+    marked: bool = False
     parameters: Mapping[str, object] = field(default_factory=dict)
     """Preset, steps, gamma, temperature, layers, size, fit ... by name; those that are None are not
     shown."""

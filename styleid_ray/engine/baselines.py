@@ -19,7 +19,7 @@ _CONSTANT = 1e-9
 rounding of float64, and below one grey level in one pixel of any picture."""
 
 _DARKEST = 1 / 255
-"""What cone responses are raised to before their logarithm: one grey level."""
+"""Least cone response before the logarithm; smaller ones are raised to it: one grey level."""
 _RGB_TO_LMS = torch.tensor(
     [[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]],
     dtype=torch.float64,

@@ -29,12 +29,13 @@ def kept_structure(q_c: Tensor, q_cs: Tensor) -> Tensor:
     positions (Shechtman & Irani 2007; of network features Kolkin et al. 2019, Tumanyan et al.
     2022). It says which parts of a picture are alike and not what they look like, so that a change
     of colour or texture everywhere leaves it as it is. Pearson's correlation over the pairs of
-    distinct positions compares two of them. It is NaN where one has no variance: a picture whose
-    positions are all alike, or with less than three of them.
+    distinct positions compares two of them. It is 0 where only the result's have no variance, as
+    those of a flat picture, and NaN where the content's have none or there are less than three
+    positions.
     """
     s_c, s_cs = (_standardised(self_similarity(q)) for q in (q_c, q_cs))
     kept = (s_c * s_cs).sum(1).clamp(0, 1)
-    return kept if s_c.shape[1] else torch.full_like(kept, torch.nan)
+    return torch.where(s_c.abs().sum(1) > 0, kept, torch.nan)
 
 
 def self_similarity(q: Tensor) -> Tensor:
@@ -47,7 +48,7 @@ def self_similarity(q: Tensor) -> Tensor:
 
 
 def sample(tokens: int, device: torch.device | str = "cpu") -> Tensor:
-    """Positions [P], int64, spread over a picture of so many: the same in every call.
+    """Positions [P], int64, spread over a picture of that many tokens: the same in every call.
 
     One in each of 256 equal parts, at places that steps of the golden ratio choose: a constant
     stride that divides the width of a picture would meet a few of its columns alone.
@@ -60,7 +61,7 @@ def sample(tokens: int, device: torch.device | str = "cpu") -> Tensor:
 
 
 def _standardised(s: Tensor) -> Tensor:
-    """Rows of mean 0 and length 1; NaN where all values are equal."""
+    """Rows of mean 0 and length 1; zeros where all values are equal."""
     s = s - s.mean(1, keepdim=True)
     length = s.norm(dim=1, keepdim=True)
-    return torch.where(length > 1e-5 * s.shape[1] ** 0.5, s / length, torch.nan)
+    return torch.where(length > 1e-5 * s.shape[1] ** 0.5, s / length, 0)

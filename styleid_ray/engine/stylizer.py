@@ -1,4 +1,4 @@
-"""What a job needs of a method: `StyleIDPipeline` has it, and so have those that it is compared
+"""The interface of a method to a job: of `StyleIDPipeline`, and of the methods that it is compared
 with."""
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from styleid_ray.config import ClusterOptions
 from styleid_ray.errors import ConfigError, JobError, StyleIDError
 from styleid_ray.evaluation.folders import FolderResults
 from styleid_ray.evaluation.measure import PAIRS, Measure
+from styleid_ray.evaluation.names import PAIRS_FILE, SUMMARY_FILE
 from styleid_ray.evaluation.outcome import Evaluation, without
 from styleid_ray.evaluation.results import Results
 from styleid_ray.evaluation.run_results import RunResults
@@ -34,8 +35,6 @@ from styleid_ray.storage.locations import Options
 from styleid_ray.storage.secrets import scrubbed
 from styleid_ray.storage.store import Store
 
-FOLDER = "evaluation"
-_SUMMARY, _PAIRS = "summary.json", "pairs.parquet"
 _WRITTEN = pa.schema([field for field in PAIRS if field.name not in ("style_place", "features")])
 _THREADS = 4
 _BLOCKS = 1000
@@ -82,7 +81,7 @@ def evaluate(options: EvaluateOptions, stream: TextIO | None = None) -> Evaluati
         sums = Sums(loaded)
         writer = None
         if place:
-            file = stack.enter_context(place.writing(f"{FOLDER}/{_PAIRS}"))
+            file = stack.enter_context(place.writing(PAIRS_FILE))
             writer = stack.enter_context(pq.ParquetWriter(file, _WRITTEN, compression="zstd"))
         progress = Progress(results.count, 0, 0, "pictures")
         with shown(progress, out):
@@ -102,7 +101,7 @@ def evaluate(options: EvaluateOptions, stream: TextIO | None = None) -> Evaluati
     if isinstance(results, RunResults):
         evaluation = replace(evaluation, size=results.config.size, shards=results.stamp)
     if place:
-        place.write(f"{FOLDER}/{_SUMMARY}", evaluation.as_json().encode())
+        place.write(SUMMARY_FILE, evaluation.as_json().encode())
     return evaluation
 
 

@@ -7,18 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from styleid_ray.evaluation.names import GROUPS, NAMES
 from styleid_ray.evaluation.published import PAIRS_OF_THE_PAPER, table
 
 METRICS = ("fid", "lpips", "lpips_gray", "cfsd", "histogram_loss", "artfid")
-_GROUPS = {
-    "style": {"fid": "FID", "histogram_loss": "histogram loss"},
-    "content": {"lpips": "LPIPS", "lpips_gray": "LPIPS, grey", "cfsd": "CFSD"},
-    "product": {"artfid": "ArtFID"},
-}
-"""Style and content apart: a copy of the content can win on their product."""
-
-
-_NAMES = {metric: name for names in _GROUPS.values() for metric, name in names.items()}
 
 
 def without(missing: Mapping[str, str]) -> list[str]:
@@ -29,7 +21,7 @@ def without(missing: Mapping[str, str]) -> list[str]:
     """
     lines = []
     for reason in dict.fromkeys(missing.values()):
-        names = ", ".join(_NAMES[metric] for metric, why in missing.items() if why == reason)
+        names = ", ".join(NAMES[metric] for metric, why in missing.items() if why == reason)
         lines.append(f"without {names}: {reason}")
     return lines
 
@@ -86,7 +78,7 @@ class Evaluation:
     def lines(self) -> list[str]:
         """For a person."""
         lines = [f"{self.pairs:,} pictures: {self.contents:,} contents, {self.styles:,} styles"]
-        for group, names in _GROUPS.items():
+        for group, names in GROUPS.items():
             for metric, name in names.items():
                 value = self.values[metric]
                 text = "-" if value is None else f"{value:.4f}"

@@ -42,19 +42,34 @@ PUBLISHED = (
 )
 
 
+def beside_published(own: Mapping[str, float | None]) -> list[list[str]]:
+    """A run among the published figures, best ArtFID first.
+
+    Args:
+        own: the run's values by metric.
+
+    Returns:
+        Rows of name, ArtFID, FID, LPIPS, CFSD and source, as text; a figure that is not known is
+        empty, and so is the source of the run.
+    """
+    mine = [own.get(metric) for metric in ("artfid", "fid", "lpips", "cfsd")]
+    rows = [(row.name, [*row[1:5]], row.source) for row in PUBLISHED]
+    rows = sorted([*rows, ("this run", mine, "")], key=lambda row: row[1][0] or float("inf"))
+    return [[name, *map(_text, values, _DIGITS), source] for name, values, source in rows]
+
+
 def table(own: Mapping[str, float | None]) -> list[str]:
     """Lines of a table with a run beside the published figures, best ArtFID first.
 
     Args:
         own: the run's values by metric.
     """
-    mine = [own[metric] for metric in ("artfid", "fid", "lpips", "cfsd")]
-    rows = [(row.name, [*row[1:5]], row.source) for row in PUBLISHED]
-    rows = sorted([*rows, ("this run", mine, "")], key=lambda row: row[1][0] or float("inf"))
     lines = [f"{'method':<26}{'ArtFID':>9}{'FID':>9}{'LPIPS':>9}{'CFSD':>9}  source"]
-    for name, values, source in rows:
-        texts = [
-            f"{'-' if v is None else f'{v:.{n}f}':>9}" for v, n in zip(values, _DIGITS, strict=True)
-        ]
+    for name, *figures, source in beside_published(own):
+        texts = [f"{figure or '-':>9}" for figure in figures]
         lines.append(f"{name:<26}{''.join(texts)}  {source}".rstrip())
     return [*lines, WARNING]
+
+
+def _text(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"

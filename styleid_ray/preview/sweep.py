@@ -53,8 +53,8 @@ class Column:
 
 def read_columns(options: Mapping[str, Any]) -> tuple[JobConfig, list[Column]]:
     """The job that the options describe, with the first of the listed values, and its columns.
-    Among several methods the job's is the one that looks at most options; a column has none of
-    those that its method does not look at.
+    Among several methods the job's is the one that uses the most options; a column has none of
+    those that its method ignores.
 
     Args:
         options: those of `OPTIONS` that were given, and `output`. One of `SWEPT` may list values,
@@ -91,7 +91,7 @@ def read_columns(options: Mapping[str, Any]) -> tuple[JobConfig, list[Column]]:
 
 
 def _idle(method: str) -> int:
-    """How many options a method does not look at; an unknown one comes first, to be refused."""
+    """How many options a method ignores; an unknown one comes first, to be refused."""
     return len(_without_effect(method)) if method in get_args(Method) else -1
 
 
@@ -122,8 +122,8 @@ def _values(name: str, text: str) -> list[str]:
 def _config(
     options: Mapping[str, Any], values: Mapping[str, str], several: list[str], main: str
 ) -> JobConfig:
-    """The job with these values; without options that its method does not look at, though the
-    main one of the list does."""
+    """The job with these values; without options that its method ignores, though the main one of
+    the list uses them."""
     chosen = {**options, **values}
     if "method" in several:
         idle = _without_effect(values["method"]) - _without_effect(main) - _WHOLE

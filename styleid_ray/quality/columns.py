@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+COLUMN = "quality"
 MEASURES = {
     "color": "colour distance to the style gone",
     "structure": "self-similarity kept",
@@ -23,3 +24,14 @@ def quality_type() -> Any:
     import pyarrow as pa
 
     return pa.struct([(name, pa.float32()) for name in MEASURES])
+
+
+def is_quality(kind: Any) -> bool:
+    """Whether a column `quality` of this Arrow type holds the measures: in a run of an earlier
+    version it may be one that a table of pairs brought along."""
+    import pyarrow as pa
+
+    if not pa.types.is_struct(kind):
+        return False
+    numbers = {field.name for field in kind if pa.types.is_floating(field.type)}
+    return numbers >= MEASURES.keys()

@@ -34,7 +34,7 @@ _CURVATURE = (1, -2, 1)
 _LUMINANCE = (0.299, 0.587, 0.114)
 """Of red, green and blue (ITU-R BT.601)."""
 _LEAST = 1e-4
-"""Variations of luminance, and distances of colours, that are none: below a tenth of a level."""
+"""Variations of luminance, and distances of colours, treated as zero: below a tenth of a level."""
 
 
 def measure(results: Tensor, contents: Tensor, styles: Sequence[Tensor]) -> Tensor:

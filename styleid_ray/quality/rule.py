@@ -10,14 +10,14 @@ A measure that is null fulfils no condition.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from styleid_ray.errors import ConfigError
-from styleid_ray.quality.columns import MEASURES
+from styleid_ray.quality.columns import COLUMN, MEASURES, is_quality
 
 Operator = Literal["<", "<=", ">", ">="]
-COLUMN = "quality"
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)"
     r"|(?P<sign><=|>=|<|>|\(|\))|(?P<other>\S))"
@@ -82,14 +82,29 @@ class Rule:
         import numpy as np
         import pyarrow as pa
 
-        if COLUMN not in table.column_names or not pa.types.is_struct(
-            table.schema.field(COLUMN).type
-        ):
+        if COLUMN not in table.column_names or not is_quality(table.schema.field(COLUMN).type):
             return pa.array(np.zeros(table.num_rows, bool))
         rows = table.select([COLUMN]).append_column("row", pa.array(np.arange(table.num_rows)))
         mask = np.zeros(table.num_rows, bool)
         mask[rows.filter(self.expression())["row"].to_numpy()] = True
         return pa.array(mask)
+
+    def measured(self, table: Any) -> list[str]:
+        """Measures of the rule that have a value in some row of a table."""
+        if COLUMN not in table.column_names or not is_quality(table.schema.field(COLUMN).type):
+            return []
+        column = table[COLUMN].combine_chunks()
+        known = {field.name for field in column.type}
+        values = {name: column.field(name) for name in self.names if name in known}
+        return [name for name, array in values.items() if array.null_count < len(array)]
+
+
+def no_value(names: Sequence[str]) -> str:
+    """A line on measures of a rule that no pair of a run has."""
+    return (
+        f"no pair has a value of {', '.join(names)}: that part of the rule rejects nothing "
+        "(docs/quality.md says when a measure has none)"
+    )
 
 
 def parse_rule(text: str) -> Rule:

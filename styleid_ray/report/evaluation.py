@@ -1,4 +1,4 @@
-"""What `styleid-ray evaluate` has found of a run, as far as it is there."""
+"""The evaluation of a run, where it has one: its metrics, and those of its pairs."""
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
 # pyright: reportAttributeAccessIssue=false
@@ -16,18 +16,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.evaluation.published import PAIRS_OF_THE_PAPER, PUBLISHED, WARNING
+from styleid_ray.batch.folder.tally import read_parts
+from styleid_ray.evaluation.names import GROUPS, NAMES, PAIRS_FILE, SUMMARY_FILE
+from styleid_ray.evaluation.published import PAIRS_OF_THE_PAPER, WARNING, beside_published
+from styleid_ray.evaluation.stamp import stamp
 from styleid_ray.report.measures import METRICS
 from styleid_ray.report.public import public_message
-from styleid_ray.report.spread import Spread
+from styleid_ray.report.spread import DrawnSpread
 
-SUMMARY, PAIRS = "evaluation/summary.json", "evaluation/pairs.parquet"
-GROUPS = (
-    ("Style", (("fid", "FID"), ("histogram_loss", "histogram loss"))),
-    ("Content", (("lpips", "LPIPS"), ("lpips_gray", "LPIPS, grey"), ("cfsd", "CFSD"))),
-    ("Product of both", (("artfid", "ArtFID"),)),
-)
-"""The metrics in groups: a copy of the content can win on a product of both."""
+_HEADINGS = {"style": "Style", "content": "Content", "product": "Product of both"}
 _COUNTS = ("contents", "styles", "pairs")
 _SIZE_OF_THE_PAPER = 512
 _ROWS_AT_ONCE = 16_384
@@ -63,6 +60,8 @@ class Evaluation:
     """Rows of name, ArtFID, FID, LPIPS, CFSD and source, best first, the run's own among them with
     an empty source; empty unless the run follows the paper's protocol."""
     warning: str = WARNING
+    outdated: bool = False
+    """Whether pictures were made since."""
 
 
 def read_evaluation(output: Output, config: Mapping[str, Any], done: int) -> Evaluation:
@@ -74,40 +73,42 @@ def read_evaluation(output: Output, config: Mapping[str, Any], done: int) -> Eva
         done: pairs that are finished by now.
     """
     try:
-        summary = json.loads(output.read(SUMMARY))
+        summary = json.loads(output.read(SUMMARY_FILE))
     except FileNotFoundError:
         return Evaluation()
     except ValueError:
         summary = None
     if not isinstance(summary, dict):
-        return Evaluation(about=_damaged(SUMMARY))
+        return Evaluation(about=_damaged(SUMMARY_FILE))
     groups = [
-        (name, [Figure(label, _value(summary.get(metric))) for metric, label in row])
-        for name, row in GROUPS
+        (_HEADINGS[group], [Figure(name, _value(summary.get(m))) for m, name in names.items()])
+        for group, names in GROUPS.items()
     ]
     contents, styles, pairs = (_count(summary.get(name)) for name in _COUNTS)
     counts = (contents, styles, pairs)
-    about = _about(counts, done, bool(summary.get("unreadable")))
+    outdated = _outdated(output, summary.get("shards"))
+    about = _about(counts, done, bool(summary.get("unreadable")), outdated)
     same = counts == PAIRS_OF_THE_PAPER and config.get("size") == _SIZE_OF_THE_PAPER
-    published = _published(summary) if same else []
-    return Evaluation(groups, _missing(summary), about, published)
+    own = {metric: summary.get(metric) if _value(summary.get(metric)) else None for metric in NAMES}
+    published = beside_published(own) if same else []
+    return Evaluation(groups, _missing(summary), about, published, outdated=outdated)
 
 
 def read_scores(output: Output, ids: set[str]) -> Scores:
     """The metrics of single pairs: how they are spread over the run, and those of some pairs."""
     try:
-        return output.parsed(PAIRS, lambda f: _scores(f, ids))
+        return output.parsed(PAIRS_FILE, lambda f: _scores(f, ids))
     except FileNotFoundError:
         return Scores()
     except pa.ArrowInvalid:
-        return Scores(note=_damaged(PAIRS))
+        return Scores(note=_damaged(PAIRS_FILE))
 
 
 @dataclass
 class Scores:
     """Metrics of single pairs."""
 
-    spreads: list[Spread] = field(default_factory=lambda: [Spread(measure) for measure in METRICS])
+    spreads: list[DrawnSpread] = field(default_factory=lambda: [DrawnSpread(m) for m in METRICS])
     of_pair: dict[str, dict[str, float | None]] = field(default_factory=dict)
     """By id, those that were asked for."""
     note: str = ""
@@ -117,8 +118,8 @@ class Scores:
 def _scores(file: Any, ids: set[str]) -> Scores:
     found, wanted = Scores(), pa.array(sorted(ids), pa.string())
     parquet = pq.ParquetFile(file)
-    there = set(parquet.schema_arrow.names)
-    spreads = [spread for spread in found.spreads if spread.measure.name in there]
+    existing = set(parquet.schema_arrow.names)
+    spreads = [spread for spread in found.spreads if spread.measure.name in existing]
     names = ["pair_id", *(spread.measure.name for spread in spreads)]
     for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=names):
         for spread in spreads:
@@ -139,40 +140,39 @@ def _missing(summary: Mapping[str, Any]) -> list[Missing]:
     given = summary.get("missing")
     given = given if isinstance(given, dict) else {}
     labels: dict[str, list[str]] = {}
-    for _, row in GROUPS:
-        for metric, label in row:
-            if not _value(summary.get(metric)):
-                reason = public_message(str(given.get(metric) or "no reason is given"))
-                labels.setdefault(reason, []).append(label)
+    for metric, name in NAMES.items():
+        if not _value(summary.get(metric)):
+            reason = public_message(str(given.get(metric) or "no reason is given"))
+            labels.setdefault(reason, []).append(name)
     return [Missing(", ".join(found), reason) for reason, found in labels.items()]
 
 
-def _about(counts: tuple[int, int, int], done: int, unread: bool) -> str:
+def _about(counts: tuple[int, int, int], done: int, unread: bool, outdated: bool) -> str:
     contents, styles, pairs = counts
     of = f" of {done:,} finished" if pairs < done else ""
     sources = f"{_counted(contents, 'content')}, {_counted(styles, 'style')}"
     pairs_text = f"{pairs:,}{of} pairs" if of else _counted(pairs, "pair")
     text = f"{pairs_text}: {sources}. Lower is better."
+    if outdated:
+        return f"{text} Pictures were made since: run styleid-ray evaluate again."
     if unread:
         return f"{text} Some pictures could not be read: styleid-ray evaluate names them."
     return f"{text} Run styleid-ray evaluate again for those added since." if of else text
 
 
+def _outdated(output: Output, evaluated: Any) -> bool:
+    """Whether a run's pictures are others than those whose `stamp` is given; False without one."""
+    if not isinstance(evaluated, str):
+        return False
+    planned = set().union(*read_parts(output).values())
+    try:
+        return stamp(output, output.finished() & planned) != evaluated
+    except FileNotFoundError:  # a repair removed it just now
+        return True
+
+
 def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _published(summary: Mapping[str, Any]) -> list[list[str]]:
-    own = [summary.get(name) for name in ("artfid", "fid", "lpips", "cfsd")]
-    rows = [(row.name, [*row[1:5]], row.source) for row in PUBLISHED]
-    rows = sorted([*rows, ("this run", own, "")], key=lambda row: row[1][0] or np.inf)
-    return [[name, *map(_short, values), source] for name, values, source in rows]
-
-
-def _short(value: Any) -> str:
-    if not isinstance(value, (int, float)):
-        return "–"
-    return f"{value:.3f}" if value >= 1 else f"{value:.4f}".rstrip("0")
 
 
 def _count(value: Any) -> int:

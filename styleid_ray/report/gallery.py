@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.places import read_places
+from styleid_ray.quality.columns import COLUMN
 from styleid_ray.report.facts import labelled
 from styleid_ray.report.pictures import SourcePictures, embedded, side_of
 from styleid_ray.report.public import public_location
-from styleid_ray.report.quality import COLUMN, has_quality
+from styleid_ray.report.quality import has_quality
 from styleid_ray.report.sample import choose
 
 _COLUMNS = ["pair_id", "image", "content", "style", "k", "width", "height", "params", "seconds"]

@@ -81,7 +81,7 @@ _WORDS = {(limit.measure, limit.above): limit.words for limit in LIMITS}
 
 @dataclass(frozen=True)
 class Gate:
-    """What decides which pairs of a run are the worst."""
+    """The rule and the limits by which pairs of a run are the worst."""
 
     rule: Rule | None
     """The run's `reject` rule."""
@@ -90,7 +90,7 @@ class Gate:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Gate:
-        """That of a run's stored options. Raises ConfigError when its rule cannot be read."""
+        """The gate of a run's stored options. Raises ConfigError for a rule that cannot be read."""
         rule = reject_rule(config.get("reject"))
         own = list(_bounds(rule.condition)) if rule else []
         named = {limit.measure for limit in own}

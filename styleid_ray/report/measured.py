@@ -12,7 +12,7 @@ from styleid_ray.quality.columns import quality_type
 from styleid_ray.report.evaluation import Evaluation, Scores
 from styleid_ray.report.limits import Gate
 from styleid_ray.report.quality import Quality
-from styleid_ray.report.spread import Bars, Spread
+from styleid_ray.report.spread import Bars, DrawnSpread
 
 _DIGITS = 6
 _WORDS = {True: "rejected", False: "limit"}
@@ -40,7 +40,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Measures:
-    """What the page says of measures, besides its pictures."""
+    """Metrics, histograms and limits of the page."""
 
     evaluation: Evaluation
     histograms: list[Histogram]
@@ -97,7 +97,7 @@ def histograms(quality: Quality, scores: Scores, gate: Gate) -> list[Histogram]:
     ]
 
 
-def _histogram(spread: Spread, gate: Gate) -> Histogram:
+def _histogram(spread: DrawnSpread, gate: Gate) -> Histogram:
     measure = spread.measure
     limits = [limit for limit in gate.limits if limit.measure == measure.name]
     ruled = [limit for limit in limits if limit.rule]
@@ -116,7 +116,7 @@ def _histogram(spread: Spread, gate: Gate) -> Histogram:
         low=f"{bars.low:.3g}",
         high=f"{bars.high:.3g}{'+' if spread.greatest > measure.high else ''}",
         least=f"{spread.least:.3g}",
-        median=f"{spread.median:.3g}",
+        median=f"{spread.quantile(50):.3g}",
         greatest=f"{spread.greatest:.3g}",
         limits=marks,
     )

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from styleid_ray.batch.folder.output import Output
+from styleid_ray.quality.columns import COLUMN, is_quality
 from styleid_ray.report.limits import Gate
 from styleid_ray.report.measures import QUALITY
-from styleid_ray.report.spread import Spread
+from styleid_ray.report.spread import DrawnSpread
 
-COLUMN = "quality"
 WORST = 12
 """Pairs in the strip of the worst."""
 _READERS = 4
@@ -35,9 +35,9 @@ class Place(NamedTuple):
 
 @dataclass
 class Quality:
-    """What the column says of a run. Its size does not depend on the number of pairs."""
+    """The measures of a run's pairs. Its size does not depend on the number of pairs."""
 
-    spreads: list[Spread] = field(default_factory=lambda: [Spread(measure) for measure in QUALITY])
+    spreads: list[DrawnSpread] = field(default_factory=lambda: [DrawnSpread(m) for m in QUALITY])
     count: int = 0
     """Pairs that were measured."""
     flagged: int = 0
@@ -55,7 +55,7 @@ class Quality:
         return rows
 
     def merge(self, other: Quality) -> None:
-        """Takes in what another one has found."""
+        """Takes in what another one has quality."""
         for own, theirs in zip(self.spreads, other.spreads, strict=True):
             own.merge(theirs)
         self.count += other.count
@@ -66,38 +66,38 @@ class Quality:
 
 def read_quality(output: Output, gate: Gate) -> Quality:
     """The measures of all finished pairs; nothing for files without the column."""
-    found = Quality()
+    quality = Quality()
 
     def of_file(name: str) -> Quality:
         return output.parsed(name, lambda f: _of_file(f, name, gate))
 
     with ThreadPoolExecutor(_READERS) as pool:
         for part in pool.map(of_file, output.files("data")):
-            found.merge(part)
-    return found
+            quality.merge(part)
+    return quality
 
 
 def has_quality(schema: pa.Schema) -> bool:
     """Whether a data file has the column, and not a column of that name of the user's own."""
     at = schema.get_field_index(COLUMN)
-    return at >= 0 and pa.types.is_struct(schema.field(at).type)
+    return at >= 0 and is_quality(schema.field(at).type)
 
 
 def _of_file(file: Any, name: str, gate: Gate) -> Quality:
-    found, start = Quality(), 0
+    quality, start = Quality(), 0
     parquet = pq.ParquetFile(file)
     if not has_quality(parquet.schema_arrow):
-        return found
+        return quality
     for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=["pair_id", COLUMN]):
         measures = _arrays(batch.column(COLUMN))
-        for spread in found.spreads:
+        for spread in quality.spreads:
             spread.add(measures[spread.measure.name])
         rejected = gate.rejected(batch.column(COLUMN))
         bad = gate.badness(measures, rejected)
-        found.count += batch.num_rows - batch.column(COLUMN).null_count
-        found.rejected += int(rejected.sum())
+        quality.count += batch.num_rows - batch.column(COLUMN).null_count
+        quality.rejected += int(rejected.sum())
         rows = np.flatnonzero(bad > 0)
-        found.flagged += len(rows)
+        quality.flagged += len(rows)
         rows = rows[np.argsort(-bad[rows], kind="stable")]
         cut = bad[rows[WORST - 1]] if len(rows) > WORST else 0
         ids = batch.column("pair_id")
@@ -105,9 +105,9 @@ def _of_file(file: Any, name: str, gate: Gate) -> Quality:
             Place(-float(bad[row]), ids[row].as_py(), name, start + row)
             for row in rows[bad[rows] >= cut].tolist()
         ]
-        found.worst = heapq.nsmallest(WORST, [*found.worst, *places])
+        quality.worst = heapq.nsmallest(WORST, [*quality.worst, *places])
         start += batch.num_rows
-    return found
+    return quality
 
 
 def _arrays(column: Any) -> dict[str, np.ndarray]:

@@ -1,11 +1,12 @@
-"""How the values of a measure are spread over a run: counts in bins, merged from file to file."""
+"""The spread of a measure over a run, as bars to be drawn."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
+from styleid_ray.quality.spread import Spread
 from styleid_ray.report.measures import Measure
 
 _BINS = 960
@@ -13,42 +14,25 @@ _BINS = 960
 _FEWEST_BARS, _MOST_BARS = 12, 32
 
 
-@dataclass
-class Spread:
-    """The values of one measure, in bounded memory."""
+class DrawnSpread(Spread):
+    """The values of one measure, and how many there are in each part of its range."""
 
-    measure: Measure
-    counts: np.ndarray = field(default_factory=lambda: np.zeros(_BINS, np.int64))
-    """Pairs per bin [960]; a value outside the range is in the bin at its end."""
-    least: float = np.inf
-    greatest: float = -np.inf
-
-    @property
-    def count(self) -> int:
-        """Pairs that have the measure."""
-        return int(self.counts.sum())
-
-    @property
-    def median(self) -> float:
-        """To the width of a bin."""
-        at = int(np.searchsorted(np.cumsum(self.counts), self.count / 2))
-        return float(np.clip(self.edge(at + 0.5), self.least, self.greatest))
+    def __init__(self, measure: Measure) -> None:
+        super().__init__()
+        self.measure = measure
+        self.counts = np.zeros(_BINS, np.int64)
+        """Pairs per bin [960]; a value outside the range is in the bin at its end."""
 
     def add(self, values: np.ndarray) -> None:
-        """Takes in values [rows]; those that are not finite do not count."""
+        super().add(values)
         values = values[np.isfinite(values)].astype(np.float64)
-        if len(values):
-            share = (values - self.measure.low) / (self.measure.high - self.measure.low)
-            bins = np.clip((share * _BINS).astype(np.int64), 0, _BINS - 1)
-            self.counts += np.bincount(bins, minlength=_BINS)
-            self.least = min(self.least, float(values.min()))
-            self.greatest = max(self.greatest, float(values.max()))
+        share = (values - self.measure.low) / (self.measure.high - self.measure.low)
+        bins = np.clip((share * _BINS).astype(np.int64), 0, _BINS - 1)
+        self.counts += np.bincount(bins, minlength=_BINS)
 
-    def merge(self, other: Spread) -> None:
-        """Takes in what another one of the same measure has counted."""
+    def merge(self, other: DrawnSpread) -> None:
+        super().merge(other)
         self.counts += other.counts
-        self.least = min(self.least, other.least)
-        self.greatest = max(self.greatest, other.greatest)
 
     def edge(self, at: float) -> float:
         """The value at a place on the axis of bins."""

@@ -9,7 +9,7 @@ import pyarrow as pa
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.status import read_status
 from styleid_ray.errors import OutputError
-from styleid_ray.report.evaluation import read_evaluation, read_scores
+from styleid_ray.report.evaluation import Scores, read_evaluation, read_scores
 from styleid_ray.report.facts import read_facts
 from styleid_ray.report.failures import read_failures
 from styleid_ray.report.gallery import read_gallery
@@ -57,9 +57,12 @@ def write_report(output: Output, sample: int = 2000, seed: int = 0, to: str | No
         ) from e
     if to is not None:  # links to pictures beside the run would lead nowhere
         gallery["pairs"] = [pair | {"file": None} for pair in gallery["pairs"]]
-    scores = read_scores(output, {pair["id"] for pair in gallery["pairs"]})
+    evaluation = read_evaluation(output, record["config"], status.done)
+    scores = Scores()
+    if not evaluation.outdated:
+        scores = read_scores(output, {pair["id"] for pair in gallery["pairs"]})
     measures = Measures(
-        evaluation=read_evaluation(output, record["config"], status.done),
+        evaluation=evaluation,
         histograms=histograms(quality, scores, gate),
         quality=quality,
         gate=gate,

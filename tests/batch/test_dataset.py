@@ -44,6 +44,8 @@ def rows_of(ds: ray.data.Dataset) -> dict[tuple[int, str], dict[str, Any]]:
     [
         ({"masks": "masks", "style_share": "0..0.8"}, "style_share, masks: no effect in stylize_"),
         ({"pairing": "balanced"}, "pairing: no effect in stylize_dataset; leave out, or run a job"),
+        ({"reject": "blank>0.9"}, "reject: no effect in stylize_dataset; leave out, or run a job"),
+        ({"picture_format": "jpeg", "output": "out"}, "output, picture_format: no effect in "),
         ({"gamma": "0.3..0.6"}, r"gamma 0\.3\.\.0\.6 is drawn .*: give one number or a schedule"),
     ],
 )

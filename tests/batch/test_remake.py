@@ -15,15 +15,19 @@ import pytest
 
 from styleid_ray import JobConfig
 from styleid_ray.batch.folder.output import PLAN, Output
+from styleid_ray.batch.folder.record import begin_run
 from styleid_ray.batch.folder.stored import stored_job
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.folder.verify import verify
+from styleid_ray.batch.prepare import prepare
 from styleid_ray.batch.remake import Remake, split_options
-from styleid_ray.batch.run import remake, stylize
+from styleid_ray.batch.run import Summary, closing_lines, remake, stylize
 from styleid_ray.batch.stages.read_plan import ReadPlan
 from styleid_ray.batch.stages.row_params import RowParams
+from styleid_ray.batch.stages.shard import Done
 from styleid_ray.cli import main
 from styleid_ray.errors import ConfigError
+from styleid_ray.quality.columns import MEASURES, quality_type
 from styleid_ray.quality.rule import parse_rule
 
 Job = Callable[..., JobConfig]
@@ -100,9 +104,12 @@ def test_the_pairs_of_a_remake_leave_their_own_values_in_the_plan_behind(
     assert Tally.read(output).missing == 12
 
 
-def test_a_remake_needs_a_rule_and_parameters_that_are_not_drawn(job: Job) -> None:
+def test_a_remake_needs_a_rule_and_other_parameters_that_are_not_drawn(job: Job) -> None:
     with pytest.raises(ConfigError, match="--rejected: the run has no rule"):
         Remake.of(job(), {})
+    with pytest.raises(ConfigError, match=r"give other parameters, such as --gamma 0\.85") as error:
+        Remake.of(job(reject="blank>0.9"), {})
+    assert "\n" not in str(error.value)
     with pytest.raises(ConfigError, match=r"--gamma 0\.5\.\.0\.9 is drawn per pair"):
         Remake.of(job(reject="blank>0.9"), {"gamma": "0.5..0.9"})
     with pytest.raises(ConfigError, match="--gamma"):
@@ -112,8 +119,10 @@ def test_a_remake_needs_a_rule_and_parameters_that_are_not_drawn(job: Job) -> No
 
 
 def test_a_pair_counts_as_made_by_all_parameters_but_those_that_are_its_own(job: Job) -> None:
-    def made(row: dict[str, Any], changes: dict[str, Any], **pair: float) -> bool:
-        config = job(reject="blank>0.9", gamma="0.3,0.5", steps=3)
+    def made(
+        row: dict[str, Any], changes: dict[str, Any], run: str | None = "0.3,0.5", **pair: float
+    ) -> bool:
+        config = job(reject="blank>0.9", gamma=run, steps=3)
         params = RowParams.of(job(**row, steps=3), "abc")
         own = params.of_pair({"gamma": None, "temperature": None} | pair)
         read = pa.scalar(own, params.type).as_py()
@@ -125,7 +134,50 @@ def test_a_pair_counts_as_made_by_all_parameters_but_those_that_are_its_own(job:
     assert not made({"gamma": 0.8, "detail": 0.5}, changes)
     assert made({"detail": 0.5}, {"detail": "0.5"}, gamma=0.3)
     assert made({"gamma": "linear:0.9:0.5"}, {"gamma": "linear:0.9:0.5"})
-    assert not made({"gamma": 0.9, "detail": 0.5}, {})
+    # Where each pair has the run's gamma, one that was made with another was not made with it.
+    assert made({"detail": 0.5}, {"detail": "0.5"}, run=None)
+    assert not made({"gamma": 0.85, "detail": 0.5}, {"detail": "0.5"}, run=None)
+    assert not made({"gamma": "linear:0.9:0.5", "detail": 0.5}, {"detail": "0.5"}, run=None)
+
+
+@pytest.mark.parametrize(("column", "again"), [("", 2), (",gamma", 1)])
+def test_a_pair_keeps_the_gamma_that_its_table_gives_and_no_other(
+    job: Job, pictures: Path, column: str, again: int
+) -> None:
+    value = ",0.4" if column else ""
+    table = pictures / "pairs.csv"
+    table.write_text(f"content,style{column}\na.png,s.png{value}\nb.png,s.png{value}\n")
+    config = job(pairing="table", table=str(table), reject="blank>0.9")
+    output, prepared = Output(config.output), prepare(config)
+    begin_run(output, prepared, prepared.plan)
+    tally = Tally.read(output)
+    part = output.read_table(next(iter(tally.parts)))
+    (shard,) = {*part["shard"].to_pylist()}
+    params = [RowParams.of(job(gamma=0.85, detail=detail), None) for detail in (0.5, 0.25)]
+    rows = [
+        {"params": made.values, "quality": dict.fromkeys(MEASURES) | {"blank": 1.0}}
+        for made in params
+    ]
+    schema = pa.schema([("params", params[0].type), ("quality", quality_type())])
+    written = pa.Table.from_pylist(rows, schema=schema).append_column("pair_id", part["pair_id"])
+    output.write_table(f"data/{shard}.parquet", written)
+    chosen = Remake.of(config, {"detail": "0.5"})
+    chosen.find(output, Tally.read(output))
+    assert chosen.count == again
+
+
+def test_the_reason_is_told_why_pairs_keep_their_pictures(job: Job) -> None:
+    chosen = Remake.of(job(reject="blank>0.9"), {"gamma": "0.9"})
+    for shard, error in (("x", "RowError"), ("y", "ValueError"), ("z", "RowError")):
+        one = {"pair_id": shard, "stage": "decode", "error": error, "message": f"{shard} is bad"}
+        chosen.add(Done(shard, {}, (), failed=(one,)))
+    output = Output(job().output)
+    session = {"seconds": 1.0, "pairs_per_second": 0.0, "done": 0, "failed": 3}
+    summary = Summary(output.url, 6, 6, 0, 0, session, "")
+    said = "\n".join(closing_lines(summary, output, chosen))
+    assert "3 pairs could not be made and keep the pictures that they have; most often " in said
+    assert "2 x RowError at decode, such as x is bad" in said
+    assert summary.exit_status == 1
 
 
 def test_parameters_and_rules_of_pictures_are_refused_for_failed_pairs() -> None:

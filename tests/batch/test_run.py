@@ -20,6 +20,7 @@ from PIL import Image
 from styleid_ray import JobConfig
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.status import read_status
+from styleid_ray.batch.folder.stored import stored_job
 from styleid_ray.batch.run import stylize
 from styleid_ray.errors import ConfigError, OutputError
 from tests.batch.conftest import draw, pictures_of, same_pictures
@@ -77,6 +78,16 @@ def test_a_finished_run_resumes_to_nothing_without_ray_sources_or_model(
     assert stylize(job(), screen).exit_status == 0
     assert "nothing to do: 6 of 6 pairs are done" in screen.getvalue()
     assert {p: p.stat().st_mtime_ns for p in before} == before
+    # Another rule takes the place of the run's, and nothing else is written.
+    record = Output(job().output).existing_record()
+    for rule in ("blank>0.5", "blank>0.75"):
+        stylize(job(reject=rule), screen)
+        stylize(job(), screen)
+        now = Output(job().output).existing_record()
+        assert now == record | {"config": record["config"] | {"reject": rule}}
+        assert stored_job(job().output, {}).reject == rule
+    touched = [p.name for p in before if p.stat().st_mtime_ns != before[p]]
+    assert touched == ["config.yaml"]
 
 
 def test_a_run_resumes_as_it_was_planned_whatever_its_sources_have_gained_or_lost(

@@ -45,10 +45,11 @@ def test_structure_is_the_correlation_of_cosine_similarities_over_pairs_of_posit
     assert kept_structure(Q, other)[0].item() == pytest.approx(expected, abs=1e-4)
 
 
-def test_what_has_no_structure_has_no_value() -> None:
+def test_a_flat_result_keeps_nothing_and_a_flat_content_has_nothing_to_keep() -> None:
     same = torch.ones(1, 4, 64, 8)
+    assert kept_structure(Q[:1], same).tolist() == [0]
     assert kept_structure(same, Q[:1]).isnan().all()
-    assert kept_structure(Q[:1], same).isnan().all()
+    assert kept_structure(same, same).isnan().all()
     assert kept_structure(Q[:1, :, :1], Q[:1, :, :1]).isnan().all()
 
 

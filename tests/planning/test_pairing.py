@@ -273,6 +273,7 @@ GOOD = {"content": "c00.png", "style": "s00.png"}
             "no column style; its columns: content, art",
         ),
         ([{**GOOD, "pair_id": 1, "model": 2}], "column pair_id, model of its own"),
+        ([{**GOOD, "quality": 1, "rejected": 2}], "column quality, rejected of its own; rename it"),
         ([GOOD, {"content": "c01.png", "style": "s00.png"}, GOOD], "rows 1 and 3"),
         ([GOOD, {**GOOD, "content": "./c00.png"}], "rows 1 and 2"),
         ([{**GOOD, "gamma": 0.5}, {**GOOD, "gamma": 1.5}], "row 2: gamma 1.5: .*less than"),

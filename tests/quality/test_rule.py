@@ -57,7 +57,13 @@ def test_a_measure_without_a_value_rejects_nothing_and_hides_no_other_condition(
 def test_rows_of_an_older_run_or_with_a_column_of_their_own_are_never_rejected() -> None:
     rule = parse_rule("blank>=0")
     assert rule.rejects(pa.table({"pair_id": ["a", "b"]})).to_pylist() == [False, False]
-    assert rule.rejects(pa.table({"quality": [1, 2]})).to_pylist() == [False, False]
+    for theirs in (
+        [1, 2],
+        [{"grade": 1.0}] * 2,
+        [{"blank": 1.0}] * 2,
+        [dict.fromkeys(MEASURES)] * 2,
+    ):
+        assert rule.rejects(pa.table({"quality": theirs})).to_pylist() == [False, False]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.report.evaluation import PAIRS, SUMMARY, read_evaluation, read_scores
+from styleid_ray.evaluation.names import PAIRS_FILE, SUMMARY_FILE
+from styleid_ray.report.evaluation import read_evaluation, read_scores
 
 WHOLE = {
     "fid": 18.131,
@@ -32,7 +33,7 @@ def output(tmp_path: Path) -> Output:
 
 
 def evaluated(output: Output, **changes: Any) -> Output:
-    output.write(SUMMARY, json.dumps(WHOLE | changes).encode())
+    output.write(SUMMARY_FILE, json.dumps(WHOLE | changes).encode())
     return output
 
 
@@ -90,8 +91,8 @@ def test_a_run_that_was_not_evaluated_has_nothing(output: Output) -> None:
 
 @pytest.mark.parametrize("data", [b"{", b"[1]", b"\xff"])
 def test_a_damaged_evaluation_says_what_to_run(output: Output, data: bytes) -> None:
-    output.write(SUMMARY, data)
-    output.write(PAIRS, data)
+    output.write(SUMMARY_FILE, data)
+    output.write(PAIRS_FILE, data)
     assert "run styleid-ray evaluate again" in read_evaluation(output, {}, 1).about
     assert "run styleid-ray evaluate again" in read_scores(output, set()).note
 
@@ -100,7 +101,7 @@ def test_metrics_of_pairs_are_counted_over_all_and_kept_of_those_that_are_shown(
     output: Output,
 ) -> None:
     table = {"pair_id": ["a", "b", "c"], "lpips": [0.1, 0.2, None], "cfsd": [None, None, None]}
-    output.write_table(PAIRS, pa.table(table))
+    output.write_table(PAIRS_FILE, pa.table(table))
     found = read_scores(output, {"b", "c", "d"})
     counts = {spread.measure.name: spread.count for spread in found.spreads}
     assert counts == {"lpips": 2, "lpips_gray": 0, "cfsd": 0, "histogram_loss": 0}

@@ -58,6 +58,8 @@ def test_a_run_without_the_column_or_with_a_column_of_the_users_own_has_no_measu
     output = Output(str(tmp_path))
     output.write_table("data/shard-0.parquet", pa.table({"pair_id": ["a"]}))
     output.write_table("data/shard-1.parquet", pa.table({"pair_id": ["b"], "quality": ["fine"]}))
+    theirs = pa.table({"pair_id": ["b"], "quality": [{"structure": 0.01}]})
+    output.write_table("data/shard-2.parquet", theirs)
     write(output, [("c", structured(0.05))], 1)
     found = read_quality(output, GATE)
     assert (found.count, [place.pair_id for place in found.worst]) == (1, ["c"])

@@ -15,8 +15,10 @@ import yaml
 
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.stages.commit import ERRORS
+from styleid_ray.batch.stages.schema import REMADE
 from styleid_ray.cli import main
 from styleid_ray.errors import OutputError
+from styleid_ray.evaluation.stamp import stamp
 from styleid_ray.report import write_report
 from tests.report.conftest import MakeRun, Quality, evaluate, measure, paint, picture_of
 
@@ -290,6 +292,23 @@ def test_pairs_carry_their_measures_and_the_worst_is_named(
     ]
     assert "1 of 6 measured pairs is beyond a limit" in " ".join(page.split())
     assert "structure of 6 pairs: 0.0625 to 0.875, median 0.875, limit: below 0.1" in page
+    assert "28.875" in page
+
+
+def test_metrics_of_pictures_that_were_made_again_are_not_joined_to_the_new_ones(
+    make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    output = make_run(str(tmp_path / "run"), *inputs)
+    evaluate(output, lambda row: 0.25, shards=stamp(output, output.finished()))
+    page = page_of(output)
+    assert "Pictures were made since" not in page
+    assert "lpips" in [measure["name"] for measure in data_of(page)["measures"]]
+    name = output.files("data")[0]
+    table = output.read_table(name)
+    output.write_table(name, table.replace_schema_metadata({REMADE: b"1"}))
+    page = page_of(output)
+    assert "Pictures were made since: run styleid-ray evaluate again." in page
+    assert data_of(page)["measures"] == []
     assert "28.875" in page
 
 

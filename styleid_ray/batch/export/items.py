@@ -40,7 +40,7 @@ class Item:
             made: digest of how the export is made.
         """
         facts = asdict(self)
-        if not self.state:  # as before there was any
+        if not self.state:  # keeps the names of earlier exports
             del facts["state"]
         return f"{self.number:06d}-{digest([made, facts])}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -76,7 +76,8 @@ def export(options: ExportOptions, stream: TextIO | None = None) -> Export:
         raise JobError(f"{output.url} has no finished pair yet: nothing to export")
     contents = read_contents(output, content_source(config, record), tally)
     labels = content_labels(config, record, contents.source)
-    labels = WithColumns(labels, passed_features(output, labels) | _mark(options, labels))
+    passed = passed_features(output, labels)
+    labels = WithColumns(labels, passed | _mark(options, {**passed, **labels.features}))
     check_geometry(labels, config.fit)
     check_outside(config, options.to, "to")
     store = ExportStore(options.to, options.storage_options)
@@ -105,6 +106,12 @@ class _Work:
     def exported(self) -> Contents:
         """The contents with the counts of the pairs that are exported."""
         return self.rejected.exported(self.contents)
+
+    @cached_property
+    def _absent(self) -> dict[str, list[str]]:
+        """Pairs that this export does not hold; those of shards that are gone are as they were."""
+        absent = self.rejected.absent(self.tally.failures.ids)
+        return {**self.store.absent(), **absent} if absent else {}
 
     def do(self, record: dict[str, Any], out: TextIO) -> Export:
         originals = mixed_in(self.exported, self.options.mix)
@@ -136,18 +143,19 @@ class _Work:
             if self.options.hub_id and complete["hub_id"] != self.options.hub_id:
                 result = replace(result, hub_id=self.options.hub_id)
                 self._write_card(record, result)
-                self.store.finish(how, asdict(result))
+                self.store.finish(how, asdict(result), self._absent)
             return result
-        stylised = sum(item.pictures for item in items if item.shard)
-        if complete and (
-            complete["items"] > len(items)
-            or (self.rejected.rule and complete["stylised"] > stylised)
-        ):
+        if self.rejected.holds(self.store.absent()):
+            raise ConfigError(
+                f"--to {printable(self.store.url)} holds pairs that {self.rejected.rule} rejects "
+                "by now: name another folder"
+            )
+        if complete and complete["items"] > len(items):
             raise ConfigError(
                 f"--to {printable(self.store.url)} holds more than the run has now: name another "
                 "folder"
             )
-        self.store.begin(how)
+        self.store.begin(how, self._absent)
         self._write(items, names, made, out)
         return self._finish(items, how, whole, record)
 
@@ -160,6 +168,7 @@ class _Work:
             "reject": str(self.rejected.rule) if self.rejected.rule else None,
             "rejected": self.rejected.count,
             "marked": self.rejected.mark,
+            "without_value": self.rejected.without_value,
         }
 
     def _write(self, items: list[Item], names: Names, made: str, out: TextIO) -> None:
@@ -234,7 +243,7 @@ class _Work:
             **self._state(),
         )
         self._write_card(record, result)
-        self.store.finish(how, asdict(result))
+        self.store.finish(how, asdict(result), self._absent)
         return result
 
     def _write_card(self, record: dict[str, Any], result: Export) -> None:
@@ -248,6 +257,9 @@ class _Work:
             failed_names=result.failed,
             left_out=len(result.left_out),
             left_out_names=list(result.left_out),
+            reject=result.reject,
+            rejected=result.rejected,
+            marked=result.marked,
             hub_id=result.hub_id,
             **entries(
                 self.options.format,
@@ -262,13 +274,14 @@ class _Work:
         self.store.write(CARD, card.text().encode())
 
 
-def _mark(options: ExportOptions, labels: Labels) -> dict[str, Any]:
+def _mark(options: ExportOptions, columns: Collection[str]) -> dict[str, Any]:
     """The feature of the column that marks rejected pairs, where it is asked for."""
     if not options.mark_rejected:
         return {}
-    if MARK in labels.features:
+    if MARK in columns:
         raise ConfigError(
-            f"--mark-rejected: the labels have a column {MARK} already: leave rejected pairs out"
+            f"--mark-rejected: the labels or the table of pairs have a column {MARK} already: "
+            "leave rejected pairs out"
         )
     return {MARK: {"dtype": "bool", "_type": "Value"}}
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from styleid_ray.config import ExportFormat
+from styleid_ray.quality.rule import no_value
 from styleid_ray.storage.locations import shown
 
 _MOST_NAMED = 10
@@ -62,6 +63,8 @@ class Export:
     rejected: int = 0
     """Pairs that it rejects: they are left out, or marked."""
     marked: bool = False
+    without_value: tuple[str, ...] = ()
+    """Measures of the rule that no pair has."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -77,7 +80,10 @@ class Export:
             lines.append(f"the run has {self.done:,} of {self.planned:,} pairs so far")
         if self.reject:
             done = "marked as rejected" if self.marked else "left out"
-            lines.append(f"{done}: {self.rejected:,} pairs, by {self.reject}")
+            pairs = "pair" if self.rejected == 1 else "pairs"
+            lines.append(f"{done}: {self.rejected:,} {pairs}, by {self.reject}")
+        if self.without_value:
+            lines.append(no_value(self.without_value))
         for what, why in [*self.left_out.items()][:_MOST_NAMED]:
             lines.append(f"left out: {shown(what)}: {why}")
         for what in self.failed[:_MOST_NAMED]:

@@ -1,9 +1,9 @@
-"""What a rule leaves out of an export, and which shards hold pairs that were made again."""
+"""Pairs that a rule leaves out of an export, and shards with pairs that were made again."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,7 +17,8 @@ from styleid_ray.batch.folder.output import Output, data_file
 from styleid_ray.batch.stages.schema import REMADE
 from styleid_ray.config import digest
 from styleid_ray.errors import OutputError
-from styleid_ray.quality.rule import COLUMN, Rule
+from styleid_ray.quality.columns import COLUMN
+from styleid_ray.quality.rule import Rule
 from styleid_ray.storage.locations import shown
 
 _READERS = 16
@@ -25,15 +26,17 @@ _READERS = 16
 
 @dataclass(frozen=True)
 class ShardState:
-    """What an export needs to know of a finished shard before it reads its pictures."""
+    """Facts on a finished shard that an export needs before it reads the pictures."""
 
     state: str = ""
     """Another one when other pairs of it are rejected, or when pairs were made again; '' for a
     shard of which neither is the case."""
-    rejected: int = 0
-    """Pairs that the rule rejects."""
+    rejected: tuple[str, ...] = ()
+    """Ids of the pairs that the rule rejects."""
     contents: Counter[str] = field(default_factory=Counter)
     """These by their contents."""
+    measured: frozenset[str] = frozenset()
+    """Measures of the rule that have a value in some row."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Rejected:
 
     @classmethod
     def read(cls, output: Output, shards: Iterable[str], rule: Rule | None, mark: bool) -> Rejected:
-        """Reads the foot of each shard's file, and with a rule the columns that it needs.
+        """Reads the footer of each shard's file, and with a rule the columns that it needs.
 
         Raises:
             OutputError: a file is damaged or cannot be read.
@@ -65,11 +68,17 @@ class Rejected:
     @property
     def count(self) -> int:
         """Pairs that the rule rejects."""
-        return sum(one.rejected for one in self.shards.values())
+        return sum(len(one.rejected) for one in self.shards.values())
+
+    @property
+    def without_value(self) -> tuple[str, ...]:
+        """Measures of the rule that no pair has: their conditions reject nothing."""
+        measured = frozenset[str]().union(*(one.measured for one in self.shards.values()))
+        return tuple(name for name in self.rule.names if name not in measured) if self.rule else ()
 
     def left_out(self, shard: str) -> int:
         """Pairs of a shard that are not exported because of the rule."""
-        return 0 if self.mark else self.shards[shard].rejected
+        return 0 if self.mark else len(self.shards[shard].rejected)
 
     def exported(self, contents: Contents) -> Contents:
         """The contents with the counts of the pairs that are exported."""
@@ -81,9 +90,35 @@ class Rejected:
         fewer = np.array([total[key] for key in contents.source.keys], np.int64)
         return replace(contents, made=contents.made - fewer)
 
+    def absent(self, failed: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+        """Ids of the planned pairs of each shard that are not exported; empty where the rule leaves
+        none out.
+
+        Args:
+            failed: ids of the pairs without a picture, by shard.
+        """
+        if self.rule is None or self.mark:
+            return {}
+        return {
+            name: sorted({*one.rejected, *failed.get(name, ())})
+            for name, one in self.shards.items()
+        }
+
+    def holds(self, absent: Mapping[str, Iterable[str]]) -> bool:
+        """Whether a pair that is left out now is in an export.
+
+        Args:
+            absent: ids of the pairs that it does not hold, by shard, as `absent` gave them.
+        """
+        return not self.mark and any(
+            set(self.shards[name].rejected) - set(ids)
+            for name, ids in absent.items()
+            if name in self.shards
+        )
+
     @property
     def how(self) -> dict[str, Any]:
-        """What of this decides how an export is made; empty without a rule."""
+        """The facts of this that decide how an export is made; empty without a rule."""
         marked = {"mark_rejected": True} if self.mark else {}
         return {"reject": str(self.rule), **marked} if self.rule else {}
 
@@ -105,8 +140,11 @@ def _state(output: Output, shard: str, rule: Rule | None) -> ShardState:
             f"{output.url}/{name} is damaged ({shown(str(e))}): verify --repair removes it, and "
             "stylize makes its pairs again"
         ) from e
-    rejected = table.filter(rule.rejects(table)) if rule and table is not None else None
-    if rejected is None or not rejected.num_rows:
+    if rule is None or table is None:
         return ShardState(remade)
+    rejected, measured = table.filter(rule.rejects(table)), frozenset(rule.measured(table))
+    if not rejected.num_rows:
+        return ShardState(remade, measured=measured)
     ids = sorted(rejected["pair_id"].to_pylist())
-    return ShardState(digest([remade, ids]), len(ids), Counter(rejected["content"].to_pylist()))
+    contents = Counter(rejected["content"].to_pylist())
+    return ShardState(digest([remade, ids]), tuple(ids), contents, measured)

@@ -12,7 +12,7 @@ from styleid_ray.storage.store import Store
 
 MARKER = ".export.json"
 """Its presence says that the export is complete."""
-PARTS, HOW = ".export/parts", ".export/how.json"
+PARTS, HOW, ABSENT = ".export/parts", ".export/how.json", ".export/absent.json"
 
 
 class ExportStore(Store):
@@ -51,14 +51,21 @@ class ExportStore(Store):
             )
         self.check_writable()
 
-    def begin(self, how: dict[str, Any]) -> None:
-        """Says that an export that is made in this way is being written."""
+    def begin(self, how: dict[str, Any], absent: dict[str, list[str]] | None = None) -> None:
+        """Says that an export that is made in this way, without these pairs, is being written."""
+        if absent:
+            self.write(ABSENT, json.dumps(absent).encode())
         self.write(HOW, json.dumps(how).encode())
         self.delete(MARKER)
 
     def complete(self) -> dict[str, Any] | None:
         """What a complete export says of itself; None where there is none."""
         return self._read(MARKER).get("export")
+
+    def absent(self) -> dict[str, list[str]]:
+        """Ids of the pairs of each shard that an export under a rule does not hold, be it complete
+        or begun; empty where it does not say so."""
+        return self._read(MARKER).get("absent") or self._read(ABSENT)
 
     def exists(self, name: str) -> bool:
         """Whether a file is there."""
@@ -88,9 +95,14 @@ class ExportStore(Store):
             return set()
         return {one.rstrip("/").rsplit("/", 1)[-1] for one in listed} - {""}
 
-    def finish(self, how: dict[str, Any], export: dict[str, Any]) -> None:
-        """Marks the export as complete and removes what it needed."""
-        marker = {"how": how, "export": export}
+    def finish(
+        self,
+        how: dict[str, Any],
+        export: dict[str, Any],
+        absent: dict[str, list[str]] | None = None,
+    ) -> None:
+        """Marks the export, without these pairs, as complete and removes what it needed."""
+        marker = {"how": how, "export": export, **({"absent": absent} if absent else {})}
         self.write(MARKER, json.dumps(marker, indent=2, ensure_ascii=False).encode())
         self.tidy()
 

@@ -145,7 +145,7 @@ class ExportItem:
 
     def _with_passed(self, label: Label, row: Mapping[str, Any]) -> Label:
         passed = {name: row.get(name) for name in self.passed}
-        if MARK in passed:
+        if self.mark:
             passed[MARK] = bool(passed[MARK])  # an original has none
         return replace(label, columns={**passed, **label.columns}) if passed else label
 

@@ -14,43 +14,12 @@ import pyarrow.parquet as pq
 
 from styleid_ray.batch.folder.output import Output, data_file
 from styleid_ray.errors import OutputError
-from styleid_ray.quality.columns import MEASURES
-from styleid_ray.quality.rule import COLUMN, Rule
+from styleid_ray.quality.columns import COLUMN, MEASURES, is_quality
+from styleid_ray.quality.rule import Rule, no_value
+from styleid_ray.quality.spread import QUANTILES, Spread
 from styleid_ray.storage.locations import shown
 
 _READERS = 16
-_LEAST, _MOST, _BIN = -1.0, 10.0, 0.001
-"""The values of all measures, and how finely quantiles are told."""
-_QUANTILES = (5, 50, 95)
-
-
-class Spread:
-    """The values of one measure in bounded memory: their mean, and quantiles to about 0.001."""
-
-    def __init__(self) -> None:
-        self.count, self.total = 0, 0.0
-        self._counts = np.zeros(round((_MOST - _LEAST) / _BIN) + 1, np.int64)
-
-    def add(self, values: np.ndarray) -> None:
-        """Takes in values [N]; NaN stands for none."""
-        values = values[~np.isnan(values)].astype(np.float64)
-        self.count += len(values)
-        self.total += float(values.sum())
-        bins = np.rint((values.clip(_LEAST, _MOST) - _LEAST) / _BIN).astype(np.int64)
-        self._counts += np.bincount(bins, minlength=len(self._counts))
-
-    def as_dict(self) -> dict[str, Any]:
-        """`count`, `mean`, and quantiles `p5`, `p50` and `p95`; null where there is no value."""
-        if not self.count:
-            return {"count": 0, "mean": None} | {f"p{q}": None for q in _QUANTILES}
-        reached = np.cumsum(self._counts)
-        places = [np.searchsorted(reached, q / 100 * self.count) for q in _QUANTILES]
-        quantiles = {
-            f"p{q}": round(_LEAST + _BIN * int(place), 3)
-            for q, place in zip(_QUANTILES, places, strict=True)
-        }
-        mean = round(self.total / self.count, 4)
-        return {"count": self.count, "mean": mean} | quantiles
 
 
 @dataclass
@@ -84,13 +53,16 @@ class QualitySummary:
         """A table for a person, and how many pairs the rule rejects."""
         measured = {name: x.as_dict() for name, x in self.spreads.items() if x.count}
         if not measured:
-            return ["the run has no quality columns: an earlier version made it"]
-        lines = [f"{'quality':<12}{'mean':>8}" + "".join(f"{f'p{q}':>8}" for q in _QUANTILES)]
+            lines = ["the run has no quality columns: an earlier version made it"]
+            return [*lines, no_value(self.rule.names)] if self.rule else lines
+        lines = [f"{'quality':<12}{'mean':>8}" + "".join(f"{f'p{q}':>8}" for q in QUANTILES)]
         for name, values in measured.items():
-            numbers = [values["mean"], *(values[f"p{q}"] for q in _QUANTILES)]
+            numbers = [values["mean"], *(values[f"p{q}"] for q in QUANTILES)]
             lines.append(f"{name:<12}" + "".join(f"{x:8.3f}" for x in numbers))
         if self.rule:
             lines.append(f"{self.rejected:,} of {self.pairs:,} pairs are rejected by {self.rule}")
+            if without := [name for name in self.rule.names if name not in measured]:
+                lines.append(no_value(without))
         return lines
 
 
@@ -134,7 +106,7 @@ def _read(output: Output, shard: str, columns: list[str]) -> pa.Table:
     def read(f: Any) -> pa.Table:
         file = pq.ParquetFile(f)
         schema = file.schema_arrow
-        own = COLUMN in schema.names and pa.types.is_struct(schema.field(COLUMN).type)
+        own = COLUMN in schema.names and is_quality(schema.field(COLUMN).type)
         rows = file.read(columns=[*columns, *[COLUMN] * own])
         if rows.num_columns:
             return rows

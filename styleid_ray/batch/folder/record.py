@@ -51,7 +51,7 @@ def identity(config: JobConfig, checkpoint: Checkpoint, *changing: Changes) -> d
 def with_precision(config: JobConfig, gpus: float) -> JobConfig:
     """The job with the precisions that `auto` stands for where actors have GPUs, or have none.
     GPUs that are reserved for actors on the CPU (`--device cpu`) do not count. A precision that the
-    method does not look at stays as it is."""
+    method ignores stays as it is."""
     dtype = config.dtype
     if dtype == "auto":
         dtype = "float16" if gpus and config.device != "cpu" else "float32"
@@ -154,6 +154,16 @@ def extend_run(output: Output, record: Mapping[str, Any], plan: Plan) -> None:
         "shards": record["plan"]["shards"] + plan.shards,
     }
     _write_record(output, {**record, "plan": counts})
+
+
+def keep_rule(output: Output, record: dict[str, Any], config: JobConfig) -> dict[str, Any]:
+    """Stores a command's rule that rejects pairs in place of the run's; returns the record as it is
+    now. A command without a rule leaves the run's."""
+    if config.reject in (None, record["config"].get("reject")):
+        return record
+    record = {**record, "config": {**record["config"], "reject": config.reject}}
+    _write_record(output, record)
+    return record
 
 
 def _write_plan(output: Output, plan: Plan, first: int) -> set[str]:

@@ -90,7 +90,8 @@ class Commit:
         return each_shard(block, self.log.of(self.commit))
 
     def commit(self, shard: Shard) -> Done:
-        """Writes the pairs into the files of their shards; returns counts and seconds."""
+        """Writes the pairs into the files of their shards; returns counts and seconds, and which of
+        those that were to be made anew could not be."""
         began = time.perf_counter()
         total = _Written()
         start = 0
@@ -112,7 +113,9 @@ class Commit:
             "commit_seconds": time.perf_counter() - began,
             "bytes_out": total.size,
         }
-        return Done(shard.name, shard.measures | measures, shard.notes)
+        names = ("pair_id", "stage", "error", "message")
+        failed = tuple({n: row[n] for n in names} for row in total.failed if shard.remake)
+        return Done(shard.name, shard.measures | measures, shard.notes, failed=failed)
 
     def _first(self, name: str, pairs: pa.Table, results: pa.Table) -> _Written:
         with self.output.writing(data_file(name)) as file:

@@ -7,7 +7,7 @@ type and Ray never has to guess a schema.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -99,6 +99,8 @@ class Done:
     notes: tuple[str, ...]
     handed_back: tuple[str, ...] = ()
     """Ids of pairs that are still to be done: nothing was committed."""
+    failed: tuple[Mapping[str, str], ...] = ()
+    """`pair_id`, `stage`, `error` and `message` of pairs that could not be made anew."""
 
     def to_block(self) -> pa.Table:
         """The same as a Ray block of one row."""
@@ -108,6 +110,7 @@ class Done:
                 "measures": [json.dumps(self.measures)],
                 "notes": [json.dumps(self.notes)],
                 "handed_back": [json.dumps(self.handed_back)],
+                "failed": [json.dumps(self.failed)],
             }
         )
 
@@ -115,7 +118,8 @@ class Done:
 def done_in(block: pa.Table) -> Iterator[Done]:
     """The reports in a Ray block."""
     for row in block.to_pylist():
-        measures, *lists = (json.loads(row[name]) for name in ("measures", "notes", "handed_back"))
+        names = ("measures", "notes", "handed_back", "failed")
+        measures, *lists = (json.loads(row[name]) for name in names)
         yield Done(row["shard"], measures, *map(tuple, lists))
 
 

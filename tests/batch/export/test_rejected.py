@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from styleid_ray.batch.export.target import ExportStore
+from styleid_ray.batch.folder.output import PLAN
+from styleid_ray.batch.folder.stored import stored_job
+from styleid_ray.batch.run import retry
 from styleid_ray.batch.stages.schema import REMADE
 from styleid_ray.errors import ConfigError, JobError
 from styleid_ray.quality.columns import MEASURES, quality_type
@@ -72,8 +78,16 @@ def test_rejected_pairs_are_left_out_and_counted(run: Run) -> None:
     made = run.export("imagefolder", reject=BLANK)
     assert pairs(run) == ALL - {BAD}
     assert (made.stylised, made.rejected, made.done) == (5, 1, 6)
-    assert "left out: 1 pairs, by blank>0.9" in made.lines()
+    assert "left out: 1 pair, by blank>0.9" in made.lines()
     assert len([*run.to.glob("**/*.png")]) == 5
+
+
+def test_a_rule_on_a_run_of_an_earlier_version_is_said_to_reject_nothing(run: Run) -> None:
+    for file in Path(run.output, "data").iterdir():
+        pq.write_table(pq.read_table(file).drop_columns(["quality"]), file, row_group_size=16)
+    made = run.export("imagefolder", reject=BLANK)
+    assert made.rejected == 0
+    assert any(line.startswith("no pair has a value of blank") for line in made.lines())
 
 
 def test_without_a_rule_nothing_is_left_out(run: Run) -> None:
@@ -129,8 +143,44 @@ def test_new_pictures_of_the_same_pairs_are_noticed_without_a_rule(run: Run) -> 
 def test_an_export_that_holds_pairs_that_are_rejected_by_now_is_not_added_to(run: Run) -> None:
     run.export("imagefolder", reject=BLANK)
     measured(run, lambda row: row["content"] == "a.png", b"1")
-    with pytest.raises(ConfigError, match="holds more than the run has now"):
+    with pytest.raises(ConfigError, match=r"holds pairs that blank>0\.9 rejects by now: name ano"):
         run.export("imagefolder", reject=BLANK)
+
+
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_as_many_rejected_pairs_as_before_are_not_taken_for_the_same(
+    run: Run, monkeypatch: pytest.MonkeyPatch, cut_off: bool
+) -> None:
+    with monkeypatch.context() as patch:
+        if cut_off:
+            patch.setattr(ExportStore, "finish", Mock(side_effect=KeyboardInterrupt))
+        with suppress(KeyboardInterrupt):
+            run.export("imagefolder", reject=BLANK)
+    measured(run, lambda row: (row["content"], row["style"]) == ("b.png", "t.png"), b"1")
+    with pytest.raises(ConfigError, match="holds pairs that"):
+        run.export("imagefolder", reject=BLANK)
+
+
+def test_the_export_at_the_end_of_a_retry_has_the_rule_of_the_run(run: Run) -> None:
+    ends = stored_job(run.output, {"export": "imagefolder", "reject": "blank>0.3"})
+    assert run.export("imagefolder", Path(run.output, "export", "imagefolder")).stylised == 6
+    retry(ends, run.said)
+    assert "nothing to do" in run.said.getvalue()
+
+
+def test_the_card_tells_the_rule_and_how_many_pairs_it_left_out(run: Run) -> None:
+    run.export("imagefolder", reject=BLANK)
+    assert "| left out by blank\\>0.9 | 1 |" in (run.to / "README.md").read_text()
+    run.export("webdataset", reject=BLANK, mark_rejected=True)
+    assert "| marked as rejected by blank\\>0.9 | 1 |" in (run.to / "README.md").read_text()
+
+
+def test_a_mark_beside_a_column_of_that_name_in_the_table_of_pairs_is_refused(run: Run) -> None:
+    for part in Path(run.output, PLAN).glob("*.parquet"):
+        table = pq.read_table(part)
+        pq.write_table(table.append_column("rejected", pa.array(["no"] * len(table))), part)
+    with pytest.raises(ConfigError, match="table of pairs have a column rejected"):
+        run.export("imagefolder", reject=BLANK, mark_rejected=True)
 
 
 def test_originals_are_mixed_by_the_pairs_that_are_exported(run: Run) -> None:

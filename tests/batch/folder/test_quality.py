@@ -10,10 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.quality import Spread, read_quality, read_rejected
+from styleid_ray.batch.folder.quality import read_quality, read_rejected
 from styleid_ray.errors import OutputError
 from styleid_ray.quality.columns import MEASURES, quality_type
 from styleid_ray.quality.rule import parse_rule
+from styleid_ray.quality.spread import Spread
+from styleid_ray.report.measures import QUALITY
+from styleid_ray.report.spread import DrawnSpread
 
 RULE = parse_rule("structure<0.4 or blank>0.9")
 
@@ -50,6 +53,14 @@ def test_a_measure_that_no_pair_has_is_null_and_left_out_of_the_table(tmp_path: 
     assert "rejected" not in summary.as_dict()
 
 
+def test_a_condition_on_a_measure_that_no_pair_has_is_pointed_out(tmp_path: Path) -> None:
+    names = [shard(tmp_path, "x", 0.95, structure=None)]
+    *_, line = read_quality(Output(str(tmp_path)), names, RULE).lines()
+    assert line.startswith(
+        "no pair has a value of structure: that part of the rule rejects nothing"
+    )
+
+
 def test_shards_of_an_earlier_version_count_as_pairs_without_measures(tmp_path: Path) -> None:
     names = [shard(tmp_path, "x", 0.95), "old", "empty"]
     pq.write_table(pa.table({"pair_id": ["a", "b"]}), tmp_path / "data" / "old.parquet")
@@ -62,8 +73,13 @@ def test_shards_of_an_earlier_version_count_as_pairs_without_measures(tmp_path: 
     assert [(name, t["pair_id"].to_pylist()) for name, t in read_rejected(output, names, RULE)] == [
         ("x", ["x-0"])
     ]
-    alone = read_quality(output, ["old"], RULE)
-    assert alone.lines() == ["the run has no quality columns: an earlier version made it"]
+    theirs = pa.table({"pair_id": ["a"], "quality": [{"blank": 1.0}]})
+    pq.write_table(theirs, tmp_path / "data" / "theirs.parquet")
+    for name in ("old", "theirs"):
+        alone = read_quality(output, [name], RULE)
+        first, second = alone.lines()
+        assert first == "the run has no quality columns: an earlier version made it"
+        assert second.startswith("no pair has a value of structure, blank")
 
 
 def test_a_damaged_shard_is_named_with_its_remedy(tmp_path: Path) -> None:
@@ -81,4 +97,7 @@ def test_quantiles_of_many_values_are_right_to_a_thousandth_in_bounded_memory() 
     told = spread.as_dict()
     for q in (5, 50, 95):
         assert told[f"p{q}"] == pytest.approx(np.percentile(values, q), abs=1.1e-3)
+    drawn = DrawnSpread(QUALITY[1])
+    drawn.add(values)
+    assert f"{drawn.quantile(50):.3f}" == f"{told['p50']:.3f}"
     assert told["mean"] == pytest.approx(values.mean(), abs=1e-4)

@@ -15,7 +15,7 @@ from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.readback import check_shard
 from styleid_ray.batch.stages.commit import Commit
 from styleid_ray.batch.stages.schema import REMADE, conformed, joined
-from styleid_ray.batch.stages.shard import RESULTS, Shard
+from styleid_ray.batch.stages.shard import RESULTS, Done, Shard, done_in
 from styleid_ray.planning import shards_of
 from styleid_ray.quality.columns import MEASURES
 from tests.batch.stages.test_commit import CutOff, plan_of
@@ -49,14 +49,16 @@ def first(config: JobConfig, output: Output | None = None) -> None:
     )
 
 
-def again(config: JobConfig, output: Output | None = None, **grey: int | None) -> dict[str, float]:
+def again(config: JobConfig, output: Output | None = None, **grey: int | None) -> Done:
     """Makes some contents' pairs again, each with a shade of grey; None fails."""
     ids = [IDS[f"{name}.png"] for name in grey]
     pairs = PAIRS.filter(pa.array([i in ids for i in PAIRS["pair_id"].to_pylist()]))
     rows = [BAD if g is None else result(g, measured(blank=0.2)) for g in grey.values()]
     results = pa.Table.from_pylist(rows, schema=RESULTS)
     shard = Shard(NAME, pairs, results=results, retry=True, remake=True)
-    return Commit(output or Output(config.output), config, None).commit(shard).measures
+    (block,) = Commit(output or Output(config.output), config, None)(shard.to_block())
+    (done,) = done_in(block)
+    return done
 
 
 def rows(config: JobConfig) -> dict[str, dict[str, Any]]:
@@ -67,7 +69,7 @@ def rows(config: JobConfig) -> dict[str, dict[str, Any]]:
 def test_new_rows_say_what_they_were_made_with_and_the_others_stay(tmp_path: Path) -> None:
     first(job(tmp_path))
     before = rows(job(tmp_path))
-    counts = again(job(tmp_path, gamma=0.9, detail=0.5), b=90, c=91)
+    counts = again(job(tmp_path, gamma=0.9, detail=0.5), b=90, c=91).measures
     after = rows(job(tmp_path))
     assert (counts["done"], counts["failed"]) == (2, 0)
     assert after.keys() == before.keys()
@@ -89,13 +91,14 @@ def test_pairs_that_failed_before_stay_failed_and_one_that_fails_now_keeps_its_r
 ) -> None:
     first(job(tmp_path))
     before = rows(job(tmp_path))
-    counts = again(job(tmp_path, gamma=0.9), b=None, c=91)
-    assert (counts["done"], counts["failed"]) == (1, 1)
+    done = again(job(tmp_path, gamma=0.9), b=None, c=91)
+    assert (done.measures["done"], done.measures["failed"]) == (1, 1)
+    assert done.failed == ({"pair_id": IDS["b.png"], **BAD},)
     assert rows(job(tmp_path))["b.png"] == before["b.png"]
     errors = pq.read_table(tmp_path / "errors" / f"{NAME}.parquet")
     assert errors["content"].to_pylist() == ["broken.png"]
     none = again(job(tmp_path, gamma=0.9), b=None)
-    assert none["failed"] == 1
+    assert (none.measures["failed"], len(none.failed)) == (1, 1)
 
 
 def test_a_remake_that_is_cut_off_leaves_the_old_file_whole(tmp_path: Path) -> None:

@@ -1,0 +1,53 @@
+"""How the values of a measure are spread over a run, in bounded memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+QUANTILES = (5, 50, 95)
+"""Percentages of the quantiles that a summary has."""
+_LEAST, _MOST, _BIN = -1.0, 10.0, 0.001
+"""The values of all measures, and how finely quantiles are told."""
+
+
+class Spread:
+    """The values of one measure: count, mean, extremes, and quantiles to about 0.001."""
+
+    def __init__(self) -> None:
+        self.count, self.total = 0, 0.0
+        self.least, self.greatest = np.inf, -np.inf
+        self._counts = np.zeros(round((_MOST - _LEAST) / _BIN) + 1, np.int64)
+
+    def add(self, values: np.ndarray) -> None:
+        """Takes in values [N]; those that are not finite do not count."""
+        values = values[np.isfinite(values)].astype(np.float64)
+        if not len(values):
+            return
+        self.count += len(values)
+        self.total += float(values.sum())
+        self.least = min(self.least, float(values.min()))
+        self.greatest = max(self.greatest, float(values.max()))
+        bins = np.rint((values.clip(_LEAST, _MOST) - _LEAST) / _BIN).astype(np.int64)
+        self._counts += np.bincount(bins, minlength=len(self._counts))
+
+    def merge(self, other: Spread) -> None:
+        """Takes in what another one of the same measure has counted."""
+        self.count += other.count
+        self.total += other.total
+        self.least = min(self.least, other.least)
+        self.greatest = max(self.greatest, other.greatest)
+        self._counts += other._counts
+
+    def quantile(self, percent: float) -> float:
+        """The value that `percent` of the values do not exceed; there must be a value."""
+        at = int(np.searchsorted(np.cumsum(self._counts), percent / 100 * self.count))
+        return float(np.clip(_LEAST + _BIN * at, self.least, self.greatest))
+
+    def as_dict(self) -> dict[str, Any]:
+        """`count`, `mean`, and quantiles `p5`, `p50` and `p95`; null where there is no value."""
+        if not self.count:
+            return {"count": 0, "mean": None} | {f"p{q}": None for q in QUANTILES}
+        quantiles = {f"p{q}": round(self.quantile(q), 3) for q in QUANTILES}
+        return {"count": self.count, "mean": round(self.total / self.count, 4)} | quantiles
