@@ -8,17 +8,23 @@ import numpy as np
 
 QUANTILES = (5, 50, 95)
 """Percentages of the quantiles that a summary has."""
-_LEAST, _MOST, _BIN = -1.0, 10.0, 0.001
-"""The values of all measures, and how finely quantiles are told."""
+LEAST, MOST = -1.0, 10.0
+"""The values of all quality measures."""
+_BINS = 11_000
 
 
 class Spread:
-    """The values of one measure: count, mean, extremes, and quantiles to about 0.001."""
+    """The values of one measure: count, mean, extremes, and quantiles.
 
-    def __init__(self) -> None:
+    Args:
+        low, high: between which quantiles are told apart, to 1/11,000 of the distance.
+    """
+
+    def __init__(self, low: float = LEAST, high: float = MOST) -> None:
+        self._low, self._high = low, high
         self.count, self.total = 0, 0.0
         self.least, self.greatest = np.inf, -np.inf
-        self._counts = np.zeros(round((_MOST - _LEAST) / _BIN) + 1, np.int64)
+        self._counts = np.zeros(_BINS + 1, np.int64)
 
     def add(self, values: np.ndarray) -> None:
         """Takes in values [N]; those that are not finite do not count."""
@@ -29,7 +35,8 @@ class Spread:
         self.total += float(values.sum())
         self.least = min(self.least, float(values.min()))
         self.greatest = max(self.greatest, float(values.max()))
-        bins = np.rint((values.clip(_LEAST, _MOST) - _LEAST) / _BIN).astype(np.int64)
+        share = (values.clip(self._low, self._high) - self._low) / (self._high - self._low)
+        bins = np.rint(share * _BINS).astype(np.int64)
         self._counts += np.bincount(bins, minlength=len(self._counts))
 
     def merge(self, other: Spread) -> None:
@@ -43,7 +50,8 @@ class Spread:
     def quantile(self, percent: float) -> float:
         """The value that `percent` of the values do not exceed; there must be a value."""
         at = int(np.searchsorted(np.cumsum(self._counts), percent / 100 * self.count))
-        return float(np.clip(_LEAST + _BIN * at, self.least, self.greatest))
+        value = self._low + (self._high - self._low) * at / _BINS
+        return float(np.clip(value, self.least, self.greatest))
 
     def as_dict(self) -> dict[str, Any]:
         """`count`, `mean`, and quantiles `p5`, `p50` and `p95`; null where there is no value."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -116,8 +117,8 @@ class Scores:
 
 
 def _scores(file: Any, ids: set[str]) -> Scores:
-    found, wanted = Scores(), pa.array(sorted(ids), pa.string())
     parquet = pq.ParquetFile(file)
+    found, wanted = Scores(_spreads(parquet)), pa.array(sorted(ids), pa.string())
     existing = set(parquet.schema_arrow.names)
     spreads = [spread for spread in found.spreads if spread.measure.name in existing]
     names = ["pair_id", *(spread.measure.name for spread in spreads)]
@@ -128,6 +129,18 @@ def _scores(file: Any, ids: set[str]) -> Scores:
         shown = batch.filter(pc.is_in(batch.column("pair_id").cast(pa.string()), wanted))
         found.of_pair |= {row.pop("pair_id"): row for row in shown.to_pylist()}
     return found
+
+
+def _spreads(parquet: pq.ParquetFile) -> list[DrawnSpread]:
+    """A spread for each metric, as wide as its greatest value: CFSD has no bound."""
+    metadata = parquet.metadata
+    columns = {parquet.schema.column(i).name: i for i in range(len(parquet.schema))}
+    greatest = {measure.name: measure.high for measure in METRICS}
+    for group, name in product(range(metadata.num_row_groups), greatest.keys() & columns.keys()):
+        statistics = metadata.row_group(group).column(columns[name]).statistics
+        if statistics is not None and statistics.has_min_max and np.isfinite(statistics.max):
+            greatest[name] = max(greatest[name], statistics.max)
+    return [DrawnSpread(replace(measure, high=greatest[measure.name])) for measure in METRICS]
 
 
 def _value(value: Any) -> str:

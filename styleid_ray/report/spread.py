@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from styleid_ray.quality.spread import Spread
+from styleid_ray.quality.spread import LEAST, MOST, Spread
 from styleid_ray.report.measures import Measure
 
 _BINS = 960
@@ -18,7 +18,7 @@ class DrawnSpread(Spread):
     """The values of one measure, and how many there are in each part of its range."""
 
     def __init__(self, measure: Measure) -> None:
-        super().__init__()
+        super().__init__(min(LEAST, measure.low), max(MOST, measure.high))
         self.measure = measure
         self.counts = np.zeros(_BINS, np.int64)
         """Pairs per bin [960]; a value outside the range is in the bin at its end."""

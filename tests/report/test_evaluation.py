@@ -106,3 +106,13 @@ def test_metrics_of_pairs_are_counted_over_all_and_kept_of_those_that_are_shown(
     counts = {spread.measure.name: spread.count for spread in found.spreads}
     assert counts == {"lpips": 2, "lpips_gray": 0, "cfsd": 0, "histogram_loss": 0}
     assert found.of_pair == {"b": {"lpips": 0.2, "cfsd": None}, "c": {"lpips": None, "cfsd": None}}
+
+
+def test_a_metric_without_bound_is_drawn_up_to_its_greatest_value(output: Output) -> None:
+    ids, values = [str(n) for n in range(5)], [1.0, 4.0, 20.0, 30.0, 64.0]
+    output.write_table(PAIRS_FILE, pa.table({"pair_id": ids, "cfsd": values}))
+    (cfsd,) = (s for s in read_scores(output, set()).spreads if s.measure.name == "cfsd")
+    assert cfsd.quantile(50) == pytest.approx(20, abs=0.01)
+    bars = cfsd.bars()
+    assert (sum(bars.counts), bars.counts[-1]) == (5, 1)
+    assert bars.high >= 64
