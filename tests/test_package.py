@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,42 @@ def loaded_after(statement: str) -> set[str]:
 )
 def test_an_import_loads_no_more_than_it_needs(statement: str, absent: set[str]) -> None:
     assert not loaded_after(statement) & absent
+
+
+LAYERS = (
+    {"__init__", "cli", "optiontable"},
+    {"demo"},
+    {"analysis", "report"},
+    {"evaluation", "preview"},
+    {"batch"},
+    {"engine", "planning"},
+    {"datasets", "model"},
+    {"imaging", "jobfile", "submit", "unexpected"},
+    {"methods", "storage"},
+    {"config"},
+    {"controls", "quality"},
+    {"errors"},
+)
+"""Folders and modules of the package; each may import what is in a later layer."""
+
+
+def imported_from(file: Path) -> Iterator[str]:
+    """Folders and modules of the package that a module imports, anywhere in it."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+        yield from (name.split(".")[1] for name in names if name.startswith("styleid_ray."))
+
+
+def test_imports_point_one_way() -> None:
+    layer = {name: number for number, names in enumerate(LAYERS) for name in names}
+    wrong = []
+    for file in sorted((ROOT / "styleid_ray").rglob("*.py")):
+        home = file.relative_to(ROOT / "styleid_ray").parts[0].removesuffix(".py")
+        others = {name for name in imported_from(file) if name != home}
+        wrong += [f"{file}: {name}" for name in others if layer[name] <= layer[home]]
+    assert not wrong
 
 
 def test_the_public_names_are_there_and_others_are_not() -> None:
