@@ -40,6 +40,7 @@ def rows(output: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+@pytest.mark.cluster
 @pytest.mark.usefixtures("local_ray")
 def test_rejected_pairs_are_made_again_with_other_parameters_and_the_others_stay(
     job: Job, pictures: Path, capsys: pytest.CaptureFixture[str]
