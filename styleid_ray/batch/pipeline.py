@@ -9,12 +9,13 @@ from typing import Any
 
 import ray
 import ray.data
-from ray.data import ActorPoolStrategy, DataContext
+from ray.data import ActorPoolStrategy
 from ray.exceptions import RayError
 
 from styleid_ray.batch.cluster.causes import cause_line
 from styleid_ray.batch.cluster.connect import log_folder
 from styleid_ray.batch.cluster.resources import Present, Resources, fitting
+from styleid_ray.batch.cluster.settings import settle
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.prepare import Job
 from styleid_ray.batch.stages.attempts import bounded
@@ -114,7 +115,7 @@ def _pass(
     commit = Commit(output, config, revision)
     selector = {"ray.io/node-id": f"!in({','.join(without)})"} if without else None
     parts = ray.data.from_items(list(work), override_num_blocks=len(work))
-    _settle(parts.context)
+    settle(parts.context)
     dataset = (
         parts.map_batches(
             read.__call__, batch_format="pyarrow", batch_size=None, num_cpus=_READ_CPUS
@@ -162,15 +163,6 @@ def _memory(wanted: int) -> int | None:
     """That many bytes, but no more than some node has: Ray would wait for one."""
     most = max((n["Resources"].get("memory", 0) for n in ray.nodes() if n["Alive"]), default=0)
     return int(min(wanted, most)) or None
-
-
-def _settle(context: DataContext) -> None:
-    """Ray Data's settings for the dataset of a run; those of the process stay as they are."""
-    context.execution_no_progress_timeout_s = -1  # a shard may take hours
-    # A shard per block: the block is what Ray dispatches, retries and holds back.
-    context.target_max_block_size = 1
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
 
 
 def _again(work: Work, undone: Sequence[Done]) -> list[Mapping[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, TextIO
@@ -19,6 +19,7 @@ from ray.exceptions import RayError
 from styleid_ray.batch.cluster.causes import cause_line, first_cause
 from styleid_ray.batch.cluster.connect import connected, log_folder
 from styleid_ray.batch.cluster.resources import Present, cores
+from styleid_ray.batch.cluster.settings import settle
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.watch.progress import Progress, shown
 from styleid_ray.config import ClusterOptions
@@ -143,6 +144,16 @@ def _outcome(block: pa.Table) -> tuple[int, int]:
     return block.num_rows - failed, failed
 
 
+def threads_of(nodes: Sequence[Mapping[str, Any]]) -> int:
+    """CPU threads of an actor without a GPU: no more than some node has, or Ray would wait for one.
+
+    Args:
+        nodes: as `ray.nodes()` tells them.
+    """
+    most = max((n["Resources"].get("CPU", 0) for n in nodes if n["Alive"]), default=0)
+    return max(1, min(_THREADS, cores(), int(most)))
+
+
 def _on_actors(
     results: Results, loaded: Loaded, units: list[tuple[str, Any]], storage_options: Options
 ) -> Iterator[pa.Table]:
@@ -150,15 +161,11 @@ def _on_actors(
     if not units:
         return
     present = Present.read()
-    gpus, threads = int(present.gpus), min(_THREADS, cores())
+    gpus, threads = int(present.gpus), threads_of(ray.nodes())
     actors = gpus or max(1, int(present.cpus) // threads)
     rows = [{"unit": pickle.dumps(unit)} for unit in units]
     parts = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS))
-    context = parts.context
-    context.execution_no_progress_timeout_s = -1
-    context.target_max_block_size = 1  # rows come out as they are made
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
+    settle(parts.context)
     measured = parts.map_batches(
         Measure,
         batch_format="pyarrow",

@@ -20,10 +20,11 @@ from styleid_ray.config import JobConfig
 from styleid_ray.datasets.fetch import fetch_picture
 from styleid_ray.datasets.files import list_files
 from styleid_ray.datasets.source import Source
-from styleid_ray.errors import ConfigError, JobError, RowError
+from styleid_ray.errors import ConfigError, JobError, OutputError, RowError
 from styleid_ray.evaluation.results import Result
 from styleid_ray.evaluation.stamp import stamp
 from styleid_ray.imaging import decode, fit_picture
+from styleid_ray.storage.locations import shown
 from styleid_ray.storage.members import is_member
 
 _COLUMNS = ["pair_id", "image", "content", "style"]
@@ -42,6 +43,8 @@ class RunResults:
     count: int
     """Pairs with a picture."""
     planned: int
+    stamp: str
+    """The state of the pictures before any is read, as `stamp.stamp` gives it."""
     several_styles: bool
     """Whether pairs have more than one."""
     shards: tuple[Unit, ...] = field(repr=False)
@@ -76,7 +79,16 @@ class RunResults:
         )
         columns = output.parsed(next(iter(tally.parts)), pq.read_schema).names
         several = "style2" in columns
-        return cls(output, config, sources, tally.done, tally.planned, several, shards)
+        return cls(
+            output,
+            config,
+            sources,
+            tally.done,
+            tally.planned,
+            _stamp(output, [shard for _, shard in shards]),
+            several,
+            shards,
+        )
 
     @property
     def remarks(self) -> list[str]:
@@ -88,11 +100,6 @@ class RunResults:
         if self.several_styles:
             remarks.append("pairs with several styles are compared with the first one")
         return remarks
-
-    @property
-    def stamp(self) -> str:
-        """The state of the pictures, as `stamp.stamp` gives it."""
-        return stamp(self.output, [shard for _, shard in self.shards])
 
     def units(self) -> list[Unit]:
         """One per shard."""
@@ -143,6 +150,16 @@ class RunResults:
             for role in roles
             if (place := _places(self.output, part, role).get(row[role]))
         }
+
+
+def _stamp(output: Output, shards: list[str]) -> str:
+    try:
+        return stamp(output, shards)
+    except (FileNotFoundError, pa.ArrowInvalid) as e:
+        raise OutputError(
+            f"a file of the run at {output.url} is damaged or gone ({shown(str(e))}): "
+            "styleid-ray verify names it"
+        ) from e
 
 
 @lru_cache(2)

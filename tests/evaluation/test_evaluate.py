@@ -16,7 +16,7 @@ import torch
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.cli import main
 from styleid_ray.errors import ConfigError, OutputError
-from styleid_ray.evaluation.evaluate import EvaluateOptions, evaluate
+from styleid_ray.evaluation.evaluate import EvaluateOptions, evaluate, threads_of
 from styleid_ray.evaluation.outcome import METRICS
 from tests.batch.conftest import local_ray
 from tests.evaluation.drawn import draw, tensor, write_folders
@@ -206,6 +206,18 @@ def test_grey_and_transparent_pictures_have_the_values_of_rgb_ones(
 def test_what_is_missing_or_too_much_is_said(options: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         evaluate(EvaluateOptions(**options))
+
+
+def test_a_damaged_shard_is_told_before_the_work_begins(run: Output, no_weights: Path) -> None:
+    Path(run.path(run.files("data")[0])).write_bytes(b"PAR1 nothing PAR1")
+    with pytest.raises(OutputError, match="styleid-ray verify names it"):
+        evaluate(EvaluateOptions(run.url, weights=str(no_weights)))
+
+
+def test_an_actor_takes_no_more_cpus_than_a_node_has() -> None:
+    nodes = [{"Alive": True, "Resources": {"CPU": 1.0}}, {"Alive": False, "Resources": {"CPU": 9}}]
+    assert threads_of(nodes) == 1
+    assert threads_of([]) == 1
 
 
 def test_a_place_without_a_run_is_refused(tmp_path: Path) -> None:

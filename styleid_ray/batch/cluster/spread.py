@@ -13,6 +13,7 @@ from ray.exceptions import RayError
 
 from styleid_ray.batch.cluster.causes import cause_line, first_cause
 from styleid_ray.batch.cluster.connect import log_folder
+from styleid_ray.batch.cluster.settings import settle
 from styleid_ray.errors import JobError, StyleIDError
 from styleid_ray.storage.locations import Options
 from styleid_ray.storage.secrets import scrubbed
@@ -43,11 +44,7 @@ def on_ray(
 
     rows = [{"item": cloudpickle.dumps(item)} for item in items]
     parts = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS))
-    context = parts.context
-    context.execution_no_progress_timeout_s = -1
-    context.target_max_block_size = 1
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
+    settle(parts.context)
     results = parts.map_batches(call, batch_format="pyarrow", batch_size=None, num_cpus=1)
     batches: Any = results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     try:
