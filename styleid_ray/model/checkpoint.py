@@ -8,24 +8,25 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from styleid_ray.config import DEMO_MODEL
 from styleid_ray.errors import ModelError
-from styleid_ray.model import hub
+from styleid_ray.model import hub, parts
+from styleid_ray.model.description import ModelDescription, describe
+from styleid_ray.model.family import check_family
+from styleid_ray.model.single_file import PICKLES, SingleFile, read_single
+from styleid_ray.model.whole import check_whole
 from styleid_ray.storage.secrets import without_secrets
 
 if TYPE_CHECKING:
+    from styleid_ray.model.lora import Lora
     from styleid_ray.model.vae import Vae
 
-PARTS = ("unet", "vae", "scheduler", "text_encoder", "tokenizer")
-_SMALL = [f"{part}/*.json" for part in PARTS]
-NULL_EMBEDDING = "null_embedding.safetensors"
 EMBEDDED_MODEL = Path(__file__).parents[1] / "demo" / "model"
 """Folder of the weights that come with the package."""
 _REMEDY = (
@@ -51,22 +52,35 @@ class Checkpoint:
     """Names of all files below the model's folder."""
     vae: Vae | None = None
     """Another autoencoder in place of its own."""
+    zero_prompt: bool = False
+    """Whether the empty prompt's embeddings are zeros, which take no text encoder."""
+    single: SingleFile | None = None
+    """Of a model in one file, what that holds."""
+    loras: tuple[Lora, ...] = ()
+    """LoRA weights that are added to its unet."""
 
     def config(self, part: str) -> dict[str, Any]:
         """A part's configuration as diffusers stores it."""
+        if self.single:
+            return self.single.config(part)
         name = "scheduler_config.json" if part == "scheduler" else "config.json"
-        try:
-            return json.loads((self.folder / part / name).read_text())
-        except (OSError, ValueError) as e:
-            raise ModelError(f"model {self.name}: {part}/{name} cannot be read: {e}") from e
+        return self._json(f"{parts.folder_of(self.files, part)}/{name}")
+
+    @cached_property
+    def description(self) -> ModelDescription:
+        """What the model is, with its other autoencoder if it has one. Raises ModelError."""
+        vae = self.vae.config if self.vae else self.config("vae")
+        return describe(self.config("unet"), vae, self.config("scheduler"))
+
+    @property
+    def index(self) -> dict[str, Any]:
+        """Its `model_index.json`; empty where it has none."""
+        return self._json(parts.INDEX) if parts.INDEX in self.files else {}
 
     @property
     def factor(self) -> int:
         """What the sides of a picture must be multiples of, in pixels."""
-        if self.origin == "none":
-            return 1
-        levels = [len(self.config(part)["block_out_channels"]) - 1 for part in ("unet", "vae")]
-        return 2 ** sum(levels)
+        return 1 if self.origin == "none" else self.description.factor
 
     @property
     def fingerprint(self) -> str:
@@ -84,47 +98,38 @@ class Checkpoint:
 
     def variant(self, part: str) -> str | None:
         """The diffusers weights variant to load of a part: plain where it exists, else fp16."""
-        plain = f"{part}/{_stem(part)}.safetensors"
-        for variant in (None, "fp16"):
-            if self._weights(part, variant):
-                return variant
-        if any(f.startswith(f"{part}/") and f.endswith((".bin", ".ckpt")) for f in self.files):
-            raise ModelError(
-                f"model {self.name}: {part} has its weights as a pickle only; convert it to "
-                "safetensors first (pickles can run code and are never loaded)"
-            )
-        raise ModelError(f"model {self.name}: {part} has no safetensors weights ({plain})")
+        return parts.variant(self.name, self.files, part)
 
     def weights(self, part: str) -> list[str]:
         """The safetensors files of a part's chosen variant, all its shards."""
-        return self._weights(part, self.variant(part))
-
-    def _weights(self, part: str, variant: str | None) -> list[str]:
-        tag, shard = rf"\.{variant}" if variant else "", r"(?:-\d{5}-of-\d{5})?"
-        name = rf"{part}/{_stem(part)}(?:{tag}{shard}|{shard}{tag})\.safetensors"
-        return [f for f in self.files if re.fullmatch(name, f)]
+        return parts.weights_of(self.files, part, self.variant(part))
 
     @property
     def needed(self) -> list[str]:
         """The files that loading takes, of those that are there: never a pickle."""
-        parts = [part for part in _weighty(self.files) if part != "vae" or self.vae is None]
-        weights = [name for part in parts for name in self.weights(part)]
-        small = [
-            f
-            for f in self.files
-            if f == NULL_EMBEDDING
-            or f.startswith("tokenizer/")
-            or (f.endswith(".json") and f.rpartition("/")[0] in PARTS)
-        ]
-        return sorted({*small, *weights})
+        if self.single:
+            return list(self.files)
+        weights = [name for part in self._weighty for name in self.weights(part)]
+        return sorted({*parts.small_files(self.files, self.zero_prompt), *weights})
+
+    @property
+    def _weighty(self) -> list[str]:
+        """The parts whose weights are loaded."""
+        loaded = parts.weighty(self.files, self.zero_prompt)
+        return [part for part in loaded if part != "vae" or self.vae is None]
+
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            config = json.loads((self.folder / name).read_text())
+        except (OSError, ValueError) as e:
+            raise ModelError(f"model {self.name}: {name} cannot be read: {e}") from e
+        if not isinstance(config, dict):
+            raise ModelError(f"model {self.name}: {name} is no configuration: download it again")
+        return config
 
 
 NO_MODEL = Checkpoint("none", None, Path(), origin="none", files=())
 """In place of a model, of a method that needs none."""
-
-
-def _stem(part: str) -> str:
-    return "model" if part == "text_encoder" else "diffusion_pytorch_model"
 
 
 def last_part(location: str) -> str:
@@ -146,35 +151,40 @@ def digest_of(text: str, folder: Path = Path(), files: Sequence[str] = ()) -> st
     return h.hexdigest()
 
 
-def find_checkpoint(model: str, revision: str | None = None) -> Checkpoint:
-    """The checkpoint of a model name, checked to be of the SD 1.x / 2.x family.
+def find_checkpoint(model: str, revision: str | None = None, only: str = "") -> Checkpoint:
+    """The checkpoint of a model name, checked to be one that StyleID can use.
 
-    Of a hub model only the small files are fetched. Raises ModelError, in one line with a remedy.
+    Of a hub model only the small files are fetched. `only` is the part that will be loaded, if it
+    is one alone. Raises ModelError, in one line with a remedy.
     """
     if model == DEMO_MODEL:
         checkpoint = _local(model, EMBEDDED_MODEL)
     elif os.path.isdir(os.path.expanduser(model)):
         checkpoint = _local(model, Path(os.path.expanduser(model)))
+    elif os.path.isfile(os.path.expanduser(model)):
+        checkpoint = _in_one_file(model, Path(os.path.expanduser(model)))
     elif "://" in model:
         raise ModelError(
             f"a model at a {model.partition('://')[0]}:// URL is fetched by jobs alone; here "
             f"{_REMEDY}"
         )
     elif _looks_like_path(model):
-        raise ModelError(f"model folder {model} does not exist; {_REMEDY}")
+        what = "file" if model.endswith((".safetensors", *PICKLES)) else "folder"
+        raise ModelError(f"model {what} {model} does not exist; {_REMEDY}")
     else:
-        return _check(_on_hub(model, revision))
+        return check(_on_hub(model, revision))
     if revision is not None:
         raise ModelError(
             f"--revision {revision} goes with a hub model, and {model} is local: leave it out"
         )
-    return _check(checkpoint)
+    return check(checkpoint, only)
 
 
 def fetch(checkpoint: Checkpoint, part: str = "") -> Path:
     """The folder with all that loading needs, or that loading one part does; downloads a hub
     model's weights once."""
-    needed = [name for name in checkpoint.needed if name.startswith(part)]
+    folder = parts.folder_of(checkpoint.files, part)
+    needed = [name for name in checkpoint.needed if name.startswith(folder)]
     if all((checkpoint.folder / name).is_file() for name in needed):
         return checkpoint.folder
     return hub.download(checkpoint.name, checkpoint.revision, needed, _HINTS)
@@ -189,91 +199,47 @@ def _local(name: str, folder: Path) -> Checkpoint:
         files = hub.files_below(folder)
     except OSError as e:
         raise ModelError(f"model folder {name} cannot be read: {e}") from e
-    return Checkpoint(name, None, folder, origin="folder", files=files)
+    return _with_prompt(Checkpoint(name, None, folder, origin="folder", files=files))
+
+
+def _in_one_file(name: str, path: Path) -> Checkpoint:
+    single = read_single(name, path)
+    zeros = single.family == "sdxl"
+    return Checkpoint(name, None, path.parent, "folder", (path.name,), None, zeros, single)
 
 
 def _on_hub(model: str, revision: str | None) -> Checkpoint:
-    def of(snapshot: hub.Snapshot) -> Checkpoint:
-        return Checkpoint(
-            model, snapshot.commit, snapshot.folder, origin="hub", files=snapshot.files
-        )
+    def of(found: hub.Snapshot) -> Checkpoint:
+        return _with_prompt(Checkpoint(model, found.commit, found.folder, "hub", found.files))
 
-    return of(hub.find(model, revision, _SMALL, lambda cached: _is_whole(of(cached)), _HINTS))
+    return of(hub.find(model, revision, parts.SMALL, lambda cached: _is_whole(of(cached)), _HINTS))
+
+
+def _with_prompt(checkpoint: Checkpoint) -> Checkpoint:
+    return replace(checkpoint, zero_prompt=parts.is_zero_prompt(checkpoint.index))
 
 
 def _is_whole(checkpoint: Checkpoint) -> bool:
     """Whether a hub model is in the local cache with all that loading takes."""
     try:
-        check_parts(checkpoint)
+        check(checkpoint)
+        return parts.is_whole(checkpoint.files, checkpoint.needed, checkpoint.zero_prompt)
     except ModelError:
         return False
-    files = set(checkpoint.files)
-    weighty = _weighty(checkpoint.files)
-    configs = {"scheduler/scheduler_config.json", *(f"{part}/config.json" for part in weighty)}
-    shards = [f for f in checkpoint.needed if "-of-" in f]
-    counts = Counter((f.partition("/")[0], int(f.partition("-of-")[2][:5])) for f in shards)
-    vocabulary = {"tokenizer/merges.txt", "tokenizer/tokenizer.json", NULL_EMBEDDING}
-    return (
-        configs <= files
-        and not vocabulary.isdisjoint(files)
-        and all(count == whole for (_, whole), count in counts.items())
-    )
 
 
-def _has(files: tuple[str, ...], part: str) -> bool:
-    return any(f.startswith(f"{part}/") for f in files)
-
-
-def _weighty(files: tuple[str, ...]) -> tuple[str, ...]:
-    """The parts whose weights are loaded: a stored null embedding stands for the text encoder."""
-    return ("unet", "vae") if NULL_EMBEDDING in files else ("unet", "vae", "text_encoder")
-
-
-def _check(checkpoint: Checkpoint) -> Checkpoint:
-    check_parts(checkpoint)
+def check(checkpoint: Checkpoint, only: str = "") -> Checkpoint:
+    """The same checkpoint. Raises ModelError for one that lacks a part, that StyleID cannot use, or
+    whose files here are not whole; those of one part alone, if it is named."""
+    if checkpoint.single:
+        check_family(checkpoint)
+        return checkpoint
+    parts.check_parts(checkpoint.name, checkpoint.files, checkpoint.zero_prompt)
     check_family(checkpoint)
+    if checkpoint.origin == "folder":
+        loaded = parts.weighty(checkpoint.files, checkpoint.zero_prompt)
+        for part in [only] if only else loaded:
+            folder = parts.folder_of(checkpoint.files, part)
+            names = [name.removeprefix(f"{folder}/") for name in checkpoint.weights(part)]
+            check_whole(f"model {checkpoint.name}: {part}", names, checkpoint.folder / folder)
     return checkpoint
-
-
-def check_parts(checkpoint: Checkpoint) -> None:
-    """Raises ModelError for what lacks a part of a model, by the names of its files alone."""
-    name, files = checkpoint.name, checkpoint.files
-    if not (_has(files, "unet") and _has(files, "scheduler")):
-        hint = (
-            " (a single-file checkpoint must be converted to diffusers format first)"
-            if any(
-                f.endswith((".ckpt", ".safetensors")) and "/" not in f and f != NULL_EMBEDDING
-                for f in files
-            )
-            else ""
-        )
-        raise ModelError(
-            f"model {name}: the folder is not a model in diffusers format: it needs unet/, vae/, "
-            f"scheduler/, text_encoder/ and tokenizer/{hint}"
-        )
-    if "vae/config.json" not in files:
-        raise ModelError(f"model {name}: the part vae/ is missing (vae/config.json)")
-    if NULL_EMBEDDING not in files:
-        for part in ("text_encoder", "tokenizer"):
-            if not _has(files, part):
-                raise ModelError(f"model {name}: the part {part}/ is missing")
-    for part in _weighty(files):
-        checkpoint.variant(part)
-
-
-def check_family(checkpoint: Checkpoint) -> None:
-    """Raises ModelError for a model that is not of the SD 1.x / 2.x family, by its small files."""
-    name = checkpoint.name
-    unet = checkpoint.config("unet")
-    kind = unet.get("_class_name")
-    if kind != "UNet2DConditionModel" or unet.get("addition_embed_type"):
-        raise ModelError(
-            f"model {name}: its unet ({kind}) is not of the SD 1.x / 2.x family, "
-            "which StyleID needs"
-        )
-    latent, channels = checkpoint.config("vae").get("latent_channels"), unet.get("in_channels")
-    if latent != channels:
-        raise ModelError(
-            f"model {name}: the unet takes {channels} channels but the autoencoder makes {latent} "
-            "(inpainting and depth models cannot be used)"
-        )

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
 transformers_logging.set_verbosity_error()  # before diffusers, whose import sets off its warnings
 
-from diffusers import DDIMScheduler, UNet2DConditionModel  # noqa: E402
+from diffusers import DDIMScheduler  # noqa: E402
 from diffusers.utils import logging as diffusers_logging  # noqa: E402
 
 from styleid_ray.errors import ConfigError, ModelError, first_line  # noqa: E402
-from styleid_ray.model.checkpoint import (  # noqa: E402
-    NULL_EMBEDDING,
-    Checkpoint,
-    fetch,
-    find_checkpoint,
-)
-from styleid_ray.model.vae import KINDS, Vae, fetch_vae, find_vae  # noqa: E402
+from styleid_ray.model.checkpoint import Checkpoint, fetch, find_checkpoint  # noqa: E402
+from styleid_ray.model.condition import empty_prompt  # noqa: E402
+from styleid_ray.model.lora import split, with_loras  # noqa: E402
+from styleid_ray.model.lora_weights import add_loras  # noqa: E402
+from styleid_ray.model.parts import folder_of  # noqa: E402
+from styleid_ray.model.single_weights import load_part  # noqa: E402
+from styleid_ray.model.vae import Vae, fetch_vae, with_vae  # noqa: E402
 
 
 def load_components(
@@ -32,31 +30,36 @@ def load_components(
     dtype: str | torch.dtype | None = None,
     device: str | torch.device | None = None,
     vae: str | None = None,
+    lora: str | Sequence[str] = (),
 ) -> dict[str, Any]:
-    """unet, scheduler, null_embedding and vae of a model, on a device, ready for inference; with
-    another autoencoder than the model's own, if `vae` names one."""
-    checkpoint = find_checkpoint(model, revision)
-    other = find_vae(vae, checkpoint) if vae else None
-    checkpoint = replace(checkpoint, vae=other)
+    """The keyword arguments of `StyleIDPipeline` that make up a model, on a device and ready for
+    inference: unet, scheduler, null_embedding [1, tokens, D] and pooled_embedding [1, P] (None
+    where the UNet takes none), and vae; with another autoencoder than the model's own, if `vae`
+    names one, and with LoRA weights added to its unet, if `lora` names files (as --lora does, or a
+    list).
+
+    The autoencoder is in float32 where its configuration says that float16 is too narrow for it.
+
+    Raises:
+        ModelError: the model cannot be had, cannot be used, or lacks a part.
+    """
+    checkpoint = with_vae(find_checkpoint(model, revision), vae)
+    checkpoint = with_loras(checkpoint, split(lora) if isinstance(lora, str) else lora)
     target = choose_device(device)
     precision = choose_dtype(dtype, target)
     folder = fetch(checkpoint)
-    diffusers_logging.set_verbosity_error()
-    try:
-        unet = UNet2DConditionModel.from_pretrained(folder, **_part(checkpoint, "unet", precision))
-        autoencoder = (
-            _other_autoencoder(other, precision)
-            if other
-            else _autoencoder(checkpoint)(folder, **_part(checkpoint, "vae", precision))
-        )
-        null = _null_embedding(checkpoint, folder)
-    except (OSError, ValueError, RuntimeError, KeyError) as e:
-        raise ModelError(f"model {model} cannot be loaded: {str(e).strip().splitlines()[0]}") from e
-    parts: tuple[Any, ...] = (unet, autoencoder)
-    for part in parts:
-        part.requires_grad_(False).eval().to(target)
-    scheduler = DDIMScheduler.from_config(checkpoint.config("scheduler"))
-    return {"unet": unet, "scheduler": scheduler, "null_embedding": null, "vae": autoencoder}
+    with _loading(model):
+        unet = _part(checkpoint, "unet", precision)
+        add_loras(unet, checkpoint.loras, model)
+        autoencoder = _autoencoder(checkpoint, precision)
+        embedding, pooled = empty_prompt(checkpoint, folder)
+    return {
+        "unet": ready(unet, target),
+        "scheduler": DDIMScheduler.from_config(checkpoint.config("scheduler")),
+        "null_embedding": embedding,
+        "pooled_embedding": pooled,
+        "vae": ready(autoencoder, target),
+    }
 
 
 def load_autoencoder(
@@ -69,20 +72,26 @@ def load_autoencoder(
     """The autoencoder of a model alone, or another one in its place, on a device and ready for
     inference, and what the sides of a picture must be multiples of. Other weights are neither read
     nor downloaded."""
-    checkpoint = find_checkpoint(model, revision)
+    checkpoint = with_vae(find_checkpoint(model, revision, only="vae"), vae)
     target = choose_device(device)
-    precision = choose_dtype(dtype, target)
+    with _loading(model):
+        autoencoder = _autoencoder(checkpoint, choose_dtype(dtype, target))
+    return ready(autoencoder, target), checkpoint.factor
+
+
+@contextmanager
+def _loading(model: str) -> Iterator[None]:
+    """Within the block, errors of diffusers and transformers become one line."""
     diffusers_logging.set_verbosity_error()
-    if vae:
-        autoencoder = _other_autoencoder(find_vae(vae, checkpoint), precision)
-    else:
-        folder = fetch(checkpoint, "vae")
-        try:
-            load = _autoencoder(checkpoint)
-            autoencoder = load(folder, **_part(checkpoint, "vae", precision))
-        except (OSError, ValueError, RuntimeError, KeyError) as e:
-            raise ModelError(f"model {model} cannot be loaded: {first_line(e)}") from e
-    return autoencoder.requires_grad_(False).eval().to(target), checkpoint.factor
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, KeyError) as e:
+        raise ModelError(f"model {model} cannot be loaded: {first_line(e)}") from e
+
+
+def ready(part: Any, device: torch.device) -> Any:
+    """A network for inference on a device."""
+    return part.requires_grad_(False).eval().to(device)
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
@@ -109,23 +118,30 @@ def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch
     return names[dtype]
 
 
-def _part(checkpoint: Checkpoint, part: str, dtype: torch.dtype) -> dict[str, Any]:
-    return {
-        "subfolder": part,
-        "torch_dtype": dtype,
-        "use_safetensors": True,
-        "variant": checkpoint.variant(part),
-        "local_files_only": True,
-    }
-
-
-def _autoencoder(checkpoint: Checkpoint) -> Any:
+def _part(checkpoint: Checkpoint, part: str, dtype: torch.dtype) -> Any:
+    """The unet or the autoencoder of a model, downloaded if need be."""
     import diffusers
 
-    name = checkpoint.config("vae").get("_class_name", "")
-    if name not in KINDS:
-        raise ModelError(f"model {checkpoint.name}: its autoencoder {name!r} is not supported")
-    return getattr(diffusers, name).from_pretrained
+    if checkpoint.single:
+        return load_part(checkpoint, part, dtype)
+    kind = getattr(diffusers, checkpoint.config(part)["_class_name"])
+    return kind.from_pretrained(
+        fetch(checkpoint, part),
+        subfolder=folder_of(checkpoint.files, part),
+        torch_dtype=dtype,
+        use_safetensors=True,
+        variant=checkpoint.variant(part),
+        local_files_only=True,
+    )
+
+
+def _autoencoder(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
+    """The autoencoder of a model, or the one in its place."""
+    narrow = checkpoint.description.upcast_vae and dtype == torch.float16
+    precision = torch.float32 if narrow else dtype
+    if checkpoint.vae:
+        return _other_autoencoder(checkpoint.vae, precision)
+    return _part(checkpoint, "vae", precision)
 
 
 def _other_autoencoder(vae: Vae, dtype: torch.dtype) -> Any:
@@ -142,28 +158,3 @@ def _other_autoencoder(vae: Vae, dtype: torch.dtype) -> Any:
         )
     except Exception as e:  # weights of other shapes, for instance
         raise ModelError(f"--vae {vae.name} cannot be loaded: {first_line(e)}") from e
-
-
-def _null_embedding(checkpoint: Checkpoint, folder: Path) -> Tensor:
-    """The empty prompt's embedding [1, tokens, D]: stored beside the model, or made by the text
-    encoder, which is let go afterwards."""
-    if NULL_EMBEDDING in checkpoint.files:
-        return load_file(folder / NULL_EMBEDDING)["null_embedding"].float()
-    from transformers import CLIPTextModel, CLIPTokenizer
-
-    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-    encoder = CLIPTextModel.from_pretrained(
-        folder / "text_encoder",
-        use_safetensors=True,
-        variant=checkpoint.variant("text_encoder"),
-        local_files_only=True,
-    ).float()
-    tokens = tokenizer(
-        "",
-        padding="max_length",
-        max_length=tokenizer.model_max_length,
-        truncation=True,
-        return_tensors="pt",
-    )
-    with torch.no_grad():
-        return encoder(tokens.input_ids)[0]

@@ -8,18 +8,18 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from styleid_ray.errors import ModelError
 from styleid_ray.model import hub
 from styleid_ray.model.checkpoint import Checkpoint, digest_of, last_part
+from styleid_ray.model.description import vae_levels
+from styleid_ray.model.family import KINDS
 from styleid_ray.model.whole import check_whole, count_shards
 from styleid_ray.storage.locations import absolute, local_path, shown
 
-KINDS = ("AutoencoderKL", "AutoencoderTiny")
 _WEIGHTS = r"diffusion_pytorch_model(?:{tag}{shard}|{shard}{tag})\.safetensors"
 _SHARD = r"(?:-\d{5}-of-\d{5})?"
 _CONFIG = "config.json"
@@ -108,6 +108,19 @@ def name_of(vae: str) -> str:
     )
 
 
+def with_vae(model: Checkpoint, vae: str | None) -> Checkpoint:
+    """A model with the autoencoder of a --vae option, if that is given, in place of its own.
+
+    Raises:
+        ModelError: the autoencoder cannot be used, or there is none at all.
+    """
+    if vae:
+        return replace(model, vae=find_vae(vae, model))
+    if model.single and "vae" not in model.single.parts:
+        raise ModelError(f"model {model.name}: the file has no autoencoder: name one with --vae")
+    return model
+
+
 def find_vae(vae: str, model: Checkpoint) -> Vae:
     """The autoencoder of a --vae option, checked to suit a model.
 
@@ -131,13 +144,6 @@ def fetch_vae(vae: Vae) -> Path:
         return vae.folder
     names = [prefix + name for name in (_CONFIG, *vae.weights)]
     return hub.download(vae.name, vae.revision, names, _HINTS) / vae.subfolder
-
-
-def levels(config: Mapping[str, Any]) -> int:
-    """Resolutions of an autoencoder, each half the one before, by its configuration."""
-    names = ("block_out_channels", "encoder_block_out_channels")
-    channels = next((config[name] for name in names if config.get(name)), None)
-    return len(channels) if channels else 1 if config.get("_class_name") == KINDS[0] else 4
 
 
 def _is_path(vae: str) -> bool:
@@ -206,7 +212,7 @@ def _check(vae: Vae, model: Checkpoint) -> None:
             f"{what} has latents of {given} channels, and {model.name} needs {needed}: take one "
             "that was made for this family of models"
         )
-    factor, wanted = (2 ** (levels(c) - 1) for c in (config, own))
+    factor, wanted = (2 ** (vae_levels(c) - 1) for c in (config, own))
     if factor != wanted:
         raise ModelError(
             f"{what} makes latents {factor} times smaller than pictures, and {model.name} needs "

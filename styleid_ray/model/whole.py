@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from styleid_ray.errors import ModelError
 
@@ -47,14 +48,36 @@ def count_shards(weights: Sequence[str]) -> int:
     return max((int(match[1]) for match in counts if match), default=1)
 
 
-def _whole_size(path: Path) -> int | None:
-    """Bytes of a safetensors file by its header; None where that cannot be read."""
+def read_header(path: Path) -> dict[str, Any] | None:
+    """Names, shapes, types and places of the tensors of a safetensors file, and its metadata under
+    the name `__metadata__`; None where that cannot be read."""
     try:
         with path.open("rb") as f:
             length = int.from_bytes(f.read(_INDEX), "little")
             header = json.loads(f.read(length)) if 0 < length <= _MOST_HEADER else None
-        assert isinstance(header, dict)
+    except (OSError, ValueError):
+        return None
+    return header if isinstance(header, dict) else None
+
+
+def read_tensor(path: Path, entry: Mapping[str, Any]) -> bytes:
+    """The bytes of a tensor, by its entry in the header of its file."""
+    first, last = entry["data_offsets"]
+    with path.open("rb") as f:
+        start = _INDEX + int.from_bytes(f.read(_INDEX), "little")
+        f.seek(start + first)
+        return f.read(last - first)
+
+
+def _whole_size(path: Path) -> int | None:
+    """Bytes of a safetensors file by its header; None where that cannot be read."""
+    header = read_header(path)
+    if header is None:
+        return None
+    try:
+        with path.open("rb") as f:
+            length = int.from_bytes(f.read(_INDEX), "little")
         ends = [value["data_offsets"][1] for name, value in header.items() if name[:2] != "__"]
         return _INDEX + length + max(ends, default=0)
-    except (AssertionError, OSError, ValueError, KeyError, TypeError, IndexError):
+    except (OSError, KeyError, TypeError, IndexError):
         return None

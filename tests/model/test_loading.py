@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import UNet2DModel, VQModel
 from PIL import Image
 
 from styleid_ray import StyleIDPipeline, StyleParams
 from styleid_ray.config import PAPER_MODEL
 from styleid_ray.errors import ConfigError, ModelError
 from styleid_ray.model.checkpoint import find_checkpoint
+from styleid_ray.model.loading import load_autoencoder, load_components
 from styleid_ray.model.vae import find_vae
+from tests.families import save_sdxl, save_unconditional
 from tests.tiny_model import save_kl
 
 
@@ -25,7 +28,6 @@ def copied(tiny_model: Path, tmp_path: Path) -> Path:
 
 def test_a_local_folder_makes_pictures_with_its_text_encoder_used_once(tiny_model: Path) -> None:
     pipe = StyleIDPipeline.from_pretrained(str(tiny_model))
-    assert pipe.denoise.null_embedding.shape == (1, 77, 8)
     assert pipe.unet.dtype == torch.float32
     content = Image.new("RGB", (128, 64), "red")
     style = Image.new("RGB", (64, 64), "blue")
@@ -35,7 +37,7 @@ def test_a_local_folder_makes_pictures_with_its_text_encoder_used_once(tiny_mode
 
 def test_the_precision_asked_for_is_used(tiny_model: Path) -> None:
     pipe = StyleIDPipeline.from_pretrained(str(tiny_model), dtype="bfloat16", device="cpu")
-    assert pipe.unet.dtype == pipe.vae.dtype == pipe.denoise.null_embedding.dtype == torch.bfloat16
+    assert pipe.unet.dtype == pipe.vae.dtype == torch.bfloat16
     latents = pipe.transfer_latents(
         torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8), params=StyleParams(steps=2)
     )
@@ -104,29 +106,35 @@ def truncated(folder: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:1000])
 
 
+def one_of_two(folder: Path) -> None:
+    weights = folder / "text_encoder" / "model.safetensors"
+    weights.rename(weights.with_name("model-00001-of-00002.safetensors"))
+
+
+def other_shapes(folder: Path) -> None:
+    set_config("unet", cross_attention_dim=16)(folder)
+    set_config("text_encoder", hidden_size=16)(folder)
+
+
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         (remove("vae"), "part vae/ is missing"),
         (remove("text_encoder"), "part text_encoder/ is missing"),
         (remove("tokenizer"), "part tokenizer/ is missing"),
         (remove("unet"), "not a model in diffusers format"),
-        (single_file, "must be converted to diffusers format"),
+        (single_file, r"to load the single file v1-5\.safetensors, name it itself"),
         (pickled, "convert it to safetensors"),
-        (
-            set_config("unet", _class_name="FluxTransformer2DModel"),
-            "not of the SD 1.x / 2.x family",
-        ),
-        (set_config("unet", addition_embed_type="text_time"), "not of the SD 1.x / 2.x family"),
-        (set_config("unet", in_channels=9), "inpainting"),
-        (truncated, "cannot be loaded"),
+        (truncated, r"unet: diffusion_pytorch_model\.safetensors is cut off or damaged"),
+        (one_of_two, "text_encoder has 1 of the 2 files of its weights"),
+        (other_shapes, "cannot be loaded"),
     ],
 )
 def test_a_folder_that_cannot_be_used_is_one_line_that_says_why(
-    copied: Path, damage: Callable[[Path], None], said: str
+    copied: Path, damage: Callable[[Path], None], message: str
 ) -> None:
     damage(copied)
-    with pytest.raises(ModelError, match=said) as error:
+    with pytest.raises(ModelError, match=message) as error:
         StyleIDPipeline.from_pretrained(str(copied))
     assert "\n" not in str(error.value)
 
@@ -161,3 +169,52 @@ def test_weights_that_exist_in_half_precision_only_are_found(copied: Path) -> No
     weights = copied / "unet" / "diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_name("diffusion_pytorch_model.fp16.safetensors"))
     assert StyleIDPipeline.from_pretrained(str(copied)).unet.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("dtype", "upcast", "expected"),
+    [
+        ("float16", True, torch.float32),
+        ("float16", False, torch.float16),
+        ("bfloat16", True, torch.bfloat16),
+    ],
+)
+def test_the_autoencoder_of_sdxl_is_in_float32_where_its_configuration_asks_for_it(
+    tmp_path: Path, dtype: str, upcast: bool, expected: torch.dtype
+) -> None:
+    folder = save_sdxl(tmp_path / "xl")
+    file = folder / "vae" / "config.json"
+    config = json.loads(file.read_text())
+    # diffusers' own default is true: a file that does not say so asks for nothing.
+    config |= {"force_upcast": True} if upcast else {}
+    config = {name: x for name, x in config.items() if upcast or name != "force_upcast"}
+    file.write_text(json.dumps(config))
+    parts = load_components(str(folder), dtype=dtype, device="cpu")
+    assert parts["vae"].dtype == expected
+    assert parts["unet"].dtype == getattr(torch, dtype)
+    assert load_autoencoder(str(folder), dtype=dtype, device="cpu")[0].dtype == expected
+
+
+def test_an_autoencoder_that_is_safe_in_float16_takes_the_place_of_one_that_is_not(
+    tmp_path: Path,
+) -> None:
+    folder = save_sdxl(tmp_path / "xl")
+    safe = save_kl(tmp_path / "fix", scaling_factor=0.13025, force_upcast=False)
+    parts = load_components(str(folder), dtype="float16", device="cpu", vae=str(safe))
+    assert parts["vae"].dtype == torch.float16
+
+
+def test_the_autoencoder_of_another_family_is_refused(tmp_path: Path) -> None:
+    folder = save_sdxl(tmp_path / "xl")
+    other = save_kl(tmp_path / "mse", scaling_factor=0.18215)
+    with pytest.raises(ModelError, match=r"scaling factor 0\.18215, and .*xl has 0\.13025"):
+        load_components(str(folder), vae=str(other))
+
+
+def test_an_autoencoder_of_codes_is_read_from_its_folder_vqvae(tmp_path: Path) -> None:
+    folder = save_unconditional(tmp_path / "plain", "UNet2DModel")
+    shutil.rmtree(folder / "vae")
+    VQModel(latent_channels=4, vq_embed_dim=4, norm_num_groups=32).save_pretrained(folder / "vqvae")
+    parts = load_components(str(folder), device="cpu")
+    assert type(parts["vae"]) is VQModel
+    assert type(parts["unet"]) is UNet2DModel

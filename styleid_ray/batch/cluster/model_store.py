@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any, TypeVar
 
 from styleid_ray.config import digest
 from styleid_ray.errors import ModelError
-from styleid_ray.model.checkpoint import PARTS, Checkpoint, check_parts
+from styleid_ray.model.checkpoint import Checkpoint
+from styleid_ray.model.parts import INDEX, PARTS, check_parts, has, is_zero_prompt
 from styleid_ray.storage.fetch import ATTEMPTS, reason, retrying
 from styleid_ray.storage.locations import Options, cannot_open, open_filesystem, shown
 from styleid_ray.storage.secrets import scrubbed, without_secrets
@@ -27,6 +29,8 @@ class Listing:
     """SIZE:TAG of each, by its name below the folder."""
     present: tuple[str, ...]
     """Names of all files of the folder."""
+    zero_prompt: bool = False
+    """As of `Checkpoint`."""
 
     @property
     def revision(self) -> str:
@@ -59,24 +63,43 @@ class ModelStore:
         """Its files now. Raises ModelError for a folder that is no model, by the names alone."""
         failure = "it cannot be listed"
         entries = self._tried(failure, self._entries)
-        checkpoint = self.checkpoint(tuple(sorted(entries)))
-        check_parts(checkpoint)
+        present = tuple(sorted(entries))
+        zero_prompt = is_zero_prompt(self._index(present))
+        check_parts(self.name, present, zero_prompt)
+        needed = Checkpoint(
+            self.name, None, Path(), "store", present, zero_prompt=zero_prompt
+        ).needed
         versions = self._tried(
-            failure, lambda: {name: self._version(entries[name]) for name in checkpoint.needed}
+            failure, lambda: {name: self._version(entries[name]) for name in needed}
         )
-        return Listing(versions, checkpoint.files)
+        return Listing(versions, present, zero_prompt)
 
-    def checkpoint(
-        self, present: tuple[str, ...], revision: str | None = None, folder: Path = Path()
-    ) -> Checkpoint:
-        """The model as the engine knows it."""
-        return Checkpoint(self.name, revision, folder, origin="store", files=present)
+    def checkpoint(self, listing: Listing, folder: Path) -> Checkpoint:
+        """The model as the engine knows it, with the files of a listing in a local folder."""
+        return Checkpoint(
+            self.name,
+            listing.revision,
+            folder,
+            origin="store",
+            files=listing.present,
+            zero_prompt=listing.zero_prompt,
+        )
 
     def fetch(self, versions: Mapping[str, str], folder: Path) -> None:
         """Brings files to a folder, each in the size that it was listed with."""
         for name, version in versions.items():
             failure = f"{name} cannot be fetched to {folder}"
             self._tried(failure, lambda n=name, v=version: self._transfer(n, v, folder), ATTEMPTS)
+
+    def _index(self, present: tuple[str, ...]) -> dict[str, Any]:
+        """Its `model_index.json`, where that says more than the names of its files."""
+        if INDEX not in present or not has(present, "text_encoder_2"):
+            return {}
+        text = self._tried(f"{INDEX} cannot be read", lambda: self.fs.cat_file(self._path(INDEX)))
+        try:
+            return json.loads(text)
+        except ValueError as e:
+            raise ModelError(f"model {self.name}: {INDEX} cannot be read: {e}") from e
 
     def _transfer(self, name: str, version: str, folder: Path) -> None:
         target, size = folder / name, size_in(version)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -13,9 +12,11 @@ from filelock import FileLock
 from styleid_ray.batch.cluster.model_store import Listing, ModelStore
 from styleid_ray.config import PIXEL_METHODS, JobConfig
 from styleid_ray.errors import ModelError
-from styleid_ray.model.checkpoint import NO_MODEL, Checkpoint, check_family, find_checkpoint
-from styleid_ray.model.vae import find_vae
-from styleid_ray.storage.locations import local_path
+from styleid_ray.model.checkpoint import NO_MODEL, Checkpoint, check, find_checkpoint
+from styleid_ray.model.lora import with_loras
+from styleid_ray.model.single_file import PICKLES
+from styleid_ray.model.vae import with_vae
+from styleid_ray.storage.locations import local_path, shown
 from styleid_ray.storage.version import size_in
 
 CACHE_VARIABLE = "STYLEID_RAY_CACHE"
@@ -24,26 +25,29 @@ _CACHE = "~/.cache/styleid_ray"
 
 
 def find_model(config: JobConfig) -> Checkpoint:
-    """The checkpoint of a job's model and its other autoencoder, if any, checked; of one that lies
-    elsewhere only with its small files; `NO_MODEL` of a method that needs none. Raises
-    ModelError."""
+    """The checkpoint of a job's model, with its other autoencoder and LoRA weights if any, checked;
+    of one that lies elsewhere only with its small files; `NO_MODEL` of a method that needs none.
+    Raises ModelError."""
     if config.method in PIXEL_METHODS:
         return NO_MODEL
-    checkpoint = _checkpoint(config)
-    return replace(checkpoint, vae=find_vae(config.vae, checkpoint)) if config.vae else checkpoint
+    return with_loras(with_vae(_checkpoint(config), config.vae), config.lora)
 
 
 def _checkpoint(config: JobConfig) -> Checkpoint:
     place = local_path(config.model)
     if place is not None:
-        return find_checkpoint(place, config.revision)
+        only = "vae" if config.method == "latent-adain" else ""
+        return find_checkpoint(place, config.revision, only)
+    if config.model.endswith((".safetensors", *PICKLES)):
+        raise ModelError(
+            f"--model {shown(config.model)}: a model in one file is taken from a local path: copy "
+            "it to one that every node has"
+        )
     store = ModelStore(config.model, config.storage_options)
     listing = _listed(store, config.revision)
     small = {name: v for name, v in listing.versions.items() if name.endswith(".json")}
     folder = _kept(store, small, f"{listing.revision}.small")
-    checkpoint = store.checkpoint(listing.present, listing.revision, folder)
-    check_family(checkpoint)
-    return checkpoint
+    return check(store.checkpoint(listing, folder))
 
 
 def model_on_node(config: JobConfig, revision: str | None) -> tuple[str, str | None]:

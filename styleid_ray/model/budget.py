@@ -1,0 +1,28 @@
+"""How a GPU's memory is shared out: numbers that the engine works by and that planning foresees."""
+
+from __future__ import annotations
+
+USABLE = 0.75
+"""Share of the free memory that inversions may take: the rest is for the work itself."""
+GPU_POSITIONS = 16 * 64 * 64
+"""Latent positions of a batch on a GPU whose throughput was not measured."""
+VAE_SHARE = 4
+"""UNet rows for each picture in a batch of the autoencoder, at the least."""
+SLACK = 1.25
+"""Memory that a call takes by the memory that `model.peak` counts, which leaves out what operations
+take inside (work space of convolutions) and what an allocator loses to fragments. On a CPU the
+first is up to a quarter where pictures are large."""
+RESERVED = 6 * 10**8
+"""Bytes of a GPU that CUDA and its libraries take for themselves, about."""
+
+
+def room_for_inversions(free: int, work: int) -> int:
+    """Bytes of a GPU that inversions may take, of those that are free; `work` is what the largest
+    UNet call takes, which reads and writes features besides."""
+    return max(0, min(int(USABLE * free), free - 2 * work))
+
+
+def rows_that_fit(free: int, row: int) -> int:
+    """Most rows of a batch, each of so many bytes, beside inversions that take their share of the
+    free memory; 1 at least."""
+    return max(1, int((1 - USABLE) * free / row))

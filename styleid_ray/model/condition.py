@@ -1,0 +1,102 @@
+"""The condition that stands for the empty prompt, as diffusers' pipelines make it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from styleid_ray.errors import ModelError
+from styleid_ray.model.checkpoint import Checkpoint
+from styleid_ray.model.description import TOKENS, ModelDescription
+from styleid_ray.model.parts import ENCODERS, NULL_EMBEDDING
+from styleid_ray.model.single_weights import encode_empty_prompt
+
+_POOLED = "pooled_embedding"
+
+Condition = tuple[Tensor | None, Tensor | None]
+"""Embedding [1, tokens, D] and pooled embedding [1, P], in float32 on the CPU; None where the UNet
+takes none."""
+
+
+def empty_prompt(checkpoint: Checkpoint, folder: Path) -> Condition:
+    """The condition of a model for the empty prompt: zeros, stored beside the model, or made by its
+    text encoders on the CPU, which are freed afterwards.
+
+    Args:
+        checkpoint: the model.
+        folder: where its files lie.
+
+    Raises:
+        ModelError: the stored embedding does not suit the unet.
+    """
+    model = checkpoint.description
+    if not model.text_width:
+        return None, None
+    if NULL_EMBEDDING in checkpoint.files:
+        return _stored(checkpoint.name, model, folder / NULL_EMBEDDING)
+    if checkpoint.zero_prompt and model.pooled_width:
+        return zeros(model)
+    if checkpoint.single:
+        return encode_empty_prompt(checkpoint), None
+    encode = _encoded_twice if model.pooled_width else _encoded
+    return encode(checkpoint, folder)
+
+
+def zeros(model: ModelDescription) -> Condition:
+    """The condition of a model that was trained with zeros for the empty prompt."""
+    return torch.zeros(1, TOKENS, model.text_width), torch.zeros(1, model.pooled_width)
+
+
+def _stored(name: str, model: ModelDescription, file: Path) -> Condition:
+    stored = load_file(file)
+    embedding, pooled = stored.get("null_embedding"), stored.get(_POOLED)
+    if embedding is None or embedding.shape[-1] != model.text_width:
+        raise ModelError(
+            f"model {name}: {NULL_EMBEDDING} needs a tensor null_embedding [1, tokens, "
+            f"{model.text_width}]"
+        )
+    if not model.pooled_width:
+        return embedding.float(), None
+    if pooled is None or pooled.shape != (1, model.pooled_width):
+        raise ModelError(
+            f"model {name}: {NULL_EMBEDDING} needs a tensor {_POOLED} [1, {model.pooled_width}], "
+            "since the unet takes a pooled embedding"
+        )
+    return embedding.float(), pooled.float()
+
+
+def _encoded(checkpoint: Checkpoint, folder: Path) -> Condition:
+    return _encode(checkpoint, folder, "text_encoder", CLIPTextModel)[0], None
+
+
+def _encoded_twice(checkpoint: Checkpoint, folder: Path) -> Condition:
+    """The states before the last layer of both encoders side by side, and what the second gives for
+    the whole text."""
+    first = _encode(checkpoint, folder, "text_encoder", CLIPTextModel)
+    second = _encode(checkpoint, folder, "text_encoder_2", CLIPTextModelWithProjection)
+    states = [encoded.hidden_states[-2] for encoded in (first, second)]
+    return torch.cat(states, dim=-1), second[0]
+
+
+def _encode(checkpoint: Checkpoint, folder: Path, part: str, kind: Any) -> Any:
+    tokenizer = CLIPTokenizer.from_pretrained(folder / ENCODERS[part], local_files_only=True)
+    encoder = kind.from_pretrained(
+        folder / part,
+        use_safetensors=True,
+        variant=checkpoint.variant(part),
+        local_files_only=True,
+    ).float()
+    tokens = tokenizer(
+        "",
+        padding="max_length",
+        max_length=tokenizer.model_max_length,
+        truncation=True,
+        return_tensors="pt",
+    )
+    with torch.no_grad():
+        return encoder(tokens.input_ids, output_hidden_states=True)

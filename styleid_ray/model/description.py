@@ -1,0 +1,200 @@
+"""What a model is, by its JSON alone: where StyleID injects, and what the UNet is called with.
+
+Everything that needs to know reads it here: nothing else asks what family a model is of. Nothing
+here imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from styleid_ray.config import PAPER_SIZE
+from styleid_ray.errors import ModelError
+
+TOKENS = 77
+"""Length of CLIP's text embedding."""
+_PAPER_LAYERS = range(6, 12)
+_ATTENTION = {"CrossAttnUpBlock2D": True, "AttnUpBlock2D": True, "UpBlock2D": False}
+"""Blocks of a decoder, and whether they have self-attention."""
+TIME_IDS = 6
+"""Numbers that tell Stable Diffusion XL a picture's size and crop."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A self-attention of the decoder."""
+
+    layer: int
+    """Its number, as --layers names it."""
+    name: str
+    """Path of its module in the UNet."""
+    level: int
+    """It has one token for every 2^level x 2^level latent positions."""
+    channels: int
+    heads: int
+
+    def tokens(self, latent: tuple[int, int]) -> int:
+        """Tokens for a latent of this height and width."""
+        return (latent[0] >> self.level) * (latent[1] >> self.level)
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """A latent diffusion model whose UNet StyleID can inject into."""
+
+    sites: Mapping[int, Site]
+    """By layer number.
+
+    Layers count through the decoder's blocks in the order of their work. A residual block that is
+    followed by a transformer counts once for each of the transformer's blocks, and one without
+    attention counts once: those of Stable Diffusion 1.x and 2.x are the paper's 3-11."""
+    deep: bool
+    """Whether a transformer has several blocks, so that the paper's numbers mean nothing."""
+    prediction_type: str
+    latent_channels: int
+    unet_factor: int
+    """Sides of a latent are multiples of it."""
+    vae_factor: int
+    """Pixels per side of a latent position."""
+    native_size: int
+    """Side in pixels of the pictures that the UNet was trained on; 0 where that is not known."""
+    text_width: int
+    """Width of the prompt's embedding; 0 of a model without text."""
+    pooled_width: int
+    """Width of the prompt's pooled embedding; 0 where the UNet takes none. Where it takes one it
+    also takes `time_ids`."""
+    upcast_vae: bool
+    """Whether the autoencoder is computed in float32 where the UNet is in float16: its own JSON
+    says that its numbers leave float16's range."""
+
+    @property
+    def factor(self) -> int:
+        """What the sides of a picture must be multiples of, in pixels."""
+        return self.unet_factor * self.vae_factor
+
+    @property
+    def default_size(self) -> int:
+        """Working size in pixels where none is asked for: the paper's 512, or more where the model
+        was trained on larger pictures."""
+        return max(PAPER_SIZE, self.native_size)
+
+    @property
+    def default_layers(self) -> tuple[int, ...] | None:
+        """Layers to inject into where none are asked for; None for those of the preset.
+
+        A model that is not laid out as the paper's has all its layers of the finest level that has
+        attention: of Stable Diffusion XL the last six, as others' work on it (docs/models.md).
+        """
+        if not self.deep and self.sites.keys() >= set(_PAPER_LAYERS):
+            return None
+        finest = min((site.level for site in self.sites.values()), default=0)
+        return tuple(sorted(n for n, site in self.sites.items() if site.level == finest))
+
+    def time_ids(self, latent: tuple[int, int]) -> tuple[int, ...]:
+        """What Stable Diffusion XL is told of a picture whose latent has this height and width: its
+        original size, its crop's top and left, and its size now, in pixels, of which there are 8
+        per side of a latent position where no autoencoder is at hand."""
+        factor = self.vae_factor if self.vae_factor > 1 else 8
+        size = tuple(side * factor for side in latent)
+        return (*size, 0, 0, *size)
+
+    def missing(self, layers: Sequence[int]) -> list[int]:
+        """Those of some layers that the model lacks."""
+        return [layer for layer in layers if layer not in self.sites]
+
+
+def describe(
+    unet: Mapping[str, Any],
+    vae: Mapping[str, Any] | None = None,
+    scheduler: Mapping[str, Any] | None = None,
+) -> ModelDescription:
+    """The description of a model by the configurations of its parts, as diffusers stores them.
+
+    Raises:
+        ModelError: the UNet has blocks that StyleID does not know.
+    """
+    levels = len(unet["block_out_channels"])
+    depths = list(_depths(unet))
+    crosses = "CrossAttnUpBlock2D" in unet["up_block_types"]
+    width = unet.get("cross_attention_dim", 1280) if crosses else 0
+    factor = 2 ** (vae_levels(vae) - 1) if vae else 1
+    side, pooled = unet.get("sample_size") or 0, _pooled_width(unet)
+    return ModelDescription(
+        sites={site.layer: site for site in _sites(unet, depths)},
+        deep=any(depth > 1 for block in depths for depth in block),
+        prediction_type=(scheduler or {}).get("prediction_type", "epsilon"),
+        latent_channels=unet.get("in_channels") or 4,
+        unet_factor=2 ** (levels - 1),
+        vae_factor=factor,
+        native_size=(max(side) if isinstance(side, Sequence) else side) * factor,
+        text_width=width if isinstance(width, int) else width[0],
+        pooled_width=pooled,
+        # diffusers' pipelines heed it in this family alone.
+        upcast_vae=bool(pooled and vae and vae.get("force_upcast")),
+    )
+
+
+def vae_levels(vae: Mapping[str, Any]) -> int:
+    """Resolutions of an autoencoder, each half the one before, by its configuration."""
+    names = ("block_out_channels", "encoder_block_out_channels")
+    channels = next((vae[name] for name in names if vae.get(name)), None)
+    return len(channels) if channels else 1 if vae.get("_class_name") != "AutoencoderTiny" else 4
+
+
+def _pooled_width(unet: Mapping[str, Any]) -> int:
+    if unet.get("addition_embed_type") != "text_time":
+        return 0
+    times = TIME_IDS * unet["addition_time_embed_dim"]
+    return unet["projection_class_embeddings_input_dim"] - times
+
+
+def _depths(unet: Mapping[str, Any]) -> Iterator[list[int]]:
+    """Of each block of the decoder, self-attentions after each residual block."""
+    levels = len(unet["block_out_channels"])
+    resnets = _by_level(unet.get("layers_per_block", 2), levels)[::-1]
+    depths = unet.get("reverse_transformer_layers_per_block")
+    if depths is None:
+        depths = _by_level(unet.get("transformer_layers_per_block") or 1, levels)[::-1]
+    for block, count, depth in zip(unet["up_block_types"], resnets, depths, strict=True):
+        if block not in _ATTENTION:
+            raise ModelError(
+                f"the unet's decoder has blocks of the kind {block}, which StyleID does not know: "
+                f"it knows {', '.join(_ATTENTION)}"
+            )
+        if block != "CrossAttnUpBlock2D":
+            yield [int(_ATTENTION[block])] * (count + 1)
+        else:
+            yield list(depth) if isinstance(depth, Sequence) else [depth] * (count + 1)
+
+
+def _sites(unet: Mapping[str, Any], depths: Sequence[Sequence[int]]) -> Iterator[Site]:
+    layer, levels = 0, len(unet["block_out_channels"])
+    for i, (kind, block) in enumerate(zip(unet["up_block_types"], depths, strict=True)):
+        level = levels - 1 - i
+        channels = unet["block_out_channels"][level]
+        crosses = kind == "CrossAttnUpBlock2D"
+        heads = _heads(unet, level) if crosses else channels // _head_width(unet, i, channels)
+        for j, depth in enumerate(block):
+            for k in range(depth):
+                inner = f".transformer_blocks.{k}.attn1" if crosses else ""
+                name = f"up_blocks.{i}.attentions.{j}{inner}"
+                yield Site(layer + k, name, level, channels, heads)
+            layer += max(depth, 1)
+
+
+def _heads(unet: Mapping[str, Any], level: int) -> int:
+    """Heads of the transformers of a level: diffusers names them `attention_head_dim`."""
+    heads = unet.get("num_attention_heads") or unet.get("attention_head_dim", 8)
+    return _by_level(heads, len(unet["block_out_channels"]))[level]
+
+
+def _head_width(unet: Mapping[str, Any], block: int, channels: int) -> int:
+    """Width of the heads in a block without transformers: here the name means what it says."""
+    widths = unet.get("attention_head_dim", 8)
+    return _by_level(widths, len(unet["block_out_channels"]))[block] or channels
+
+
+def _by_level(value: Any, levels: int) -> list[Any]:
+    return list(value) if isinstance(value, Sequence) else [value] * levels

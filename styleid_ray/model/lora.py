@@ -1,0 +1,140 @@
+"""LoRA weights for a model's unet: `--lora`, files that are added to it when it is loaded.
+
+Nothing here imports torch, so that a driver without a GPU can check them before a job starts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from styleid_ray.errors import ModelError
+from styleid_ray.model.checkpoint import Checkpoint, digest_of
+from styleid_ray.model.single_file import PICKLES
+from styleid_ray.model.whole import check_whole, read_header
+from styleid_ray.storage.locations import absolute, local_path, shown
+
+_WEIGHTED = re.compile(r"(?P<file>.+?)(?::(?P<weight>[+-]?(?:\d+\.?\d*|\.\d+)))?")
+_OF_UNET = re.compile(r"(?:lora_unet_|unet\.).*lora")
+_OTHERS = {"dora_scale": "DoRA", "hada_": "LoHa", "lokr_": "LoKr", "oft_": "OFT"}
+"""Parts of names that tell kinds of weights that are not LoRA."""
+_READS_TEXT = re.compile(r"attn2[._]to_k[._](?:lora_?[._])?(?:lora_down|down|lora_A)\b.*weight")
+"""Names of the tensors whose width is that of the prompt's embedding."""
+_BASES = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "Stable Diffusion XL"}
+"""Families by the width of the prompt's embedding."""
+
+
+@dataclass(frozen=True)
+class Lora:
+    """LoRA weights in a file, and the factor that they are added with."""
+
+    path: Path
+    weight: float
+
+    @property
+    def reference(self) -> str:
+        """The value of --lora that stands for these."""
+        return f"{self.path}:{self.weight:g}"
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change when the weights do."""
+        return digest_of("", self.path.parent, (self.path.name,))
+
+    @property
+    def identity(self) -> str:
+        """What tells these from others, wherever they lie."""
+        return f"{name_of(self.reference)} {self.fingerprint}"
+
+
+def split(loras: str) -> list[str]:
+    """The files, with their weights, of a comma-separated list."""
+    return [part.strip() for part in loras.split(",") if part.strip()]
+
+
+def name_of(lora: str) -> str:
+    """The name and weight by which a run knows the file of a --lora option, wherever it lies."""
+    file, weight = _read(lora)
+    return f"{Path(file).name}:{weight:g}"
+
+
+def reference_of(lora: str) -> str:
+    """The value of --lora in another working directory."""
+    file, weight = _read(lora)
+    return Lora(Path(absolute(file)), weight).reference
+
+
+def with_loras(model: Checkpoint, loras: Sequence[str]) -> Checkpoint:
+    """A model with the LoRA weights of the --lora options, checked to suit it.
+
+    Raises:
+        ModelError: a file is missing, damaged, no LoRA of a unet, or of another base; in one line.
+    """
+    found = tuple(_find(lora) for lora in loras)
+    for lora in found:
+        _check(lora, model)
+    return replace(model, loras=found) if found else model
+
+
+def _read(lora: str) -> tuple[str, float]:
+    match = _WEIGHTED.fullmatch(lora)
+    assert match, lora
+    return match["file"], float(match["weight"] or 1)
+
+
+def _find(lora: str) -> Lora:
+    file, weight = _read(lora)
+    if local_path(file) is None:
+        raise ModelError(
+            f"--lora {shown(file)}: LoRA weights are taken from local files; copy them to a path "
+            "that every node has"
+        )
+    path = Path(absolute(file))
+    if path.is_dir():
+        inside = sorted(path.glob("*.safetensors"))
+        if len(inside) != 1:
+            raise ModelError(f"--lora {file} is a folder: name a .safetensors file in it")
+        path = inside[0]
+    if not os.path.isfile(path):
+        raise ModelError(f"--lora {file}: there is no such file: name one with its .safetensors")
+    return Lora(path, weight)
+
+
+def _check(lora: Lora, model: Checkpoint) -> None:
+    what = f"--lora {lora.path}"
+    if lora.path.suffix in PICKLES:
+        raise ModelError(
+            f"{what} is a pickle: convert it to safetensors first (pickles can run code and are "
+            "never loaded)"
+        )
+    check_whole(what, [lora.path.name], lora.path.parent)
+    names = read_header(lora.path) or {}
+    for part, kind in _OTHERS.items():
+        if any(part in name for name in names):
+            raise ModelError(f"{what} holds {kind} weights: LoRA alone can be added to a unet")
+    if not any(_OF_UNET.match(name) for name in names):
+        raise ModelError(f"{what} has no LoRA weights of a unet")
+    made_for, width = _text_width(names), model.description.text_width
+    if made_for and made_for != width:
+        raise ModelError(
+            f"{what} was made for {_base(made_for)}, and {model.name} is {_base(width)}: take "
+            "weights that were made for this family of models"
+        )
+
+
+def _text_width(names: Mapping[str, Any]) -> int | None:
+    """The width of the prompt's embedding that weights were made for; None where none reads it."""
+    for name, entry in names.items():
+        if _OF_UNET.match(name) and _READS_TEXT.search(name):
+            return entry["shape"][1]
+    return None
+
+
+def _base(width: int) -> str:
+    if not width:
+        return "a model without text"
+    return _BASES.get(width, f"a model whose prompts are {width} numbers wide")

@@ -1,0 +1,74 @@
+"""LoRA weights added to a unet, by diffusers' own loaders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from styleid_ray.errors import ModelError, first_line
+from styleid_ray.model.lora import Lora
+
+_DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
+_PREFIX = "unet."
+
+
+def add_loras(unet: Any, loras: Sequence[Lora], model: str) -> None:
+    """Adds LoRA weights to those of a unet, W + w·α/r·B·A each, and leaves nothing else behind.
+
+    Args:
+        unet: diffusers `UNet2DConditionModel`, on the CPU.
+        loras: files and their weights w. Text encoders' weights in them are left out.
+        model: its name, for messages.
+
+    Raises:
+        ModelError: weights do not fit the unet.
+    """
+    for lora in loras:
+        try:
+            _add(unet, lora, model)
+        except ModelError:
+            raise
+        except Exception as e:  # peft and diffusers raise many kinds
+            raise ModelError(f"--lora {lora.path} cannot be added: {first_line(e)}") from e
+
+
+def _add(unet: Any, lora: Lora, model: str) -> None:
+    from diffusers.loaders import StableDiffusionXLLoraLoaderMixin as Loader
+    from diffusers.utils import convert_unet_state_dict_to_peft
+
+    loaded: Any = Loader.lora_state_dict(
+        str(lora.path.parent),
+        weight_name=lora.path.name,
+        use_safetensors=True,
+        local_files_only=True,
+        unet_config=unet.config,
+        return_lora_metadata=True,
+    )
+    given, alphas, metadata = loaded
+    # diffusers renames all or none, by the first name; its training scripts write both kinds.
+    tensors = convert_unet_state_dict_to_peft(
+        {n.replace(".processor.", "."): x for n, x in given.items() if n.startswith(_PREFIX)}
+    )
+    layers = [name.removesuffix(_DOWN) for name in tensors if name.endswith(_DOWN)]
+    misfits = [name for name in layers if not _fits(unet, name, tensors)]
+    if misfits or not layers:
+        first = f", such as {misfits[0].removeprefix(_PREFIX)}" if misfits else ""
+        raise ModelError(
+            f"--lora {lora.path} does not fit {model}: {len(misfits)} of its {len(layers)} layers "
+            f"are not in the unet, or have another shape there{first}; take weights that were made "
+            "for this family of models"
+        )
+    unet.load_lora_adapter(tensors, network_alphas=alphas, metadata=metadata, prefix="unet")
+    unet.fuse_lora(lora_scale=lora.weight)
+    unet.unload_lora()
+
+
+def _fits(unet: Any, layer: str, tensors: Mapping[str, Tensor]) -> bool:
+    try:
+        weight = unet.get_submodule(layer.removeprefix(_PREFIX)).weight
+    except AttributeError:
+        return False
+    down, up = tensors[layer + _DOWN], tensors.get(layer + _UP)
+    return up is not None and (up.shape[0], down.shape[1]) == tuple(weight.shape[:2])

@@ -1,0 +1,144 @@
+"""The parts of a model in diffusers format, by the names of its files alone."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from styleid_ray.errors import ModelError
+
+INDEX = "model_index.json"
+NULL_EMBEDDING = "null_embedding.safetensors"
+"""Embedding of the empty prompt beside a model: it stands for the text encoders."""
+ENCODERS = {"text_encoder": "tokenizer", "text_encoder_2": "tokenizer_2"}
+"""Text encoders and their tokenizers."""
+PARTS = ("unet", "vae", "vqvae", "scheduler", *ENCODERS, *ENCODERS.values())
+"""Folders of a model that are looked into."""
+SMALL = [INDEX, *(f"{part}/*.json" for part in PARTS)]
+"""Patterns of the files that say what a model is."""
+_VOCABULARY = ("merges.txt", "tokenizer.json")
+_ZEROS = "force_zeros_for_empty_prompt"
+_SHARD = r"(?:-\d{5}-of-\d{5})?"
+_PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+_NEEDED = (
+    "it needs unet/, vae/, scheduler/ and, for a model with text, text_encoder/ and tokenizer/"
+)
+
+
+def has(files: Sequence[str], part: str) -> bool:
+    """Whether a model has a folder of this name."""
+    return any(f.startswith(f"{part}/") for f in files)
+
+
+def folder_of(files: Sequence[str], part: str) -> str:
+    """The folder of a part: the autoencoder of some models without text lies in `vqvae`."""
+    return "vqvae" if part == "vae" and not has(files, "vae") and has(files, "vqvae") else part
+
+
+def is_zero_prompt(index: Mapping[str, Any]) -> bool:
+    """Whether a model's `model_index.json` says that the empty prompt is zeros, which diffusers
+    also takes it to be where a Stable Diffusion XL model does not say."""
+    return "text_encoder_2" in index and bool(index.get(_ZEROS, True))
+
+
+def encoders(files: Sequence[str], zero_prompt: bool) -> list[str]:
+    """The text encoders that the empty prompt's embedding takes."""
+    if zero_prompt or NULL_EMBEDDING in files:
+        return []
+    return [part for part in ENCODERS if has(files, part)]
+
+
+def weighty(files: Sequence[str], zero_prompt: bool) -> list[str]:
+    """The parts whose weights are loaded."""
+    return ["unet", "vae", *encoders(files, zero_prompt)]
+
+
+def small_files(files: Sequence[str], zero_prompt: bool) -> set[str]:
+    """The files beside weights that loading takes, of those that are there."""
+    vocabularies = [] if zero_prompt else list(ENCODERS.values())
+    # The index says what the empty prompt is, which has one meaning with one text encoder.
+    plain = has(files, "text_encoder") and not has(files, "text_encoder_2")
+    alone = {NULL_EMBEDDING} if NULL_EMBEDDING in files or plain else {INDEX}
+    return {
+        name
+        for name in files
+        if name in alone
+        or name.partition("/")[0] in vocabularies
+        or (name.endswith(".json") and name.rpartition("/")[0] in PARTS)
+    }
+
+
+def variant(name: str, files: Sequence[str], part: str) -> str | None:
+    """The diffusers weights variant to load of a part: plain where it exists, else fp16.
+
+    Raises:
+        ModelError: model `name` has no safetensors weights of the part.
+    """
+    for kind in (None, "fp16"):
+        if weights_of(files, part, kind):
+            return kind
+    folder = folder_of(files, part)
+    if any(f.startswith(f"{folder}/") and f.endswith(_PICKLES) for f in files):
+        raise ModelError(
+            f"model {name}: {part} has its weights as a pickle only; convert it to "
+            "safetensors first (pickles can run code and are never loaded)"
+        )
+    raise ModelError(
+        f"model {name}: {part} has no safetensors weights ({folder}/{_stem(part)}.safetensors)"
+    )
+
+
+def weights_of(files: Sequence[str], part: str, kind: str | None) -> list[str]:
+    """The safetensors files of a part's variant, all its shards."""
+    tag = rf"\.{kind}" if kind else ""
+    name = rf"{folder_of(files, part)}/{_stem(part)}(?:{tag}{_SHARD}|{_SHARD}{tag})\.safetensors"
+    return [f for f in files if re.fullmatch(name, f)]
+
+
+def is_whole(files: Sequence[str], needed: Sequence[str], zero_prompt: bool) -> bool:
+    """Whether files, some of which a download may have left out, have all that loading takes."""
+    chosen = encoders(files, zero_prompt)
+    configs = [f"{folder_of(files, part)}/config.json" for part in ("unet", "vae")]
+    configs += [f"{part}/config.json" for part in chosen]
+    shards = [f for f in needed if "-of-" in f]
+    counts = Counter((f.partition("/")[0], int(f.partition("-of-")[2][:5])) for f in shards)
+    vocabularies = [{f"{ENCODERS[part]}/{name}" for name in _VOCABULARY} for part in chosen]
+    present = set(files)
+    return (
+        {"scheduler/scheduler_config.json", *configs} <= present
+        and not any(names.isdisjoint(present) for names in vocabularies)
+        and all(count == whole for (_, whole), count in counts.items())
+    )
+
+
+def check_parts(name: str, files: Sequence[str], zero_prompt: bool = False) -> None:
+    """Raises ModelError for what lacks a part of a model."""
+    if has(files, "transformer") and not has(files, "unet"):
+        raise ModelError(
+            f"model {name}: it is a diffusion transformer (transformer/ in place of unet/), which "
+            "has no UNet decoder whose self-attention StyleID could inject into (docs/models.md)"
+        )
+    if not (has(files, "unet") and has(files, "scheduler")):
+        single = next((f for f in files if _is_single(f)), None)
+        hint = f"; to load the single file {single}, name it itself" if single else ""
+        raise ModelError(
+            f"model {name}: the folder is not a model in diffusers format: {_NEEDED}{hint}"
+        )
+    vae = f"{folder_of(files, 'vae')}/config.json"
+    if vae not in files:
+        raise ModelError(f"model {name}: the part vae/ is missing ({vae})")
+    for part in encoders(files, zero_prompt):
+        if not has(files, ENCODERS[part]):
+            raise ModelError(f"model {name}: the part {ENCODERS[part]}/ is missing")
+    for part in weighty(files, zero_prompt):
+        variant(name, files, part)
+
+
+def _is_single(name: str) -> bool:
+    return name.endswith(".safetensors") and "/" not in name and name != NULL_EMBEDDING
+
+
+def _stem(part: str) -> str:
+    return "model" if part in ENCODERS else "diffusion_pytorch_model"

@@ -1,0 +1,73 @@
+"""What a model has and needs, by the names of its files alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from styleid_ray.errors import ModelError
+from styleid_ray.model.parts import check_parts, is_whole, is_zero_prompt, small_files, weights_of
+
+PLAIN = (
+    "model_index.json",
+    "scheduler/scheduler_config.json",
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+    "tokenizer/merges.txt",
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.safetensors",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors",
+)
+SECOND = (
+    "text_encoder_2/config.json",
+    "text_encoder_2/model.fp16.safetensors",
+    "tokenizer_2/merges.txt",
+)
+WEIGHTS = [name for name in PLAIN if name.endswith(".safetensors")]
+
+
+def test_a_cached_model_is_whole_with_the_tokenizer_of_each_text_encoder_it_uses() -> None:
+    assert is_whole(PLAIN, WEIGHTS, zero_prompt=False)
+    assert is_whole(PLAIN + SECOND, WEIGHTS, zero_prompt=False)
+    assert not is_whole(PLAIN + SECOND[:2], WEIGHTS, zero_prompt=False)
+    without = tuple(name for name in PLAIN + SECOND if "token" not in name and "text" not in name)
+    assert is_whole(without, WEIGHTS[1:], zero_prompt=True)
+
+
+def test_a_cached_model_is_not_whole_while_a_file_of_its_weights_is_missing() -> None:
+    shards = ["unet/diffusion_pytorch_model-00001-of-00002.safetensors"]
+    assert not is_whole(PLAIN, shards, zero_prompt=False)
+    shards += ["unet/diffusion_pytorch_model-00002-of-00002.safetensors"]
+    assert is_whole(PLAIN, shards, zero_prompt=False)
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        ({"text_encoder": []}, False),
+        ({"text_encoder_2": [], "force_zeros_for_empty_prompt": True}, True),
+        ({"text_encoder_2": [], "force_zeros_for_empty_prompt": False}, False),
+        ({"text_encoder_2": []}, True),
+        ({}, False),
+    ],
+)
+def test_the_empty_prompt_is_zeros_where_diffusers_takes_it_to_be(
+    index: dict[str, object], expected: bool
+) -> None:
+    assert is_zero_prompt(index) == expected
+
+
+def test_the_files_of_a_model_with_one_text_encoder_are_those_they_always_were() -> None:
+    assert "model_index.json" not in small_files(PLAIN, zero_prompt=False)
+    assert "model_index.json" in small_files(PLAIN + SECOND, zero_prompt=True)
+
+
+def test_half_precision_weights_of_a_second_text_encoder_are_found() -> None:
+    assert weights_of(PLAIN + SECOND, "text_encoder_2", "fp16") == [SECOND[1]]
+
+
+def test_a_tokenizer_is_missed_only_where_a_prompt_is_encoded() -> None:
+    files = PLAIN + SECOND[:2]
+    with pytest.raises(ModelError, match="model xl: the part tokenizer_2/ is missing"):
+        check_parts("xl", files)
+    check_parts("xl", files, zero_prompt=True)
