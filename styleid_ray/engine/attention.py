@@ -1,21 +1,16 @@
-"""Reading and replacing Q, K, V in the attention of a diffusers UNet.
-
-Decoder self-attention layers are numbered as in the paper: 0-2 are the decoder's first block, 3-5
-the second and so on; layer l is `up_blocks[l // 3].attentions[l % 3]` in Stable Diffusion.
-"""
+"""Reading and replacing Q, K, V in the attention of a diffusers UNet."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from styleid_ray.engine.styleid import Injection, inject, share_out
-from styleid_ray.errors import ConfigError
 
 
 @dataclass
@@ -40,20 +35,22 @@ class TappedSelfAttention:
     layer: int
     tap: Tap
 
-    def __call__(self, attn: Any, hidden_states: Tensor, **unused: Any) -> Tensor:
-        q = split_heads(attn.to_q(hidden_states), attn.heads)
+    def __call__(self, attn: Any, hidden_states: Tensor, *unused: Any, **ignored: Any) -> Tensor:
+        tokens = as_tokens(attn, hidden_states)
+        q = split_heads(attn.to_q(tokens), attn.heads)
         injection, layer = self.tap.injection, self.layer
         if injection is not None:
             if layer == self.tap.watched:
                 self.tap.queries = q
             out = self._injected(q, injection)
         else:
-            k = split_heads(attn.to_k(hidden_states), attn.heads)
-            v = split_heads(attn.to_v(hidden_states), attn.heads)
+            k = split_heads(attn.to_k(tokens), attn.heads)
+            v = split_heads(attn.to_v(tokens), attn.heads)
             out = scaled_dot_product_attention(q, k, v)
             if self.tap.recorded is not None:
                 self.tap.recorded |= {("q", layer): q, ("k", layer): k, ("v", layer): v}
-        return project_out(attn, out)
+        out = project_out(attn, out)
+        return out if hidden_states.ndim == 3 else joined_to_input(attn, out, hidden_states)
 
     def _injected(self, q: Tensor, injection: Injection) -> Tensor:
         """Attention to the keys and values of the styles."""
@@ -104,55 +101,61 @@ def project_out(attn: Any, out: Tensor) -> Tensor:
     return attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2)))
 
 
-def decoder_layers(unet: nn.Module) -> dict[int, str]:
-    """Layer number → name of its attention processor, for each decoder self-attention layer."""
-    names = {}
-    for i, block in enumerate(unet.up_blocks):  # pyright: ignore[reportArgumentType]
-        depth = len(block.resnets)
-        for j in range(len(getattr(block, "attentions", ()))):
-            path = f"up_blocks.{i}.attentions.{j}.transformer_blocks.0.attn1.processor"
-            names[i * depth + j] = path
-    return names
+def as_tokens(attn: Any, x: Tensor) -> Tensor:
+    """What a self-attention projects, [B, tokens, C]: its input as it is, or, of a layer that has
+    no transformer around it, positions [B, C, h, w] after its own normalisation."""
+    if x.ndim == 3:
+        return x
+    x = x.flatten(2)
+    return (x if attn.group_norm is None else attn.group_norm(x)).transpose(1, 2)
 
 
-def check_layers(unet: nn.Module, layers: Sequence[int]) -> None:
-    """Raises ConfigError when the UNet lacks one of the layers."""
-    existing = decoder_layers(unet)
-    missing = [layer for layer in layers if layer not in existing]
-    if missing:
-        raise ConfigError(
-            f"layers {missing} are not decoder self-attention layers of this UNet; "
-            f"it has {sorted(existing)}"
-        )
+def joined_to_input(attn: Any, out: Tensor, x: Tensor) -> Tensor:
+    """The output [B, C, h, w] of a layer without a transformer around it, of what it projected out
+    [B, tokens, C] and its input x."""
+    out = out.transpose(1, 2).reshape(x.shape)
+    return (out + x if attn.residual_connection else out) / attn.rescale_output_factor
 
 
 @contextmanager
 def tapped(
-    unet: Any, layers: Sequence[int], prompt: Tensor, watched: int | None = None
+    unet: Any, layers: Mapping[int, str], prompt: Tensor | None, watched: int | None = None
 ) -> Iterator[Tap]:
-    """Inside the block the given layers' self-attention goes through the tap that is yielded, and
-    cross-attention reads the prompt, embedding [1, tokens, D], whatever embedding a call names.
-    One of the layers may be watched.
+    """Inside the block self-attention of some layers goes through the tap that is yielded, and
+    cross-attention reads the prompt, whatever embedding a call names.
 
     The UNet's own processors are put back at the end, also after an exception.
+
+    Args:
+        unet: diffusers UNet.
+        layers: numbers of the layers, and the paths of their modules.
+        prompt: embedding [1, tokens, D]; None of a model without text.
+        watched: one of the layers, whose queries the tap keeps.
     """
-    check_layers(unet, layers)
-    names, tap = decoder_layers(unet), Tap(watched=watched)
-    taps: dict[str, Any] = {names[layer]: TappedSelfAttention(layer, tap) for layer in layers}
-    for name in unet.attn_processors:
-        attn = unet.get_submodule(name.removesuffix(".processor"))
-        if attn.is_cross_attention:
-            taps[name] = PromptAttention(attn, prompt)
+    tap = Tap(watched=watched)
+    taps: dict[str, Any] = {path: TappedSelfAttention(n, tap) for n, path in layers.items()}
+    if prompt is not None:
+        for path, attn in attentions(unet).items():
+            if attn.is_cross_attention:
+                taps[path] = PromptAttention(attn, prompt)
     with replaced(unet, taps):
         yield tap
 
 
+def attentions(unet: Any) -> dict[str, Any]:
+    """The attention modules of a UNet by their paths."""
+    return {path: x for path, x in unet.named_modules() if hasattr(x, "set_processor")}
+
+
 @contextmanager
 def replaced(unet: Any, processors: Mapping[str, Any]) -> Iterator[None]:
-    """Inside the block these attention processors stand in for the UNet's own, by their names."""
-    own = dict(unet.attn_processors)
+    """Inside the block these attention processors stand in for the UNet's own, by the paths of
+    their modules."""
+    own = {path: unet.get_submodule(path).processor for path in processors}
     try:
-        unet.set_attn_processor({**own, **processors})
+        for path, processor in processors.items():
+            unet.get_submodule(path).set_processor(processor)
         yield
     finally:
-        unet.set_attn_processor(own.copy())
+        for path, processor in own.items():
+            unet.get_submodule(path).set_processor(processor)

@@ -12,6 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 from styleid_ray.engine.memory import Memory
+from styleid_ray.engine.windows import blend, cut
+from styleid_ray.errors import ConfigError
+from styleid_ray.model.budget import SLACK
+from styleid_ray.model.description import vae_levels
+from styleid_ray.model.peak import stored_config, vae_peak
+from styleid_ray.model.windows import Windows
 
 Decoded = Callable[[Sequence[int], Tensor, Tensor], None]
 """(which latents, their pictures uint8 [B, H, W, 3], whether each is finite [B])."""
@@ -25,17 +31,29 @@ class Autoencoder:
     Args:
         vae: the model.
         memory: of the pipeline.
+        tile: most pixels per side in one call: larger pictures are cut into overlapping tiles of
+            this size, whose results are blended. None is the whole picture.
+
+    Raises:
+        ConfigError: `tile` is no multiple of `factor`.
     """
 
-    def __init__(self, vae: Any, memory: Memory) -> None:
+    def __init__(self, vae: Any, memory: Memory, tile: int | None = None) -> None:
         self.vae, self.memory = vae, memory
+        if tile and vae and tile % self.factor:
+            raise ConfigError(
+                f"vae_tile {tile} is no multiple of {self.factor}, as this autoencoder needs"
+            )
+        self.tile = tile // self.factor if tile and vae else None
+        """Latent positions per side of a tile."""
+        memory.row_bytes["vae"] = self._row_bytes
         self.batches = 0
         """Batches done so far."""
 
     @property
     def factor(self) -> int:
         """Pixels per side of a latent position."""
-        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return vae_factor(self.vae)
 
     def encode(self, pictures: Sequence[Tensor]) -> list[Tensor]:
         """Clean latents, each float32 [C, h, w], of pictures, uint8 [H, W, 3]."""
@@ -43,7 +61,7 @@ class Autoencoder:
 
         def work(rows: list[int], fill: int) -> None:
             pixels = torch.stack([pictures[i] for i in rows + rows[-1:] * fill])
-            z = encode(self.vae, from_pixels(pixels.to(self.memory.device)))
+            z = encode(self.vae, from_pixels(pixels.to(self.memory.device)), self.tile)
             latents.update(zip(rows, z[: len(rows)], strict=True))
 
         shapes = [x.shape for x in pictures]
@@ -62,7 +80,7 @@ class Autoencoder:
 
         def work(rows: list[int], fill: int) -> None:
             z = torch.stack([latents[i] for i in rows + rows[-1:] * fill])
-            z, x = z[: len(rows)], decode(self.vae, z)[: len(rows)]
+            z, x = z[: len(rows)], decode(self.vae, z, self.tile)[: len(rows)]
             if finish:
                 x = torch.stack([finish(i, one) for i, one in zip(rows, x, strict=True)])
             finite = z.isfinite().flatten(1).all(1) & x.isfinite().flatten(1).all(1)
@@ -76,10 +94,16 @@ class Autoencoder:
 
         def work(rows: list[int], fill: int) -> None:
             z = torch.stack([latents[i] for i in rows + rows[-1:] * fill])
-            made.update(zip(rows, decode(self.vae, z)[: len(rows)].half().cpu(), strict=True))
+            x = decode(self.vae, z, self.tile)[: len(rows)]
+            made.update(zip(rows, x.half().cpu(), strict=True))
 
         self._run([(z.shape[1], z.shape[2]) for z in latents], work)
         return [made[i] for i in range(len(latents))]
+
+    def _row_bytes(self, height: int, width: int) -> int:
+        """What a call takes for one latent of this size, or for its picture."""
+        dtype = str(self.vae.dtype).removeprefix("torch.")
+        return round(SLACK * vae_peak(stored_config(self.vae), (height, width), dtype, self.tile))
 
     def _run(self, sizes: Sequence[tuple[int, int]], work: Work) -> None:
         """`work` on rows of one latent size (h, w), and the number of rows that fill the batch."""
@@ -95,19 +119,44 @@ class Autoencoder:
             self.memory.run(rows, size, "vae", batch)
 
 
-def encode(vae: Any, pictures: Tensor) -> Tensor:
+def encode(vae: Any, pictures: Tensor, tile: int | None = None) -> Tensor:
     """Latents [B, C, h, w] in float32 of pictures [B, 3, H, W] in [-1, 1].
 
-    The mode of the posterior, not a draw from it, times the autoencoder's scaling factor.
+    The mode of the posterior, not a draw from it, times the autoencoder's scaling factor. `tile`:
+    latent positions per side of a tile.
     """
+    factor = vae_factor(vae)
+    windows = Windows.over([side // factor for side in pictures.shape[-2:]], tile)
+    parts = cut(_scaled(windows, factor), pictures)
+    return blend(windows, [_encode(vae, part) for part in parts])
+
+
+def decode(vae: Any, z: Tensor, tile: int | None = None) -> Tensor:
+    """Pictures [B, 3, H, W], float32, of latents [B, C, h, w]; what is beyond [-1, 1] is black or
+    white, or not finite. `tile`: latent positions per side of a tile."""
+    windows = Windows.over(z.shape, tile)
+    parts = [_decode(vae, part) for part in cut(windows, z)]
+    return blend(_scaled(windows, vae_factor(vae)), parts)
+
+
+def vae_factor(vae: Any) -> int:
+    """Pixels per side of a latent position."""
+    return 2 ** (vae_levels(vae.config) - 1)
+
+
+def _scaled(windows: Windows, factor: int) -> Windows:
+    """The pixels of windows of latent positions."""
+    tops, lefts = (tuple(factor * at for at in side) for side in (windows.tops, windows.lefts))
+    return Windows(factor * windows.height, factor * windows.width, tops, lefts)
+
+
+def _encode(vae: Any, pictures: Tensor) -> Tensor:
     out = vae.encode(pictures.to(vae.dtype))
     z = out.latent_dist.mode() if hasattr(out, "latent_dist") else out.latents
     return (z.float() - _shift(vae)) * vae.config.scaling_factor
 
 
-def decode(vae: Any, z: Tensor) -> Tensor:
-    """Pictures [B, 3, H, W], float32, of latents [B, C, h, w]; what is beyond [-1, 1] is black or
-    white, or not finite."""
+def _decode(vae: Any, z: Tensor) -> Tensor:
     z = z / vae.config.scaling_factor + _shift(vae)
     return vae.decode(z.to(vae.dtype), return_dict=False)[0].float()
 

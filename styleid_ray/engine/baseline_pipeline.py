@@ -69,7 +69,7 @@ class LatentAdaIN:
         vae: diffusers autoencoder.
         factor: what the sides of a picture must be multiples of, in pixels.
         batch_size: as of `StyleIDPipeline`.
-        host_share, device_share: likewise.
+        host_share, device_share, vae_tile: likewise.
     """
 
     def __init__(
@@ -79,10 +79,11 @@ class LatentAdaIN:
         batch_size: Any = "auto",
         host_share: float = 1.0,
         device_share: float = 1.0,
+        vae_tile: int | None = None,
     ) -> None:
         self.device, self.factor = vae.device, factor
         self.memory = Memory(self.device, batch_size, "auto", None, host_share, device_share)
-        self.autoencoder = Autoencoder(vae, self.memory)
+        self.autoencoder = Autoencoder(vae, self.memory, vae_tile)
         self.unet_evaluations = 0
 
     @property

@@ -1,4 +1,4 @@
-"""The UNet as a noise predictor: prediction types, the empty prompt, and the cost counter."""
+"""The UNet as a noise predictor: prediction types, the empty prompt, windows, the cost counter."""
 
 from __future__ import annotations
 
@@ -10,63 +10,71 @@ import torch
 from torch import Tensor
 
 from styleid_ray.engine.attention import Tap, tapped
+from styleid_ray.engine.condition import Condition
 from styleid_ray.engine.schedule import Step
 from styleid_ray.engine.styleid import Features, Injection
+from styleid_ray.engine.windows import blend, cut, of_window, stack_windows
 from styleid_ray.errors import ModelError
+from styleid_ray.model.windows import Windows
 
 
 class Denoiser:
-    """ε(z, t) on top of a diffusers `UNet2DConditionModel` (`styleid.Denoise`).
+    """ε(z, t) on top of a diffusers UNet (`styleid.Denoise`).
 
     The latents keep their own precision (float32 in the pipeline) whatever the UNet computes in.
-    `evaluations` counts UNet forwards, one for each latent.
+    `evaluations` counts UNet forwards, one for each window of each latent.
 
     Args:
         unet: the model.
-        null_embedding: of the empty prompt [1, tokens, D].
-        prediction_type: what the model predicts: "epsilon" or "v_prediction".
+        condition: the empty prompt, and what the model is.
         fill: rows that a batch of latents of a shape is padded to, for a compiled UNet.
+        window: most latent positions per side that the UNet sees at once; None for all.
     """
 
     def __init__(
         self,
         unet: Any,
-        null_embedding: Tensor,
-        prediction_type: str,
+        condition: Condition,
         fill: Callable[[torch.Size], int] = lambda shape: 0,
+        window: int | None = None,
     ) -> None:
-        if prediction_type not in ("epsilon", "v_prediction"):
+        self.prediction_type = condition.model.prediction_type
+        if self.prediction_type not in ("epsilon", "v_prediction"):
             raise ModelError(
-                f"the scheduler's prediction_type is {prediction_type!r}; "
+                f"the scheduler's prediction_type is {self.prediction_type!r}; "
                 "StyleID needs a model of type 'epsilon' or 'v_prediction'"
             )
         self.unet = unet
-        self.null_embedding = null_embedding
-        self.prediction_type = prediction_type
+        self.condition = condition
         self.fill = fill
+        self.window = window
         self.evaluations = 0
+        self.queries: Tensor | None = None
+        """Q_cs of the watched layer [rows, heads, tokens, d] in the latest call with an injection,
+        before the blend; None where there was none. Tokens are those of all windows."""
         self._tap = Tap()
 
     @property
     def dtype(self) -> torch.dtype:
         """The precision that the UNet computes in."""
-        return self.null_embedding.dtype
+        return self.unet.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the UNet computes."""
+        return self.unet.device
 
     @contextmanager
     def tapped(self, layers: Sequence[int], watched: int | None = None) -> Iterator[None]:
         """Within the block these layers can be recorded and injected, and the prompt's keys and
         values are those of the empty one, computed once. `queries` are those of a watched layer."""
+        sites = self.condition.model.sites
+        names = {layer: sites[layer].name for layer in layers}
         try:
-            with tapped(self.unet, layers, self.null_embedding, watched) as self._tap:
+            with tapped(self.unet, names, self.condition.prompt, watched) as self._tap:
                 yield
         finally:
-            self._tap = Tap()
-
-    @property
-    def queries(self) -> Tensor | None:
-        """Q_cs of the watched layer [rows, heads, tokens, d] in the latest call with an injection,
-        before the blend; None where there was none."""
-        return self._tap.queries
+            self._tap, self.queries = Tap(), None
 
     def __call__(self, z: Tensor, step: Step, injection: Injection | None = None) -> Tensor:
         """The noise ε [B, C, h, w] that the UNet sees in z at a step's timestep.
@@ -75,32 +83,52 @@ class Denoiser:
         the latent is taken to be at: ε = √a·v + √(1−a)·z. An injection has as many rows as the UNet
         call (`rows`).
         """
-        self._tap.injection = injection
+        windows, parts, queries = self.windows(z.shape), [], []
         try:
-            return self._predict(z, step)
+            for i, part in enumerate(cut(windows, z)):
+                self._tap.injection = of_window(injection, i, windows)
+                parts.append(self._predict(part, step, self.rows(z)))
+                queries += [] if self._tap.queries is None else [self._tap.queries]
         finally:
-            self._tap.injection = None
+            self._tap.injection = self._tap.queries = None
+        if queries:
+            self.queries = torch.cat(queries, 2) if len(queries) > 1 else queries[0]
+        return blend(windows, parts)
 
     def record(self, z: Tensor, step: Step) -> tuple[Tensor, Features]:
-        """ε, and Q, K and V of the tapped layers: their own tensors, of this call alone."""
-        self._tap.recorded = recorded = {}
+        """ε, and Q, K and V of the tapped layers: their own tensors, of this call alone, of one
+        window [B, heads, tokens, d], of several [B, windows, heads, tokens, d]."""
+        windows, parts, features = self.windows(z.shape), [], []
         try:
-            eps = self._predict(z, step)
+            for part in cut(windows, z):
+                self._tap.recorded = recorded = {}
+                parts.append(self._predict(part, step, self.rows(z)))
+                features.append({key: x[: len(z)] for key, x in recorded.items()})
         finally:
             self._tap.recorded = None
-        return eps, {key: x[: len(z)] for key, x in recorded.items()}
+        return blend(windows, parts), stack_windows(features)
 
-    def _predict(self, z: Tensor, step: Step) -> Tensor:
-        rows = self.rows(z)
+    def _predict(self, z: Tensor, step: Step, rows: int) -> Tensor:
+        """ε of one window, in a UNet call of so many rows."""
         timesteps = torch.full((rows,), step.t, device=z.device)
-        prompt = self.null_embedding.expand(rows, -1, -1)
+        height, width = z.shape[-2:]
+        condition = self.condition.arguments(self.unet, rows, (height, width))
         x = _pad(z.to(self.dtype), rows)
-        out = self.unet(x, timesteps, encoder_hidden_states=prompt, return_dict=False)[0]
+        out = self.unet(x, timesteps, **condition, return_dict=False)[0]
         self.evaluations += len(z)
         eps = out[: len(z)].to(z.dtype)
         if self.prediction_type == "v_prediction":
             eps = step.a**0.5 * eps + (1 - step.a) ** 0.5 * z
         return eps
+
+    def windows(self, latent: Sequence[int]) -> Windows:
+        """The windows of a latent of shape [..., h, w]."""
+        return Windows.over(latent, self.window)
+
+    def window_shape(self, latent: Sequence[int]) -> torch.Size:
+        """Shape [C, h, w] of what the UNet sees at once of a latent [..., C, h, w]."""
+        windows = self.windows(latent)
+        return torch.Size([latent[-3], windows.height, windows.width])
 
     def rows(self, z: Tensor) -> int:
         """Rows of the UNet call for latents [B, C, h, w]: B, or those of a full batch."""

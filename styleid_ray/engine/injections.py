@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from styleid_ray.engine.memory import Inversion
 from styleid_ray.engine.regions import at_layer
 from styleid_ray.engine.schedule import Schedule
 from styleid_ray.engine.styleid import Injection
+from styleid_ray.engine.windows import cut, joined_tokens
+from styleid_ray.model.windows import Windows
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Injections:
         schedule: of inversion and sampling.
         layers: that are injected.
         device, dtype: of the UNet.
+        windows: of the contents.
     """
 
     bank: Bank
@@ -34,6 +38,7 @@ class Injections:
     layers: Sequence[int]
     device: torch.device
     dtype: torch.dtype
+    windows: Windows
 
     def __call__(
         self, pairs: Sequence[Pair], kept: Sequence[Sequence[Inversion]]
@@ -57,6 +62,7 @@ class Injections:
             content, *features = (
                 layout.unpack(x, dtype) for layout, x in zip(layouts, packed, strict=True)
             )
+            features = [{key: joined_tokens(y) for key, y in x.items()} for x in features]
             if bias is not None:
                 features = [{key: torch.cat([x[key] for x in features], 2) for key in features[0]}]
             yield Injection(content, features, gamma, tau, shares, bias)
@@ -85,8 +91,13 @@ class Injections:
         shares = stacked_shares(pairs)
         if shares is None:
             return None
-        tokens = {layer: shape[1] for (_, layer), shape in layout.shapes.items()}
-        at = {count: at_layer(shares, count)[:, :, None, :, None] for count in tokens.values()}
+        tokens = {layer: shape[-2] for (_, layer), shape in layout.shapes.items()}
+        windows = cut(self.windows, shares)
+        at = {count: [at_layer(x, count) for x in windows] for count in set(tokens.values())}
+        at = {
+            count: (torch.stack(each, 2) if len(each) > 1 else each[0])[..., None, :, None]
+            for count, each in at.items()
+        }
         return {layer: at[count].to(self.dtype) for layer, count in tokens.items()}
 
     def _bias(self, pairs: Sequence[Pair], layouts: Sequence[Layout]) -> dict[int, Tensor]:
@@ -94,7 +105,8 @@ class Injections:
         logs = torch.tensor([pair.weights for pair in pairs], dtype=torch.float32).log()
         biases = {}
         for layer in self.layers:
-            counts = torch.tensor([layout.shapes["k", layer][1] for layout in layouts])
+            shapes = [layout.shapes["k", layer] for layout in layouts]
+            counts = torch.tensor([prod(shape[:-3]) * shape[-2] for shape in shapes])
             each = logs.repeat_interleave(counts, 1)
             biases[layer] = each[:, None, None].to(self.device, self.dtype)
         return biases

@@ -27,7 +27,7 @@ class Layout:
     """
 
     shapes: Mapping[tuple[str, int], tuple[int, ...]]
-    """(name, layer) → (heads, tokens, d)."""
+    """(name, layer) → (heads, tokens, d), of several windows (windows, heads, tokens, d)."""
     dtype: torch.dtype
 
     @classmethod

@@ -16,19 +16,27 @@ from torch import Tensor
 from styleid_ray.engine import cuda
 from styleid_ray.engine.bank import Bank, Place, Slot
 from styleid_ray.errors import JobError
+from styleid_ray.model.budget import (
+    GPU_POSITIONS,
+    USABLE,
+    VAE_SHARE,
+    room_for_inversions,
+    rows_that_fit,
+)
+from styleid_ray.model.windows import Windows
 
 _LOG = logging.getLogger(__name__)
 GIB = 2**30
-USABLE = 0.75
-"""Share of the free memory that inversions may take: the rest is for the work itself."""
-WEIGHTS = {"unet": 1, "vae": 4}
-"""Memory that a latent takes in a call of each model, where a UNet evaluation takes 1."""
 _CPU_BATCH = 8
-_GPU_POSITIONS = 16 * 64 * 64
-"""Latent positions of a batch on a GPU whose throughput was not measured."""
 _SHRINK = 0.75
 _CGROUP = Path("/sys/fs/cgroup")
 Model = Literal["unet", "vae"]
+RowBytes = Callable[[int, int], int]
+"""Bytes that a model takes for one latent of a height and width."""
+_REMEDIES: dict[Model, str] = {
+    "unet": "a smaller --size, --tile for windows of the picture, or --dtype float16",
+    "vae": "--vae-tile 512 or less, or a smaller --size",
+}
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,10 @@ class Memory:
         """Best UNet batch by height and width of latents, where it was measured."""
         self.work = 0
         """Most memory that a UNet call took, where it was measured."""
+        self.window: int | None = None
+        """Most latent positions per side that the UNet sees at once."""
+        self.row_bytes: dict[Model, RowBytes] = {}
+        """What a row of a batch takes on a GPU, of the models for which that is counted."""
         self.halvings: Counter[Model] = Counter()
         self.full = False
         """Whether batches are filled up: a compiled model is compiled anew for each size."""
@@ -97,6 +109,7 @@ class Memory:
         """Those that the present batch needs."""
         self.notes: list[str] = []
         self._bounds: dict[Place, int] = {}
+        self._fitting: dict[tuple[Model, int, int], int] = {}
         self._short: Place = "device"
         self._place = ""
         cuda.limit_memory(device, device_share)
@@ -104,13 +117,33 @@ class Memory:
     def most(self, shape: Sequence[int], model: Model = "unet") -> int:
         """Most latents of shape [C, h, w] in one call of a model."""
         height, width = shape[-2:]
+        rows = self._unet_rows(height, width)
+        if model == "vae":
+            rows = min(rows // VAE_SHARE, self._rows_that_fit("vae", height, width))
+        return max(1, rows >> self.halvings[model])
+
+    def _unet_rows(self, height: int, width: int) -> int:
+        """Latents of a UNet call before any halving."""
         if isinstance(self.batch, int):
-            rows = self.batch
-        elif not cuda.is_cuda(self.device):
-            rows = _CPU_BATCH
-        else:
-            rows = self.measured.get((height, width), _GPU_POSITIONS // (height * width))
-        return max(1, rows // WEIGHTS[model] >> self.halvings[model])
+            return self.batch
+        if not cuda.is_cuda(self.device):
+            return _CPU_BATCH
+        seen = Windows.over((height, width), self.window)
+        if measured := self.measured.get((seen.height, seen.width)):
+            return measured
+        positions = GPU_POSITIONS // (seen.height * seen.width)
+        return min(positions, self._rows_that_fit("unet", height, width))
+
+    def _rows_that_fit(self, model: Model, height: int, width: int) -> int:
+        """Rows that a GPU has memory for beside inversions, by what it had free when it was first
+        asked for latents of this size; as many as one likes where nothing is counted."""
+        if model not in self.row_bytes or not cuda.is_cuda(self.device):
+            return GPU_POSITIONS
+        key = model, height, width
+        if key not in self._fitting:
+            row = self.row_bytes[model](height, width)
+            self._fitting[key] = rows_that_fit(self._free_on_device(), row)
+        return self._fitting[key]
 
     def run(
         self, rows: Sequence[int], shape: Sequence[int], model: Model, work: Callable[..., None]
@@ -163,9 +196,10 @@ class Memory:
                 self.halvings[model] += 1
             self._note(f"at most {self.most(shape, model)} latents in a call of the {model}")
         elif not (here and self._keep_fewer(self.in_use)):
+            where = "" if model == "unet" else " in the autoencoder"
             raise JobError(
                 f"a single picture of {shape[-1]} x {shape[-2]} latents does not fit the "
-                f"memory of {self.device}: use a smaller --size, or --dtype float16"
+                f"memory of {self.device}{where}: use {_REMEDIES[model]}"
             )
         self.bank.release()
         cuda.empty_cache(self.device)
@@ -247,13 +281,20 @@ class Memory:
         if self.limit is not None:
             room = int(self.limit * GIB)
         else:
-            held = self.nbytes + self.bank.unused if place == self.bank.place else 0
             if place == "device" and cuda.is_cuda(self.device):
-                free = cuda.free_memory(self.device, self.share["device"]) + held
-                room = max(0, min(int(USABLE * free), free - 2 * self.work))
+                room = room_for_inversions(self._free_on_device(), self.work)
             else:
-                room = int(USABLE * self.share["host"] * (free_host_memory() + held))
+                free = free_host_memory() + self._held(place)
+                room = int(USABLE * self.share["host"] * free)
         return min(room, self._bounds.get(place, room))
+
+    def _free_on_device(self) -> int:
+        """Bytes of a GPU that are free, or taken by inversions."""
+        return cuda.free_memory(self.device, self.share["device"]) + self._held("device")
+
+    def _held(self, place: Place) -> int:
+        """Bytes at a place that inversions take, or took."""
+        return self.nbytes + self.bank.unused if place == self.bank.place else 0
 
 
 def free_host_memory() -> int:

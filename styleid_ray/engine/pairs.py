@@ -73,12 +73,15 @@ def check_mixes(
 
 
 def params_of_pairs(
-    params: StyleParams | Sequence[StyleParams] | None, pairs: int
+    params: StyleParams | Sequence[StyleParams] | None,
+    pairs: int,
+    layers: tuple[int, ...] | None = None,
 ) -> list[ResolvedParams]:
-    """The resolved parameters of each pair; raises ConfigError when they differ in too much."""
+    """The resolved parameters of each pair, with the model's own layers if it has some; raises
+    ConfigError when they differ in too much."""
     if params is None or isinstance(params, StyleParams):
-        return [(params or StyleParams()).resolved()] * pairs
-    each = [p.resolved() for p in params]
+        return [(params or StyleParams()).resolved(layers)] * pairs
+    each = [p.resolved(layers) for p in params]
     if len(each) != pairs:
         raise ConfigError(f"{len(each)} params for {pairs} pairs: give one, or one for each pair")
     excluded = {"gamma", "temperature"}

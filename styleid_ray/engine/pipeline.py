@@ -16,9 +16,9 @@ from torch import Tensor
 from styleid_ray.config import FeatureDType, FeatureStore, ResolvedParams, StyleParams
 from styleid_ray.controls import schedule as control
 from styleid_ray.engine import cuda
-from styleid_ray.engine.attention import check_layers
 from styleid_ray.engine.autoencoder import NOT_FINITE, Autoencoder, Decoded, from_pixels, to_pixels
 from styleid_ray.engine.batch_inversion import BatchInversion, invert_batch
+from styleid_ray.engine.condition import Condition
 from styleid_ray.engine.denoiser import Denoiser
 from styleid_ray.engine.finish import Finish
 from styleid_ray.engine.joined import Pair, Picture
@@ -31,6 +31,7 @@ from styleid_ray.engine.transfer import Finished, SeenStep, SeenStructure, Trans
 from styleid_ray.engine.tuning import Tuner
 from styleid_ray.engine.work_order import Size
 from styleid_ray.errors import ConfigError, RowError
+from styleid_ray.model.description import ModelDescription, describe
 from styleid_ray.model.footprint import picture_memory
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -69,10 +70,14 @@ class StyleIDPipeline:
     Latents are float32 whatever the model computes in.
 
     Args:
-        unet: diffusers `UNet2DConditionModel`.
+        unet: diffusers `UNet2DConditionModel`, or a `UNet2DModel` on latents.
         scheduler: diffusers scheduler; its noise levels and prediction type are used.
-        null_embedding: the empty prompt's embedding [1, tokens, D].
+        null_embedding: the empty prompt's embedding [1, tokens, D]; None of a model without text.
+        pooled_embedding: its pooled embedding [1, P], which Stable Diffusion XL takes besides.
         vae: diffusers autoencoder; without one only the methods on latents work.
+        tile: most pixels per side that the UNet sees at once, a multiple of `factor`: larger
+            pictures are made window by window, blended in each step. None is the whole picture.
+        vae_tile: most pixels per side in one call of the autoencoder, likewise; None is `tile`.
         batch_size: most latents in one UNet call, and a quarter as many pictures in one autoencoder
             call. "auto" is 8 on a CPU; on a GPU the fastest of 8 to 64, measured at the first call.
             Halved when memory runs out (`Memory`).
@@ -92,8 +97,11 @@ class StyleIDPipeline:
         *,
         unet: Any,
         scheduler: Any,
-        null_embedding: Tensor,
+        null_embedding: Tensor | None = None,
+        pooled_embedding: Tensor | None = None,
         vae: Any = None,
+        tile: int | None = None,
+        vae_tile: int | None = None,
         batch_size: int | Literal["auto"] = "auto",
         features: FeatureStore = "auto",
         feature_dtype: FeatureDType = "auto",
@@ -113,13 +121,16 @@ class StyleIDPipeline:
         self.memory = Memory(
             self.device, batch_size, features, feature_memory, host_share, device_share
         )
-        self.denoise = Denoiser(
-            unet,
-            null_embedding.to(device=unet.device, dtype=unet.dtype),
-            scheduler.config.prediction_type,
-            self.memory.fill,
+        self.model = describe(unet.config, vae.config if vae else None, scheduler.config)
+        prompt, pooled = (
+            x if x is None else x.to(device=unet.device, dtype=unet.dtype)
+            for x in (null_embedding, pooled_embedding)
         )
-        self.autoencoder = Autoencoder(vae, self.memory)
+        condition = Condition(self.model, prompt, pooled)
+        check_tile(self.model, tile)
+        self.tile = tile and tile // self.model.vae_factor
+        self.denoise = Denoiser(unet, condition, self.memory.fill, self.tile)
+        self.autoencoder = Autoencoder(vae, self.memory, vae_tile or tile)
         self.tuner = Tuner(self.denoise, self.autoencoder, self.memory, compile, evaluations)
         self._inversions = self._reused = 0
 
@@ -131,18 +142,20 @@ class StyleIDPipeline:
         dtype: str | torch.dtype | None = None,
         device: str | torch.device | None = None,
         vae: str | None = None,
+        lora: str | Sequence[str] = (),
         **options: Any,
     ) -> StyleIDPipeline:
         """The pipeline of a hub id, a local diffusers folder, or `demo`, the embedded model; with
-        another autoencoder, a hub id or a local folder, if `vae` names one.
+        another autoencoder, a hub id or a local folder, if `vae` names one, and with LoRA weights
+        added to the UNet, if `lora` names files as --lora does.
 
         Weights are read from safetensors only. By default on CUDA in float16 where there is a GPU,
         else on CPU in float32. Raises ModelError, in one line, when the model cannot be had, is
-        not of the SD 1.x / 2.x family, or lacks a part. `options` as of the class.
+        of no family that StyleID works with, or lacks a part. `options` as of the class.
         """
         from styleid_ray.model.loading import load_components
 
-        return cls(**load_components(model, revision, dtype, device, vae), **options)
+        return cls(**load_components(model, revision, dtype, device, vae, lora), **options)
 
     @property
     def unet_evaluations(self) -> int:
@@ -173,8 +186,7 @@ class StyleIDPipeline:
     @property
     def factor(self) -> int:
         """What the sides of a picture must be multiples of, in pixels."""
-        unet_factor = 2 ** (len(self.unet.config.block_out_channels) - 1)
-        return unet_factor * (self.autoencoder.factor if self.vae else 1)
+        return self.model.factor
 
     def __call__(
         self,
@@ -292,7 +304,8 @@ class StyleIDPipeline:
     @_inference
     def invert_latents(self, z0: Tensor, params: StyleParams | None = None) -> BatchInversion:
         """z_T and the features Q, K, V of clean latents z_0 [B, C, h, w], on the device."""
-        resolved = (params or StyleParams()).resolved()
+        resolved = (params or StyleParams()).resolved(self.model.default_layers)
+        check_layers(self.model, resolved.layers)
         steps = self._schedule(resolved).inversion
         z0 = z0.to(self.device, torch.float32)
         return invert_batch(self.denoise, z0, steps, resolved.layers, self.memory.most(z0.shape))
@@ -337,7 +350,7 @@ class StyleIDPipeline:
         Returns a tensor [P, C, h, w] when `z_contents` is one, else a list.
         """
         index = resolve_pairs(pairs, len(z_contents), len(z_styles))
-        each = params_of_pairs(params, len(index))
+        each = params_of_pairs(params, len(index), self.model.default_layers)
         check_mixes(index, [z.shape for z in z_contents], weights, shares, strengths)
         if not index:
             return torch.empty(0) if isinstance(z_contents, Tensor) else []
@@ -392,11 +405,11 @@ class StyleIDPipeline:
         structure: SeenStructure | None,
     ) -> list[Tensor]:
         if params.inject:
-            check_layers(self.unet, params.layers)
+            check_layers(self.model, params.layers)
         used = {picture.key: picture for pair in pairs for picture in pair.pictures}
         schedule = self._schedule(params)
         shape = Counter(picture.z_0.shape for picture in used.values()).most_common(1)[0][0]
-        self.tuner.tune(shape, schedule.inversion[0], len(pairs))
+        self.tuner.tune(self.denoise.window_shape(shape), schedule.inversion[0], len(pairs))
         sizes = {key: self._size(picture, params) for key, picture in used.items()}
         self.memory.choose_place(_need(used.values(), sizes))
         reused = sum(key in self.memory.kept for key in used)
@@ -441,7 +454,7 @@ class StyleIDPipeline:
         """Memory of a picture's inversion: z_T and its path, a content's Q or a style's K and V."""
         shape = tuple(picture.z_0.shape)
         dtype = str(self.feature_dtype).removeprefix("torch.")
-        features = picture_memory(self.unet.config, (shape[-2], shape[-1]), params, dtype)
+        features = picture_memory(self.model, (shape[-2], shape[-1]), params, dtype, self.tile)
         kept = features.content if picture.role == "content" else features.style
         latents = 1 + params.inversion_evaluations if picture.path else 1
         return Size(shape, latents * picture.z_0.nbytes + kept)
@@ -472,6 +485,21 @@ def _shared(params: StyleParams | Sequence[StyleParams] | None) -> StyleParams:
     if params is None or isinstance(params, StyleParams):
         return params or StyleParams()
     return next(iter(params), StyleParams())
+
+
+def check_layers(model: ModelDescription, layers: Sequence[int]) -> None:
+    """Raises ConfigError when the model lacks one of the layers."""
+    if missing := model.missing(layers):
+        raise ConfigError(
+            f"layers {missing} are not decoder self-attention layers of this UNet; "
+            f"it has {sorted(model.sites)}"
+        )
+
+
+def check_tile(model: ModelDescription, tile: int | None) -> None:
+    """Raises ConfigError for a tile that is no size of the model's pictures."""
+    if tile and tile % model.factor:
+        raise ConfigError(f"tile {tile} is no multiple of {model.factor}, as this model needs")
 
 
 def _need(pictures: Iterable[Picture], sizes: Mapping[Hashable, Size]) -> int:

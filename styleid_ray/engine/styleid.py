@@ -26,7 +26,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from styleid_ray.engine.schedule import Step
 
 Features = Mapping[tuple[str, int], Tensor]
-"""("q", "k" or "v", layer) → [B, heads, tokens, d]."""
+"""("q", "k" or "v", layer) → [B, heads, tokens, d]; of a content that the model sees in windows
+[B, windows, heads, tokens, d]."""
 
 
 LOW_FREQUENCY = 0.125

@@ -27,7 +27,9 @@ from styleid_ray.engine.styleid import (
     invert,
     stylise,
 )
+from styleid_ray.engine.windows import joined_tokens
 from styleid_ray.engine.work_order import Evict, Invert, Sample, Size, work_order
+from styleid_ray.model.windows import Windows
 
 SeenStep = Callable[[Sequence[int], Step, Tensor, Tensor], None]
 """(pairs, step, their latents after it, the z_0 that it predicted)."""
@@ -201,7 +203,9 @@ class Transfer:
         z = initial_latents(pairs, kept, self.params, protect)
         fill = self.denoise.rows(z) - len(pairs)
         pairs, kept = [*pairs, *[pairs[-1]] * fill], [*kept, *[kept[-1]] * fill]
-        injections = self._injections()(pairs, kept) if self.params.inject else [None] * len(steps)
+        windows = self.denoise.windows(z.shape)
+        injected = self._injections(windows)(pairs, kept) if self.params.inject else None
+        injections = injected or [None] * len(steps)
         latest: list[Injection | None] = [None]
         seen = partial(self.seen, rows) if self.seen else None
         z, z_0 = stylise(self.denoise, z, steps, _kept(injections, latest), seen, protect)
@@ -213,7 +217,7 @@ class Transfer:
         q_cs = self.denoise.queries
         if self.structure is None or injection is None or q_cs is None:
             return
-        q_c = injection.content["q", watched_layer(self.params.layers)]
+        q_c = joined_tokens(injection.content["q", watched_layer(self.params.layers)])
         self.structure(rows, kept_structure(q_c[: len(rows)], q_cs[: len(rows)]))
 
     def _protection(
@@ -231,13 +235,14 @@ class Transfer:
 
         return Protection(strength, path)
 
-    def _injections(self) -> Injections:
+    def _injections(self, windows: Windows) -> Injections:
         return Injections(
             self.memory.bank,
             self.schedule,
             self.params.layers,
-            self.denoise.null_embedding.device,
+            self.denoise.device,
             self.denoise.dtype,
+            windows,
         )
 
 

@@ -15,6 +15,9 @@ from styleid_ray.engine.autoencoder import Autoencoder
 from styleid_ray.engine.denoiser import Denoiser
 from styleid_ray.engine.memory import Memory
 from styleid_ray.engine.schedule import Step
+from styleid_ray.model.budget import SLACK
+from styleid_ray.model.peak import stored_config, unet_peak
+from styleid_ray.model.windows import Windows
 
 BATCHES = (8, 16, 32, 64)
 FASTER = 1.03
@@ -47,6 +50,8 @@ class Tuner:
         self.denoise, self.autoencoder, self.memory = denoise, autoencoder, memory
         self.compile, self.evaluations = compile, evaluations
         self.compiled = False
+        memory.window = denoise.window
+        memory.row_bytes["unet"] = self._row_bytes
         self._tried: dict[tuple[int, ...], int] = {}
 
     def tune(self, shape: torch.Size, step: Step, most: int) -> None:
@@ -68,6 +73,15 @@ class Tuner:
             return
         compile_models(self.denoise.unet, self.autoencoder.vae)
         self.memory.full = self.compiled = True
+
+    def _row_bytes(self, height: int, width: int) -> int:
+        """What a UNet call takes for one latent of this size: its own memory for one window, and
+        no more for the features of each."""
+        windows = Windows.over((height, width), self.denoise.window)
+        unet = self.denoise.unet
+        dtype = str(unet.dtype).removeprefix("torch.")
+        seen = unet_peak(stored_config(unet), windows.height, windows.width, dtype)
+        return round(SLACK * (1 + len(windows)) * seen)
 
     def _measure(self, shape: torch.Size, step: Step, most: int) -> float:
         """Seconds per latent in the fastest batch; 0 where none fits the memory."""

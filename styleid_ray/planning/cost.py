@@ -38,13 +38,14 @@ class Cost:
     """The same pairs with each picture inverted once in the whole plan: no plan costs less."""
 
 
-def estimate(plan_table: pa.Table, params: ResolvedParams | None) -> Cost:
+def estimate(plan_table: pa.Table, params: ResolvedParams | None, windows: int = 1) -> Cost:
     """Count what a plan costs.
 
     Args:
         plan_table: columns content, style and shard, and those of further styles.
         params: the job's parameters; where the style has no part in the result
             (`uses_style` is False) it is not inverted. None for a method without a UNet.
+        windows: in which the UNet sees a content; a style is seen whole.
     """
     shard, content = (codes(plan_table[name]) for name in ("shard", "content"))
     rows, style = all_styles(plan_table, further_styles(plan_table.column_names))
@@ -54,8 +55,9 @@ def estimate(plan_table: pa.Table, params: ResolvedParams | None) -> Cost:
         return Cost(pairs, count_distinct(shard), contents, styles, 0, 0, 0, 0, 0)
     content_inversions = count_distinct(shard, content)
     style_inversions = count_distinct(shard[rows], style) if params.uses_style else 0
-    pictures = contents + (styles if params.uses_style else 0)
-    invert, sample = params.inversion_evaluations, params.sampling_evaluations
+    of_styles = styles if params.uses_style else 0
+    invert, sample = params.inversion_evaluations, params.sampling_evaluations * windows
+    of_pairs = len(rows) if params.uses_style else 0
     return Cost(
         pairs=pairs,
         shards=count_distinct(shard),
@@ -63,10 +65,10 @@ def estimate(plan_table: pa.Table, params: ResolvedParams | None) -> Cost:
         styles=styles,
         content_inversions=content_inversions,
         style_inversions=style_inversions,
-        unet_evaluations=(content_inversions + style_inversions) * invert + pairs * sample,
-        naive_unet_evaluations=(pairs + (len(rows) if params.uses_style else 0)) * invert
+        unet_evaluations=(content_inversions * windows + style_inversions) * invert
         + pairs * sample,
-        floor_unet_evaluations=pictures * invert + pairs * sample,
+        naive_unet_evaluations=(pairs * windows + of_pairs) * invert + pairs * sample,
+        floor_unet_evaluations=(contents * windows + of_styles) * invert + pairs * sample,
     )
 
 

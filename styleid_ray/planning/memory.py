@@ -38,3 +38,11 @@ def shard_memory(
         styles = min(styles, batch)
     features = contents * picture.content + styles * picture.style
     return ShardMemory(features=features, streamed=2 * features // steps)
+
+
+def held_features(contents: int, styles: int, picture: PictureMemory) -> int:
+    """Bytes of features that are held at a time lest a picture of a shard be inverted twice: the
+    side that takes less, and two pictures of the other. Arguments as of `shard_memory`."""
+    sides = (contents * picture.content, picture.content), (styles * picture.style, picture.style)
+    (stays, _), (passing, each) = sorted(sides)
+    return stays + min(passing, 2 * each)

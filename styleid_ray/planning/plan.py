@@ -73,9 +73,9 @@ class Plan:
         """Number of shards."""
         return len(_starts(self.table["shard"]))
 
-    def cost(self, params: ResolvedParams | None) -> Cost:
-        """Cost of the plan with these parameters; None for a method without a UNet."""
-        return estimate(self.table, params)
+    def cost(self, params: ResolvedParams | None, windows: int = 1) -> Cost:
+        """Cost of the plan, as of `cost.estimate`."""
+        return estimate(self.table, params, windows)
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,10 @@ def _shards(pairs: Pairs, config: JobConfig, pace: Pace) -> np.ndarray:
     _, *further = style_columns(table)
     content, styles = codes(table["content"]), all_styles(table, further)
     # All styles of a pair are cut as one that has the size of all.
-    style, pictures = combinations(table, further), most_pictures(config.size) // (1 + len(further))
+    style, pictures = (
+        combinations(table, further),
+        most_pictures(config.working_size) // (1 + len(further)),
+    )
     groups = None if pairs.groups is None else pairs.groups[content]
     together = pair_numbers(content, style, table["k"].to_numpy())
     whole = np.array([[count_distinct(content), count_distinct(styles[1]), len(content)]])

@@ -14,6 +14,7 @@ from torch import Tensor
 from styleid_ray import StyleIDPipeline, StyleParams
 from styleid_ray.engine import memory
 from styleid_ray.engine.memory import GIB, Memory
+from styleid_ray.errors import JobError
 
 QUICK = StyleParams(steps=3)
 
@@ -106,6 +107,32 @@ def test_the_autoencoder_gets_a_quarter_of_the_unets_batch(
     sized = make_memory(batch=batch)
     assert sized.most((4, 64, 64)) == unet
     assert sized.most((4, 64, 64), "vae") == vae
+
+
+def test_a_batch_that_was_not_measured_goes_by_the_memory_that_is_free(
+    gpu: SimpleNamespace, make_pipe: Any
+) -> None:
+    assert make_pipe().memory.most((4, 64, 64)) == 16, "as many as a large GPU works well with"
+    gpu.free = 2**20
+    assert make_pipe().memory.most((4, 64, 64)) == 1
+    gpu.free = 2**29
+    sized = make_pipe().memory
+    rows = sized.most((4, 64, 64))
+    assert 1 < rows < 16
+    gpu.free = 2**20
+    assert sized.most((4, 64, 64)) == rows, "batches of a size stay the same"
+    assert make_pipe(batch_size=8).memory.most((4, 64, 64)) == 8
+    gpu.free = 64 * GIB
+    assert make_pipe(tile=64).memory.most((4, 128, 128)) == 16, "windows count, not the picture"
+
+
+@pytest.mark.parametrize(
+    ("model", "remedy"),
+    [("unet", "a smaller --size, --tile"), ("vae", "in the autoencoder: use --vae-tile 512")],
+)
+def test_a_single_picture_that_does_not_fit_is_told_what_would(model: Any, remedy: str) -> None:
+    with pytest.raises(JobError, match=remedy):
+        make_memory().give_way(1, (4, 128, 128), model)
 
 
 def test_inversions_without_a_use_give_way_first_and_fewer_are_kept_from_then_on(

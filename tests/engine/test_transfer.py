@@ -14,6 +14,7 @@ from styleid_ray import StyleParams
 from styleid_ray.engine.layout import KEPT
 from styleid_ray.engine.memory import GIB
 from styleid_ray.errors import JobError
+from styleid_ray.model.description import describe
 from styleid_ray.model.footprint import picture_memory
 
 QUICK = StyleParams(steps=4)
@@ -41,7 +42,7 @@ def transfer(make_pipe: Any, latents: Tensor) -> Callable[..., tuple[Tensor, Any
 
 
 def features_nbytes(pipe: Any, shape: Any, params: Any, role: str, dtype: str = "float32") -> int:
-    picture = picture_memory(pipe.unet.config, shape[-2:], params.resolved(), dtype)
+    picture = picture_memory(pipe.model, shape[-2:], params.resolved(), dtype)
     return picture.content if role == "content" else picture.style
 
 
@@ -82,8 +83,9 @@ def test_stable_diffusion_keeps_a_gigabyte_per_style_and_half_of_it_per_content(
         "block_out_channels": (320, 640, 1280, 1280),
         "attention_head_dim": 8,
         "layers_per_block": 2,
+        "up_block_types": ["UpBlock2D"] + 3 * ["CrossAttnUpBlock2D"],
     }
-    picture = picture_memory(config, (64, 64), StyleParams().resolved(), "float16")
+    picture = picture_memory(describe(config), (64, 64), StyleParams().resolved(), "float16")
     assert [round(x / 1e9, 2) for x in (picture.content, picture.style)] == [0.59, 1.18]
 
 

@@ -68,7 +68,7 @@ def test_features_take_and_move_the_bytes_that_the_footprint_says(
     steps, contents, styles = 3, 1, 2
     pipe = make_pipe(features=features, feature_dtype=feature_dtype)
     params = StyleParams(steps=steps).resolved()
-    picture = picture_memory(pipe.unet.config, SQUARE, params, feature_dtype)
+    picture = picture_memory(pipe.model, SQUARE, params, feature_dtype)
     kept = contents * picture.content + styles * picture.style
     with watch:
         grid(pipe, contents, styles, steps)

@@ -169,6 +169,15 @@ def test_the_cost_of_the_papers_grid_is_counted_in_unet_evaluations(config):
     assert (default.unet_evaluations, default.floor_unet_evaluations) == (45_200, 42_200)
 
 
+def test_a_content_that_is_seen_in_windows_costs_each_of_them_and_a_style_does_not(config):
+    cost = build_plan(config(20, 40, shard_pairs=2048), "print").cost(
+        config().style_params.resolved(), windows=9
+    )
+    assert cost.unet_evaluations == 9 * 20 * 50 + 40 * 50 + 9 * 800 * 49
+    assert cost.floor_unet_evaluations == cost.unet_evaluations
+    assert cost.naive_unet_evaluations == 800 * (9 * (50 + 49) + 50)
+
+
 def test_styles_cost_nothing_where_they_have_no_part(config):
     asked = config(adain=False, inject=False)
     cost = build_plan(asked, "print").cost(asked.style_params.resolved())
