@@ -79,7 +79,7 @@ JobOptions = _job_options(JobConfig.model_fields)
 RetryOptions = _job_options(
     name
     for name in JobConfig.model_fields
-    if (changes(name) == "nothing" or name in ("model", "vae", *StyleParams.model_fields))
+    if (changes(name) == "nothing" or name in ("model", "vae", "lora", *StyleParams.model_fields))
     and name not in ("output", "extend")
 )
 # The job server has an address of its own, and shows the command line to all who reach it.

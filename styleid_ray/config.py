@@ -61,6 +61,8 @@ _PICTURE, _PAIRS, _ENCODING, _NOTHING = map(Tag, get_args(Changes))
 
 PAPER_MODEL = "CompVis/stable-diffusion-v1-4"
 DEMO_MODEL = "demo"
+PAPER_SIZE = 512
+"""Working size of the paper in pixels."""
 # Far above any model's; a range of layers is written out before it is checked.
 _LAYERS = 1000
 
@@ -101,8 +103,8 @@ class StyleParams(_Options):
     """Attention temperature: factor on the attention logits, above 1 sharpens. Written as
     --gamma."""
     layers: Annotated[tuple[Annotated[int, Field(ge=0, lt=_LAYERS)], ...] | None, _PICTURE] = None
-    """Decoder self-attention layers that get the style's keys and values, as 6-11 or 6,7,8
-    (Stable Diffusion has 3-11)."""
+    """Decoder self-attention layers that get the style's keys and values, as 6-11 or 6,7,8. Stable
+    Diffusion 1.x and 2.x have 3-11; XL has 0-35, by default 30-35."""
     adain: Annotated[bool | float, _PICTURE] = True
     """Share, 0 to 1, of the style's channel statistics in the initial latent (AdaIN): 1 or true
     takes all of them, 0 or false keeps the content's own."""
@@ -179,15 +181,27 @@ class StyleParams(_Options):
             raise ValueError(f"a layer is named twice: {list(layers)}")
         return tuple(sorted(layers))
 
-    def resolved(self) -> ResolvedParams:
+    @property
+    def named_layers(self) -> tuple[int, ...] | None:
+        """Layers that have values of their own; None where there are none."""
+        values = (self.gamma, self.temperature)
+        controls = [schedule(value) for value in values if value is not None]
+        named = {n for control in controls for group, _ in control.groups for n in group or ()}
+        return tuple(sorted(named)) or None
+
+    def resolved(self, layers: tuple[int, ...] | None = None) -> ResolvedParams:
         """The same parameters with the preset's values in place of None.
+
+        Args:
+            layers: in place of the preset's, of a model whose layers are others.
 
         Raises:
             ConfigError: γ or temperature is drawn per pair, or its schedule does not suit the
                 layers or steps.
         """
         chosen = {k: v for k, v in self.model_dump().items() if v is not None}
-        resolved = ResolvedParams(**{**_PRESETS[self.preset], **chosen})
+        of_model = {"layers": layers} if layers else {}
+        resolved = ResolvedParams(**{**_PRESETS[self.preset], **of_model, **chosen})
         if resolved.inject:
             for name in _BOUNDS:
                 resolved.control(name)
@@ -313,8 +327,13 @@ class SourceOptions(_Options):
 class PictureOptions(_Options):
     """How pictures are brought to the model's size, and back."""
 
-    size: Annotated[int, Field(ge=64, le=4096), _PICTURE] = 512
-    """Working size in pixels: the side with --fit crop, the square root of the area with keep."""
+    size: Annotated[Annotated[int, Field(ge=64, le=4096)] | None, _PICTURE] = None
+    """Working size in pixels: the side with --fit crop, the square root of the area with keep.
+    Default: 512, or what the model was trained on where that is more (SD 2.1: 768, SDXL: 1024)."""
+    tile: Annotated[Annotated[int, Field(ge=64, le=4096)] | None, _PICTURE] = None
+    """Most pixels per side that the model sees at once, such as its default --size: larger pictures
+    are made in overlapping windows that are blended in each step. Styles are brought to this size.
+    Default: whole pictures."""
     fit: Annotated[Fit, _PICTURE] = "keep"
     """keep: the whole picture, result at the source's own width and height; crop: the centre
     square, result at size x size (as in the paper)."""
@@ -336,17 +355,35 @@ class ModelOptions(_Options):
     """Which model makes the pictures, and in what precision."""
 
     model: Annotated[str, _PICTURE] = PAPER_MODEL
-    """Hub id, local diffusers folder or URL of one (fetched once per node), of the SD 1.x / 2.x
-    family; demo is the embedded model."""
+    """Hub id, local diffusers folder or URL of one (fetched once per node), or a local .safetensors
+    file, of the SD 1.x, 2.x and XL families, or of a latent diffusion model without text; demo is
+    the embedded model."""
     revision: Annotated[str | None, _PICTURE] = None
     """Branch, tag or commit of a hub model; the run's config keeps the commit it stands for."""
     vae: Annotated[str | None, _PICTURE] = None
     """Another autoencoder for the model: local folder in diffusers format or hub id, such as
     stabilityai/sd-vae-ft-mse, at a commit with @COMMIT. Default: the model's own."""
+    vae_tile: Annotated[Annotated[int, Field(ge=64, le=4096, multiple_of=64)] | None, _PICTURE] = (
+        None
+    )
+    """Most pixels per side in one call of the autoencoder, a multiple of 64: larger pictures go
+    through it in overlapping tiles that are blended, which takes less memory. Default: whole
+    pictures, or those of --tile."""
+    lora: Annotated[tuple[str, ...], _PICTURE] = ()
+    """Comma-separated .safetensors files of LoRA weights to add to the model's UNet, each as FILE
+    or FILE:WEIGHT, such as ink.safetensors:0.8. The prompt is empty, so their text encoder weights
+    have no effect."""
     dtype: Annotated[DType, _ENCODING] = "auto"
     """Precision of the weights; auto is float16 on CUDA and float32 on CPU."""
     device: Annotated[Device, _NOTHING] = "auto"
     """Where the model runs; auto takes CUDA where there is a GPU."""
+
+    @field_validator("lora", mode="before")
+    @classmethod
+    def _loras_from_text(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        return () if value is None else value
 
 
 class OutputOptions(_Options):
@@ -553,7 +590,9 @@ class JobConfig(
     @model_validator(mode="after")
     def _schedules_fit_layers_and_steps(self) -> JobConfig:
         try:
-            self.style_params.resolved()
+            params = self.style_params
+            # Which layers there are is known of the model: those that are named may be all.
+            params.resolved(None if self.layers else params.named_layers)
         except ConfigError as e:
             raise ValueError(str(e)) from None
         return self
@@ -669,6 +708,16 @@ class JobConfig(
         given = {name: getattr(self, name) for name in StyleParams.model_fields}
         return StyleParams.model_validate(given | dict.fromkeys(self.draws))
 
+    @property
+    def working_size(self) -> int:
+        """`size`, or the paper's where it is left open and no model has been looked at."""
+        return self.size or PAPER_SIZE
+
+    @property
+    def style_size(self) -> int:
+        """Working size of the styles: all windows of a content share them whole."""
+        return min(self.working_size, self.tile or self.working_size)
+
     def identity(self, *changing: Changes) -> dict[str, Any]:
         """The options that change the output, resolved, without those that have no effect in this
         job; of two runs with the same identity and pairs, each can resume the other.
@@ -683,6 +732,7 @@ class JobConfig(
         names = {name for name in type(self).model_fields if changes(name) in changing}
         values = self.model_dump(mode="json", include=names - {"revision"} - self._idle)
         resolved = self.style_params.resolved().model_dump(mode="json")
+        values |= {"size": self.working_size} if "size" in values else {}
         # A value that is drawn is part of its pair.
         drawn = {name for name in self.draws if name in values and "pairs" not in changing}
         values |= {name: resolved[name] for name in resolved if name in values.keys() - self.draws}
@@ -717,15 +767,17 @@ class JobConfig(
 
 ADDED = (
     *("style_share", "variants", "style_classes", "class_column"),
-    *("region_styles", "low_frequency", "detail", "detail_luminance", "vae", "method"),
+    *("region_styles", "low_frequency", "detail", "detail_luminance"),
+    *("vae", "vae_tile", "lora", "tile", "method"),
 )
 """Options that a run made without them need not know of: at their defaults they change nothing."""
 _OF_STYLEID = (
     *StyleParams.model_fields,
-    *("masks", "region_styles", "features", "feature_dtype", "feature_memory", "compile"),
+    *("masks", "region_styles", "lora", "tile", "features", "feature_dtype", "feature_memory"),
+    "compile",
 )
 """Options that other methods ignore."""
-_OF_MODELS = ("model", "revision", "vae", "dtype", "batch", "accelerator_type")
+_OF_MODELS = ("model", "revision", "vae", "vae_tile", "dtype", "batch", "accelerator_type")
 """Options that methods without a model ignore, beside a device that is a GPU."""
 _OF_PAIRINGS: dict[str, tuple[Pairing, ...]] = {
     "style_weights": ("random", "balanced"),

@@ -66,6 +66,15 @@ def test_actors_are_one_number_or_two(given: Any, pool: tuple[int, int]) -> None
     assert JobConfig(**BASE, actors=given).actors == pool
 
 
+def test_lora_files_are_one_text_or_a_list_and_no_part_of_a_run_without_them() -> None:
+    files = ("ink.safetensors:0.5", "wash.safetensors")
+    for given in (", ".join(files), list(files)):
+        assert JobConfig(**BASE, lora=given).lora == files
+    assert "lora" not in JobConfig(**BASE).identity()
+    with pytest.raises(ValidationError, match="lora has no effect with method reinhard"):
+        JobConfig(**BASE, lora="ink.safetensors", method="reinhard")
+
+
 def test_the_fingerprint_changes_with_the_pictures_and_not_with_the_cluster() -> None:
     one = JobConfig(**BASE).fingerprint()
     assert one == JobConfig(**{**BASE, "output": "p", "content": "moved"}, actors=4).fingerprint()

@@ -68,7 +68,7 @@ def _settings(inputs: Inputs) -> dict[str, Any]:
         "content_size": list(inputs.pictures[0].size),
         "style_size": list(inputs.pictures[1].size),
         "patch": list(inputs.patch),
-        "size": inputs.config.size,
+        "size": inputs.config.working_size,
         "fit": inputs.config.fit,
         "model": shown(inputs.config.model),
         "revision": inputs.checkpoint.revision,

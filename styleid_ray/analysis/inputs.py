@@ -11,8 +11,7 @@ from PIL import Image
 from styleid_ray.analysis.ablations import Variant, ablations
 from styleid_ray.analysis.options import read_patch
 from styleid_ray.analysis.place import Place
-from styleid_ray.batch.cluster.node_model import find_model
-from styleid_ray.batch.prepare import check_layers
+from styleid_ray.batch.prepare import model_of
 from styleid_ray.config import JobConfig
 from styleid_ray.errors import ConfigError, SourceError
 from styleid_ray.jobfile import make_config
@@ -56,10 +55,9 @@ def read_inputs(options: Mapping[str, Any], patch: str, names: Sequence[str]) ->
             f"--{name} {getattr(config, name)}: an analysis makes one pair with one value or "
             "schedule; styleid-ray preview compares several"
         )
-    point, variants = read_patch(patch), ablations(config.style_params)
-    place = Place(config, names)
-    checkpoint = find_model(config)
-    check_layers(checkpoint, config)
+    point, place = read_patch(patch), Place(config, names)
+    checkpoint, config = model_of(config)
+    variants = ablations(config.style_params)
     sources = read_sources(config, config.storage_options)
     reader = Reader(*sources, config, checkpoint.factor)
     content, style = (

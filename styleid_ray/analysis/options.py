@@ -15,7 +15,7 @@ FIGURES = ("queries", "patch", "logits", "colours", "ablations")
 """Names of the figures, in the order of the page."""
 _GROUPS = (StyleParams, PictureOptions, ModelOptions, EngineOptions)
 _TAKEN = {"content", "style", "storage_options"}.union(*(group.model_fields for group in _GROUPS))
-_EXCLUDED = {"inject", "detail", "detail_luminance", "batch", "compile"}
+_EXCLUDED = {"inject", "detail", "detail_luminance", "batch", "compile", "tile", "vae_tile"}
 """Options that an analysis sets itself, and those that change no feature of the model."""
 OPTIONS = tuple(name for name in JobConfig.model_fields if name in _TAKEN - _EXCLUDED)
 """Options of a job that an analysis takes, with the meaning that they have there."""

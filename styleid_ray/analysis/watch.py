@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from styleid_ray.engine.attention import decoder_layers, replaced, split_heads
+from styleid_ray.engine.attention import as_tokens, replaced, split_heads
 from styleid_ray.engine.denoiser import Denoiser
 from styleid_ray.engine.pipeline import StyleIDPipeline
 from styleid_ray.engine.schedule import Step
@@ -60,20 +60,19 @@ def watched(pipe: StyleIDPipeline, layers: Sequence[int], watch: Watch) -> Itera
 
 class _WatchedDenoiser(Denoiser):
     def __init__(self, own: Denoiser, layers: Sequence[int], watch: Watch) -> None:
-        super().__init__(own.unet, own.null_embedding, own.prediction_type, own.fill)
+        super().__init__(own.unet, own.condition, own.fill, own.window)
         self.evaluations = own.evaluations
         self._layers, self._watch = layers, watch
         self._step: Step | None = None
 
     @contextmanager
     def tapped(self, layers: Sequence[int], watched: int | None = None) -> Iterator[None]:
-        names = decoder_layers(self.unet)
         with super().tapped(layers, watched):
-            own = self.unet.attn_processors
-            watching = {
-                names[layer]: _WatchedSelfAttention(layer, own[names[layer]], self._see)
-                for layer in self._layers
-            }
+            watching: dict[str, Any] = {}
+            for layer in self._layers:
+                name = self.condition.model.sites[layer].name
+                own = self.unet.get_submodule(name).processor
+                watching[name] = _WatchedSelfAttention(layer, own, self._see)
             with replaced(self.unet, watching):
                 yield
 
@@ -89,7 +88,8 @@ class _WatchedDenoiser(Denoiser):
     def _see(self, layer: int, attn: Any, hidden_states: Tensor) -> None:
         if self._step is None:
             return
-        q, k = (split_heads(to(hidden_states[:1]), attn.heads)[0] for to in (attn.to_q, attn.to_k))
+        x = as_tokens(attn, hidden_states[:1])
+        q, k = (split_heads(to(x), attn.heads)[0] for to in (attn.to_q, attn.to_k))
         injected = None if self._injection is None else _injected(layer, self._injection)
         self._watch(self._step, layer, Seen(q, k, injected))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from styleid_ray.analysis.ablations import evaluations
 from styleid_ray.analysis.inputs import read_inputs
 from styleid_ray.analysis.options import FIGURES
-from styleid_ray.batch.cluster.node_model import model_on_node
+from styleid_ray.batch.stages.engine import load_engine
 from styleid_ray.batch.watch.progress import duration
 from styleid_ray.batch.watch.progress import shown as showing
 from styleid_ray.config import JobConfig
@@ -84,16 +84,4 @@ def load(config: JobConfig, revision: str | None) -> StyleIDPipeline:
     """
     # Threads that spin while they wait for each other are twenty times as slow on busy cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from styleid_ray.engine.pipeline import StyleIDPipeline
-
-    return StyleIDPipeline.from_pretrained(
-        *model_on_node(config, revision),
-        config.dtype,
-        config.device,
-        batch_size=2,
-        features=config.features,
-        feature_dtype=config.feature_dtype,
-        feature_memory=config.feature_memory,
-        vae=config.vae,
-        compile=False,
-    )
+    return load_engine(config.model_copy(update={"batch": 2, "compile": "off"}), revision)

@@ -50,9 +50,9 @@ def begin(
     _print_notes(job, out)
     actors = resources(len(job.named.ids))
     job = replace(job, config=with_precision(job.config, actors.gpus_per_actor))
-    plan = job.named.cut(config, _pace(job, actors))
+    plan = job.named.cut(job.config, _pace(job, actors))
     begin_run(output, job, plan)
-    cost = plan.cost(config.unet_params)
+    cost = job.cost_of(plan)
     evaluations = (
         f"{cost.unet_evaluations:,} UNet evaluations ({cost.naive_unet_evaluations:,} pair by pair)"
         if config.unet_params
@@ -85,7 +85,7 @@ def extend(
     new = job.named.without(_known_ids(output))
     contents, styles = (_Pictures.read(output, role) for role in ("content", "style"))
     if len(new.ids):
-        plan = new.cut(config, _pace(job, resources(len(new.ids))))
+        plan = new.cut(job.config, _pace(job, resources(len(new.ids))))
         extend_run(output, record, plan)
         gained = [*contents.new(new), *styles.new(new), _count(plan.pairs, "new pair")]
         print(f"{', '.join(gained)} in {_count(plan.shards, 'shard')}", file=out)
@@ -153,7 +153,7 @@ def _print_skipped(job: Job, out: TextIO) -> None:
 
 
 def _print_notes(job: Prepared, out: TextIO) -> None:
-    for line in job.named.pairs.notes:
+    for line in (*job.named.pairs.notes, *job.notes):
         print(line, file=out)
 
 

@@ -17,6 +17,7 @@ from ray.data import ActorPoolStrategy, Dataset
 from ray.data.extensions import ArrowVariableShapedTensorArray
 
 from styleid_ray.batch.cluster.resources import Resources, fitting
+from styleid_ray.batch.prepare import model_of
 from styleid_ray.batch.stages.row_error import columns
 from styleid_ray.config import PIXEL_METHODS, JobConfig, OutputOptions, SourceOptions, StyleParams
 from styleid_ray.datasets.pictures import list_pictures
@@ -146,9 +147,11 @@ class StylizeRows:
     ) -> None:
         from styleid_ray.batch.stages.device import Device, load_pipeline
 
+        began = time.perf_counter()
+        checkpoint, config = model_of(config)
         self.config, self.styles, self.count, self.seed = config, styles, count, seed
         self.image = image
-        self.device = Device(load_pipeline(config, config.revision, resources), time.perf_counter())
+        self.device = Device(load_pipeline(config, checkpoint.revision, resources), began)
         self.device.watch(60 * config.stall_minutes)
         self.params = config.style_params
         self._style = lru_cache(_STYLES_KEPT)(self._read_style)
@@ -213,7 +216,7 @@ class StylizeRows:
 
     def _content(self, cell: Any) -> tuple[np.ndarray, tuple[int, int]] | str:
         try:
-            return self._fitted(_picture(cell, self.config))
+            return self._fitted(_picture(cell, self.config), self.config.working_size)
         except RowError as e:
             return columns(e, "content")["message"]
 
@@ -221,13 +224,12 @@ class StylizeRows:
         key = self.styles.keys[at]
         try:
             file = fetch(self.styles.url(key), self.styles.storage_options, self.config.max_bytes)
-            return self._fitted(decode(file.data, self.config.max_pixels))
+            return self._fitted(decode(file.data, self.config.max_pixels), self.config.style_size)
         except RowError as e:
             return columns(e, f"style {key}")["message"]
 
-    def _fitted(self, picture: Image.Image) -> tuple[np.ndarray, tuple[int, int]]:
-        config = self.config
-        fitted = fit_picture(picture, config.size, config.fit, self.device.pipe.factor)
+    def _fitted(self, picture: Image.Image, size: int) -> tuple[np.ndarray, tuple[int, int]]:
+        fitted = fit_picture(picture, size, self.config.fit, self.device.pipe.factor)
         return np.asarray(fitted), picture.size
 
     def _check(self, batch: pa.Table) -> None:

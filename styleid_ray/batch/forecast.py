@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import numpy as np
 
 from styleid_ray.batch.calibrate import measure_rate
+from styleid_ray.batch.demand import job_demand
 from styleid_ray.batch.folder.record import with_precision
 from styleid_ray.batch.prepare import Prepared, prepare
 from styleid_ray.batch.stages.mask import masks_of
@@ -20,10 +21,10 @@ from styleid_ray.datasets.fetch import fetch_picture
 from styleid_ray.datasets.source import dataset_line, in_words, skipped_files
 from styleid_ray.errors import ConfigError, RowError
 from styleid_ray.imaging import decode, encode, fit_picture, restore
-from styleid_ray.model.footprint import picture_memory
 from styleid_ray.planning import Cost, Pace, Plan
 from styleid_ray.planning.columns import all_styles, codes, distinct, further_styles
 from styleid_ray.planning.cost import shard_pictures
+from styleid_ray.planning.gpus import GpuFit, gpu_fits
 from styleid_ray.planning.memory import AUTO_BATCH, ShardMemory, shard_memory
 from styleid_ray.planning.pairs_file import check_pairs_file
 from styleid_ray.planning.pairs_file import save_pairs as write_pairs
@@ -77,6 +78,8 @@ class Forecast:
     masked: bool = False
     """Whether masks are read besides, which `bytes_in` does not count."""
     method: Method = "styleid"
+    gpus: Sequence[GpuFit] = ()
+    """What GPUs of the usual sizes hold of the job; none for a job without a UNet or on CPUs."""
 
     def as_dict(self) -> dict[str, Any]:
         """Numbers for `--json`: counts, bytes, seconds."""
@@ -95,6 +98,8 @@ class Forecast:
         }
         if self.method != "styleid":
             numbers["method"] = self.method
+        if self.gpus:
+            numbers["gpus"] = [asdict(fit) for fit in self.gpus]
         if self.variants > 1:
             numbers["variants"] = self.variants
         if self.time:
@@ -124,6 +129,9 @@ class Forecast:
             lines["memory" + f", features {store}" * (self.method == "styleid")] = (
                 f"{_size(place.device)} on the device, {_size(place.host)} on the host"
             )
+        if self.gpus:
+            lines["by GPU memory"] = "estimates, counted and not measured on a GPU"
+        lines |= {f"  {fit.gb} GB": fit.as_text() for fit in self.gpus}
         if self.time:
             lines["rate"] = f"{self.time.rate:,.1f} UNet evaluations/s of one actor"
             lines["time of one actor"] = duration(self.time.seconds)
@@ -175,7 +183,7 @@ def forecast(
         check_pairs_file(save_pairs)
     gpus = _gpus(config)
     job = prepare(with_precision(config, gpus))
-    for note in job.named.pairs.notes:
+    for note in (*job.named.pairs.notes, *job.notes):
         print(note, file=sys.stderr)
     if save_pairs:
         write_pairs(job.named.pairs.table, save_pairs, config.storage_options)
@@ -185,7 +193,7 @@ def forecast(
     workers = config.actors[1] if config.actors else 1
     pace = Pace(workers, 1 / rate) if rate else job.pace(workers, gpus, os.cpu_count() or 1)
     plan = job.named.cut(config, pace)
-    cost = plan.cost(config.unet_params)
+    cost = job.cost_of(plan)
     return Forecast(
         cost=cost,
         bytes_in=_bytes_in(plan),
@@ -198,6 +206,7 @@ def forecast(
         variants=count_variants(config),
         masked=bool(masks_of(config)),
         method=config.method,
+        gpus=_gpu_fits(job, plan, gpus),
     )
 
 
@@ -237,12 +246,10 @@ def _memory(job: Prepared, plan: Plan) -> dict[str, Place]:
     """By feature store: that of the job, or each where the job leaves it open."""
     config, params = job.config, job.config.unet_params
     counts = np.unique(shard_pictures(plan.table), axis=0).tolist()
-    pictures = max(map(sum, counts)) * 3 * config.size**2
+    pictures = max(map(sum, counts)) * 3 * config.working_size**2
     if params is None:
         return {"device": Place(0, pictures)}
-    side = job.latent_side
-    unet = job.checkpoint.config("unet")
-    picture = picture_memory(unet, (side, side), params, config.feature_dtype)
+    picture = job.picture_memory(params, config.feature_dtype)
     batch = AUTO_BATCH if config.batch == "auto" else config.batch
     shards = [
         shard_memory(c, s if params.uses_style else 0, picture, batch, params.steps)
@@ -254,6 +261,17 @@ def _memory(job: Prepared, plan: Plan) -> dict[str, Place]:
         "host": Place(largest.streamed, largest.features + pictures),
     }
     return places if config.features == "auto" else {config.features: places[config.features]}
+
+
+def _gpu_fits(job: Prepared, plan: Plan, share: float) -> list[GpuFit]:
+    """What GPUs hold of the job, of which an actor has a share, or several whole ones."""
+    config, params = job.config, job.config.unet_params
+    if params is None or not share:
+        return []
+    counts = np.unique(shard_pictures(plan.table), axis=0).tolist()
+    batch = AUTO_BATCH if config.batch == "auto" else config.batch
+    store = None if config.features == "auto" else config.features
+    return gpu_fits(job_demand(job, params, counts), batch, store, min(1, share))
 
 
 def _bytes_in(plan: Plan) -> int | None:
@@ -280,7 +298,7 @@ def _bytes_out(job: Prepared, plan: Plan) -> int | None:
             place = contents.places[int(at)] if contents.places is not None else None
             data = fetch_picture(contents, contents.keys[int(at)], place, config.max_bytes).data
             image = decode(data, config.max_pixels)
-            fitted = fit_picture(image, config.size, config.fit, job.checkpoint.factor)
+            fitted = fit_picture(image, config.working_size, config.fit, job.checkpoint.factor)
             result = restore(fitted, image.width, image.height, config.fit)
             sizes.append(len(encode(result, config.picture_format, config.quality)))
         except RowError:

@@ -110,7 +110,7 @@ def _pass(
 ) -> Generator[Done, None, None]:
     """Does the work on all nodes but those in `without`."""
     config, revision = job.pinned, job.checkpoint.revision
-    read = ReadPlan(output, config.shard_pairs, most_pictures(config.size))
+    read = ReadPlan(output, config.shard_pairs, most_pictures(config.working_size))
     load = Load(job.contents, job.styles, config, job.checkpoint.factor)
     commit = Commit(output, config, revision)
     selector = {"ray.io/node-id": f"!in({','.join(without)})"} if without else None

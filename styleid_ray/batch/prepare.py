@@ -12,9 +12,10 @@ from styleid_ray.batch.folder.record import (
     identity,
     locations,
     stored_vae,
-    with_stored_precision,
+    with_defaults,
+    with_stored,
 )
-from styleid_ray.config import JobConfig, digest
+from styleid_ray.config import PAPER_SIZE, JobConfig, ResolvedParams, digest
 from styleid_ray.datasets.masks import check_all_masked
 from styleid_ray.datasets.options import Spread, in_threads
 from styleid_ray.datasets.pictures import takes
@@ -24,6 +25,8 @@ from styleid_ray.imaging import extension
 from styleid_ray.imaging.fit import check_crop_size, working_size
 from styleid_ray.model.checkpoint import Checkpoint
 from styleid_ray.model.flops import evaluation_flops
+from styleid_ray.model.footprint import PictureMemory, picture_memory
+from styleid_ray.model.windows import Windows
 from styleid_ray.planning import NamedPairs, Pace, Pairs, Plan, name_pairs
 from styleid_ray.planning.columns import style_columns
 from styleid_ray.planning.cost import Cost
@@ -48,10 +51,48 @@ class Job:
     styles: Source
 
     @property
+    def latent(self) -> tuple[int, int]:
+        """Height and width of the latent of a square content at the working size."""
+        size, model = self.config.working_size, self.checkpoint.description
+        side = working_size(size, size, size, model.factor)[0] // model.vae_factor
+        return side, side
+
+    @property
+    def windows(self) -> Windows:
+        """Those of that latent."""
+        tile = self.config.tile
+        return Windows.over(self.latent, tile and tile // self.checkpoint.description.vae_factor)
+
+    def picture_memory(self, params: ResolvedParams, dtype: str) -> PictureMemory:
+        """Memory of a content of that latent, and of a style, which one window holds."""
+        model, windows = self.checkpoint.description, self.windows
+        tile = windows.height if len(windows) > 1 else None
+        content = picture_memory(model, self.latent, params, dtype, tile)
+        style = picture_memory(model, (windows.height, windows.width), params, dtype)
+        return PictureMemory(content.content, style.style)
+
+    @property
+    def notes(self) -> list[str]:
+        """Lines on choices that cost quality."""
+        params, model = self.config.unet_params, self.checkpoint
+        if params is None or params.paper_steps or model.origin == "none":
+            return []
+        if model.description.prediction_type != "v_prediction":
+            return []
+        return [
+            f"{model.name} predicts v: --preset diffusers loses detail, --preset paper does not"
+        ]
+
+    @property
     def pinned(self) -> JobConfig:
-        """The config with its other autoencoder at the commit or place that was found."""
-        vae = self.checkpoint.vae
-        return self.config.model_copy(update={"vae": vae.reference}) if vae else self.config
+        """The config with its other autoencoder and LoRA weights at the commit or place that was
+        found."""
+        vae, found = self.checkpoint.vae, dict[str, object]()
+        if vae:
+            found["vae"] = vae.reference
+        if self.checkpoint.loras:
+            found["lora"] = tuple(lora.reference for lora in self.checkpoint.loras)
+        return self.config.model_copy(update=found)
 
 
 @dataclass(frozen=True)
@@ -73,24 +114,45 @@ class Prepared(Job):
     @property
     def cost(self) -> Cost:
         """Pairs, shards and UNet evaluations of that plan."""
-        return self.plan.cost(self.config.unet_params)
+        return self.cost_of(self.plan)
 
-    @property
-    def latent_side(self) -> int:
-        """Side of the latent of a square picture at the working size."""
-        size, factor = self.config.size, self.checkpoint.factor
-        vae_levels = len(self.checkpoint.config("vae")["block_out_channels"])
-        return working_size(size, size, size, factor)[0] // 2 ** (vae_levels - 1)
+    def cost_of(self, plan: Plan) -> Cost:
+        """Those of a plan of this job."""
+        params = self.config.unet_params
+        return plan.cost(params, len(self.windows) if params else 1)
 
     def pace(self, workers: int, gpus: float, cores: int) -> Pace:
         """The assumed speed of so many actors with GPUs, or else with CPU cores, each; unknown of a
         method without a UNet."""
         if self.config.unet_params is None:
             return Pace(workers)
-        side = self.latent_side
-        flops = evaluation_flops(self.checkpoint.config("unet"), side, side)
+        windows = self.windows
+        flops = evaluation_flops(self.checkpoint.config("unet"), windows.height, windows.width)
         speed = 0 if self.config.device == "cpu" else gpus * _GPU_SPEED
         return Pace(workers, flops / (speed or cores * _CORE_SPEED))
+
+
+def model_of(config: JobConfig) -> tuple[Checkpoint, JobConfig]:
+    """The checkpoint of a job's model, and the job with that model's defaults, checked to suit it.
+
+    Raises:
+        ModelError: the model cannot be used.
+        ConfigError: it lacks a layer of the job, or its pictures have no such size.
+    """
+    checkpoint = find_model(config)
+    if checkpoint.origin == "none":
+        return checkpoint, with_defaults(config, PAPER_SIZE, None)
+    model = checkpoint.description
+    config = with_defaults(config, model.default_size, model.default_layers)
+    check_layers(checkpoint, config)
+    for name in ("tile", "vae_tile"):
+        unit = model.factor if name == "tile" else model.vae_factor
+        if (getattr(config, name) or 0) % unit:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} {getattr(config, name)}: must be a multiple of {unit} "
+                f"for {checkpoint.name}"
+            )
+    return checkpoint, config
 
 
 def prepare(config: JobConfig, spread: Spread = in_threads, earlier: Earlier = NOTHING) -> Prepared:
@@ -101,10 +163,9 @@ def prepare(config: JobConfig, spread: Spread = in_threads, earlier: Earlier = N
         spread: where many files of a source are looked into.
         earlier: what the run at its output knows already.
     """
-    checkpoint = find_model(config)
-    check_layers(checkpoint, config)
+    checkpoint, config = model_of(config)
     if config.fit == "crop":
-        check_crop_size(config.size, checkpoint.factor)
+        check_crop_size(config.working_size, checkpoint.factor)
     _check_apart(config)
     fingerprint = digest(identity(config, checkpoint, "picture"))
     named = name_pairs(config, fingerprint, spread, earlier)
@@ -125,7 +186,7 @@ def resume(output: Output, config: JobConfig) -> Job:
     """
     output.check_writable()
     record = output.existing_record()
-    stored, config = record["config"], with_stored_precision(config, record)
+    stored, config = record["config"], with_stored(config, record)
     # The commits that branches stood for when the run began, not those they stand for now.
     if config.model == stored.get("model") and config.revision in (None, stored.get("revision")):
         config = config.model_copy(update={"revision": record["model"]["revision"]})
@@ -176,19 +237,11 @@ def check_layers(checkpoint: Checkpoint, config: JobConfig) -> None:
     """Raises ConfigError for layers that the model lacks, by its small files alone."""
     if config.unet_params is None:
         return
-    unet = checkpoint.config("unet")
-    depth = unet.get("layers_per_block", 2) + 1
-    there = [
-        i * depth + j
-        for i, block in enumerate(unet.get("up_block_types", ()))
-        if "CrossAttn" in block
-        for j in range(depth)
-    ]
-    missing = [layer for layer in config.style_params.resolved().layers if layer not in there]
+    missing = checkpoint.description.missing(config.style_params.resolved().layers)
     if missing and config.inject:
         raise ConfigError(
             f"--layers {missing} are not decoder self-attention layers of {checkpoint.name}, "
-            f"which has {there}"
+            f"which has {sorted(checkpoint.description.sites)}"
         )
 
 

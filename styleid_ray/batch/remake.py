@@ -21,7 +21,10 @@ from styleid_ray.jobfile import make_config
 from styleid_ray.quality.rule import Rule, reject_rule
 
 _DRAWN = ("gamma", "temperature")
-_OF_THE_RUN = {"size", "fit", "model", "revision", "masks", "region_styles", "vae"}
+_OF_THE_RUN = {
+    *("size", "fit", "tile", "model", "revision", "vae", "vae_tile", "lora"),
+    *("masks", "region_styles"),
+}
 """Fields of a row's `params` that no remake changes."""
 
 

@@ -209,7 +209,8 @@ def _work_off(
     from styleid_ray.batch.pipeline import run_shards
     from styleid_ray.batch.watch.watch import watching
 
-    sampling = job.config.style_params.resolved().sampling_evaluations
+    params = job.config.unet_params
+    sampling = params.sampling_evaluations * len(job.windows) if params else 0
     expected = progress.left * sampling // resources.max_actors
     resources = replace(resources, evaluations=expected)
     device = f"{resources.gpus_per_actor:g} GPU each" if resources.gpus_per_actor else "on CPU"

@@ -100,7 +100,7 @@ def evaluate(options: EvaluateOptions, stream: TextIO | None = None) -> Evaluati
                 progress.add(*_outcome(block))
     evaluation = sums.evaluation()
     if isinstance(results, RunResults):
-        evaluation = replace(evaluation, size=results.config.size, shards=results.stamp)
+        evaluation = replace(evaluation, size=results.config.working_size, shards=results.stamp)
     if place:
         place.write(SUMMARY_FILE, evaluation.as_json().encode())
     return evaluation

@@ -129,7 +129,11 @@ class RunResults:
         config = self.config
         data = fetch_picture(self.sources[role], key, place, config.max_bytes).data
         picture = decode(data, config.max_pixels)
-        return fit_picture(picture, config.size, "crop", 1) if config.fit == "crop" else picture
+        return (
+            fit_picture(picture, config.working_size, "crop", 1)
+            if config.fit == "crop"
+            else picture
+        )
 
     def _picture(self, image: Mapping[str, Any]) -> Image.Image | RowError:
         data = image["bytes"]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from styleid_ray.config import PIXEL_METHODS, JobConfig, StyleParams, without_effect
+from styleid_ray.model.lora import name_of
 from styleid_ray.preview.sweep import SWEPT, Column
 from styleid_ray.storage.locations import shown
 
@@ -51,7 +52,9 @@ def settings_line(config: JobConfig, columns: Sequence[Column]) -> str:
         parts.append(f"model {shown(config.model)}")
     if config.vae:
         parts.append(f"vae {shown(config.vae)}")
-    parts.append(f"size {config.size}")
+    if config.lora:
+        parts.append(f"lora {', '.join(map(name_of, config.lora))}")
+    parts.append(f"size {config.working_size}")
     if config.fit == "crop":
         parts.append("fit crop")
     for name, field in StyleParams.model_fields.items():

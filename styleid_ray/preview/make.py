@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from styleid_ray.batch.cluster.node_model import model_on_node
+from styleid_ray.batch.stages.engine import load_engine
 from styleid_ray.config import JobConfig, Method, StyleParams
 from styleid_ray.preview.pairs import Chosen, Pair
 from styleid_ray.preview.progress import PreviewProgress
@@ -74,20 +74,7 @@ def load(config: JobConfig, revision: str | None, evaluations: int) -> Stylizer:
         from styleid_ray.batch.stages.baseline import load_baseline
 
         return load_baseline(config, revision, config.device)
-    from styleid_ray.engine.pipeline import StyleIDPipeline
-
-    return StyleIDPipeline.from_pretrained(
-        *model_on_node(config, revision),
-        config.dtype,
-        config.device,
-        batch_size=config.batch,
-        features=config.features,
-        feature_dtype=config.feature_dtype,
-        feature_memory=config.feature_memory,
-        vae=config.vae,
-        compile={"on": True, "off": False}.get(config.compile, "auto"),
-        evaluations=evaluations,
-    )
+    return load_engine(config, revision, evaluations=evaluations)
 
 
 def make(

@@ -89,7 +89,8 @@ class Reader:
         places = source.places
         place = None if places is None else places[pc.index(source.keys.array, key).as_py()]
         image = decode(fetch_picture(source, key, place, config.max_bytes).data, config.max_pixels)
-        fitted = fit_picture(image, config.size, config.fit, self._factor)
+        side = config.style_size if role == "style" else config.working_size
+        fitted = fit_picture(image, side, config.fit, self._factor)
         size = image.size if config.fit == "keep" else fitted.size
         masks = self._masks if role == "content" else {}
         own = {role: self._mask(key, role, one, image.size) for role, one in masks.items()}
@@ -105,6 +106,6 @@ class Reader:
             data = fetch_picture(masks.source, name, None, config.max_bytes).data
             mask = decode(data, config.max_pixels, kind.convert)
             check_size(mask.size, size)
-            return fit_picture(mask, config.size, config.fit, self._factor, kind.resampling)
+            return fit_picture(mask, config.working_size, config.fit, self._factor, kind.resampling)
         except RowError as e:
             raise RowError(e.stage, f"its mask in {OPTIONS[role]}: {e}") from e

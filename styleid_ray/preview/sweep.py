@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from styleid_ray.config import (
@@ -34,7 +34,10 @@ _GROUPS = (
 )
 _WHOLE = {"masks", "region_styles"}
 """Options that hold for all methods of a list, or for none."""
-_TAKEN = {"storage_options"}.union(*(group.model_fields for group in _GROUPS)) - {"variants"}
+_TAKEN = {"storage_options"}.union(*(group.model_fields for group in _GROUPS)) - {
+    "variants",
+    "tile",
+}
 OPTIONS = tuple(name for name in JobConfig.model_fields if name in _TAKEN)
 """Options of a job that a preview takes, with the meaning that they have there."""
 
@@ -49,6 +52,12 @@ class Column:
     """One heading per option with several values, the outermost first."""
     params: StyleParams
     method: Method = "styleid"
+
+    def with_layers(self, layers: tuple[int, ...] | None) -> Column:
+        """The column with a model's layers where it leaves them open."""
+        if not layers or self.params.layers or self.method != "styleid":
+            return self
+        return replace(self, params=self.params.model_copy(update={"layers": layers}))
 
 
 def read_columns(options: Mapping[str, Any]) -> tuple[JobConfig, list[Column]]:

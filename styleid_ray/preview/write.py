@@ -10,8 +10,7 @@ from typing import Any, TextIO
 
 from PIL import Image
 
-from styleid_ray.batch.cluster.node_model import find_model
-from styleid_ray.batch.prepare import check_layers
+from styleid_ray.batch.prepare import model_of
 from styleid_ray.batch.watch.progress import shown as showing
 from styleid_ray.config import JobConfig, Method
 from styleid_ray.errors import ConfigError
@@ -69,8 +68,8 @@ def write_preview(
     _check("cell", cell, *CELLS)
     config, columns = read_columns(options)
     place = Place(config)
-    checkpoint = find_model(config)
-    check_layers(checkpoint, config)
+    checkpoint, config = model_of(config)
+    columns = [column.with_layers(config.layers) for column in columns]
     chosen = choose(config, pairs, checkpoint.factor)
     methods: list[Method] = [*dict.fromkeys(column.method for column in columns)]
     _check_styles(chosen, methods)

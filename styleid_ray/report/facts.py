@@ -13,6 +13,7 @@ from styleid_ray.batch.folder.status import Status
 from styleid_ray.batch.run import SUMMARY
 from styleid_ray.batch.watch.progress import duration
 from styleid_ray.methods import METHODS
+from styleid_ray.model.lora import name_of
 from styleid_ray.report.public import public_location, public_values
 
 
@@ -83,8 +84,15 @@ def labelled(params: dict[str, Any]) -> list[tuple[str, str]]:
         ("model", public_location(str(params["model"])) if params.get("model") else None),
         ("revision", str(params["revision"])[:12] if params.get("revision") else None),
         ("autoencoder", public_location(str(params["vae"])) if params.get("vae") else None),
+        ("LoRA weights", _loras(params.get("lora"))),
     ]
     return [(label, str(value)) for label, value in labels if value not in (None, "")]
+
+
+def _loras(lora: str | list[str] | None) -> str:
+    """Names and weights of a run's files, or of a row's."""
+    files = lora.split(",") if isinstance(lora, str) else lora
+    return ", ".join(map(name_of, files or ()))
 
 
 def _compared(params: dict[str, Any]) -> bool:

@@ -12,7 +12,6 @@ from torch import Tensor
 from styleid_ray import StyleIDPipeline, StyleParams
 from styleid_ray.analysis.record import MAPS, Record, mapped_steps
 from styleid_ray.analysis.watch import Injected, Seen, watched
-from styleid_ray.engine.attention import decoder_layers
 from styleid_ray.engine.schedule import Step
 from tests.analysis.conftest import blocks
 
@@ -28,7 +27,8 @@ class Watching:
         self.record = Record(5, (0.9, 0.2), (8, 16), (8, 8))
         self.seen: dict[tuple[int, int], Seen] = {}
         self.own: dict[int, list[tuple[Tensor, Tensor]]] = {}
-        handles = [self._hook(layer, name) for layer, name in decoder_layers(pipe.unet).items()]
+        sites = {layer: site.name for layer, site in pipe.model.sites.items()}
+        handles = [self._hook(layer, name) for layer, name in sites.items()]
         before = pipe.unet_evaluations
         with watched(pipe, PARAMS.layers or (), self._watch):
             self.latent = self.transfer()
@@ -49,9 +49,9 @@ class Watching:
         self.seen[step.t, layer] = seen
         self.record.full(step, layer, seen)
 
-    def _hook(self, layer: int, processor: str) -> Any:
+    def _hook(self, layer: int, path: str) -> Any:
         """Keeps a layer's queries and keys of what it is given in every UNet call."""
-        attn = self.pipe.unet.get_submodule(processor.removesuffix(".processor"))
+        attn = self.pipe.unet.get_submodule(path)
 
         def keep(module: Any, args: Any, kwargs: Any, output: Any) -> None:
             hidden = args[0] if args else kwargs["hidden_states"]

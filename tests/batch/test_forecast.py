@@ -96,6 +96,26 @@ def test_memory_is_said_for_the_store_of_the_job_or_for_each(job: Job) -> None:
     assert forecast(job(feature_dtype="float32")).memory["device"].device == 2 * half
 
 
+def test_gpus_of_the_usual_sizes_are_told_what_they_hold(job: Job) -> None:
+    plan = forecast(job())
+    numbers = plan.as_dict()["gpus"]
+    assert [gpu["gb"] for gpu in numbers] == [8, 12, 16, 24, 40, 80]
+    assert {(gpu["batch"], gpu["features"], gpu["size"]) for gpu in numbers} == {
+        (16, "device", None)
+    }
+    text = plan.as_text()
+    assert "not measured" in text["by GPU memory"]
+    assert text["  8 GB"] == "batch 16, features on the device"
+    assert forecast(job(features="host", batch=4)).gpus[0].features == "host"
+
+
+@pytest.mark.parametrize("options", [{"device": "cpu"}, {"num_gpus_per_actor": 0}])
+def test_a_job_on_cpus_is_told_nothing_of_gpus(job: Job, options: dict[str, Any]) -> None:
+    plan = forecast(job(**options))
+    assert not plan.gpus
+    assert "gpus" not in plan.as_dict()
+
+
 def test_a_rate_and_a_price_give_time_gpu_hours_and_cost(job: Job) -> None:
     config = job(steps=10)
     cost = forecast(config, rate=0.1, price=30).as_dict()

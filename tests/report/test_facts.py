@@ -23,6 +23,8 @@ from styleid_ray.report.facts import labelled
         ({"masks": True}, [("masks", "on")]),
         ({"region_styles": "1=style2"}, [("styles of regions", "1=style2")]),
         ({"vae": "https://me:secret@host/kl"}, [("autoencoder", "https://host/kl")]),
+        ({"lora": ["/home/me/ink.safetensors:0.5"]}, [("LoRA weights", "ink.safetensors:0.5")]),
+        ({"lora": "ink.safetensors:1"}, [("LoRA weights", "ink.safetensors:1")]),
         ({"low_frequency": 1.0, "detail": 0.0, "detail_luminance": False, "masks": None}, []),
     ],
 )

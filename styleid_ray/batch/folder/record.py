@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from styleid_ray.batch.folder.output import CONFIG, LAYOUT, PLAN, Output
-from styleid_ray.config import ADDED, Changes, JobConfig, digest
+from styleid_ray.config import ADDED, PAPER_SIZE, Changes, JobConfig, digest
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import OutputError
+from styleid_ray.model import lora
 from styleid_ray.model.checkpoint import Checkpoint, last_part
+from styleid_ray.model.description import ModelDescription
 from styleid_ray.model.vae import name_of
 from styleid_ray.planning import Plan, write_parts
 from styleid_ray.storage.locations import absolute, local_path, shown
@@ -35,8 +37,8 @@ def model_identity(checkpoint: Checkpoint) -> str | None:
 
 
 def identity(config: JobConfig, checkpoint: Checkpoint, *changing: Changes) -> dict[str, Any]:
-    """What decides the output's contents: the options, and the model and its other autoencoder, as
-    far as the method has them, by their own fingerprints.
+    """What decides the output's contents: the options, and the model, its other autoencoder and its
+    LoRA weights, as far as the method has them, by their own fingerprints.
 
     Args:
         config: the job.
@@ -45,7 +47,8 @@ def identity(config: JobConfig, checkpoint: Checkpoint, *changing: Changes) -> d
     """
     values, model = config.identity(*changing), model_identity(checkpoint)
     values |= {"model": model} if model else {}
-    return values | ({"vae": checkpoint.vae.identity} if checkpoint.vae else {})
+    values |= {"vae": checkpoint.vae.identity} if checkpoint.vae else {}
+    return values | ({"lora": _loras(checkpoint)} if checkpoint.loras else {})
 
 
 def with_precision(config: JobConfig, gpus: float) -> JobConfig:
@@ -62,11 +65,28 @@ def with_precision(config: JobConfig, gpus: float) -> JobConfig:
     )
 
 
-def with_stored_precision(config: JobConfig, record: Mapping[str, Any]) -> JobConfig:
-    """The job with the precisions of its run where it leaves them open."""
+def with_defaults(config: JobConfig, size: int, layers: Sequence[int] | None) -> JobConfig:
+    """The job with a model's working size and layers where it leaves them open.
+
+    Args:
+        config: the job.
+        size: in pixels.
+        layers: None for those of the preset.
+    """
+    chosen: dict[str, Any] = {} if config.size else {"size": size}
+    if layers and not config.layers and "layers" not in config.without_effect:
+        chosen["layers"] = tuple(layers)
+    return config.model_copy(update=chosen)
+
+
+def with_stored(config: JobConfig, record: Mapping[str, Any]) -> JobConfig:
+    """The job with what its run has where it leaves it open: precisions, and the defaults of the
+    run's model."""
     stored = record["identity"]
     names = [n for n in ("dtype", "feature_dtype") if n in stored and getattr(config, n) == "auto"]
-    return config.model_copy(update={name: stored[name] for name in names})
+    config = config.model_copy(update={name: stored[name] for name in names})
+    model = record["model"]
+    return with_defaults(config, model.get("size", PAPER_SIZE), model.get("layers"))
 
 
 def find_run(output: Output, config: JobConfig, needed: bool = False) -> dict[str, Any] | None:
@@ -87,7 +107,7 @@ def find_run(output: Output, config: JobConfig, needed: bool = False) -> dict[st
                 "choose another --output"
             )
         return None
-    config = with_stored_precision(config, record)
+    config = with_stored(config, record)
     added = {name: JobConfig.model_fields[name].default for name in ADDED} | {"masks": None}
     old, new = added | record["identity"], added | config.identity()
     for values in (old, new):
@@ -96,6 +116,8 @@ def find_run(output: Output, config: JobConfig, needed: bool = False) -> dict[st
         old["model"], new["model"] = old["model"].rpartition(" ")[0], last_part(config.model)
     old["vae"] = old["vae"] and old["vae"].rpartition(" ")[0]
     new["vae"] = config.vae and name_of(config.vae)
+    old["lora"] = [name.rpartition(" ")[0] for name in old["lora"]]
+    new["lora"] = [lora.name_of(name) for name in config.lora]
     # Any other option on one side alone has no effect on the other, for a reason that differs.
     differing = [
         f"{name}: the run has {_worded(old[name])}, this command {_worded(new[name])}"
@@ -111,12 +133,14 @@ def find_run(output: Output, config: JobConfig, needed: bool = False) -> dict[st
 
 
 def check_model(output: Output, record: Mapping[str, Any], checkpoint: Checkpoint) -> None:
-    """Raises OutputError when a run was begun with another model or autoencoder than these."""
+    """Raises OutputError when a run was begun with another model, autoencoder or LoRA weights than
+    these."""
     old = record["identity"]
     vae = checkpoint.vae.identity if checkpoint.vae else None
     for what, before, now in (
         ("model", old.get("model"), model_identity(checkpoint)),
         ("autoencoder", old.get("vae"), vae),
+        ("LoRA", old.get("lora"), _loras(checkpoint)),
     ):
         if before != now:
             raise OutputError(
@@ -194,6 +218,7 @@ def _record(job: Job, plan: Plan) -> dict[str, Any]:
             "name": checkpoint.name if known else None,
             "revision": checkpoint.revision,
             "fingerprint": checkpoint.fingerprint if known else None,
+            **(_defaults(checkpoint.description) if known else {}),
         },
         **_vae(checkpoint),
         "config": {n: x for n, x in options.items() if n not in config.without_effect},
@@ -205,11 +230,23 @@ def _record(job: Job, plan: Plan) -> dict[str, Any]:
     }
 
 
+def _defaults(model: ModelDescription) -> dict[str, Any]:
+    """Working size and layers of a model where they are not the paper's."""
+    size, layers = model.default_size, model.default_layers
+    return ({"size": size} if size != PAPER_SIZE else {}) | (
+        {"layers": list(layers)} if layers else {}
+    )
+
+
 def stored_vae(record: Mapping[str, Any]) -> str | None:
     """The value of --vae that stands for a run's other autoencoder alone; None where it has its
     model's own."""
     vae = record.get("vae")
     return vae and (f"{vae['name']}@{vae['revision']}" if vae["revision"] else vae["name"])
+
+
+def _loras(checkpoint: Checkpoint) -> list[str] | None:
+    return [lora.identity for lora in checkpoint.loras] or None
 
 
 def _vae(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -238,6 +275,7 @@ def locations(config: JobConfig) -> dict[str, Any]:
     given = {name: getattr(config, name) for name in names}
     return {name: _located(url) for name, url in given.items() if url is not None} | {
         "annotations": [_located(url) for url in config.annotations],
+        "lora": [lora.reference_of(name) for name in config.lora],
         # A hub id is no path, and a model's folder is part of its identity by the given name.
         "model": _public(config.model),
     }

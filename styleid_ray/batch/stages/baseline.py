@@ -33,4 +33,4 @@ def load_baseline(
 
     model = model_on_node(config, revision)
     vae, factor = load_autoencoder(*model, config.dtype, device, config.vae)
-    return LatentAdaIN(vae, factor, config.batch, host_share, device_share)
+    return LatentAdaIN(vae, factor, config.batch, host_share, device_share, config.vae_tile)

@@ -19,15 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from styleid_ray.batch.cluster.node_model import model_on_node
 from styleid_ray.batch.cluster.resources import Resources
 from styleid_ray.batch.stages.baseline import load_baseline
+from styleid_ray.batch.stages.engine import load_engine
 from styleid_ray.batch.stages.measured import Measured, as_row
 from styleid_ray.batch.stages.pairs import Pairs, Picture
 from styleid_ray.batch.watch.watchdog import Watchdog, end_process
 from styleid_ray.config import JobConfig
 from styleid_ray.engine.cuda import is_device_failure
-from styleid_ray.engine.pipeline import Counts, StyleIDPipeline
+from styleid_ray.engine.pipeline import Counts
 from styleid_ray.engine.stylizer import Stylizer
 
 Failed = Callable[[str], None]
@@ -150,18 +150,12 @@ def load_pipeline(config: JobConfig, revision: str | None, resources: Resources)
         return load_baseline(
             config, revision, resources.device(config.device), share.memory, resources.device_share
         )
-    return StyleIDPipeline.from_pretrained(
-        *model_on_node(config, revision),
-        config.dtype,
+    return load_engine(
+        config,
+        revision,
         resources.device(config.device),
-        batch_size=config.batch,
-        features=config.features,
-        feature_dtype=config.feature_dtype,
-        feature_memory=config.feature_memory,
         host_share=share.memory,
         device_share=resources.device_share,
-        vae=config.vae,
-        compile={"on": True, "off": False}.get(config.compile, "auto"),
         evaluations=resources.evaluations,
     )
 

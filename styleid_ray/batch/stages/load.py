@@ -43,7 +43,7 @@ def load_memory(config: JobConfig) -> int:
     No more than a node has: Ray would wait for ever for a node that has it.
     """
     channels = 3 + len(masks_of(config))
-    payload = most_pictures(config.size) * channels * config.size**2
+    payload = most_pictures(config.working_size) * channels * config.working_size**2
     return _PROCESSES + _DECODING + 2 * payload
 
 
@@ -164,7 +164,8 @@ class Load:
             row["bytes"] = len(file.data)
             row["changed"] = bool(wanted.version and file.version not in ("", wanted.version))
             with budget.taking(isolated(memory_needed, file.data, config.max_pixels)):
-                how = (config.max_pixels, config.size, config.fit, self.factor)
+                size = config.style_size if wanted.role == "style" else config.working_size
+                how = (config.max_pixels, size, config.fit, self.factor)
                 kind = self.kinds.get(wanted.role, Kind())
                 row |= isolated(prepared, file.data, *how, wanted.name, kind)
         except RowError as e:

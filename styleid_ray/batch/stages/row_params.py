@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from styleid_ray.config import JobConfig
+from styleid_ray.model.lora import name_of
 from styleid_ray.storage.secrets import without_secrets
 
 PARAMS = pa.struct(
@@ -37,6 +38,9 @@ CONTROLS: Mapping[str, pa.DataType] = {
     "masks": pa.bool_(),
     "region_styles": pa.string(),
     "vae": pa.string(),
+    "lora": pa.string(),
+    "tile": pa.int32(),
+    "vae_tile": pa.int32(),
     "method": pa.string(),
 }
 """Fields of runs that use a control, in this order."""
@@ -55,7 +59,7 @@ class RowParams:
     def of(cls, config: JobConfig, revision: str | None) -> RowParams:
         """Those of a job whose model is at a revision."""
         values = config.style_params.resolved().model_dump() | {
-            "size": config.size,
+            "size": config.working_size,
             "fit": config.fit,
             "model": without_secrets(config.model),
             "revision": revision,
@@ -92,6 +96,9 @@ def _used(config: JobConfig, values: Mapping[str, Any]) -> dict[str, Any]:
         **({"detail_luminance": True} if config.detail and config.detail_luminance else {}),
         **({"masks": True} if config.masks else {}),
         **({"region_styles": config.region_styles} if config.region_styles else {}),
+        **({"tile": config.tile} if config.tile else {}),
+        **({"vae_tile": config.vae_tile} if config.vae_tile else {}),
         **({"vae": without_secrets(config.vae)} if config.vae else {}),
+        **({"lora": ",".join(map(name_of, config.lora))} if config.lora else {}),
         **({"method": config.method} if config.method != "styleid" else {}),
     }

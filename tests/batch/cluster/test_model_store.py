@@ -10,6 +10,7 @@ import pytest
 
 from styleid_ray.batch.cluster.model_store import ModelStore
 from styleid_ray.errors import ModelError
+from tests.families import save_sdxl
 from tests.unreliable import Unreliable, unreliable
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
@@ -48,6 +49,23 @@ def test_only_files_that_loading_takes_are_part_of_a_model(stored_model: str) ->
     assert after.revision == before.revision
     parts = {name.partition("/")[0] for name in after.versions}
     assert parts == {"unet", "vae", "text_encoder", "tokenizer", "scheduler"}
+
+
+def test_text_encoders_are_no_part_of_a_model_whose_empty_prompt_is_zeros(
+    s3: str, tmp_path: Path
+) -> None:
+    import s3fs
+
+    parts = {}
+    for name, zeros in (("zeros", True), ("encoded", False)):
+        folder = save_sdxl(tmp_path / name, zeros)
+        s3fs.S3FileSystem().put(f"{folder}/", f"{s3}/models/{name}/", recursive=True)
+        listing = ModelStore(f"{s3}/models/{name}").listing()
+        weights = [n for n in listing.versions if n.endswith(".safetensors")]
+        parts[name] = {n.partition("/")[0] for n in weights}
+        assert "model_index.json" in listing.versions
+    assert parts["zeros"] == {"unet", "vae"}
+    assert parts["encoded"] == {"unet", "vae", "text_encoder", "text_encoder_2"}
 
 
 def test_the_revision_follows_the_files_and_not_the_place(s3: str, stored_model: str) -> None:

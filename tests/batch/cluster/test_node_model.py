@@ -93,6 +93,13 @@ def test_a_model_with_pickles_only_is_refused_by_its_names_alone(
     assert not [get for get in proxy.gets if "list-type" not in get]
 
 
+def test_the_url_of_a_single_file_is_refused_with_a_way_out(config: JobConfig) -> None:
+    single = config.model_copy(update={"model": "https://me:secret@host/v1-5.safetensors"})
+    with pytest.raises(ModelError, match="taken from a local path: copy it") as error:
+        find_model(single)
+    assert "secret" not in str(error.value)
+
+
 @pytest.mark.cluster
 def test_of_two_processes_at_once_one_fetches_and_both_have_the_whole_model(
     config: JobConfig, proxy: Unreliable, cache: Path, tiny_model: Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,22 +12,23 @@ import pytest
 import yaml
 
 from styleid_ray import JobConfig
-from styleid_ray.batch.cluster import node_model
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.record import (
     begin_run,
     find_run,
     with_precision,
-    with_stored_precision,
+    with_stored,
 )
 from styleid_ray.batch.folder.stored import stored_job
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.prepare import Prepared, prepare, resume
 from styleid_ray.errors import ConfigError, OutputError, SourceError
+from styleid_ray.model import vae as autoencoders
 from styleid_ray.model.checkpoint import Checkpoint
 from styleid_ray.model.vae import Vae
 from styleid_ray.planning import Pace
 from tests.batch.conftest import draw
+from tests.lora import save_lora
 from tests.tiny_model import save_kl
 
 Job = Callable[..., JobConfig]
@@ -106,7 +108,7 @@ def test_auto_is_the_precision_that_the_run_was_begun_with(job: Job) -> None:
     begin(job(), gpus=1)
     record = Output(job().output).existing_record()
     assert (record["identity"]["dtype"], record["identity"]["feature_dtype"]) == ("float16",) * 2
-    config = with_stored_precision(job(), record)
+    config = with_stored(job(), record)
     assert (config.dtype, config.feature_dtype) == ("float16", "float16")
     with pytest.raises(OutputError, match="dtype: the run has float16, this command float32"):
         resumes(job(dtype="float32"))
@@ -185,6 +187,30 @@ def test_another_autoencoder_makes_other_pairs_and_is_refused_in_a_run_without_i
         resumes(job(model=str(tiny_model)))
 
 
+def test_lora_weights_make_other_pairs_and_are_known_by_name_weight_and_contents(
+    job: Job, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = save_lora(tiny_model, tmp_path / "a" / "ink.safetensors")
+    other = save_lora(tiny_model, tmp_path / "b" / "ink.safetensors", seed=6)
+    monkeypatch.chdir(first.parent)
+    plain = prepare(job(model=str(tiny_model)))
+    begun = begin(job(model=str(tiny_model), lora="ink.safetensors:0.5"))
+    assert not set(begun.named.ids) & set(plain.named.ids)
+    output = Output(begun.config.output)
+    assert stored_job(output.url, {}).lora == (f"{first}:0.5",)
+    moved = Path(shutil.copy(first, tmp_path / "ink.safetensors"))
+    resumed = job(model=str(tiny_model), lora=f"{moved}:.5")
+    assert resumes(resumed)
+    assert resume(output, resumed).pinned.lora == (f"{moved}:0.5",)
+    with pytest.raises(
+        OutputError, match=r"with another LoRA .the run has .*ink\.safetensors:0\.5"
+    ):
+        resume(output, job(model=str(tiny_model), lora=f"{other}:0.5"))
+    for lora in ("", f"{first}:0.6"):
+        with pytest.raises(OutputError, match=r"lora: the run has .*ink\.safetensors:0\.5"):
+            resumes(job(model=str(tiny_model), lora=lora))
+
+
 def test_a_run_finds_its_masks_again_from_any_folder(job: Job, pictures: Path) -> None:
     for name in ("a.png", "b.png", "deep/a.png"):
         draw(pictures / "masks" / name, 7)
@@ -236,7 +262,7 @@ def test_an_autoencoder_of_a_branch_stays_at_the_commit_that_the_run_began_with(
             "someone/kl", vae.partition("@")[2].replace("main", "1a2b"), folder, "hub", "", names
         )
 
-    monkeypatch.setattr(node_model, "find_vae", find)
+    monkeypatch.setattr(autoencoders, "find_vae", find)
     config = job(model=str(tiny_model), vae="someone/kl@main")
     begun, output = begin(config), Output(config.output)
     assert output.existing_record()["config"]["vae"] == "someone/kl@main"

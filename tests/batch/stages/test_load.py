@@ -61,6 +61,15 @@ def test_each_picture_of_a_shard_is_loaded_once_with_its_sizes(load: Callable[..
     assert back.pictures.equals(done.pictures)
 
 
+def test_with_tiles_contents_come_to_the_whole_size_and_styles_to_that_of_a_tile(
+    load: Callable[..., Load],
+) -> None:
+    done = load(size=128, tile=64, fit="crop").load(shard(["a.png"]))
+    rows = {row["role"]: row for row in done.pictures.to_pylist()}
+    assert (rows["content"]["width"], rows["content"]["height"]) == (128, 128)
+    assert (rows["style"]["width"], rows["style"]["height"]) == (64, 64)
+
+
 def test_a_dead_link_and_a_file_above_the_bound_are_rows_with_their_reasons(
     load: Callable[..., Load], pictures: Path
 ) -> None:

@@ -36,6 +36,10 @@ def test_a_run_without_controls_has_the_fields_it_always_had(job: Job) -> None:
         ({"detail": 0.5, "detail_luminance": True}, {"detail": 0.5, "detail_luminance": True}),
         ({"masks": "masks"}, {"masks": True}),
         ({"vae": "someone/vae@abc"}, {"vae": "someone/vae@abc"}),
+        (
+            {"lora": "a/b.safetensors,c.safetensors:.5"},
+            {"lora": "b.safetensors:1,c.safetensors:0.5"},
+        ),
         ({"gamma": "cosine:0.75:0.375", "steps": 4}, {"gamma_schedule": "cosine:0.75:0.375"}),
         ({"temperature": "6-8=1.2,9-11=2"}, {"temperature_schedule": "6-8=1.2,9-11=2"}),
         ({"preset": "scheduled", "steps": 4}, {"gamma_schedule": "cosine:0.75:0.375"}),

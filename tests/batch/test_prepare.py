@@ -1,0 +1,87 @@
+"""A job takes what it leaves open from its model, and the model refuses what it cannot do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from styleid_ray import JobConfig
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.record import begin_run, find_run, identity
+from styleid_ray.batch.prepare import model_of, prepare
+from styleid_ray.errors import ConfigError, OutputError
+from tests.families import save_sd2, save_sdxl
+
+Job = Callable[..., JobConfig]
+
+
+@pytest.fixture
+def xl(job: Job, tmp_path: Path) -> Job:
+    model = save_sdxl(tmp_path / "xl")
+
+    def make(**options: Any) -> JobConfig:
+        return job(**{"model": str(model), "size": None, "layers": None, **options})
+
+    return make
+
+
+def test_size_and_layers_that_are_left_open_are_the_models(xl: Job, job: Job) -> None:
+    _, config = model_of(xl())
+    assert config.layers == (9, 10, 11, 12, 13, 14)
+    assert config.size == 512
+    _, given = model_of(xl(layers="0-3", size=128))
+    assert (given.layers, given.size) == ((0, 1, 2, 3), 128)
+    _, paper = model_of(job(size=None, layers=None))
+    assert (paper.layers, paper.size) == (None, 512)
+
+
+def test_what_is_left_open_and_what_is_given_as_the_default_are_the_same_run(xl: Job) -> None:
+    checkpoint, config = model_of(xl())
+    _, given = model_of(xl(layers="9-14", size=512))
+    assert identity(config, checkpoint) == identity(given, checkpoint)
+
+
+def test_a_run_is_resumed_by_the_command_that_left_its_models_defaults_open(xl: Job) -> None:
+    asked = xl()
+    output = Output(asked.output)
+    prepared = prepare(asked)
+    begin_run(output, prepared, prepared.plan)
+    assert find_run(output, asked)
+    assert find_run(output, xl(layers="9-14"))
+    with pytest.raises(OutputError, match=r"layers: the run has \[9, 10.*this command \[0, 1\]"):
+        find_run(output, xl(layers="0,1"))
+    with pytest.raises(OutputError, match="size: the run has 512, this command 128"):
+        find_run(output, xl(size=128))
+
+
+def test_values_by_layer_may_name_all_layers_of_a_model_that_has_others(xl: Job) -> None:
+    _, config = model_of(xl(gamma="9-11=0.9,12-14=0.5"))
+    assert config.unet_params is not None
+    with pytest.raises(ConfigError, match="no value for layer"):
+        model_of(xl(gamma="9-11=0.9"))
+
+
+@pytest.mark.parametrize("option", ["tile", "vae_tile"])
+def test_a_tile_is_a_multiple_of_what_the_model_takes(xl: Job, option: str) -> None:
+    model_of(xl(**{option: 128}))
+    if option == "tile":
+        with pytest.raises(ConfigError, match=r"--tile 90: must be a multiple of \d+ for"):
+            model_of(xl(tile=90))
+
+
+def test_a_plan_counts_the_windows_of_large_pictures(xl: Job) -> None:
+    whole, tiled = prepare(xl(size=256)), prepare(xl(size=256, tile=128))
+    assert (len(whole.windows), len(tiled.windows)) == (1, 9)
+    inverted, sampled = 2 * whole.cost.content_inversions, whole.cost.pairs
+    more = tiled.cost.unet_evaluations - whole.cost.unet_evaluations
+    assert more == 8 * (inverted + sampled)
+
+
+def test_the_port_with_a_model_that_predicts_v_is_advised_against(job: Job, tmp_path: Path) -> None:
+    model = str(save_sd2(tmp_path / "v", prediction_type="v_prediction"))
+    (note,) = prepare(job(model=model, preset="diffusers")).notes
+    assert "--preset diffusers loses detail" in note
+    assert not prepare(job(model=model)).notes
