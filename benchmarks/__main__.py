@@ -15,6 +15,7 @@ loading   time and memory of loading one shard of large pictures
 exporting time and memory of exporting a run of a COCO dataset
 evaluating time and memory of evaluating a run
 controls  what each control costs, and what masks and detail do to a picture
+vprediction what inversion and sampling keep of a latent, by how a v-prediction is read
 
 Prints tables in Markdown and writes all of them as JSON. Ratios are within one run.
 """

@@ -22,6 +22,7 @@ MEASUREMENTS = {
     "exporting": "exporting",
     "evaluating": "evaluating",
     "controls": "controls",
+    "vprediction": "vprediction",
 }
 """Name, which is also that of its options → module, whose function is `measure_` and its name: it
 returns a table, or yields several with a name each."""

@@ -210,6 +210,18 @@ class ControlsOptions:
 
 
 @dataclass(frozen=True)
+class VpredictionOptions:
+    """What inversion and sampling keep of a latent, by how a v-prediction is read."""
+
+    steps: tuple[int, ...] = (20, 50)
+    """Numbers of DDIM steps."""
+    side: int = 64
+    """Positions a side of the latents."""
+    count: int = 16
+    """Latents."""
+
+
+@dataclass(frozen=True)
 class BenchmarkOptions:
     """Which measurements are made, and how large."""
 
@@ -228,3 +240,4 @@ class BenchmarkOptions:
     exporting: ExportingOptions = field(default_factory=ExportingOptions)
     evaluating: EvaluatingOptions = field(default_factory=EvaluatingOptions)
     controls: ControlsOptions = field(default_factory=ControlsOptions)
+    vprediction: VpredictionOptions = field(default_factory=VpredictionOptions)

@@ -81,15 +81,13 @@ def _measure(options: NaiveOptions, grids: list[tuple[int, int]]) -> _Measured:
     parts = load_components(options.model)
     pipe = StyleIDPipeline(**parts, batch_size=options.batch)
     params = StyleParams(steps=options.steps)
-    resolved = params.resolved()
-    naive = NaiveStyleID(
-        pipe.unet,
-        parts["scheduler"].alphas_cumprod,
-        parts["null_embedding"].to(pipe.device, pipe.unet.dtype),
-        resolved.steps,
-        float(resolved.gamma),
-        float(resolved.temperature),
-        resolved.layers,
+    resolved = params.resolved(pipe.model.default_layers)
+    naive = NaiveStyleID.of(
+        parts,
+        steps=resolved.steps,
+        gamma=float(resolved.gamma),
+        temperature=float(resolved.temperature),
+        layers=resolved.layers,
     )
     side = options.size * 2 ** (len(pipe.unet.config.block_out_channels) - 1) // pipe.factor
 
@@ -121,8 +119,8 @@ def _measure(options: NaiveOptions, grids: list[tuple[int, int]]) -> _Measured:
 @torch.no_grad()
 def evaluate(model: NaiveStyleID, z: Tensor) -> float:
     """Seconds of one plain UNet call on latents [B, C, h, w]."""
-    prompt = model.null_embedding.expand(len(z), -1, -1)
-    return timed(lambda: model.unet(z.to(model.unet.dtype), 1, prompt, return_dict=False))[0]
+    given = model.conditions(z)
+    return timed(lambda: model.unet(z.to(model.unet.dtype), 1, **given, return_dict=False))[0]
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:

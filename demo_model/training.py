@@ -24,7 +24,8 @@ from torch import Tensor
 
 from demo_model.latents import LatentCrops
 from demo_model.unet import Denoiser, build_scheduler
-from styleid_ray.engine.attention import decoder_layers, project_out, replaced, split_heads
+from styleid_ray.engine.attention import project_out, replaced, split_heads
+from styleid_ray.model.description import describe
 
 INJECTED_LAYERS = tuple(range(6, 12))
 
@@ -142,9 +143,9 @@ class Trainer:
             style_strength(gamma, temperature),
             drift.to(self.device),
         )
-        names = decoder_layers(self.denoiser.unet)
+        sites = describe(self.denoiser.unet.config).sites
         mixture = MixtureAttention(gamma, temperature)
-        mixtures = {names[layer]: mixture for layer in INJECTED_LAYERS}
+        mixtures = {sites[layer].name: mixture for layer in INJECTED_LAYERS}
         with precision(), replaced(self.denoiser.unet, mixtures):
             predicted = self.denoiser(x_t, t.repeat(3)).float()
         error = (predicted - noise).square().mean(dim=(1, 2, 3)).view(3, n)
