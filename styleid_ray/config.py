@@ -332,7 +332,7 @@ class PictureOptions(_Options):
     Default: 512, or what the model was trained on where that is more (SD 2.1: 768, SDXL: 1024)."""
     tile: Annotated[Annotated[int, Field(ge=64, le=4096)] | None, _PICTURE] = None
     """Most pixels per side that the model sees at once, such as its default --size: larger pictures
-    are made in overlapping windows that are blended in each step. Styles are brought to this size.
+    are made in overlapping windows that are blended in each step. Styles are brought to its area.
     Default: whole pictures."""
     fit: Annotated[Fit, _PICTURE] = "keep"
     """keep: the whole picture, result at the source's own width and height; crop: the centre

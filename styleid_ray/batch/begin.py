@@ -55,7 +55,7 @@ def begin(
     cost = job.cost_of(plan)
     evaluations = (
         f"{cost.unet_evaluations:,} UNet evaluations ({cost.naive_unet_evaluations:,} pair by pair)"
-        if config.unet_params
+        if job.config.unet_params
         else f"method {config.method}, no UNet evaluations"
     )
     print(

@@ -183,6 +183,7 @@ def forecast(
         check_pairs_file(save_pairs)
     gpus = _gpus(config)
     job = prepare(with_precision(config, gpus))
+    config = job.config
     for note in (*job.named.pairs.notes, *job.notes):
         print(note, file=sys.stderr)
     if save_pairs:
@@ -215,7 +216,7 @@ def _check(config: JobConfig, rate: float | None, calibrate: bool, price: float 
         if value is not None and not value > 0:
             raise ConfigError(f"--{name} {value:g}: must be above 0")
     given = {"calibrate": calibrate, "rate": rate is not None, "price": price is not None}
-    if config.unet_params is None and any(given.values()):
+    if config.method != "styleid" and any(given.values()):
         raise ConfigError(
             f"--{next(filter(given.get, given))} is about UNet evaluations, and --method "
             f"{config.method} takes none: leave it out"

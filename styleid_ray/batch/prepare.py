@@ -59,12 +59,12 @@ class Job:
 
     @property
     def windows(self) -> Windows:
-        """Those of that latent."""
+        """Windows of the UNet over `latent`."""
         tile = self.config.tile
         return Windows.over(self.latent, tile and tile // self.checkpoint.description.vae_factor)
 
     def picture_memory(self, params: ResolvedParams, dtype: str) -> PictureMemory:
-        """Memory of a content of that latent, and of a style, which one window holds."""
+        """Memory of a content whose latent is `latent`, and of a style, which is seen whole."""
         model, windows = self.checkpoint.description, self.windows
         tile = windows.height if len(windows) > 1 else None
         content = picture_memory(model, self.latent, params, dtype, tile)
@@ -117,7 +117,7 @@ class Prepared(Job):
         return self.cost_of(self.plan)
 
     def cost_of(self, plan: Plan) -> Cost:
-        """Those of a plan of this job."""
+        """Pairs, shards and UNet evaluations of a plan of this job."""
         params = self.config.unet_params
         return plan.cost(params, len(self.windows) if params else 1)
 
@@ -145,13 +145,10 @@ def model_of(config: JobConfig) -> tuple[Checkpoint, JobConfig]:
     model = checkpoint.description
     config = with_defaults(config, model.default_size, model.default_layers)
     check_layers(checkpoint, config)
-    for name in ("tile", "vae_tile"):
-        unit = model.factor if name == "tile" else model.vae_factor
-        if (getattr(config, name) or 0) % unit:
-            raise ConfigError(
-                f"--{name.replace('_', '-')} {getattr(config, name)}: must be a multiple of {unit} "
-                f"for {checkpoint.name}"
-            )
+    if config.tile and config.tile % model.factor:
+        raise ConfigError(
+            f"--tile {config.tile}: must be a multiple of {model.factor} for {checkpoint.name}"
+        )
     return checkpoint, config
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 from styleid_ray.batch.begin import begin, check_exportable, extend
 from styleid_ray.batch.folder.failures import check_failures, read_failures
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.record import find_run, keep_rule
+from styleid_ray.batch.folder.record import find_run, keep_rule, with_stored
 from styleid_ray.batch.folder.tally import Tally, Work
 from styleid_ray.batch.prepare import Job, resume
 from styleid_ray.batch.remake import Remake
@@ -99,6 +99,10 @@ def _run(
 
         Hub(config.push_to).check()
     record, job = find_run(output, config, needed=again), None
+    if record is not None:
+        config = with_stored(config, record)
+        if chosen:
+            chosen.config = with_stored(chosen.config, record)
     with _Cluster(config, out) as cluster:
         if record is not None:
             check_exportable(config, record.get("formats", {}).get("content"))

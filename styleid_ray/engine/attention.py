@@ -102,8 +102,8 @@ def project_out(attn: Any, out: Tensor) -> Tensor:
 
 
 def as_tokens(attn: Any, x: Tensor) -> Tensor:
-    """What a self-attention projects, [B, tokens, C]: its input as it is, or, of a layer that has
-    no transformer around it, positions [B, C, h, w] after its own normalisation."""
+    """Tokens [B, tokens, C] that a self-attention projects: its input, or, in a layer without a
+    transformer, the normalised positions of its input [B, C, h, w]."""
     if x.ndim == 3:
         return x
     x = x.flatten(2)
@@ -111,8 +111,8 @@ def as_tokens(attn: Any, x: Tensor) -> Tensor:
 
 
 def joined_to_input(attn: Any, out: Tensor, x: Tensor) -> Tensor:
-    """The output [B, C, h, w] of a layer without a transformer around it, of what it projected out
-    [B, tokens, C] and its input x."""
+    """Output [B, C, h, w] of a layer without a transformer: `out` [B, tokens, C] added to its input
+    x."""
     out = out.transpose(1, 2).reshape(x.shape)
     return (out + x if attn.residual_connection else out) / attn.rescale_output_factor
 

@@ -40,7 +40,7 @@ class Condition:
                 raise ModelError(f"the unet takes {wants}, and was given {has}")
 
     def arguments(self, unet: Any, rows: int, latent: tuple[int, int]) -> dict[str, Any]:
-        """Keyword arguments of a UNet call on so many latents of a height and width."""
+        """Keyword arguments of a UNet call on `rows` latents of a height and width."""
         if isinstance(unet, UNet2DModel):
             return {}
         prompt = None if self.prompt is None else self.prompt.expand(rows, -1, -1)

@@ -22,7 +22,7 @@ class Denoiser:
     """ε(z, t) on top of a diffusers UNet (`styleid.Denoise`).
 
     The latents keep their own precision (float32 in the pipeline) whatever the UNet computes in.
-    `evaluations` counts UNet forwards, one for each window of each latent.
+    `evaluations` counts UNet forwards, one per window and latent.
 
     Args:
         unet: the model.

@@ -53,7 +53,7 @@ class Counts:
     """Work of a pipeline so far."""
 
     unet_evaluations: int
-    """UNet forwards, one for each latent in a batch."""
+    """UNet forwards, one per window and latent."""
     inversions: int
     """Pictures inverted."""
     inversions_reused: int
@@ -159,7 +159,7 @@ class StyleIDPipeline:
 
     @property
     def unet_evaluations(self) -> int:
-        """UNet forwards so far, one for each latent in a batch."""
+        """UNet forwards so far, one per window and latent."""
         return self.denoise.evaluations
 
     @property

@@ -17,11 +17,15 @@ from styleid_ray.model.windows import Windows
 
 
 def cut(windows: Windows, x: Tensor) -> list[Tensor]:
-    """The windows [..., height, width] of x [..., h, w]; x itself where there is one."""
+    """Windows [..., height, width] of x [..., h, w], each contiguous, lest a compiled UNet is compiled
+    anew for each size of x; x itself where there is one."""
     if len(windows) == 1:
         return [x]
     height, width = windows.height, windows.width
-    return [x[..., top : top + height, left : left + width] for top, left in windows.corners]
+    return [
+        x[..., top : top + height, left : left + width].contiguous()
+        for top, left in windows.corners
+    ]
 
 
 def blend(windows: Windows, parts: Sequence[Tensor]) -> Tensor:

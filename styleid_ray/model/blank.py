@@ -35,7 +35,7 @@ def blank(part: str, dtype: str = "float32") -> Any:
 
 
 def evaluate(unet: str, height: int, width: int, dtype: str = "float32", batch: int = 1) -> object:
-    """One call of a blank UNet on so many latents of a height and width."""
+    """One call of a blank UNet on `batch` latents of a height and width."""
     import torch
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 

@@ -1,7 +1,7 @@
-"""What a model is, by its JSON alone: where StyleID injects, and what the UNet is called with.
+"""Description of a model by its JSON alone: where StyleID injects, and what its UNet is called with.
 
-Everything that needs to know reads it here: nothing else asks what family a model is of. Nothing
-here imports torch.
+Engine, planning, checks of options and counts of memory read what depends on a model's family here.
+Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class ModelDescription:
 
     @property
     def factor(self) -> int:
-        """What the sides of a picture must be multiples of, in pixels."""
+        """Pixels of which a picture's sides must be multiples."""
         return self.unet_factor * self.vae_factor
 
     @property
@@ -93,9 +93,9 @@ class ModelDescription:
         return tuple(sorted(n for n, site in self.sites.items() if site.level == finest))
 
     def time_ids(self, latent: tuple[int, int]) -> tuple[int, ...]:
-        """What Stable Diffusion XL is told of a picture whose latent has this height and width: its
-        original size, its crop's top and left, and its size now, in pixels, of which there are 8
-        per side of a latent position where no autoencoder is at hand."""
+        """Size conditions of Stable Diffusion XL, in pixels, for a latent of this height and width:
+        original height and width, the crop's top and left, target height and width. Without an
+        autoencoder a latent position counts as 8 pixels a side."""
         factor = self.vae_factor if self.vae_factor > 1 else 8
         size = tuple(side * factor for side in latent)
         return (*size, 0, 0, *size)
@@ -118,7 +118,7 @@ def describe(
     levels = len(unet["block_out_channels"])
     depths = list(_depths(unet))
     crosses = "CrossAttnUpBlock2D" in unet["up_block_types"]
-    width = unet.get("cross_attention_dim", 1280) if crosses else 0
+    width = (unet.get("cross_attention_dim", 1280) or 0) if crosses else 0
     factor = 2 ** (vae_levels(vae) - 1) if vae else 1
     side, pooled = unet.get("sample_size") or 0, _pooled_width(unet)
     return ModelDescription(

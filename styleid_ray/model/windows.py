@@ -9,11 +9,14 @@ from math import ceil
 
 OVERLAP = 0.25
 """Least part of a window that it shares with the next one."""
+WHOLE = 4 / 3
+"""Area that is seen whole, where that of a window is 1: the sides of pictures are rounded."""
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of one size that cover a latent, row by row."""
+    """Windows of one size that cover a latent, row by row. A latent of about a window's area is seen
+    whole, whatever its shape: models are trained on areas."""
 
     height: int
     width: int
@@ -22,12 +25,16 @@ class Windows:
 
     @classmethod
     def over(cls, latent: Sequence[int], side: int | None) -> Windows:
-        """Those with sides of `side` latent positions at the most; None for one in all.
+        """Windows of `side` x `side` latent positions, or less where the latent is narrower; None
+        for one in all.
 
         Args:
             latent: shape of the latent; its last two numbers are height and width.
             side: of a window.
         """
+        height, width = latent[-2:]
+        if side is None or height * width <= WHOLE * side**2:
+            return cls(height, width, (0,), (0,))
         (height, tops), (width, lefts) = (_starts(length, side) for length in latent[-2:])
         return cls(height, width, tops, lefts)
 
@@ -40,9 +47,9 @@ class Windows:
         return len(self.tops) * len(self.lefts)
 
 
-def _starts(length: int, side: int | None) -> tuple[int, tuple[int, ...]]:
+def _starts(length: int, side: int) -> tuple[int, tuple[int, ...]]:
     """The length of windows over a length, and where they begin: evenly spread."""
-    if side is None or length <= side:
+    if length <= side:
         return length, (0,)
     shared = ceil(OVERLAP * side)
     count = ceil((length - shared) / (side - shared))

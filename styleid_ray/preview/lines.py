@@ -6,7 +6,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from styleid_ray.config import PIXEL_METHODS, JobConfig, StyleParams, without_effect
+from styleid_ray.config import (
+    PAPER_SIZE,
+    PIXEL_METHODS,
+    JobConfig,
+    StyleParams,
+    without_effect,
+)
 from styleid_ray.model.lora import name_of
 from styleid_ray.preview.sweep import SWEPT, Column
 from styleid_ray.storage.locations import shown
@@ -32,12 +38,14 @@ def command_line(command: str, options: Mapping[str, Any]) -> str:
     return shlex.join(words)
 
 
-def stylize_line(options: Mapping[str, Any], column: Column) -> str:
-    """The job that makes a whole dataset with the values of a column."""
+def stylize_line(options: Mapping[str, Any], column: Column, size: int) -> str:
+    """The job that makes a whole dataset with the values of a column, at a working size."""
     idle = without_effect(column.method)
     rest = {name: x for name, x in options.items() if name not in SWEPT and name not in idle}
     if not column.params.detail:
         rest.pop("detail_luminance", None)
+    if column.method in PIXEL_METHODS and size != PAPER_SIZE:
+        rest["size"] = size  # that of a model which this job has not
     return command_line("stylize", rest | {"output": "OUTPUT"} | dict(column.values))
 
 

@@ -96,7 +96,7 @@ def write_preview(
     settings = settings_line(config, columns)
     summary = _summary(made, len(columns), pipes[config.method].device.type)
     command = command_line("preview", {**options, "pairs": pairs, "cell": cell})
-    jobs = [stylize_line(options, column) for column in columns]
+    jobs = [stylize_line(options, column, config.working_size) for column in columns]
     page = render_page(rows, labels, settings, summary, made.costs, command, jobs)
     sheet = io.BytesIO()
     draw_sheet(rows, labels, settings, cell).save(sheet, format="png", optimize=True)

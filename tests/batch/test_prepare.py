@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import pytest
 
 from styleid_ray import JobConfig
+from styleid_ray.batch.begin import begin
+from styleid_ray.batch.cluster.resources import Resources
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.record import begin_run, find_run, identity
+from styleid_ray.batch.folder.record import begin_run, find_run, identity, with_stored
+from styleid_ray.batch.forecast import forecast
 from styleid_ray.batch.prepare import model_of, prepare
 from styleid_ray.errors import ConfigError, OutputError
 from tests.families import save_sd2, save_sdxl
@@ -85,3 +89,23 @@ def test_the_port_with_a_model_that_predicts_v_is_advised_against(job: Job, tmp_
     (note,) = prepare(job(model=model, preset="diffusers")).notes
     assert "--preset diffusers loses detail" in note
     assert not prepare(job(model=model)).notes
+
+
+def test_a_job_with_values_by_layer_begins_and_is_planned_at_its_models_size(xl: Job) -> None:
+    asked = xl(gamma="9-14=0.7", shard_pairs=3)
+    out = io.StringIO()
+    begun = begin(Output(asked.output), asked, lambda shards: Resources(1, 1, 0, 1), out)
+    assert begun.config.layers == (9, 10, 11, 12, 13, 14)
+    planned = forecast(asked)
+    assert f"in {planned.cost.shards} shards: {planned.cost.unet_evaluations:,} UNet" in (
+        out.getvalue()
+    )
+
+
+def test_a_run_made_before_models_had_sizes_of_their_own_goes_on_at_512(job: Job) -> None:
+    asked = job(size=None)
+    assert with_stored(asked, {"identity": {}, "model": {}}).size == 512
+    later = {"identity": {}, "model": {"size": 768, "layers": [1, 2]}}
+    assert with_stored(asked, later).size == 768
+    assert with_stored(asked, later).layers == (1, 2)
+    assert with_stored(job(size=256, layers="7"), later).style_params.layers == (7,)
