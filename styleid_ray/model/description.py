@@ -1,4 +1,4 @@
-"""Description of a model by its JSON alone: where StyleID injects, and what its UNet is called with.
+"""Description of a model by its JSON: where StyleID injects, and what its UNet is called with.
 
 Engine, planning, checks of options and counts of memory read what depends on a model's family here.
 Nothing here imports torch.

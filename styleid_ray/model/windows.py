@@ -15,8 +15,10 @@ WHOLE = 4 / 3
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of one size that cover a latent, row by row. A latent of about a window's area is seen
-    whole, whatever its shape: models are trained on areas."""
+    """Windows of one size that cover a latent, row by row.
+
+    A latent of about a window's area is seen whole, whatever its shape: models are trained on areas.
+    """
 
     height: int
     width: int

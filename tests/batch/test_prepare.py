@@ -68,12 +68,10 @@ def test_values_by_layer_may_name_all_layers_of_a_model_that_has_others(xl: Job)
         model_of(xl(gamma="9-11=0.9"))
 
 
-@pytest.mark.parametrize("option", ["tile", "vae_tile"])
-def test_a_tile_is_a_multiple_of_what_the_model_takes(xl: Job, option: str) -> None:
-    model_of(xl(**{option: 128}))
-    if option == "tile":
-        with pytest.raises(ConfigError, match=r"--tile 90: must be a multiple of \d+ for"):
-            model_of(xl(tile=90))
+def test_a_tile_is_a_multiple_of_what_the_model_takes(xl: Job) -> None:
+    model_of(xl(tile=128))
+    with pytest.raises(ConfigError, match=r"--tile 90: must be a multiple of \d+ for"):
+        model_of(xl(tile=90))
 
 
 def test_a_plan_counts_the_windows_of_large_pictures(xl: Job) -> None:
