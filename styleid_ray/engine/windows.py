@@ -17,8 +17,8 @@ from styleid_ray.model.windows import Windows
 
 
 def cut(windows: Windows, x: Tensor) -> list[Tensor]:
-    """Windows [..., height, width] of x [..., h, w]; x itself where there is one. They are contiguous,
-    lest a compiled UNet is compiled anew for each size of x."""
+    """Windows [..., height, width] of x [..., h, w]; x itself where there is one. They are
+    contiguous, lest a compiled UNet is compiled anew for each size of x."""
     if len(windows) == 1:
         return [x]
     height, width = windows.height, windows.width

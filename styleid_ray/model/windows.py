@@ -17,7 +17,8 @@ WHOLE = 4 / 3
 class Windows:
     """Windows of one size that cover a latent, row by row.
 
-    A latent of about a window's area is seen whole, whatever its shape: models are trained on areas.
+    A latent of about a window's area is seen whole, whatever its shape: models are trained on
+    areas.
     """
 
     height: int
