@@ -33,6 +33,7 @@ _TEXT = {
     "storage_options": "JSON",
     "annotations": "FILE,...",
     "splits": "NAME,...",
+    "lora": "FILE[:WEIGHT],...",
 }
 """Options that are written as one word, though they hold several values."""
 _LISTS = {

@@ -381,9 +381,15 @@ class ModelOptions(_Options):
     @field_validator("lora", mode="before")
     @classmethod
     def _loras_from_text(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = [part.strip() for part in value.split(",") if part.strip()]
-        return () if value is None else value
+        if value is None:
+            return ()
+        if not isinstance(value, (str, list, tuple)):
+            raise ValueError('must be files such as "ink.safetensors:0.8"')
+        texts = [value] if isinstance(value, str) else value
+        files = [part.strip() for text in texts for part in str(text).split(",")]
+        if texts and not any(files):
+            raise ValueError("name a file at least, or leave it out")
+        return [file for file in files if file]
 
 
 class OutputOptions(_Options):

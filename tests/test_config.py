@@ -68,9 +68,14 @@ def test_actors_are_one_number_or_two(given: Any, pool: tuple[int, int]) -> None
 
 def test_lora_files_are_one_text_or_a_list_and_no_part_of_a_run_without_them() -> None:
     files = ("ink.safetensors:0.5", "wash.safetensors")
-    for given in (", ".join(files), list(files)):
+    for given in (", ".join(files), list(files), [",".join(files)]):
         assert JobConfig(**BASE, lora=given).lora == files
     assert "lora" not in JobConfig(**BASE).identity()
+    for empty in ("", [""], " , "):
+        with pytest.raises(ValidationError, match="name a file at least, or leave it out"):
+            JobConfig(**BASE, lora=empty)
+    with pytest.raises(ValidationError, match=r"must be files such as .ink\.safetensors:0\.8"):
+        JobConfig(**BASE, lora={"ink.safetensors": 0.5})
     with pytest.raises(ValidationError, match="lora has no effect with method reinhard"):
         JobConfig(**BASE, lora="ink.safetensors", method="reinhard")
 

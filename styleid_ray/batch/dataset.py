@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,14 @@ from ray.data.extensions import ArrowVariableShapedTensorArray
 from styleid_ray.batch.cluster.resources import Resources, fitting
 from styleid_ray.batch.prepare import model_of
 from styleid_ray.batch.stages.row_error import columns
-from styleid_ray.config import PIXEL_METHODS, JobConfig, OutputOptions, SourceOptions, StyleParams
+from styleid_ray.config import (
+    DEMO_MODEL,
+    PIXEL_METHODS,
+    JobConfig,
+    OutputOptions,
+    SourceOptions,
+    StyleParams,
+)
 from styleid_ray.datasets.pictures import list_pictures
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import ConfigError, RowError, SourceError
@@ -73,6 +81,8 @@ def stylize_dataset(
     Raises:
         ConfigError: an option of a job's sources or output is given, such as masks, pairing or
             reject, or a value that is drawn per pair.
+        ModelError: a model on this machine, its autoencoder or LoRA weights cannot be used; of
+            other models the actors say so.
         SourceError: the styles cannot be listed, or are fewer than drawn for each content.
         pydantic.ValidationError: an option is unknown or not valid.
     """
@@ -80,6 +90,8 @@ def stylize_dataset(
     _check_options(options)
     config = JobConfig(content=styles, style=styles, output="-", **{**chosen, **options})
     _check_draws(config)
+    if config.model == DEMO_MODEL or os.path.exists(os.path.expanduser(config.model)):
+        model_of(config)  # what is not on this machine the actors check
     source = list_pictures(styles, "style", config.storage_options)
     if styles_per_content > len(source.keys):
         raise SourceError(

@@ -272,7 +272,8 @@ def _gpu_fits(job: Prepared, plan: Plan, share: float) -> list[GpuFit]:
     counts = np.unique(shard_pictures(plan.table), axis=0).tolist()
     batch = AUTO_BATCH if config.batch == "auto" else config.batch
     store = None if config.features == "auto" else config.features
-    return gpu_fits(job_demand(job, params, counts), batch, store, min(1, share))
+    limit = config.feature_memory and int(config.feature_memory * _GIB)
+    return gpu_fits(job_demand(job, params, counts), batch, store, min(1, share), limit)
 
 
 def _bytes_in(plan: Plan) -> int | None:

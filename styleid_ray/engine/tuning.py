@@ -53,6 +53,8 @@ class Tuner:
         memory.window = denoise.window
         memory.row_bytes["unet"] = self._row_bytes
         self._tried: dict[tuple[int, ...], int] = {}
+        self._position_bytes = 0.0
+        """What a UNet call takes for one latent position."""
 
     def tune(self, shape: torch.Size, step: Step, most: int) -> None:
         """At the first call for latents [C, h, w], or for more of them: measure on a GPU, then
@@ -80,7 +82,11 @@ class Tuner:
         windows = Windows.over((height, width), self.denoise.window)
         unet = self.denoise.unet
         dtype = str(unet.dtype).removeprefix("torch.")
-        seen = unet_peak(stored_config(unet), windows.height, windows.width, dtype)
+        height, width = windows.height, windows.width
+        if not self._position_bytes:  # it grows by area, and counting takes a second
+            config = stored_config(unet)
+            self._position_bytes = unet_peak(config, height, width, dtype) / (height * width)
+        seen = self._position_bytes * height * width
         return round(SLACK * (1 + len(windows)) * seen)
 
     def _measure(self, shape: torch.Size, step: Step, most: int) -> float:

@@ -104,7 +104,11 @@ class GpuFit:
 
 
 def gpu_fits(
-    demand: Demand, batch: int, store: Store | None = None, share: float = 1.0
+    demand: Demand,
+    batch: int,
+    store: Store | None = None,
+    share: float = 1.0,
+    limit: int | None = None,
 ) -> list[GpuFit]:
     """What each of `GPUS` holds of a job.
 
@@ -113,11 +117,15 @@ def gpu_fits(
         batch: most latents in a UNet call.
         store: where features are kept, if the job says so.
         share: part of a GPU that is one actor's, in (0, 1].
+        limit: bytes that features may take, if the job says so.
     """
-    return [_fit(demand, gb, int(share * gb * 10**9) - RESERVED, batch, store) for gb in GPUS]
+    rooms = {gb: int(share * gb * 10**9) - RESERVED for gb in GPUS}
+    return [_fit(demand, gb, room, batch, store, limit) for gb, room in rooms.items()]
 
 
-def _fit(demand: Demand, gb: int, room: int, batch: int, store: Store | None) -> GpuFit:
+def _fit(
+    demand: Demand, gb: int, room: int, batch: int, store: Store | None, limit: int | None
+) -> GpuFit:
     free = room - demand.weights
     tile, rows = _tile(demand, free), _rows(demand, free, batch)
     if tile is None or not rows:
@@ -126,7 +134,8 @@ def _fit(demand: Demand, gb: int, room: int, batch: int, store: Store | None) ->
     work = max(rows * (demand.evaluation + demand.recorded), vae)
 
     def place(features: int) -> Store:
-        fits = features <= room_for_inversions(free, rows * demand.evaluation)
+        room = room_for_inversions(free, rows * demand.evaluation)
+        fits = features <= (room if limit is None else min(limit, room))
         return store or ("device" if fits and features + vae <= free else "host")
 
     features, changed = place(demand.features), place(demand.int8)

@@ -74,6 +74,27 @@ def test_a_tile_is_a_multiple_of_what_the_model_takes(xl: Job) -> None:
         model_of(xl(tile=90))
 
 
+def test_tiles_that_no_picture_is_larger_than_change_nothing(xl: Job) -> None:
+    checkpoint, plain = model_of(xl(size=128))
+    _, tiled = model_of(xl(size=128, tile=128))
+    assert identity(tiled, checkpoint) == identity(plain, checkpoint)
+    _, cut = model_of(xl(size=256, tile=128))
+    assert cut.tile == 128
+
+
+def test_the_record_knows_a_models_folder_from_any_working_directory(
+    xl: Job, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = xl(model="xl")
+    prepared = prepare(asked)
+    output = Output(asked.output)
+    begin_run(output, prepared, prepared.plan)
+    assert output.existing_record()["config"]["model"] == str(tmp_path / "xl")
+    monkeypatch.chdir("/")
+    assert find_run(output, asked.model_copy(update={"model": str(tmp_path / "xl")}))
+
+
 def test_a_plan_counts_the_windows_of_large_pictures(xl: Job) -> None:
     whole, tiled = prepare(xl(size=256)), prepare(xl(size=256, tile=128))
     assert (len(whole.windows), len(tiled.windows)) == (1, 9)

@@ -30,7 +30,16 @@ _SAMPLES = 6
 _PARAMETERS = (
     *("method", "preset", "steps", "gamma", "temperature", "layers", "adain", "low_frequency"),
     *("inject", "detail", "detail_luminance", "masks", "region_styles", "vae", "lora"),
-    *("size", "fit", "pairing", "styles_per_content", "style_classes", "class_column"),
+    *(
+        "size",
+        "tile",
+        "vae_tile",
+        "fit",
+        "pairing",
+        "styles_per_content",
+        "style_classes",
+        "class_column",
+    ),
     *("style_share", "style_weights", "variants", "seed"),
 )
 """In the card's order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from styleid_ray.batch.folder.output import CONFIG, LAYOUT, PLAN, Output
-from styleid_ray.config import ADDED, PAPER_SIZE, Changes, JobConfig, digest
+from styleid_ray.config import ADDED, DEMO_MODEL, PAPER_SIZE, Changes, JobConfig, digest
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import OutputError
 from styleid_ray.model import lora
@@ -66,7 +67,8 @@ def with_precision(config: JobConfig, gpus: float) -> JobConfig:
 
 
 def with_defaults(config: JobConfig, size: int, layers: Sequence[int] | None) -> JobConfig:
-    """The job with a model's working size and layers where it leaves them open.
+    """The job with a model's working size and layers where it leaves them open, and without tiles
+    that no picture is larger than.
 
     Args:
         config: the job.
@@ -74,6 +76,8 @@ def with_defaults(config: JobConfig, size: int, layers: Sequence[int] | None) ->
         layers: None for those of the preset.
     """
     chosen: dict[str, Any] = {} if config.size else {"size": size}
+    if config.tile and config.tile >= (config.size or size):
+        chosen["tile"] = None
     if layers and not config.layers and "layers" not in config.without_effect:
         chosen["layers"] = tuple(layers)
     return config.model_copy(update=chosen)
@@ -276,9 +280,18 @@ def locations(config: JobConfig) -> dict[str, Any]:
     return {name: _located(url) for name, url in given.items() if url is not None} | {
         "annotations": [_located(url) for url in config.annotations],
         "lora": [lora.reference_of(name) for name in config.lora],
-        # A hub id is no path, and a model's folder is part of its identity by the given name.
-        "model": _public(config.model),
+        "model": _model_place(config.model),
     }
+
+
+def _model_place(model: str) -> str:
+    """A model as another working directory knows it. A hub id is no path, and a folder is known by
+    the last part of its name, which must stay."""
+    path = local_path(model)
+    if model == DEMO_MODEL or path is None or not os.path.exists(os.path.expanduser(path)):
+        return _public(model)
+    place = absolute(path)
+    return place if last_part(place) == last_part(model) else model
 
 
 def _worded(value: Any) -> str:

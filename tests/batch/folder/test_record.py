@@ -206,7 +206,7 @@ def test_lora_weights_make_other_pairs_and_are_known_by_name_weight_and_contents
         OutputError, match=r"with another LoRA .the run has .*ink\.safetensors:0\.5"
     ):
         resume(output, job(model=str(tiny_model), lora=f"{other}:0.5"))
-    for lora in ("", f"{first}:0.6"):
+    for lora in ((), f"{first}:0.6"):
         with pytest.raises(OutputError, match=r"lora: the run has .*ink\.safetensors:0\.5"):
             resumes(job(model=str(tiny_model), lora=lora))
 
