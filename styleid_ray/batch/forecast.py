@@ -272,7 +272,7 @@ def _gpu_fits(job: Prepared, plan: Plan, share: float) -> list[GpuFit]:
     counts = np.unique(shard_pictures(plan.table), axis=0).tolist()
     batch = AUTO_BATCH if config.batch == "auto" else config.batch
     store = None if config.features == "auto" else config.features
-    limit = config.feature_memory and int(config.feature_memory * _GIB)
+    limit = int(config.feature_memory * _GIB) if config.feature_memory else None
     return gpu_fits(job_demand(job, params, counts), batch, store, min(1, share), limit)
 
 

@@ -74,8 +74,9 @@ class Checkpoint:
 
     @property
     def index(self) -> dict[str, Any]:
-        """Its `model_index.json`; empty where it has none."""
-        return self._json(parts.INDEX) if parts.INDEX in self.files else {}
+        """Its `model_index.json`; empty where it has none, or none that loading takes."""
+        fetched = parts.INDEX in self.files and (self.folder / parts.INDEX).is_file()
+        return self._json(parts.INDEX) if fetched else {}
 
     @property
     def factor(self) -> int:
@@ -122,9 +123,11 @@ class Checkpoint:
         try:
             config = json.loads((self.folder / name).read_text())
         except (OSError, ValueError) as e:
-            raise ModelError(f"model {self.name}: {name} cannot be read: {e}") from e
+            raise ModelError(
+                f"model {self.name}: {name} cannot be read: {e}: download it again"
+            ) from e
         if not isinstance(config, dict):
-            raise ModelError(f"model {self.name}: {name} is no configuration: download it again")
+            raise ModelError(f"model {self.name}: {name} is not a configuration: download it again")
         return config
 
 
@@ -216,7 +219,8 @@ def _on_hub(model: str, revision: str | None) -> Checkpoint:
 
 
 def _with_prompt(checkpoint: Checkpoint) -> Checkpoint:
-    return replace(checkpoint, zero_prompt=parts.is_zero_prompt(checkpoint.index))
+    zero_prompt = parts.is_zero_prompt(checkpoint.index, checkpoint.files)
+    return replace(checkpoint, zero_prompt=zero_prompt)
 
 
 def _is_whole(checkpoint: Checkpoint) -> bool:
@@ -234,9 +238,12 @@ def check(checkpoint: Checkpoint, only: str = "") -> Checkpoint:
     if checkpoint.single:
         check_family(checkpoint)
         return checkpoint
-    parts.check_parts(checkpoint.name, checkpoint.files, checkpoint.zero_prompt)
+    local = checkpoint.origin == "folder"
+    parts.check_parts(checkpoint.name, checkpoint.files, checkpoint.zero_prompt, local)
+    if checkpoint.origin == "hub":
+        parts.check_index(checkpoint.name, checkpoint.files)
     check_family(checkpoint)
-    if checkpoint.origin == "folder":
+    if local:
         loaded = parts.weighty(checkpoint.files, checkpoint.zero_prompt)
         for part in [only] if only else loaded:
             folder = parts.folder_of(checkpoint.files, part)

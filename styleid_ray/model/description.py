@@ -125,7 +125,7 @@ def describe(
         sites={site.layer: site for site in _sites(unet, depths)},
         deep=any(depth > 1 for block in depths for depth in block),
         prediction_type=(scheduler or {}).get("prediction_type", "epsilon"),
-        latent_channels=unet.get("in_channels") or 4,
+        latent_channels=unet_channels(unet),
         unet_factor=2 ** (levels - 1),
         vae_factor=factor,
         native_size=(max(side) if isinstance(side, Sequence) else side) * factor,
@@ -134,6 +134,16 @@ def describe(
         # diffusers' pipelines heed it in this family alone.
         upcast_vae=bool(pooled and vae and vae.get("force_upcast")),
     )
+
+
+def unet_channels(unet: Mapping[str, Any], name: str = "in_channels") -> int:
+    """Channels that a unet takes, or gives as `out_channels`, by its configuration."""
+    return unet.get(name) or (3 if unet.get("_class_name") == "UNet2DModel" else 4)
+
+
+def vae_channels(vae: Mapping[str, Any]) -> int:
+    """Channels of an autoencoder's latents, by its configuration."""
+    return vae.get("latent_channels") or (3 if vae.get("_class_name") == "VQModel" else 4)
 
 
 def vae_levels(vae: Mapping[str, Any]) -> int:

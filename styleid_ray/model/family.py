@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from styleid_ray.errors import ModelError, first_line
+from styleid_ray.model.description import unet_channels, vae_channels
 from styleid_ray.model.parts import NULL_EMBEDDING, encoders
 
 if TYPE_CHECKING:
@@ -59,9 +60,8 @@ def _of_vae(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> Iterator[str]:
         yield f"its autoencoder {kind!r} is not supported: it must be one of " + ", ".join(
             AUTOENCODERS
         )
-    latent = vae.get("latent_channels", 3 if kind == "VQModel" else 4)
-    own = 3 if unet.get("_class_name") == "UNet2DModel" else 4
-    taken, given = unet.get("in_channels") or own, unet.get("out_channels") or own
+    latent = vae_channels(vae)
+    taken, given = unet_channels(unet), unet_channels(unet, "out_channels")
     if taken != latent:
         yield (
             f"the unet takes {taken} channels but the autoencoder makes {latent} "

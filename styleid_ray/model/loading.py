@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 transformers_logging.set_verbosity_error()  # before diffusers, whose import sets off its warnings
+transformers_logging.disable_progress_bar()
 
 from diffusers import DDIMScheduler  # noqa: E402
 from diffusers.utils import logging as diffusers_logging  # noqa: E402
@@ -17,7 +18,7 @@ from diffusers.utils import logging as diffusers_logging  # noqa: E402
 from styleid_ray.errors import ConfigError, ModelError, first_line  # noqa: E402
 from styleid_ray.model.checkpoint import Checkpoint, fetch, find_checkpoint  # noqa: E402
 from styleid_ray.model.condition import empty_prompt  # noqa: E402
-from styleid_ray.model.lora import split, with_loras  # noqa: E402
+from styleid_ray.model.lora import LoraFiles, split, with_loras  # noqa: E402
 from styleid_ray.model.lora_weights import add_loras  # noqa: E402
 from styleid_ray.model.parts import folder_of  # noqa: E402
 from styleid_ray.model.single_weights import load_part  # noqa: E402
@@ -30,13 +31,13 @@ def load_components(
     dtype: str | torch.dtype | None = None,
     device: str | torch.device | None = None,
     vae: str | None = None,
-    lora: str | Sequence[str] = (),
+    lora: LoraFiles = (),
 ) -> dict[str, Any]:
     """The keyword arguments of `StyleIDPipeline` that make up a model, on a device and ready for
     inference: unet, scheduler, null_embedding [1, tokens, D] and pooled_embedding [1, P] (None
     where the UNet takes none), and vae; with another autoencoder than the model's own, if `vae`
-    names one, and with LoRA weights added to its unet, if `lora` names files (as --lora does, or a
-    list).
+    names one, and with LoRA weights added to its unet, if `lora` names files (as --lora does, a
+    path, or a list of these).
 
     The autoencoder is in float32 where its configuration says that float16 is too narrow for it.
 
@@ -44,7 +45,7 @@ def load_components(
         ModelError: the model cannot be had, cannot be used, or lacks a part.
     """
     checkpoint = with_vae(find_checkpoint(model, revision), vae)
-    checkpoint = with_loras(checkpoint, split(lora) if isinstance(lora, str) else lora)
+    checkpoint = with_loras(checkpoint, split(lora))
     target = choose_device(device)
     precision = choose_dtype(dtype, target)
     folder = fetch(checkpoint)

@@ -9,8 +9,9 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from styleid_ray.errors import ModelError
 from styleid_ray.model.checkpoint import Checkpoint, digest_of
@@ -18,13 +19,32 @@ from styleid_ray.model.single_file import PICKLES
 from styleid_ray.model.whole import check_whole, read_header
 from styleid_ray.storage.locations import absolute, local_path, shown
 
-_WEIGHTED = re.compile(r"(?P<file>.+?)(?::(?P<weight>[+-]?(?:\d+\.?\d*|\.\d+)))?")
+LoraFiles: TypeAlias = str | PathLike[str] | Sequence[str | PathLike[str]]
+"""LoRA weights: files separated by commas, each as FILE or FILE:WEIGHT, a path, or several."""
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_WEIGHTED = re.compile(rf"(?P<file>.*?)(?::(?P<weight>{_NUMBER}))?", re.DOTALL)
 _OF_UNET = re.compile(r"(?:lora_unet_|unet\.).*lora")
-_OTHERS = {"dora_scale": "DoRA", "hada_": "LoHa", "lokr_": "LoKr", "oft_": "OFT"}
+_OF_TRANSFORMER = re.compile(
+    r"(?:transformer\.|lora_transformer_|(?:diffusion_model\.|lora_unet_)(?:double|single|joint)_)"
+    ".*lora"
+)
+_OTHERS = {
+    **dict.fromkeys(("dora_scale", "lora_magnitude_vector"), "DoRA"),
+    "hada_": "LoHa",
+    "lokr_": "LoKr",
+    "oft_": "OFT",
+}
 """Parts of names that tell kinds of weights that are not LoRA."""
-_READS_TEXT = re.compile(r"attn2[._]to_k[._](?:lora_?[._])?(?:lora_down|down|lora_A)\b.*weight")
+_READS_TEXT = re.compile(
+    r"attn2[._](?:processor\.)?to_[kv][._](?:lora\.)?(?:lora_down|down|lora_A)\b.*weight"
+)
 """Names of the tensors whose width is that of the prompt's embedding."""
-_BASES = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "Stable Diffusion XL"}
+_OF_XL, _XL_WIDTH = ("lora_te2_", "text_encoder_2."), 2048
+_BASES = {
+    768: "Stable Diffusion 1.x",
+    1024: "Stable Diffusion 2.x",
+    _XL_WIDTH: "Stable Diffusion XL",
+}
 """Families by the width of the prompt's embedding."""
 
 
@@ -51,9 +71,19 @@ class Lora:
         return f"{name_of(self.reference)} {self.fingerprint}"
 
 
-def split(loras: str) -> list[str]:
-    """The files, with their weights, of a comma-separated list."""
-    return [part.strip() for part in loras.split(",") if part.strip()]
+def split(loras: LoraFiles) -> list[str]:
+    """The files, with their weights, of a comma-separated list, or of Python's list.
+
+    Raises:
+        ModelError: one is neither a name nor a path.
+    """
+    if isinstance(loras, str):
+        return [part.strip() for part in loras.split(",") if part.strip()]
+    listed = [loras] if isinstance(loras, PathLike) else loras
+    for lora in listed:
+        if not isinstance(lora, str | PathLike):
+            raise ModelError(f"lora {lora!r} is not a file: write 'FILE' or 'FILE:WEIGHT'")
+    return [os.fspath(lora) for lora in listed]
 
 
 def name_of(lora: str) -> str:
@@ -99,7 +129,12 @@ def _find(lora: str) -> Lora:
         if len(inside) != 1:
             raise ModelError(f"--lora {file} is a folder: name a .safetensors file in it")
         path = inside[0]
-    if not os.path.isfile(path):
+    if not path.is_file():
+        named, colon, wrong = lora.rpartition(":")
+        if colon and (named.endswith(".safetensors") or os.path.exists(absolute(named))):
+            raise ModelError(
+                f"--lora {named}: weight {wrong!r} is not a number: write FILE:0.8, for instance"
+            )
         raise ModelError(f"--lora {file}: there is no such file: name one with its .safetensors")
     return Lora(path, weight)
 
@@ -116,6 +151,11 @@ def _check(lora: Lora, model: Checkpoint) -> None:
     for part, kind in _OTHERS.items():
         if any(part in name for name in names):
             raise ModelError(f"{what} holds {kind} weights: LoRA alone can be added to a unet")
+    if any(_OF_TRANSFORMER.match(name) for name in names):
+        raise ModelError(
+            f"{what} was made for a diffusion transformer (FLUX or Stable Diffusion 3, for "
+            f"instance), and {model.name} has a unet: take weights that were made for its family"
+        )
     if not any(_OF_UNET.match(name) for name in names):
         raise ModelError(f"{what} has no LoRA weights of a unet")
     made_for, width = _text_width(names), model.description.text_width
@@ -127,11 +167,12 @@ def _check(lora: Lora, model: Checkpoint) -> None:
 
 
 def _text_width(names: Mapping[str, Any]) -> int | None:
-    """The width of the prompt's embedding that weights were made for; None where none reads it."""
+    """The width of the prompt's embedding that weights were made for; None where none reads it, and
+    there are none of the text encoder that one family alone has."""
     for name, entry in names.items():
         if _OF_UNET.match(name) and _READS_TEXT.search(name):
             return entry["shape"][1]
-    return None
+    return _XL_WIDTH if any(name.startswith(_OF_XL) for name in names) else None
 
 
 def _base(width: int) -> str:

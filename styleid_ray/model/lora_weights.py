@@ -7,11 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
-from styleid_ray.errors import ModelError, first_line
+from styleid_ray.errors import ModelError
 from styleid_ray.model.lora import Lora
 
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
-_PREFIX = "unet."
+_PREFIX, _ALPHA = "unet.", ".alpha"
+_LONGEST_REASON = 200
+"""Characters of others' messages."""
 
 
 def add_loras(unet: Any, loras: Sequence[Lora], model: str) -> None:
@@ -31,7 +33,7 @@ def add_loras(unet: Any, loras: Sequence[Lora], model: str) -> None:
         except ModelError:
             raise
         except Exception as e:  # peft and diffusers raise many kinds
-            raise ModelError(f"--lora {lora.path} cannot be added: {first_line(e)}") from e
+            raise ModelError(f"--lora {lora.path} cannot be added: {_reason(e)}") from e
 
 
 def _add(unet: Any, lora: Lora, model: str) -> None:
@@ -48,9 +50,14 @@ def _add(unet: Any, lora: Lora, model: str) -> None:
     )
     given, alphas, metadata = loaded
     # diffusers renames all or none, by the first name; its training scripts write both kinds.
-    tensors = convert_unet_state_dict_to_peft(
-        {n.replace(".processor.", "."): x for n, x in given.items() if n.startswith(_PREFIX)}
+    renamed = convert_unet_state_dict_to_peft(
+        {
+            n.replace(".processor.", "."): x
+            for n, x in {**given, **(alphas or {})}.items()
+            if n.startswith(_PREFIX)
+        }
     )
+    tensors = {name: x for name, x in renamed.items() if not name.endswith(_ALPHA)}
     layers = [name.removesuffix(_DOWN) for name in tensors if name.endswith(_DOWN)]
     misfits = [name for name in layers if not _fits(unet, name, tensors)]
     if misfits or not layers:
@@ -60,9 +67,34 @@ def _add(unet: Any, lora: Lora, model: str) -> None:
             f"are not in the unet, or have another shape there{first}; take weights that were made "
             "for this family of models"
         )
-    unet.load_lora_adapter(tensors, network_alphas=alphas, metadata=metadata, prefix="unet")
+    scales = _alphas(renamed, layers)
+    unet.load_lora_adapter(
+        tensors,
+        network_alphas=scales,
+        metadata=None if scales else metadata,
+        prefix=_PREFIX.removesuffix("."),
+    )
     unet.fuse_lora(lora_scale=lora.weight)
     unet.unload_lora()
+
+
+def _alphas(renamed: Mapping[str, Any], layers: Sequence[str]) -> dict[str, float] | None:
+    """α of each layer, under the names by which diffusers finds the layer; None where the file has
+    none. A layer without one has its rank, so that it is scaled by 1."""
+    stored = {
+        name.removesuffix(_ALPHA).removesuffix(_DOWN): float(x)
+        for name, x in renamed.items()
+        if name.endswith(_ALPHA)
+    }
+    if not stored:
+        return None
+    # With ^ peft takes a name as a whole, and not as the end of others.
+    return {
+        f"{_PREFIX}^{layer.removeprefix(_PREFIX)}{_ALPHA}": stored.get(
+            layer, float(renamed[layer + _DOWN].shape[0])
+        )
+        for layer in layers
+    }
 
 
 def _fits(unet: Any, layer: str, tensors: Mapping[str, Tensor]) -> bool:
@@ -71,4 +103,16 @@ def _fits(unet: Any, layer: str, tensors: Mapping[str, Tensor]) -> bool:
     except AttributeError:
         return False
     down, up = tensors[layer + _DOWN], tensors.get(layer + _UP)
-    return up is not None and (up.shape[0], down.shape[1]) == tuple(weight.shape[:2])
+    return (
+        up is not None
+        and (up.shape[0], down.shape[1]) == tuple(weight.shape[:2])
+        and down.shape[2:] == weight.shape[2:]
+    )
+
+
+def _reason(error: Exception) -> str:
+    """The first two lines of a message: diffusers puts the names that it does not know into the
+    second."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = " ".join(lines[:2]) or type(error).__name__
+    return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]} …"

@@ -37,10 +37,12 @@ def folder_of(files: Sequence[str], part: str) -> str:
     return "vqvae" if part == "vae" and not has(files, "vae") and has(files, "vqvae") else part
 
 
-def is_zero_prompt(index: Mapping[str, Any]) -> bool:
+def is_zero_prompt(index: Mapping[str, Any], files: Sequence[str] = ()) -> bool:
     """Whether a model's `model_index.json` says that the empty prompt is zeros, which diffusers
-    also takes it to be where a Stable Diffusion XL model does not say."""
-    return "text_encoder_2" in index and bool(index.get(_ZEROS, True))
+    also takes it to be where a Stable Diffusion XL model does not say; one without this file is
+    known by both text encoders among its `files`."""
+    known = index or (dict.fromkeys(ENCODERS) if all(has(files, x) for x in ENCODERS) else {})
+    return "text_encoder_2" in known and bool(known.get(_ZEROS, True))
 
 
 def encoders(files: Sequence[str], zero_prompt: bool) -> list[str]:
@@ -59,8 +61,9 @@ def small_files(files: Sequence[str], zero_prompt: bool) -> set[str]:
     """The files beside weights that loading takes, of those that are there."""
     vocabularies = [] if zero_prompt else list(ENCODERS.values())
     # The index says what the empty prompt is, which has one meaning with one text encoder.
-    plain = has(files, "text_encoder") and not has(files, "text_encoder_2")
-    alone = {NULL_EMBEDDING} if NULL_EMBEDDING in files or plain else {INDEX}
+    second = has(files, "text_encoder_2")
+    plain = not second and (NULL_EMBEDDING in files or has(files, "text_encoder"))
+    alone = {NULL_EMBEDDING} if plain else {NULL_EMBEDDING, INDEX}
     return {
         name
         for name in files
@@ -86,7 +89,8 @@ def variant(name: str, files: Sequence[str], part: str) -> str | None:
             "safetensors first (pickles can run code and are never loaded)"
         )
     raise ModelError(
-        f"model {name}: {part} has no safetensors weights ({folder}/{_stem(part)}.safetensors)"
+        f"model {name}: {part} has no safetensors weights ({folder}/{_stem(part)}.safetensors): "
+        "download them too"
     )
 
 
@@ -113,19 +117,24 @@ def is_whole(files: Sequence[str], needed: Sequence[str], zero_prompt: bool) -> 
     )
 
 
-def check_parts(name: str, files: Sequence[str], zero_prompt: bool = False) -> None:
-    """Raises ModelError for what lacks a part of a model."""
+def check_parts(
+    name: str, files: Sequence[str], zero_prompt: bool = False, local: bool = False
+) -> None:
+    """Raises ModelError for what lacks a part of a model; `local` files can be named themselves."""
     if has(files, "transformer") and not has(files, "unet"):
         raise ModelError(
             f"model {name}: it is a diffusion transformer (transformer/ in place of unet/), which "
             "has no UNet decoder whose self-attention StyleID could inject into (docs/models.md)"
         )
-    if not (has(files, "unet") and has(files, "scheduler")):
+    if not has(files, "unet"):
         single = next((f for f in files if _is_single(f)), None)
-        hint = f"; to load the single file {single}, name it itself" if single else ""
+        how = "name it itself" if local else "download it and name its path"
+        hint = f"; to load the single file {single}, {how}" if single else ""
         raise ModelError(
             f"model {name}: the folder is not a model in diffusers format: {_NEEDED}{hint}"
         )
+    if not has(files, "scheduler"):
+        raise ModelError(f"model {name}: the part scheduler/ is missing: download it too")
     vae = f"{folder_of(files, 'vae')}/config.json"
     if vae not in files:
         raise ModelError(f"model {name}: the part vae/ is missing ({vae})")
@@ -134,6 +143,16 @@ def check_parts(name: str, files: Sequence[str], zero_prompt: bool = False) -> N
             raise ModelError(f"model {name}: the part {ENCODERS[part]}/ is missing")
     for part in weighty(files, zero_prompt):
         variant(name, files, part)
+
+
+def check_index(name: str, files: Sequence[str]) -> None:
+    """Raises ModelError for a model on the hub without the file that says what its empty prompt is:
+    a local cache may lack it while the hub has it, and says something else."""
+    if has(files, "text_encoder_2") and INDEX not in files:
+        raise ModelError(
+            f"model {name}: {INDEX} is missing, which says what its empty prompt is: download it "
+            "again, or name a local folder"
+        )
 
 
 def _is_single(name: str) -> bool:

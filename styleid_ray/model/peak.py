@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from styleid_ray.model.blank import blank, evaluate, text_of
-from styleid_ray.model.description import describe, vae_levels
+from styleid_ray.model.description import describe, vae_channels, vae_levels
 from styleid_ray.model.windows import Windows
 
 _PIXEL_BYTES = 3 * 4
@@ -97,7 +97,7 @@ def vae_peak(
         dtype: name of PyTorch's type.
         tile: most latent positions per side in a call; None for all.
     """
-    factor, channels = 2 ** (vae_levels(vae) - 1), vae.get("latent_channels", 4)
+    factor, channels = 2 ** (vae_levels(vae) - 1), vae_channels(vae)
     part = Windows.over(latent, tile)
     pixels = (1, vae.get("in_channels", 3), factor * part.height, factor * part.width)
     calls = ("encode", pixels), ("decode", (1, channels, part.height, part.width))

@@ -6,7 +6,7 @@ Its file is told apart by names and shapes; nothing here imports torch at module
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,10 @@ _FAMILIES = {"v1": "sd1", "v2": "sd2", "xl_base": "sdxl"}
 _FOLDER = Path(__file__).parent / "families"
 _UNET = "model.diffusion_model."
 _XL = f"{_UNET}label_emb.0.0.weight"
+_ENTRY = f"{_UNET}input_blocks.0.0.weight"
+"""Of the unet's first convolution."""
+_READS_TEXT = ".attn2.to_k.weight"
+_EDM = "edm_"
 _BIAS = f"{_UNET}output_blocks.11.1.transformer_blocks.0.norm1.bias"
 _LEAST_SPREAD = 0.09
 _LARGE = 96
@@ -94,6 +98,11 @@ def read_single(model: str, path: Path) -> SingleFile:
             "name a whole checkpoint, or a folder in diffusers format; LoRA weights go to --lora, "
             "an autoencoder to --vae"
         )
+    if any(name.startswith(_EDM) for name in header):
+        raise ModelError(
+            f"model {model}: the file is a model of the kind 'EDM' (CosXL and Playground 2.5 are), "
+            "whose diffusion process is not the one that DDIM inverts"
+        )
     kind = kind_of(header)
     if kind not in _FAMILIES:
         raise ModelError(
@@ -107,7 +116,34 @@ def read_single(model: str, path: Path) -> SingleFile:
             f"model {model}: the file has no text encoder (cond_stage_model.*): use a whole one"
         )
     predicts = _prediction(family, header, metadata, path)
-    return SingleFile(family, predicts, "ztsnr" in header, frozenset(held))
+    single = SingleFile(family, predicts, "ztsnr" in header, frozenset(held))
+    for refusal in _misfits(single, header):
+        raise ModelError(f"model {model}: the file has a unet that {refusal}")
+    return single
+
+
+def _misfits(single: SingleFile, header: Mapping[str, Any]) -> Iterator[str]:
+    """Reasons why a unet is not one of its family for text to image, by a few shapes."""
+    unet = single.config("unet")
+    entry = header.get(_ENTRY, {"shape": ()})["shape"]
+    channels = unet["in_channels"]
+    if len(entry) > 1 and entry[1] != channels:
+        yield (
+            f"takes {entry[1]} channels and not {channels} (inpainting, depth and editing models "
+            "cannot be used)"
+        )
+    if single.family != "sdxl" and any(n.startswith(f"{_UNET}label_emb.") for n in header):
+        yield "takes a noise level or a picture as a condition (unCLIP does), which no pair has"
+    wanted = {_ENTRY: (0, unet["block_out_channels"][0])}
+    wanted |= {n: (1, unet["cross_attention_dim"]) for n in header if n.endswith(_READS_TEXT)}
+    for name, (dimension, size) in wanted.items():
+        shape = header.get(name, {"shape": ()})["shape"]
+        if len(shape) <= dimension or shape[dimension] != size:
+            yield (
+                f"is not of its family ({single.family}): {name} has the shape {list(shape)}, "
+                f"which should have {size} at place {dimension + 1}; a model of another size must "
+                "be in diffusers format"
+            )
 
 
 def kind_of(header: Mapping[str, Mapping[str, Any]]) -> str:

@@ -34,6 +34,10 @@ def check_whole(what: str, weights: Sequence[str], folder: Path | None) -> None:
     for name in weights if folder else ():
         path = Path(folder or "") / name
         size, whole = path.stat().st_size, _whole_size(path)
+        if whole is None and not _has_beginning(path):
+            raise ModelError(
+                f"{what}: {name} is not a safetensors file, or is damaged: download it again"
+            )
         if size != whole:
             raise ModelError(
                 f"{what}: {name} is cut off or damaged"
@@ -67,6 +71,13 @@ def read_tensor(path: Path, entry: Mapping[str, Any]) -> bytes:
         start = _INDEX + int.from_bytes(f.read(_INDEX), "little")
         f.seek(start + first)
         return f.read(last - first)
+
+
+def _has_beginning(path: Path) -> bool:
+    """Whether a file begins as safetensors files do, with the length of a header and its brace."""
+    with path.open("rb") as f:
+        length, brace = int.from_bytes(f.read(_INDEX), "little"), f.read(1)
+    return 0 < length <= _MOST_HEADER and brace == b"{"
 
 
 def _whole_size(path: Path) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from styleid_ray.errors import ModelError
-from styleid_ray.model.checkpoint import find_checkpoint
+from styleid_ray.model.checkpoint import check, find_checkpoint
 from styleid_ray.model.condition import empty_prompt
 from tests.families import save_sd2, save_sdxl, save_unconditional
 
@@ -87,6 +88,24 @@ def test_stored_embeddings_stand_for_both_text_encoders(tmp_path: Path) -> None:
     embedding, pooled = condition(folder)
     torch.testing.assert_close(embedding, stored["null_embedding"])
     torch.testing.assert_close(pooled, stored["pooled_embedding"])
+
+
+@pytest.mark.parametrize("encoders", [True, False])
+def test_stored_embeddings_of_sdxl_are_read_from_the_files_that_loading_takes(
+    tmp_path: Path, encoders: bool
+) -> None:
+    folder = save_sdxl(tmp_path / "xl", zeros=False)
+    stored = {"null_embedding": torch.rand(1, 77, 20), "pooled_embedding": torch.rand(1, 10)}
+    save_file(stored, folder / "null_embedding.safetensors")
+    for part in () if encoders else ("text_encoder", "text_encoder_2"):
+        shutil.rmtree(folder / part)
+    found = find_checkpoint(str(folder))
+    for name in found.needed:
+        (tmp_path / "fetched" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / name, tmp_path / "fetched" / name)
+    fetched = check(replace(found, folder=tmp_path / "fetched", origin="store", revision="1"))
+    embedding, _ = empty_prompt(fetched, fetched.folder)
+    torch.testing.assert_close(embedding, stored["null_embedding"])
 
 
 @pytest.mark.parametrize(

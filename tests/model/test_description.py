@@ -89,3 +89,13 @@ def test_a_decoder_of_unknown_blocks_is_refused_by_name() -> None:
     kinds = ["SimpleCrossAttnUpBlock2D", *SD1["up_block_types"][1:]]
     with pytest.raises(ModelError, match="SimpleCrossAttnUpBlock2D, which StyleID does not know"):
         describe(SD1 | {"up_block_types": kinds}, VAE)
+
+
+@pytest.mark.parametrize(
+    ("unet", "channels"), [({}, 4), ({"_class_name": "UNet2DModel"}, 3), ({"in_channels": 8}, 8)]
+)
+def test_a_unet_that_does_not_say_its_channels_has_those_that_diffusers_gives_it(
+    unet: dict[str, Any], channels: int
+) -> None:
+    silent = {name: x for name, x in SD1.items() if name != "in_channels"}
+    assert describe(silent | unet).latent_channels == channels

@@ -56,6 +56,10 @@ def no_configuration(folder: Path) -> None:
     (folder / "unet" / "config.json").write_text("[]")
 
 
+def half_a_configuration(folder: Path) -> None:
+    (folder / "unet" / "config.json").write_text('{"in_channels": ')
+
+
 def refused(folder: Path, message: str) -> None:
     with pytest.raises(ModelError, match=message) as error:
         find_checkpoint(str(folder))
@@ -84,7 +88,8 @@ def test_every_family_is_found_and_described(family: str, tmp_path: Path) -> Non
         (unet(up_block_types=["AttnSkipUpBlock2D"] * 4), "AttnSkipUpBlock2D"),
         (unet(up_block_types=["UpBlock2D"] * 4), "reads a prompt in its encoder and not in its"),
         (unet(up_block_types=["UpBlock2D"]), r"unet/config\.json is not that of a whole unet"),
-        (no_configuration, r"unet/config\.json is no configuration"),
+        (no_configuration, r"unet/config\.json is not a configuration: download"),
+        (half_a_configuration, r"unet/config\.json cannot be read: .*: download it again"),
         (vae(_class_name="AutoencoderDC"), "its autoencoder 'AutoencoderDC' is not supported"),
         (scheduler(prediction_type="sample"), "predicts 'sample'"),
         (scheduler(_class_name="EDMEulerScheduler"), "is not the one that DDIM inverts"),

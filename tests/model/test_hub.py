@@ -13,6 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
+
+from styleid_ray.errors import ModelError
+from styleid_ray.model.checkpoint import find_checkpoint
+from tests.families import save_sdxl
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -147,6 +152,23 @@ def test_a_commit_that_is_cached_in_part_is_completed(hub: Hub, tmp_path: Path) 
     again = run(hub, tmp_path, LOAD.format(revision=COMMIT))
     assert again.stdout == first.stdout, again.stderr
     assert set(hub.asked) == lost
+
+
+def test_a_cached_sdxl_without_its_index_is_an_error_and_not_another_prompt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    cached = tmp_path / "models--someone--xl"
+    folder = save_sdxl(cached / "snapshots" / COMMIT, zeros=False)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text(COMMIT)
+    assert not find_checkpoint("someone/xl").zero_prompt
+    (folder / "model_index.json").unlink()
+    for revision in (None, COMMIT):
+        with pytest.raises(ModelError, match=r"model_index\.json is missing.*: download it again"):
+            find_checkpoint("someone/xl", revision)
+    assert find_checkpoint(str(folder)).zero_prompt, "as where the index says nothing"
 
 
 @pytest.mark.parametrize(

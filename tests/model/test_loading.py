@@ -35,6 +35,13 @@ def test_a_local_folder_makes_pictures_with_its_text_encoder_used_once(tiny_mode
     assert [image.size for image in images] == [(128, 64)] * 2
 
 
+def test_loading_draws_no_progress_bars(
+    tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load_components(str(tiny_model), device="cpu")
+    assert capsys.readouterr() == ("", "")
+
+
 def test_the_precision_asked_for_is_used(tiny_model: Path) -> None:
     pipe = StyleIDPipeline.from_pretrained(str(tiny_model), dtype="bfloat16", device="cpu")
     assert pipe.unet.dtype == pipe.vae.dtype == torch.bfloat16
@@ -123,6 +130,7 @@ def other_shapes(folder: Path) -> None:
         (remove("text_encoder"), "part text_encoder/ is missing"),
         (remove("tokenizer"), "part tokenizer/ is missing"),
         (remove("unet"), "not a model in diffusers format"),
+        (remove("scheduler"), "part scheduler/ is missing"),
         (single_file, r"to load the single file v1-5\.safetensors, name it itself"),
         (pickled, "convert it to safetensors"),
         (truncated, r"unet: diffusion_pytorch_model\.safetensors is cut off or damaged"),

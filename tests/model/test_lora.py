@@ -19,7 +19,7 @@ from styleid_ray import StyleIDPipeline, StyleParams
 from styleid_ray.errors import ModelError
 from styleid_ray.model.checkpoint import find_checkpoint
 from styleid_ray.model.loading import load_components
-from styleid_ray.model.lora import name_of, reference_of, with_loras
+from styleid_ray.model.lora import name_of, reference_of, split, with_loras
 from tests.families import save_sdxl, save_unconditional
 from tests.lora import LAYERS, save_lora
 
@@ -92,9 +92,45 @@ def test_weights_under_the_names_of_kohya_are_scaled_by_their_alpha(
     torch.testing.assert_close(noise(ours), noise(unet_of(tiny_model, f"{lora}:0.5")))
 
 
+def test_each_layer_is_scaled_by_its_own_alpha_and_rank(
+    tiny_model: Path, lora: Path, tmp_path: Path
+) -> None:
+    tensors = kohya(lora, alpha=2.0)
+    for layer in [n.removesuffix(".alpha") for n in tensors if n.endswith(".alpha")][::3]:
+        for part, dim in (("down", 0), ("up", 1)):
+            x = tensors[f"{layer}.lora_{part}.weight"]
+            tensors[f"{layer}.lora_{part}.weight"] = torch.cat([x, 0.5 * x], dim)
+        tensors[f"{layer}.alpha"] = torch.tensor(3.0)
+    (bare,) = [n for n in tensors if "mid_block" in n and "ff_net_0_proj.alpha" in n]
+    del tensors[bare]
+    save_file(tensors, tmp_path / "kohya.safetensors", {"format": "pt"})
+    plain = unet_of(tiny_model, []).state_dict()
+    ours = unet_of(tiny_model, f"{tmp_path / 'kohya.safetensors'}:0.7").state_dict()
+    changed, scales = set(), set()
+    for name, x in plain.items():
+        layer = f"lora_unet_{name.removesuffix('.weight').replace('.', '_')}"
+        down = tensors.get(f"{layer}.lora_down.weight")
+        if down is not None:
+            rank, up = len(down), tensors[f"{layer}.lora_up.weight"]
+            scale = float(tensors.get(f"{layer}.alpha", rank)) / rank
+            x = x + 0.7 * scale * (up.flatten(1) @ down.flatten(1)).view_as(x)
+            changed.add(layer)
+            scales.add(scale)
+        torch.testing.assert_close(ours[name], x)
+    assert (len(changed), scales) == (57, {1.0, 0.75})
+
+
 def test_several_are_added_one_after_the_other(tiny_model: Path, lora: Path) -> None:
     both = unet_of(tiny_model, f"{lora}:0.25, {lora}:0.75")
     torch.testing.assert_close(noise(both), noise(unet_of(tiny_model, str(lora))))
+
+
+def test_python_takes_paths_as_well_as_text(tiny_model: Path, lora: Path) -> None:
+    assert split([lora, f"{lora}:0.5"]) == [str(lora), f"{lora}:0.5"]
+    assert split(lora) == split(f" {lora},") == [str(lora)]
+    pair: Any = [(lora, 0.5)]
+    with pytest.raises(ModelError, match="is not a file: write 'FILE' or 'FILE:WEIGHT'"):
+        load_components(str(tiny_model), device="cpu", lora=pair)
 
 
 def test_sdxl_takes_them_and_makes_pictures_with_them(tmp_path: Path) -> None:
@@ -134,6 +170,27 @@ def renamed(old: str, new: str) -> Callable[[Path], Path]:
     return change
 
 
+def text(file: Path) -> Path:
+    file.write_text("version https://git-lfs.github.com/spec/v1\n")
+    return file
+
+
+def of_larger_kernels(file: Path) -> Path:
+    tensors = load_file(file)
+    grown = {n: x.repeat(1, 1, 2, 2) for n, x in tensors.items() if "conv1" in n and "_A" in n}
+    grown |= {n: x.repeat(1, 1, 2, 2) for n, x in tensors.items() if "conv1" in n and "down" in n}
+    assert grown
+    save_file(tensors | grown, file)
+    return file
+
+
+def of_three_factors(file: Path) -> Path:
+    """With weights between down and up, as LyCORIS writes for convolutions."""
+    tensors = kohya(file, alpha=1.0)
+    save_file({**tensors, "lora_unet_conv_in.lora_mid.weight": torch.ones(2, 2, 3, 3)}, file)
+    return file
+
+
 def wider(file: Path) -> Path:
     """Of a model of more channels."""
     tensors = load_file(file)
@@ -151,8 +208,16 @@ def wider(file: Path) -> Path:
         (cut_off, "is cut off or damaged"),
         (lambda file: file.parent, "is a folder: name a .safetensors file in it"),
         (lambda file: file.with_name("no.safetensors"), "there is no such file"),
-        (renamed("unet.", "transformer."), "has no LoRA weights of a unet"),
+        (text, "a.safetensors is not a safetensors file, or is damaged: download it again"),
+        (lambda file: f"{file}:strong", r"a\.safetensors: weight 'strong' is not a number"),
+        (lambda file: f"{file}:nan", "weight 'nan' is not a number"),
+        (lambda file: f"{file}:", "weight '' is not a number"),
+        (renamed("unet.", "transformer."), "for a diffusion transformer .* and .*tiny has a unet"),
+        (renamed("unet.", "prior."), "has no LoRA weights of a unet"),
         (renamed("lora.up", "dora_scale"), "holds DoRA weights"),
+        (renamed("lora.up.weight", "lora_magnitude_vector"), "holds DoRA weights"),
+        (of_larger_kernels, r"does not fit .*tiny: \d+ of its 57 layers .* have another shape"),
+        (of_three_factors, "cannot be added: .* not been correctly renamed: .*conv_in.lora_mid"),
         (
             renamed("up_blocks.3", "up_blocks.4"),
             r"does not fit .*tiny: \d+ of its 57 layers are not in the unet.* as up_blocks\.4",
@@ -164,7 +229,7 @@ def test_a_file_that_cannot_be_used_is_one_line_that_says_why(
     tiny_model: Path,
     lora: Path,
     tmp_path: Path,
-    change: Callable[[Path], Path],
+    change: Callable[[Path], Path | str],
     message: str,
 ) -> None:
     copied = Path(shutil.copy(lora, tmp_path / "a.safetensors"))
@@ -182,9 +247,31 @@ def test_weights_of_another_family_are_refused_before_any_are_read(
         ModelError, match=r"was made for Stable Diffusion XL, and .*tiny is a model"
     ):
         with_loras(model, [str(tmp_path / "xl.safetensors")])
+    second = {"lora_te2_x.lora_down.weight": torch.zeros(4, 8)}
+    second["lora_unet_a_attn1_to_k.lora_down.weight"] = torch.zeros(4, 8)
+    save_file(second, tmp_path / "unread.safetensors")
+    with pytest.raises(ModelError, match="was made for Stable Diffusion XL, and"):
+        with_loras(model, [str(tmp_path / "unread.safetensors")])
     plain = find_checkpoint(str(save_unconditional(tmp_path / "plain")))
     with pytest.raises(ModelError, match="plain is a model without text"):
         with_loras(plain, [str(lora)])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lora_unet_a_attn2_to_v.lora_down.weight",
+        "unet.a.attn2.to_k.lora_A.weight",
+        "unet.a.attn2.to_v.lora.down.weight",
+        "unet.a.attn2.processor.to_k_lora.down.weight",
+    ],
+)
+def test_the_family_of_weights_is_known_under_all_their_names(
+    tiny_model: Path, tmp_path: Path, name: str
+) -> None:
+    save_file({name: torch.zeros(4, 768)}, tmp_path / "sd1.safetensors")
+    with pytest.raises(ModelError, match=r"was made for Stable Diffusion 1\.x, and"):
+        with_loras(find_checkpoint(str(tiny_model)), [str(tmp_path / "sd1.safetensors")])
 
 
 def test_the_url_of_a_file_is_refused_with_a_way_out(tiny_model: Path) -> None:
@@ -204,6 +291,11 @@ def test_a_run_knows_them_by_name_weight_and_contents(
     assert same.identity.startswith("ink.safetensors:0.8 ")
     assert first.identity != other.identity
     assert name_of(str(lora)) == "ink.safetensors:1"
+    assert (
+        name_of("ink.safetensors:1e-5")
+        == "ink.safetensors:1e-05"
+        == name_of(name_of("ink.safetensors:1e-5"))
+    )
     assert reference_of("ink.safetensors:0.8") == same.reference == f"{moved}:0.8"
 
 

@@ -52,6 +52,12 @@ def test_an_evaluation_takes_what_was_counted_without_weights(
     assert counted == pytest.approx(live.peak, rel=0.02)
 
 
+def test_an_autoencoder_of_codes_is_counted_with_the_channels_that_diffusers_gives_it() -> None:
+    config = stored_config(VQModel(block_out_channels=(16,), norm_num_groups=8))
+    silent = {name: x for name, x in config.items() if name != "latent_channels"}
+    assert vae_peak(silent, (16, 16), "float32") == vae_peak(config, (16, 16), "float32")
+
+
 def test_memory_of_a_batch_goes_by_its_latents_and_half_precision_halves_it() -> None:
     config = stored_config(UNet2DConditionModel(**TINY_SDXL))
     one = unet_peak(config, 32, 32, "float32")

@@ -180,16 +180,45 @@ def header_of(file: Path, shapes: dict[str, tuple[int, ...]]) -> Path:
     return file
 
 
-UNET = {"model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3)}
+def test_a_file_of_another_size_than_its_family_is_one_line(
+    family: Any, tiny_model: Path, tmp_path: Path
+) -> None:
+    file = save_single(tiny_model, tmp_path / "sd1.safetensors")
+    family("sd1", tiny_model)
+    configs = single_file.folder_of("sd1") / "unet" / "config.json"
+    config = json.loads(configs.read_text())
+    for change, name in (
+        ({"block_out_channels": [16, 8, 8, 8]}, r"input_blocks\.0\.0\.weight has the shape"),
+        ({"cross_attention_dim": 24}, r"attn2\.to_k\.weight has the shape .* have 24 at place 2"),
+    ):
+        configs.write_text(json.dumps(config | change))
+        with pytest.raises(ModelError, match=rf"unet that is not of its family \(sd1\): .*{name}"):
+            find_checkpoint(str(file))
+
+
+ENTRY = "model.diffusion_model.input_blocks.0.0.weight"
+LABEL = "model.diffusion_model.label_emb.0.0.weight"
 TO_K = "model.diffusion_model.input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight"
+UNET = {ENTRY: (320, 4, 3, 3)}
+TEXT = {"cond_stage_model.model.ln_final.bias": (1024,)}
+SD2 = UNET | TEXT | {TO_K: (640, 1024)}
 
 
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
+        (UNET | TEXT | {"edm_vpred.sigma_max": (1,)}, "kind 'EDM' .*not the one that DDIM inverts"),
+        (SD2 | {ENTRY: (320, 5, 3, 3)}, "unet that takes 5 channels and not 4 .inpainting, depth"),
+        (SD2 | {LABEL: (1280, 1536)}, "unet that takes a noise level or a picture as a condition"),
+        (UNET | TEXT | {TO_K: (320, 640)}, r"not of its family \(sd1\): .* have 768 at place 2"),
+        (
+            TEXT | {TO_K: (320, 768)},
+            r"not of its family \(sd1\): .*0\.0\.weight has the shape \[\]",
+        ),
+        (UNET | TEXT | {ENTRY: (192, 4, 3, 3)}, r"\[192, 4, 3, 3\], which should have 320"),
         ({"model.diffusion_model.input_blocks.0.0.weight": (320, 9, 3, 3)}, "kind 'inpainting'"),
         (UNET | {XL_TEXT.replace("ers.1", "ers.0"): (1280,)}, "kind 'xl_refiner'"),
-        (UNET | {"edm_mean": (4,)}, "kind 'playground-v2-5'"),
+        (UNET | {"edm_mean": (4,)}, "kind 'EDM' .CosXL and Playground 2.5 are."),
         (
             {"model.diffusion_model.double_blocks.0.img_attn.norm.key_norm.scale": (128,)},
             "kind 'flux-schnell'",
@@ -253,6 +282,84 @@ def test_the_configurations_of_a_family_are_those_of_its_files(name: str, tmp_pa
     assert (found.single.family, found.single.prediction_type) == (name, "epsilon")
     assert found.description.native_size == (1024 if name == "sdxl" else 512)
     assert PUBLISHED[name] <= shapes.items()
+
+
+_TEXT = {
+    "vocab_size": 49408,
+    "max_position_embeddings": 77,
+    "bos_token_id": 49406,
+    "eos_token_id": 49407,
+}
+_SD_UNET = {"in_channels": 4, "out_channels": 4, "sample_size": 64, "layers_per_block": 2}
+_SCHEDULER = {
+    "_class_name": "DDIMScheduler",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "num_train_timesteps": 1000,
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+    "prediction_type": "epsilon",
+}
+PINNED: dict[str, dict[str, dict[str, Any]]] = {
+    "sd1": {
+        "unet": {**_SD_UNET, "attention_head_dim": 8, "cross_attention_dim": 768},
+        "vae": {"latent_channels": 4, "scaling_factor": 0.18215},
+        "scheduler": _SCHEDULER,
+        # Tokenizers pad with the last token, the text encoder's own files say otherwise.
+        "text_encoder": {
+            **_TEXT,
+            "pad_token_id": 49407,
+            "hidden_act": "quick_gelu",
+            "num_hidden_layers": 12,
+            "num_attention_heads": 12,
+        },
+    },
+    "sd2": {
+        "unet": {
+            **_SD_UNET,
+            "attention_head_dim": [5, 10, 20, 20],
+            "cross_attention_dim": 1024,
+            "use_linear_projection": True,
+        },
+        "vae": {"latent_channels": 4, "scaling_factor": 0.18215},
+        "scheduler": _SCHEDULER,
+        # The last of 24 layers is not used, and padding is "!".
+        "text_encoder": {
+            **_TEXT,
+            "pad_token_id": 0,
+            "hidden_act": "gelu",
+            "num_hidden_layers": 23,
+            "num_attention_heads": 16,
+        },
+    },
+    "sdxl": {
+        "unet": {
+            **_SD_UNET,
+            "sample_size": 128,
+            "attention_head_dim": [5, 10, 20],
+            "cross_attention_dim": 2048,
+            "transformer_layers_per_block": [1, 2, 10],
+            "use_linear_projection": True,
+            "addition_embed_type": "text_time",
+            "addition_time_embed_dim": 256,
+            "projection_class_embeddings_input_dim": 2816,
+        },
+        "vae": {"latent_channels": 4, "scaling_factor": 0.13025, "force_upcast": True},
+        "scheduler": _SCHEDULER,
+    },
+}
+"""What no shape of a tensor tells, as the published models have it."""
+
+
+@pytest.mark.parametrize("name", list(PINNED))
+def test_the_numbers_of_a_family_that_no_weights_tell_are_the_published_ones(name: str) -> None:
+    single = single_file.SingleFile(name, "epsilon", zero_snr=False, parts=frozenset())
+    assert {path.name for path in single.folder.iterdir()} == set(PINNED[name])
+    for part, pinned in PINNED[name].items():
+        config = single.config(part)
+        assert {key: config.get(key) for key in pinned} == pinned
 
 
 PUBLISHED = {

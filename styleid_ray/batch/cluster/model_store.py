@@ -64,7 +64,7 @@ class ModelStore:
         failure = "it cannot be listed"
         entries = self._tried(failure, self._entries)
         present = tuple(sorted(entries))
-        zero_prompt = is_zero_prompt(self._index(present))
+        zero_prompt = is_zero_prompt(self._index(present), present)
         check_parts(self.name, present, zero_prompt)
         needed = Checkpoint(
             self.name, None, Path(), "store", present, zero_prompt=zero_prompt
@@ -93,7 +93,8 @@ class ModelStore:
 
     def _index(self, present: tuple[str, ...]) -> dict[str, Any]:
         """Its `model_index.json`, where that says more than the names of its files."""
-        if INDEX not in present or not has(present, "text_encoder_2"):
+        plain = has(present, "text_encoder") and not has(present, "text_encoder_2")
+        if INDEX not in present or plain:
             return {}
         text = self._tried(f"{INDEX} cannot be read", lambda: self.fs.cat_file(self._path(INDEX)))
         try:
