@@ -597,8 +597,9 @@ class JobConfig(
     def _schedules_fit_layers_and_steps(self) -> JobConfig:
         try:
             params = self.style_params
-            # Which layers there are is known of the model: those that are named may be all.
-            params.resolved(None if self.layers else params.named_layers)
+            # Other models may have other layers, all of which are named: that shows later.
+            known = self.layers or self.model in (PAPER_MODEL, DEMO_MODEL)
+            params.resolved(None if known else params.named_layers)
         except ConfigError as e:
             raise ValueError(str(e)) from None
         return self
