@@ -23,13 +23,13 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## stylise a handful of drawn scenes with the embedded model
 	$(BIN)/styleid-ray demo --output out/demo
 
-# Test modules side by side; most of their time is starting Ray.
+# Test modules side by side: much of their time is starting processes.
 WORKERS ?= 2
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-cluster: $(READY)  ## job server, many nodes and drivers, growth, metrics, logs: minutes of starting Ray
-	$(BIN)/python -m pytest -m cluster
+	$(BIN)/python -m pytest -m cluster -n $(WORKERS) --dist loadfile
 
 test-hosts: $(READY)  ## root alone: a job on hosts of their own (network namespaces), some of them lost
 	$(BIN)/python -m pytest -m hosts tests/hosts
@@ -41,14 +41,14 @@ test-gpu: $(READY)  ## on a machine with a GPU: parity, precisions, stores, out 
 	$(BIN)/python -m tests.gpu
 
 test-fake-cuda: $(CUDA_READY)  ## without a GPU: whole calls on tensors that pretend to be on one
-	$(CUDA_BIN)/python -m pytest -m fake_cuda tests/fake_cuda
+	$(CUDA_BIN)/python -m pytest -m fake_cuda -n $(WORKERS) tests/fake_cuda
 
 $(CUDA_READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(CUDA_VENV)
 	grep -v '^torch==' constraints.txt > $(CUDA_VENV)/constraints.txt
 	$(CUDA_BIN)/python -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-compile \
 		-c $(CUDA_VENV)/constraints.txt \
-		"$(CUDA_TORCH)" diffusers transformers safetensors numpy pillow psutil pydantic pytest
+		"$(CUDA_TORCH)" diffusers transformers safetensors numpy pillow psutil pydantic pytest pytest-xdist
 	touch $@
 
 # What is killed when follows from the seed: make chaos KILLS=300 SEED=7

@@ -23,10 +23,9 @@ pytestmark = pytest.mark.usefixtures("local_ray")
 
 
 @pytest.fixture
-def half_done(job: Callable[..., JobConfig], pictures: Path) -> list[Path]:
+def half_done(finished: Path, pictures: Path) -> list[Path]:
     """The shards of a run of 6 pairs whose last shard is not yet in place, but beside it."""
-    stylize(job(), io.StringIO())
-    shards = sorted((pictures / "out" / "data").glob("*.parquet"))
+    shards = sorted((finished / "data").glob("*.parquet"))
     shards[-1].rename(pictures / "last")
     return shards
 
@@ -82,11 +81,8 @@ def test_why_pairs_failed_and_the_command_to_retry_them_are_in_the_status_and_th
     assert (reason["stage"], reason["pairs"]) == ("decode", 2)
 
 
-def test_a_finished_run_is_told_at_once(
-    job: Callable[..., JobConfig], pictures: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    stylize(job(), io.StringIO())
-    assert main(["status", str(pictures / "out"), "--watch", "--json"]) == 0
+def test_a_finished_run_is_told_at_once(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", str(finished), "--watch", "--json"]) == 0
     told = capsys.readouterr()
     assert json.loads(told.out)["done"] == 6
     assert told.err == "6 of 6 pairs (100 %)\n"
