@@ -1,131 +1,60 @@
 """The command `styleid-ray`.
 
-Exit status: 0 when every pair is done, 1 when it ran but some failed, 2 when it could not run.
+Exit status: 0 when every pair is done, 1 when some failed or a limit stopped the run, 2 when it
+could not run.
 `verify` ends with 0 for a run that is sound and complete, 1 for a sound one, 2 for a damaged one.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from types import UnionType
-from typing import Annotated, Any, TypedDict, get_args, get_origin
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 import tyro
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes
 
-from styleid_ray.analysis.options import OPTIONS as ANALYZED
+from styleid_ray import __version__
 from styleid_ray.batch.cluster.process import own_process
-from styleid_ray.config import ExportFormat, JobConfig, StyleParams, changes, mix_ratio
+from styleid_ray.commandline import offered
+from styleid_ray.commandline.arguments import (
+    AnalysisOutput,
+    AsJson,
+    Calibrate,
+    Cell,
+    ConfigFile,
+    DemoOutput,
+    Patch,
+    PreviewOutput,
+    PreviewPairs,
+    Price,
+    Rate,
+    Rejected,
+    Run,
+    SavePairs,
+    Server,
+    Wait,
+    WorkingDir,
+)
+from styleid_ray.commandline.mistakes import Command, check, takes_options
+from styleid_ray.commandline.results import evaluate, export, print_counts, report, status, verify
+from styleid_ray.config import JobConfig
 from styleid_ray.errors import StyleIDError
-from styleid_ray.jobfile import load_job_file, make_config, make_storage_options
-from styleid_ray.preview.sweep import OPTIONS as PREVIEWED
+from styleid_ray.jobfile import load_job_file, make_config
 
-_TEXT = {
-    "layers": "6-11",
-    "gamma": "NUMBER|SCHEDULE|RANGE|LIST",
-    "temperature": "NUMBER|SCHEDULE|RANGE|LIST",
-    "adain": "0..1",
-    "actors": "MIN,MAX",
-    "storage_options": "JSON",
-    "annotations": "FILE,...",
-    "splits": "NAME,...",
-    "lora": "FILE[:WEIGHT],...",
-}
-"""Options that are written as one word, though they hold several values."""
-_LISTS = {
-    "method": "NAME,...",
-    "preset": "NAME,...",
-    "steps": "N,...",
-    "gamma": "LIST|RANGE|SCHEDULE;...",
-    "temperature": "LIST|RANGE|SCHEDULE;...",
-    "adain": "SHARE,...",
-    "low_frequency": "FACTOR,...",
-    "detail": "SHARE,...",
-}
-"""Options that list values in a preview."""
-_ONE_VALUE = dict.fromkeys(("gamma", "temperature"), "NUMBER|SCHEDULE")
-"""Options that are not drawn in an analysis."""
+_HELP = ("-h", "--help", "--help-all")
 _NOT_RESUMED = {"preview", "analyze", "evaluate"}
 """Commands that begin anew when they are run again."""
-
-
-def _job_options(names: Iterable[str], text: Mapping[str, str] = _TEXT) -> Any:
-    """These options of `JobConfig` as a TypedDict, so that only what was given is in it."""
-    fields: dict[str, Any] = {}
-    for name in names:
-        field = JobConfig.model_fields[name]
-        description = " ".join((field.description or "").split())
-        none = field.is_required() or field.default in (None, ())
-        default = "" if none else f" [default: {field.default}]"
-        kind = str if name in text else _without_none(field.annotation)
-        metavar = text.get(name)
-        fields[name] = Annotated[
-            kind, arg(help=description + default, metavar=metavar, help_behavior_hint="")
-        ]
-    return TypedDict("JobOptions", fields, total=False)  # pyright: ignore[reportArgumentType]
-
-
-def _without_none(kind: Any) -> Any:
-    kinds = [one for one in get_args(kind) if one is not type(None)]
-    return kinds[0] if get_origin(kind) is UnionType and len(kinds) == 1 else kind
-
-
-JobOptions = _job_options(JobConfig.model_fields)
-# Options that change nothing of a run, the place of its model, and parameters for pairs that are
-# made again; not what begins or extends one.
-RetryOptions = _job_options(
-    name
-    for name in JobConfig.model_fields
-    if (changes(name) == "nothing" or name in ("model", "vae", "lora", *StyleParams.model_fields))
-    and name not in ("output", "extend")
-)
-# The job server has an address of its own, and shows the command line to all who reach it.
-SubmitOptions = _job_options(
-    name for name in JobConfig.model_fields if name not in ("address", "storage_options")
-)
-PreviewOptions = _job_options(PREVIEWED, _TEXT | _LISTS)
-AnalyzeOptions = _job_options(ANALYZED, _TEXT | _ONE_VALUE)
-_Options = Annotated[JobOptions, arg(name="")]
-_SubmitOptions = Annotated[SubmitOptions, arg(name="")]
-_RetryOptions = Annotated[RetryOptions, arg(name="")]
-_PreviewOptions = Annotated[PreviewOptions, arg(name="")]
-_AnalyzeOptions = Annotated[AnalyzeOptions, arg(name="")]
-_StorageOptions = Annotated[
-    str | None,
-    arg(
-        metavar="JSON",
-        help=" ".join((JobConfig.model_fields["storage_options"].description or "").split()),
-        help_behavior_hint="",
-    ),
-]
-_Reject = Annotated[
-    str | None,
-    arg(
-        metavar="RULE",
-        help="Rule on the quality columns, such as 'structure<0.4 or blank>0.9', in place of the "
-        "run's own.",
-        help_behavior_hint="",
-    ),
-]
-_ConfigFile = Annotated[
-    str | None,
-    arg(
-        metavar="FILE",
-        help="YAML job file; options given here override its keys.",
-        help_behavior_hint="",
-    ),
-]
 
 
 def _config(config: str | None, options: dict[str, Any]) -> JobConfig:
     return make_config({**(load_job_file(config) if config else {}), **options})
 
 
-def stylize(options: _Options, config: _ConfigFile = None) -> int:
+def stylize(options: offered.Job, config: ConfigFile = None) -> int:
     """Stylise a dataset: every pair of contents and styles, on Ray. Running again resumes.
 
     Example: styleid-ray stylize --content photos/ --style paintings/ --output out/run
@@ -137,26 +66,13 @@ def stylize(options: _Options, config: _ConfigFile = None) -> int:
 
 
 def plan(
-    options: _Options,
-    config: _ConfigFile = None,
-    rate: Annotated[
-        float | None, arg(help="UNet evaluations per second of one actor, to estimate time.")
-    ] = None,
-    calibrate: Annotated[
-        bool, arg(help="Measure that rate: load the model and run its UNet for 20 seconds.")
-    ] = False,
-    price: Annotated[
-        float | None, arg(help="Price per GPU hour, with --rate or --calibrate.")
-    ] = None,
-    save_pairs: Annotated[
-        str | None,
-        arg(
-            metavar="FILE",
-            help="Write the pairs to this file, to read, edit and pass back with --pairing table "
-            "--table FILE: .json {content: [style, ...]}, .csv, .jsonl or .parquet.",
-        ),
-    ] = None,
-    json: Annotated[bool, arg(name="json", help="Print JSON.")] = False,
+    options: offered.Job,
+    config: ConfigFile = None,
+    rate: Rate = None,
+    calibrate: Calibrate = False,
+    price: Price = None,
+    save_pairs: SavePairs = None,
+    json: AsJson = False,
 ) -> int:
     """Estimate the cost of a job: UNet evaluations, bytes, memory, time. Stylises nothing.
 
@@ -165,26 +81,15 @@ def plan(
     from styleid_ray.batch.forecast import forecast
 
     cost = forecast(_config(config, options), rate, calibrate, price, save_pairs)
-    _print(cost.as_dict() if json else cost.as_text(), json)
+    print_counts(cost.as_dict() if json else cost.as_text(), json)
     return 0
 
 
 def preview(
-    options: _PreviewOptions,
-    output: Annotated[
-        str,
-        arg(
-            metavar="FILE.png|DIR",
-            help="File of the grid, with the page beside it as FILE.html; or the folder or URL of "
-            "preview.png and preview.html.",
-        ),
-    ],
-    pairs: Annotated[
-        int, arg(help="Most pairs, 1 to 24, spread over the listings or the pairs of --pairing.")
-    ] = 4,
-    cell: Annotated[
-        int, arg(help="Longest side of a picture in the grid, 32 to 512 pixels.")
-    ] = 256,
+    options: offered.Preview,
+    output: PreviewOutput,
+    pairs: PreviewPairs = 4,
+    cell: Cell = 256,
 ) -> int:
     """Make a few pairs with every combination of some values and show them in one labelled grid.
 
@@ -193,6 +98,7 @@ def preview(
     for its ends and its middle.
     Runs in this process, without Ray, on the GPU where there is one.
     Exit status: 0; 1 when a picture was left out or failed.
+
     Example: styleid-ray preview --content photos/ --style paintings/ --output out/gamma.png
     """
     from styleid_ray.preview.write import write_preview
@@ -202,26 +108,14 @@ def preview(
     return made.exit_status
 
 
-def analyze(
-    options: _AnalyzeOptions,
-    output: Annotated[
-        str, arg(metavar="DIR", help="Folder or URL of the figures, analysis.json and index.html.")
-    ],
-    patch: Annotated[
-        str,
-        arg(
-            metavar="X,Y",
-            help="Point of the content whose query is compared with the style's keys: fractions "
-            "of its width and height from the upper left corner.",
-        ),
-    ] = "0.5,0.5",
-) -> int:
+def analyze(options: offered.Analyze, output: AnalysisOutput, patch: Patch = "0.5,0.5") -> int:
     """Show how the method works on one pair: maps of its queries, the spread of its attention,
     colours with and without AdaIN, and ablations.
 
     Takes the first picture of --content and of --style; each may be a single file.
     Runs in this process, without Ray, on the GPU where there is one: 445 UNet evaluations with the
     paper's 50 steps.
+
     Example: styleid-ray analyze --content photo.png --style painting.png --output out/analysis
     """
     from styleid_ray.analysis.write import write_analysis
@@ -232,23 +126,11 @@ def analyze(
 
 
 def submit(
-    options: _SubmitOptions,
-    config: _ConfigFile = None,
-    address: Annotated[
-        str | None,
-        arg(
-            metavar="URL",
-            help="The job server, which is the cluster's dashboard; default: "
-            "RAY_API_SERVER_ADDRESS, else http://127.0.0.1:8265.",
-            help_behavior_hint="",
-        ),
-    ] = None,
-    working_dir: Annotated[
-        str, arg(metavar="DIR", help="Folder sent to the cluster, without what git ignores.")
-    ] = ".",
-    wait: Annotated[
-        bool, arg(help="Show what the job prints and wait for its end; Ctrl-C stops it.")
-    ] = True,
+    options: offered.Submit,
+    config: ConfigFile = None,
+    address: Server = None,
+    working_dir: WorkingDir = ".",
+    wait: Wait = True,
 ) -> int:
     """Run stylize on a cluster, with the options given.
 
@@ -261,20 +143,11 @@ def submit(
     return run(command, address, working_dir, wait)
 
 
-def retry(
-    output: Positional[str],
-    options: _RetryOptions,
-    rejected: Annotated[
-        bool,
-        arg(
-            help="Instead, make the pairs again that the run's --reject rejects, with the "
-            "parameters given here (--gamma, --temperature, --detail ...); their rows are replaced."
-        ),
-    ] = False,
-) -> int:
-    """Try the failed pairs of the run at OUTPUT again, with the options that it was begun with.
+def retry(output: Run, options: offered.Retry, rejected: Rejected = False) -> int:
+    """Try the failed pairs of the run again, with the options that it was begun with.
 
     Exit status as that of stylize.
+
     Example: styleid-ray retry out/run --rejected --gamma 0.85
     """
     with own_process():
@@ -288,249 +161,7 @@ def retry(
         return (remake(config, parameters) if rejected else run(config)).exit_status
 
 
-def verify(
-    output: Positional[str],
-    json: Annotated[bool, arg(name="json", help="Print JSON.")] = False,
-    repair: Annotated[
-        bool, arg(help="Remove damaged shard files, so that stylize makes their pairs again.")
-    ] = False,
-    storage_options: _StorageOptions = None,
-) -> int:
-    """Read the run at OUTPUT back: every planned pair once, every shard and picture whole.
-
-    Exit status: 0 sound and complete; 1 sound, but pairs are missing or failed; 2 damaged, or no
-    run there.
-    """
-    from styleid_ray.batch.folder.output import Output
-    from styleid_ray.batch.folder.verify import repair as remove
-    from styleid_ray.batch.folder.verify import verify as read_back
-
-    run = Output(output, make_storage_options(storage_options))
-    verification = read_back(run)
-    if json:
-        _print(verification.as_dict(), json)
-    else:
-        _print(verification.counts, json)
-        print(*verification.remarks, sep="\n")
-    if repair:
-        for name in remove(run, verification):
-            print(f"removed {name}", file=sys.stderr)
-    return verification.exit_status
-
-
-def status(
-    output: Positional[str],
-    json: Annotated[bool, arg(name="json", help="Print JSON.")] = False,
-    watch: Annotated[
-        bool, arg(help="Show its progress until every pair is finished, or Ctrl-C.")
-    ] = False,
-    quality: Annotated[
-        bool,
-        arg(
-            help="Show how the quality columns are spread, and how many pairs the run's --reject "
-            "rejects; reads a column of every shard."
-        ),
-    ] = False,
-    reject: _Reject = None,
-    storage_options: _StorageOptions = None,
-) -> int:
-    """Show how far the run at OUTPUT is and why pairs failed, by its files alone: from any machine.
-
-    Exit status: 0 when every pair is done, else 1; 2 when there is no run, or a rule is no rule.
-    """
-    from styleid_ray.batch.folder.output import Output
-    from styleid_ray.batch.folder.status import read_status, watch_status, with_quality
-
-    run = Output(output, make_storage_options(storage_options))
-    current = watch_status(run, sys.stderr) if watch else read_status(run)
-    if quality or reject is not None:
-        current = with_quality(current, run, reject)
-    if json:
-        _print(current.as_dict(), json)
-    else:
-        _print(current.counts, json)
-        remarks = current.remarks(run.url)
-        print(*remarks, sep="\n", end="\n" * bool(remarks))
-    return 0 if current.done == current.planned else 1
-
-
-def report(
-    output: Positional[str],
-    sample: Annotated[
-        int, arg(help="Most pairs shown; a larger run shows a random sample of so many.")
-    ] = 2000,
-    to: Annotated[
-        str | None,
-        arg(
-            metavar="FILE",
-            help="File or URL of the page, for a run that you may only read; default: report.html "
-            "in the run.",
-            help_behavior_hint="",
-        ),
-    ] = None,
-    storage_options: _StorageOptions = None,
-) -> int:
-    """Write report.html into the run at OUTPUT: a gallery of content, style and result."""
-    from styleid_ray.batch.folder.output import Output
-    from styleid_ray.report import write_report
-
-    run = Output(output, make_storage_options(storage_options))
-    print(write_report(run, sample=sample, to=to))
-    return 0
-
-
-def export(
-    output: Positional[Annotated[str, arg(metavar="RUN", help="Folder or URL of the run.")]],
-    to: Annotated[str, arg(metavar="URL", help="Folder or URL of the dataset to write.")],
-    format: Annotated[
-        ExportFormat,
-        arg(
-            help="imagefolder, webdataset and parquet take labels from any dataset; coco, voc and "
-            "yolo only from their own format."
-        ),
-    ],
-    mix: Annotated[
-        str | None,
-        arg(
-            metavar="K:1",
-            help="Add one original per K stylised pictures, each at most once; they have "
-            "original = true.",
-        ),
-    ] = None,
-    push_to: Annotated[
-        str | None,
-        arg(
-            metavar="OWNER/NAME",
-            help="Upload the export to this dataset on the Hugging Face hub; --to must then be a "
-            "local folder.",
-        ),
-    ] = None,
-    private: Annotated[bool, arg(help="With --push-to: create a new dataset as private.")] = False,
-    reject: _Reject = None,
-    mark_rejected: Annotated[
-        bool,
-        arg(help="Keep the pairs that the rule rejects, with true in a column rejected."),
-    ] = False,
-    address: Annotated[
-        str | None,
-        arg(help=JobConfig.model_fields["address"].description or "", help_behavior_hint=""),
-    ] = None,
-    json: Annotated[bool, arg(name="json", help="Print JSON.")] = False,
-    storage_options: _StorageOptions = None,
-) -> int:
-    """Write a run as a dataset: its pictures with the labels of their contents.
-
-    Works on unfinished runs too and needs no GPU. Run it again to resume, or to add newly finished
-    pairs.
-    Example: styleid-ray export out/run --to out/coco --format coco
-    """
-    with own_process():
-        from styleid_ray.batch.export.job import export as run
-        from styleid_ray.batch.export.outcome import ExportOptions
-
-        options = ExportOptions(
-            output,
-            to,
-            format,
-            mix_ratio(mix),
-            push_to,
-            private,
-            address,
-            reject,
-            mark_rejected,
-            make_storage_options(storage_options),
-        )
-        result = run(options)
-    if json:
-        _print(result.as_dict(), json)
-    else:
-        print(*result.lines(), sep="\n")
-    return 0
-
-
-def evaluate(
-    output: Positional[
-        Annotated[str | None, arg(metavar="RUN", help="Folder or URL of a run.")]
-    ] = None,
-    stylized: Annotated[
-        str | None,
-        arg(
-            metavar="URL",
-            help="In place of a run: folder of pictures of any method, named "
-            "CONTENT_stylized_STYLE.png, with --content and --style.",
-            help_behavior_hint="",
-        ),
-    ] = None,
-    content: Annotated[
-        str | None,
-        arg(
-            metavar="URL",
-            help="Folder of the contents; of a run only where they have moved.",
-            help_behavior_hint="",
-        ),
-    ] = None,
-    style: Annotated[
-        str | None,
-        arg(
-            metavar="URL",
-            help="Folder of the styles; of a run only where they have moved.",
-            help_behavior_hint="",
-        ),
-    ] = None,
-    weights: Annotated[
-        str | None,
-        arg(
-            metavar="DIR",
-            help="Folder with art_inception, alexnet and vgg19, each .safetensors or .pth; "
-            "default: download them once.",
-            help_behavior_hint="",
-        ),
-    ] = None,
-    to: Annotated[
-        str | None,
-        arg(
-            metavar="URL",
-            help="Where evaluation/summary.json and evaluation/pairs.parquet go; default: the run.",
-            help_behavior_hint="",
-        ),
-    ] = None,
-    address: Annotated[
-        str | None,
-        arg(help=JobConfig.model_fields["address"].description or "", help_behavior_hint=""),
-    ] = None,
-    json: Annotated[bool, arg(name="json", help="Print JSON.")] = False,
-    storage_options: _StorageOptions = None,
-) -> int:
-    """Compute FID, LPIPS, ArtFID, CFSD and the histogram loss as the paper does, on Ray.
-
-    Exit status: 0; 1 when a metric is missing or a picture could not be read.
-    Example: styleid-ray evaluate out/run
-    """
-    with own_process():
-        from styleid_ray.evaluation.evaluate import EvaluateOptions
-        from styleid_ray.evaluation.evaluate import evaluate as run
-
-        result = run(
-            EvaluateOptions(
-                output,
-                stylized,
-                content,
-                style,
-                weights,
-                to,
-                address,
-                make_storage_options(storage_options),
-            )
-        )
-    print(result.as_json() if json else "\n".join(result.lines()))
-    return result.exit_status
-
-
-def demo(
-    output: Annotated[
-        str, arg(help="Folder for the demo's pictures, dataset and report.")
-    ] = "out/demo",
-) -> int:
+def demo(output: DemoOutput = "out/demo") -> int:
     """Stylise a handful of drawn scenes with the embedded model: no GPU, no network."""
     with own_process():
         from styleid_ray.demo import run_demo
@@ -538,17 +169,7 @@ def demo(
         return run_demo(output)
 
 
-def _print(counts: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(counts))
-        return
-    width = max(map(len, counts))
-    for name, value in counts.items():
-        text = f"{value:,}" if isinstance(value, int) else value
-        print(f"{name.replace('_', ' '):<{width}}  {text}")
-
-
-COMMANDS = {
+COMMANDS: dict[str, Command] = {
     "demo": demo,
     "stylize": stylize,
     "submit": submit,
@@ -569,13 +190,9 @@ def main(args: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     words = list(sys.argv[1:] if args is None else args)
     try:
-        return tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
-            prog="styleid-ray",
-            description="Stylise whole image datasets with StyleID, as a Ray Data batch job.",
-            args=words,
-            config=(OmitArgPrefixes,),
-        )
+        status = _run(words)
+        sys.stdout.flush()
+        return status
     except StyleIDError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2
@@ -591,6 +208,63 @@ def main(args: Sequence[str] | None = None) -> int:
 
         print(f"error: {unexpected(e)}", file=sys.stderr)
         return 2
+
+
+def _run(words: list[str]) -> int:
+    helps = [word for word in words if word in _HELP]
+    if words[:1] == ["--version"]:
+        print(f"styleid-ray {__version__}")
+    elif words[:1] and words[0].startswith("--tyro-"):  # shell completion
+        _parse(words, COMMANDS)
+    elif helps:
+        if not words[0].startswith("-"):
+            check([words[0], "--help"], COMMANDS)
+        _show_help(words[0], everything="--help-all" in helps)
+    else:
+        check(words, COMMANDS)
+        return _call(words[0], words[1:])
+    return 0
+
+
+def _show_help(command: str, everything: bool) -> None:
+    with suppress(SystemExit):
+        if command not in COMMANDS:
+            _parse(["--help"], {name: _summary_of(run) for name, run in COMMANDS.items()})
+        _call(command, ["--help"], everything)
+    if command in COMMANDS and not everything and takes_options(COMMANDS[command]):
+        print(f"More options: styleid-ray {command} --help-all")
+
+
+def _summary_of(command: Command) -> Command:
+    """A command with the first paragraph of its docstring alone."""
+
+    def summary() -> int:
+        return 0
+
+    summary.__doc__ = (command.__doc__ or "").partition("\n\n")[0]
+    return summary
+
+
+def _parse(words: Sequence[str], commands: Mapping[str, Command]) -> int:
+    return tyro.extras.subcommand_cli_from_dict(
+        dict(commands),
+        prog="styleid-ray",
+        description="Stylise whole image datasets with StyleID, as a Ray Data batch job. "
+        "styleid-ray COMMAND --help explains a command, --version prints the version.",
+        args=words,
+        config=(OmitArgPrefixes,),
+        registry=offered.registry(),
+    )
+
+
+def _call(command: str, words: Sequence[str], everything: bool = True) -> int:
+    return tyro.cli(
+        COMMANDS[command],
+        prog=f"styleid-ray {command}",
+        args=words,
+        config=(OmitArgPrefixes,),
+        registry=offered.registry(everything),
+    )
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -7,6 +7,19 @@ a traceback and exits with status 2.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
+_SYNONYMS = {
+    "gpu": "cuda",
+    "jpg": "jpeg",
+    "fp32": "float32",
+    "fp16": "float16",
+    "half": "float16",
+    "bf16": "bfloat16",
+}
+"""Words that others use for values of options."""
+
 
 class StyleIDError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -55,5 +68,20 @@ class RowError(StyleIDError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or the name of its class where it has none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """The first line of an error's message, with the lines that go on with its sentence; the name
+    of its class where it has no message."""
+    first, *rest = str(error).strip().splitlines() or [type(error).__name__]
+    for line in rest:
+        if not line[:1].islower() or first.rstrip().endswith((".", ":", "!", "?")):
+            break
+        first = f"{first.rstrip()} {line.rstrip()}"
+    return first
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The end of a message about a word that is not known: the known word that was meant, if any
+    is close enough."""
+    names = list(known)
+    meant = [_SYNONYMS[word]] if _SYNONYMS.get(word) in names else []
+    meant += difflib.get_close_matches(word, names, 1, cutoff=0.7)
+    return f"; did you mean {meant[0]}?" if meant else ""

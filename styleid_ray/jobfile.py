@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
+from collections.abc import Sequence
 from typing import Any
 
 import fsspec
 import yaml
 from pydantic import ValidationError
 
-from styleid_ray.config import JobConfig, RunOptions
-from styleid_ray.errors import ConfigError
+from styleid_ray.config import TAGS, JobConfig, RunOptions, flag
+from styleid_ray.errors import ConfigError, suggestion
 from styleid_ray.storage.locations import shown
 
 _MOST_FAULTS, _MOST_CHARACTERS = 5, 300
+_NO_SUCH_OPTION = "; styleid-ray stylize --help-all lists the options"
+_MUST_BE = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
+    "string_type": "text",
+}
+_NOT_SO_MANY = ("tuple_type", "too_long", "too_short", "missing")
+"""Kinds of faults of pydantic, and what a value must be instead."""
 
 
 def load_job_file(url: str) -> dict[str, Any]:
     """The options of a YAML job file: a mapping whose keys are the names of options.
 
-    Raises ConfigError when it cannot be read, is no mapping, or has an unknown key.
+    Raises ConfigError when it cannot be read, is no mapping, or has an
+    unknown key, or one twice.
     """
     try:
         with fsspec.open(url, "rt", encoding="utf-8") as f:
@@ -27,20 +39,25 @@ def load_job_file(url: str) -> dict[str, Any]:
     except Exception as e:  # each filesystem has its own errors
         raise ConfigError(f"--config {shown(url)} cannot be read: {_one_line(str(e))}") from e
     try:
-        found = yaml.safe_load(text)
+        loaded = yaml.safe_load(text)
+        node = yaml.compose(text)  # in which a repeated key is still there
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
     except Exception as e:  # a wrong value of a tag comes out as nearly anything
         raise ConfigError(f"--config {shown(url)} is not valid YAML: {_fault(e)}") from None
-    if not isinstance(found, dict):
+    if not isinstance(loaded, dict):
         raise ConfigError(
-            f"--config {shown(url)} must be a mapping of options, one 'name: value' a line"
+            f"--config {shown(url)} must be a mapping of options, one 'name: value' per line"
         )
-    options = {str(name).replace("-", "_"): value for name, value in found.items()}
-    unknown = [name for name in options if name not in JobConfig.model_fields]
-    if unknown:
-        raise ConfigError(
-            f"--config {shown(url)} has unknown keys: {_one_line(', '.join(unknown))}; "
-            f"the known ones are {', '.join(JobConfig.model_fields)}"
-        )
+    options = {str(name).replace("-", "_"): value for name, value in loaded.items()}
+    names = [str(key.value).replace("-", "_") for key, _ in pairs]
+    for name in options:
+        if names.count(name) > 1:
+            raise ConfigError(f"--config {shown(url)} has the key {_one_line(name)} twice")
+        if name not in JobConfig.model_fields:
+            raise ConfigError(
+                f"--config {shown(url)} has the unknown key {_one_line(name)}"
+                f"{suggestion(name, JobConfig.model_fields) or _NO_SUCH_OPTION}"
+            )
     return options
 
 
@@ -57,9 +74,7 @@ def make_config(options: dict[str, Any]) -> JobConfig:
     try:
         return JobConfig(**options)
     except ValidationError as e:
-        faults = list(dict.fromkeys(map(_fault_of, e.errors())))
-        more = [f"and {len(faults) - _MOST_FAULTS} more"] if len(faults) > _MOST_FAULTS else []
-        raise ConfigError("; ".join(faults[:_MOST_FAULTS] + more)) from e
+        raise ConfigError(_message(e)) from e
 
 
 def make_storage_options(given: str | dict[str, Any] | None) -> dict[str, Any] | None:
@@ -67,23 +82,70 @@ def make_storage_options(given: str | dict[str, Any] | None) -> dict[str, Any] |
     try:
         return RunOptions.model_validate({"storage_options": given}).storage_options
     except ValidationError as e:
-        raise ConfigError("; ".join(map(_fault_of, e.errors()))) from None
+        raise ConfigError(_message(e)) from None
 
 
-def _fault_of(error: Any) -> str:
-    message = _one_line(error["msg"].removeprefix("Value error, "))
-    if not error["loc"]:
-        return message
-    name = str(error["loc"][0])
-    option = _one_line("--" + name.replace("_", "-"))
-    if error["type"] == "missing":
-        return f"{option} is missing"
-    text = f"{option}: {message[0].lower()}{message[1:]}"
+def _message(error: ValidationError) -> str:
+    """Every fault of some options, in one line."""
+    by_option: dict[str, list[Any]] = {}
+    for fault in error.errors():
+        by_option.setdefault(str(fault["loc"][0]) if fault["loc"] else "", []).append(fault)
+    messages = [_fault_of(name, faults) for name, faults in by_option.items()]
+    more = [f"and {len(messages) - _MOST_FAULTS} more"] if len(messages) > _MOST_FAULTS else []
+    return "; ".join(messages[:_MOST_FAULTS] + more)
+
+
+def _fault_of(name: str, faults: list[Any]) -> str:
+    """What is wrong with one option; several faults are those of its alternatives, or of the items
+    of its list, of which the first is enough."""
+    first = faults[0]
+    if not name:
+        return _one_line(first["msg"].removeprefix("Value error, "))
+    option, path = _one_line(flag(name)), first["loc"][1:]
     field = JobConfig.model_fields.get(name)
-    if field is not None and not field.repr:  # a secret
-        return text
+    if field is None:
+        return f"{option} is no option{suggestion(name, JobConfig.model_fields)}"
+    if first["type"] == "missing" and not path:
+        return f"{option} is missing"
+    alternatives = faults if path and isinstance(path[0], str) else faults[:1]
+    text = f"{option}: {_wanted(alternatives, TAGS[name].written)}"
+    return text if not field.repr else text + _got(faults)  # a secret is not repeated
+
+
+def value_fault(option: str, error: ValidationError) -> str:
+    """What is wrong with the value of an option that is no part of a job's configuration."""
+    return f"{option}: {_wanted(error.errors()[:1], None)}{_got(error.errors())}"
+
+
+def _got(faults: Sequence[Any]) -> str:
+    """The value that was given, and the one that was meant."""
+    value = faults[0]["input"]
     # Never the whole of it: a few lines of YAML aliases can stand for gigabytes.
-    return f"{text} (got {_one_line(reprlib.repr(error['input']))})"
+    text = f" (got {_one_line(reprlib.repr(value))})"
+    choices = [choice for fault in faults for choice in _choices(fault)]
+    return text + _one_line(suggestion(str(value)[:_MOST_CHARACTERS], choices))
+
+
+def _wanted(faults: Sequence[Any], written: str | None) -> str:
+    """What a value must be, or another message about it; several faults are alternatives."""
+    first, *others = [_requirement(fault, written) for fault in faults]
+    return _one_line(" or ".join([first, *(one.removeprefix("must be ") for one in others)]))
+
+
+def _requirement(fault: Any, written: str | None) -> str:
+    kind = fault["type"]
+    if kind == "literal_error":
+        return f"must be {fault['ctx']['expected'].replace(chr(39), '')}"
+    if kind in _MUST_BE:
+        return f"must be {_MUST_BE[kind]}"
+    if kind in _NOT_SO_MANY and written:
+        return f"must be written as {written}"
+    message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    return message[:1].lower() + message[1:]
+
+
+def _choices(fault: Any) -> list[str]:
+    return re.findall(r"'([^']*)'", fault.get("ctx", {}).get("expected", ""))
 
 
 def _one_line(text: str) -> str:

@@ -1,34 +1,48 @@
-"""The README's table of options, from the configuration: `python -m styleid_ray.optiontable`."""
+"""The page docs/options.md, from the configuration: `python -m styleid_ray.optiontable`."""
 
 from __future__ import annotations
 
-from typing import get_args
+from styleid_ray.commandline.offered import default_text, is_flag, written
+from styleid_ray.config import TAGS, JobConfig, flag, group_of
 
-from styleid_ray.config import Changes, JobConfig, changes
+_HEAD = """\
+# Options
 
-_GROUPS: dict[Changes, str] = {
-    "nothing": "Sources, machines and limits: each command may have its own",
-    "pairs": "Pairs",
-    "picture": "Pictures",
-    "encoding": "Precision and encoding",
-}
-assert set(_GROUPS) == set(get_args(Changes))
+Every option of `styleid-ray stylize`. `submit`, `plan`, `preview`, `analyze` and `retry` take those
+that concern them. The same names are keys of a job file: `styleid-ray stylize --config job.yaml`
+([example](../jobs/example.yaml)). `styleid-ray stylize --help` shows the usual ones, `--help-all`
+all of them. `--no-NAME` switches a flag off.
+
+The last column says what an option changes: the picture of a pair, which pairs there are, or how a
+picture is computed and stored (encoding). All commands of a run need the same values of these
+options; the others may differ from command to command.
+
+This page is generated from the configuration: `python -m styleid_ray.optiontable`.
+"""
 
 
-def option_table() -> str:
-    """Every option of a job with its default and meaning, as a Markdown table, grouped by what an
-    option changes: a run has one value for each of the last three groups."""
-    lines = ["| option | default | meaning |", "|---|---|---|"]
-    for group, title in _GROUPS.items():
-        lines.append(f"| **{title}** | | |")
-        for name in [name for name in JobConfig.model_fields if changes(name) == group]:
-            field = JobConfig.model_fields[name]
-            none = field.is_required() or field.default in (None, ())
-            default = "" if none else f"`{field.default}`"
-            meaning = " ".join((field.description or "").split()).replace("|", "\\|")
-            lines.append(f"| `--{name.replace('_', '-')}` | {default} | {meaning} |")
-    return "\n".join(lines)
+def options_page() -> str:
+    """Every option of a job, in its group, with how it is written, its default, its meaning and
+    what it changes, in Markdown."""
+    options = JobConfig.model_fields
+    sections = [_HEAD]
+    for group in dict.fromkeys(map(group_of, options)):
+        rows = "\n".join(_row(name) for name in options if group_of(name) == group)
+        sections.append(
+            f"## {group.capitalize()}\n\n"
+            "| option | default | meaning | changes |\n|---|---|---|---|\n" + rows + "\n"
+        )
+    return "\n".join(sections)
+
+
+def _row(name: str) -> str:
+    form = "" if is_flag(name) else f" {written(name)}"
+    default = default_text(name)
+    meaning = " ".join((JobConfig.model_fields[name].description or "").split())
+    changes = TAGS[name].changes.replace("nothing", "")
+    cells = (f"`{flag(name)}{form}`", default and f"`{default}`", meaning, changes)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 if __name__ == "__main__":
-    print(option_table())
+    print(options_page(), end="")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from styleid_ray.cli import main
+import styleid_ray
+from styleid_ray.cli import COMMANDS, main
 from tests.batch.conftest import draw
 
 
@@ -67,11 +70,11 @@ def test_a_job_file_gives_options_and_the_command_line_overrides_them(
     ("options", "said"),
     [
         (["--gamma=2"], "--gamma"),
-        (["--layers=1"], "--layers [1]"),
-        (["--content=/no/such/folder"], "--content"),
+        (["--layers=1"], "--layers 1: "),
+        (["--content=/no/such/folder"], "--content: /no/such/folder"),
         (["--pairing=random", "--styles-per-content=3"], "--styles-per-content"),
         (["--model=/no/such/folder"], "--model demo"),
-        (["--output=nonsense://x"], "--output"),
+        (["--output=nonsense://x"], "--output nonsense://x"),
         (["--fit=crop", "--size=100"], "--size"),
         (["--reuse"], "reuse"),
     ],
@@ -79,7 +82,9 @@ def test_a_job_file_gives_options_and_the_command_line_overrides_them(
 def test_what_cannot_work_is_one_line_that_names_the_option_and_status_2(
     args: list[str], options: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["stylize", *args, *options]) == 2
+    given = {option.partition("=")[0] for option in options}
+    others = [arg for arg in args if arg.partition("=")[0] not in given]
+    assert main(["stylize", *others, *options]) == 2
     error = capsys.readouterr().err
     assert said in error
     assert error.startswith("error: ")
@@ -93,23 +98,71 @@ def test_status_of_a_place_without_a_run_is_an_error(
     assert "there is no run at" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "command", ["stylize", "retry", "verify", "plan", "status", "report", "demo"]
-)
-def test_help_of_every_command_explains_it(command: str) -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "styleid_ray.cli", command, "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"PATH": "/usr/bin", "COLUMNS": "120"},
-    )
-    assert "usage: styleid-ray" in run.stdout
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_every_command_explains_it(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert f"usage: styleid-ray {command} " in text
     if command in ("stylize", "plan"):
-        assert "Query preservation" in run.stdout
+        assert "Query preservation" in text
 
 
-def test_an_unknown_option_is_refused_with_status_2(args: list[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(["stylize", *args, "--nonsense", "1"])
-    assert stop.value.code == 2
+def test_a_mistyped_word_is_one_line_and_status_2(
+    args: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["stylize", *args, "--stepz", "1"]) == 2
+    assert capsys.readouterr().err == (
+        "error: stylize has no option --stepz; did you mean --steps?\n"
+    )
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"styleid-ray {styleid_ray.__version__}\n"
+
+
+def test_help_shows_the_usual_options_in_groups_and_all_when_asked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["stylize", "--help"]) == 0
+    usual = capsys.readouterr().out
+    assert main(["stylize", "--help-all"]) == 0
+    everything = capsys.readouterr().out
+    for group in ("source and pairing", "output", "style", "model", "machine", "run"):
+        assert f" {group} options " in usual
+    assert "--gamma " in usual
+    assert "--vae-tile " not in usual
+    assert "--vae-tile N" in everything
+    assert usual.endswith("More options: styleid-ray stylize --help-all\n")
+    assert "None" not in everything
+
+
+def test_help_of_retry_has_no_defaults_because_those_of_the_run_hold(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["retry", "--help-all"]) == 0
+    assert "(default" not in capsys.readouterr().out
+
+
+def test_the_list_of_commands_has_one_sentence_per_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--help"]) == 0
+    listed = capsys.readouterr().out
+    assert all(f"• {command} " in listed for command in COMMANDS)
+    assert "Example" not in listed
+
+
+def test_output_that_is_cut_off_leaves_no_traceback() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    run = subprocess.run(
+        [sys.executable, "-m", "styleid_ray.cli", "--help"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    assert (run.returncode, run.stderr) == (128 + signal.SIGPIPE, b"")

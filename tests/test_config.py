@@ -76,7 +76,7 @@ def test_lora_files_are_one_text_or_a_list_and_no_part_of_a_run_without_them() -
             JobConfig(**BASE, lora=empty)
     with pytest.raises(ValidationError, match=r"must be files such as .ink\.safetensors:0\.8"):
         JobConfig(**BASE, lora={"ink.safetensors": 0.5})
-    with pytest.raises(ValidationError, match="lora has no effect with method reinhard"):
+    with pytest.raises(ValidationError, match="--lora has no effect with --method reinhard"):
         JobConfig(**BASE, lora="ink.safetensors", method="reinhard")
 
 
@@ -139,7 +139,9 @@ def test_a_job_file_gives_options_by_their_names(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("contents: c\n", "unknown keys: contents; the known ones are content,"),
+        ("contents: c\n", "has the unknown key contents; did you mean content\\?"),
+        ("size: 64\nsteps: 2\nsize: 128\n", "has the key size twice"),
+        ("shard-pairs: 3\nshard_pairs: 4\n", "has the key shard_pairs twice"),
         ("- a\n", "must be a mapping"),
         ("a: [\n", "not valid YAML"),
         ("a: !!python/object:os.system x\n", "not valid YAML"),
@@ -164,6 +166,39 @@ def test_what_is_wrong_with_a_job_file_is_said_without_its_text(tmp_path: Any, t
 def test_a_job_file_that_is_not_there_is_one_clear_error(tmp_path: Any) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_job_file(str(tmp_path / "none.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": "abc"}, "--size: must be a whole number (got 'abc')"),
+        ({"batch": "many"}, "--batch: must be a whole number or auto (got 'many')"),
+        ({"device": "gpu"}, "must be auto, cpu or cuda (got 'gpu'); did you mean cuda?"),
+        ({"pairing": "crss"}, "or table (got 'crss'); did you mean cross?"),
+        ({"picture_format": "tiff"}, "--picture-format: must be png, jpeg or webp (got 'tiff')"),
+        ({"layers": [7, "x"]}, "--layers: must be a whole number (got 'x')"),
+        ({"layers": "six"}, "--layers: must be layers such as 6-11 or 6,7,8 (got 'six')"),
+        ({"actors": "1,2,3"}, "--actors: must be written as MIN,MAX (got ['1', '2', '3'])"),
+        ({"masks": ""}, "--masks is empty: give it a value, or leave it out"),
+        ({"sede": 3}, "--sede is no option; did you mean seed?"),
+    ],
+)
+def test_a_wrong_value_is_one_line_with_what_is_allowed(
+    options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_config({**BASE, **options})
+    assert str(caught.value).endswith(message)
+
+
+def test_one_layer_may_be_a_number() -> None:
+    assert JobConfig(**BASE, layers=7).layers == (7,)  # pyright: ignore
+
+
+def test_options_typed_as_texts_are_those_of_a_job_file() -> None:
+    typed = {"size": "256", "batch": "4", "grow": "1.5", "seed": "3", "adain": "0.5"}
+    given = {"size": 256, "batch": 4, "grow": 1.5, "seed": 3, "adain": 0.5}
+    assert make_config({**BASE, **typed}) == make_config({**BASE, **given})
 
 
 def test_storage_options_are_read_from_json_and_shown_nowhere() -> None:

@@ -70,9 +70,9 @@ def test_a_range_and_a_list_are_draws() -> None:
         ({"variants": 2, "gamma": "0.1,0.2,0.3"}, "less than the 3 combinations"),
         ({"gamma": "0.1,0.2", "inject": False}, "no effect without injection"),
         ({"adain": 1.5}, "a share from 0 to 1"),
-        ({"detail_luminance": True}, "needs detail above 0"),
+        ({"detail_luminance": True}, "--detail-luminance needs --detail above 0"),
         ({"low_frequency": -1}, "greater than or equal to 0"),
-        ({"style_classes": "other"}, "use it with by-class"),
+        ({"style_classes": "other"}, "use it with --pairing by-class"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_by_name(

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from styleid_ray import JobConfig
-from styleid_ray.config import PIXEL_METHODS, Method, StyleParams
+from styleid_ray.config import PIXEL_METHODS, Method, StyleParams, flag
 from styleid_ray.errors import ConfigError
 from styleid_ray.jobfile import make_config
 from styleid_ray.methods import METHODS
@@ -32,7 +32,9 @@ def test_every_method_has_a_name_and_a_citation() -> None:
 def test_options_of_styleid_are_refused_beside_another_method(
     method: Method, option: str, value: Any
 ) -> None:
-    with pytest.raises(ConfigError, match=f"^{option} has no effect with method {method}: leave"):
+    with pytest.raises(
+        ConfigError, match=f"^--{option} has no effect with --method {method}: leave"
+    ):
         make_config({**BASE, "method": method, option: value})
 
 
@@ -47,13 +49,15 @@ def test_options_of_models_and_gpus_are_refused_beside_a_colour_transfer(
     option: str, value: Any
 ) -> None:
     for method in PIXEL_METHODS:
-        with pytest.raises(ConfigError, match=f"{option} has no effect with method {method}"):
+        with pytest.raises(
+            ConfigError, match=f"{flag(option)} has no effect with --method {method}"
+        ):
             make_config({**BASE, "method": method, option: value})
     make_config({**BASE, "method": "latent-adain", option: value})
 
 
 def test_several_options_without_an_effect_are_named_in_one_line() -> None:
-    with pytest.raises(ConfigError, match="steps, gamma have no effect with method mkl: leave th"):
+    with pytest.raises(ConfigError, match=r"^--steps, --gamma have no effect with --method mkl: "):
         make_config({**BASE, "method": "mkl", "gamma": 0.5, "steps": 10})
 
 

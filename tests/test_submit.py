@@ -236,8 +236,9 @@ def test_a_job_that_cannot_work_is_one_line_and_is_not_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:1")
-    given = [f"--config={job_folder}/job.yaml", f"--working-dir={job_folder}"]
-    assert main(["submit", *given, *args]) == 2
+    given = {"--config": f"{job_folder}/job.yaml", "--working-dir": f"{job_folder}"}
+    given |= dict(arg.split("=") for arg in args)
+    assert main(["submit", *(f"{name}={value}" for name, value in given.items())]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

@@ -1,0 +1,89 @@
+"""Every option, defined once.
+
+The command line, job files, docs/options.md and a run's stored `config.yaml` are all read off these
+models, and what an option changes off its tag.
+"""
+
+from styleid_ray.config.job import ADDED, TAGS, JobConfig, changes, group_of, without_effect
+from styleid_ray.config.machine import (
+    ClusterOptions,
+    Compile,
+    EngineOptions,
+    FeatureDType,
+    FeatureStore,
+    ShardOptions,
+)
+from styleid_ray.config.model import DEMO_MODEL, PAPER_MODEL, Device, DType, ModelOptions
+from styleid_ray.config.output import (
+    ExportFormat,
+    OutputFormat,
+    OutputOptions,
+    PictureFormat,
+    mix_ratio,
+)
+from styleid_ray.config.params import Preset, ResolvedParams, StyleParams
+from styleid_ray.config.pictures import (
+    PAPER_SIZE,
+    PIXEL_METHODS,
+    Fit,
+    Method,
+    MethodOptions,
+    PictureOptions,
+)
+from styleid_ray.config.run import RunOptions, Tracker
+from styleid_ray.config.sources import (
+    DRAWING,
+    DatasetFormat,
+    Pairing,
+    SourceOptions,
+    StyleClasses,
+    StyleFormat,
+)
+from styleid_ray.config.tags import Changes, Options, Tag, digest, flag
+
+__all__ = [
+    "ADDED",
+    "DEMO_MODEL",
+    "DRAWING",
+    "PAPER_MODEL",
+    "PAPER_SIZE",
+    "PIXEL_METHODS",
+    "TAGS",
+    "Changes",
+    "ClusterOptions",
+    "Compile",
+    "DType",
+    "DatasetFormat",
+    "Device",
+    "EngineOptions",
+    "ExportFormat",
+    "FeatureDType",
+    "FeatureStore",
+    "Fit",
+    "JobConfig",
+    "Method",
+    "MethodOptions",
+    "ModelOptions",
+    "Options",
+    "OutputFormat",
+    "OutputOptions",
+    "Pairing",
+    "PictureFormat",
+    "PictureOptions",
+    "Preset",
+    "ResolvedParams",
+    "RunOptions",
+    "ShardOptions",
+    "SourceOptions",
+    "StyleClasses",
+    "StyleFormat",
+    "StyleParams",
+    "Tag",
+    "Tracker",
+    "changes",
+    "digest",
+    "flag",
+    "group_of",
+    "mix_ratio",
+    "without_effect",
+]

@@ -1,0 +1,59 @@
+"""A mistyped command line is one line that names the word and what was meant."""
+
+from __future__ import annotations
+
+import pytest
+
+from styleid_ray.cli import COMMANDS
+from styleid_ray.commandline.mistakes import check
+from styleid_ray.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "which command? One of demo, stylize, "),
+        ("stylze", "there is no command stylze; did you mean stylize?"),
+        ("--versoin", "there is no option --versoin; did you mean --version?"),
+        ("stylize --contnt a", "stylize has no option --contnt; did you mean --content?"),
+        ("stylize --foo 1", "--foo; styleid-ray stylize --help-all lists its options"),
+        ("stylize -x", "stylize has no option -x"),
+        ("submit --storage-options {}", "submit has no option --storage-options"),
+        ("retry out --output x", "retry has no option --output"),
+        ("status out --no-json", "status has no option --no-json; did you mean --json?"),
+        ("stylize --steps 3 --steps=4", "--steps is given twice"),
+        ("stylize --inject --no-inject", "--inject is given twice"),
+        ("stylize --size", "--size needs a value: N"),
+        ("stylize --device --size 3", "--device needs a value: {auto,cpu,cuda}"),
+        ("plan --json=yes", "--json takes no value: leave =yes out"),
+        ("status", "name a run: styleid-ray status RUN"),
+        ("status a b", "unexpected 'b'"),
+        ("stylize photos", "unexpected 'photos'"),
+        ("export out --to x", "--format is missing"),
+        ("export out --to x --format coc", "(got 'coc'); did you mean coco?"),
+        ("report out --sample many", "--sample: must be a whole number (got 'many')"),
+    ],
+)
+def test_a_mistake_is_one_line_with_the_word_and_the_remedy(words: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check(words.split(), COMMANDS)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "stylize --content=a --style b --output c --no-inject --style_share 0..0.5",
+        "retry out --rejected --gamma 0.5",
+        "plan --config job.yaml --rate 3 --json",
+        "export out --to x --format coco",
+        "evaluate",
+        "status -- --strange-name",
+        "stylize --help",
+        "submit --config job.yaml --no-wait",
+        "preview --output x --gamma -1",
+    ],
+)
+def test_words_that_a_command_takes_are_let_through(words: str) -> None:
+    check(words.split(), COMMANDS)
