@@ -14,6 +14,7 @@ from styleid_ray.batch.calibrate import measure_rate
 from styleid_ray.batch.demand import job_demand
 from styleid_ray.batch.folder.record import with_precision
 from styleid_ray.batch.prepare import Prepared, prepare
+from styleid_ray.batch.rate import actor_rate
 from styleid_ray.batch.stages.mask import masks_of
 from styleid_ray.batch.watch.progress import duration
 from styleid_ray.config import JobConfig, Method
@@ -50,7 +51,7 @@ class Time:
     """How long one actor takes for the whole job, and the money for it."""
 
     rate: float
-    """UNet evaluations a second."""
+    """UNet evaluations per second."""
     seconds: float
     gpu_hours: float
     price: float | None
@@ -133,7 +134,7 @@ class Forecast:
             lines["by GPU memory"] = "estimates, counted and not measured on a GPU"
         lines |= {f"  {fit.gb} GB": fit.as_text() for fit in self.gpus}
         if self.time:
-            lines["rate"] = f"{self.time.rate:,.1f} UNet evaluations/s of one actor"
+            lines["rate"] = f"{self.time.rate:,.1f} UNet evaluations/s per actor"
             lines["time of one actor"] = duration(self.time.seconds)
             lines["GPU hours"] = f"{self.time.gpu_hours:,.2f} h"
             if self.time.price is not None:
@@ -160,7 +161,7 @@ class Forecast:
 
 def forecast(
     config: JobConfig,
-    rate: float | None = None,
+    rate: float | str | None = None,
     calibrate: bool = False,
     price: float | None = None,
     save_pairs: str | None = None,
@@ -169,7 +170,8 @@ def forecast(
 
     Args:
         config: the job.
-        rate: UNet evaluations a second of one actor.
+        rate: UNet evaluations per second of one actor, or a run that measured it, as of
+            `actor_rate`.
         calibrate: load the model and measure the rate on the device at hand.
         price: money for a GPU hour.
         save_pairs: file to write the pairs to.
@@ -178,6 +180,7 @@ def forecast(
         ConfigError: `rate` and `price` do not suit each other or the job.
         JobError: something else is wrong with the job.
     """
+    rate = None if rate is None else actor_rate(rate, config.storage_options)
     _check(config, rate, calibrate, price)
     if save_pairs:
         check_pairs_file(save_pairs)

@@ -2,56 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from styleid_ray.batch.begin import begin, check_exportable, extend
-from styleid_ray.batch.folder.failures import check_failures, read_failures
+from styleid_ray.batch.folder.failures import check_failures
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.record import find_run, keep_rule, with_stored
-from styleid_ray.batch.folder.tally import Tally, Work
+from styleid_ray.batch.folder.work import Work
+from styleid_ray.batch.limits import Limits
 from styleid_ray.batch.prepare import Job, resume
 from styleid_ray.batch.remake import Remake
-from styleid_ray.batch.watch.measures import of_gpus
-from styleid_ray.batch.watch.progress import Progress, duration
+from styleid_ray.batch.session import Session, nothing_to_do, resuming
+from styleid_ray.batch.summary import Summary, closing_lines
+from styleid_ray.batch.watch.measures import of_actors
+from styleid_ray.batch.watch.progress import counted
+from styleid_ray.batch.watch.trackers import check_trackers
 from styleid_ray.config import JobConfig
 from styleid_ray.datasets.options import in_threads
 
 if TYPE_CHECKING:
     from styleid_ray.batch.cluster.resources import Resources
 
-SUMMARY = "summary.json"
 T = TypeVar("T")
 R = TypeVar("R")
 _FEW = 64
 """Items that are not worth a start of Ray."""
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The end of a run. Counts are of the whole output, `session` is what this call did."""
-
-    output: str
-    planned: int
-    done: int
-    failed: int
-    missing: int
-    session: dict[str, float]
-    """Of this call: pairs done and failed, shards, seconds in all and by stage, pairs_per_second,
-    unet_evaluations, inversions made and reused, peak_feature_bytes of an actor, bytes_in,
-    bytes_out, gpu_hours and busy_share of the actors."""
-    finished: str
-
-    @property
-    def exit_status(self) -> int:
-        """0: every pair is done; 1: some failed (they are in errors/) or could not be remade."""
-        return 0 if self.done == self.planned and not self.session.get("failed") else 1
 
 
 def stylize(config: JobConfig, stream: TextIO | None = None) -> Summary:
@@ -92,6 +71,8 @@ def remake(config: JobConfig, changes: Mapping[str, Any], stream: TextIO | None 
 def _run(
     config: JobConfig, out: TextIO, again: bool = False, chosen: Remake | None = None
 ) -> Summary:
+    limits = Limits(config)
+    check_trackers(config.log_to)
     output = Output(config.output, config.storage_options)
     output.check_reachable()
     if config.push_to:
@@ -112,27 +93,22 @@ def _run(
             job = begin(output, config, cluster.resources, out, cluster.spread)
         elif config.extend and not again:
             extend(output, config, record, cluster.resources, out, cluster.spread)
-        tally = Tally.read(output)
-        if chosen:
-            work = chosen.find(output, tally)
-            progress = Progress(chosen.count, 0, 0)
-        else:
-            work, progress = _left(tally, again)
-        check_failures(config.max_failures, progress, output)
-        if not work:
-            print(_nothing_to_do(progress, output, again, chosen), file=out)
+        session = Session.of(output, config, limits, again, chosen)
+        check_failures(config.max_failures, session.progress, output)
+        if not session.work:
+            print(nothing_to_do(session), file=out)
             _export(config, out)
-            return _summarise(output, tally, progress, {}, chosen)
+            return session.summarise({})
         if job is None:
-            print(_resuming(progress, again, chosen), file=out)
+            print(resuming(session), file=out)
             job = resume(output, config)
         if chosen:
             job = chosen.apply(job)
-        resources = cluster.resources(_rows(work, config))
-        session = _work_off(job, output, work, resources, progress, out, chosen)
-        summary = _summarise(output, tally, progress, session, chosen)
+        resources = cluster.resources(_rows(session.work, config))
+        summary = session.summarise(_work_off(session, job, resources, out))
         print("\n".join(closing_lines(summary, output, chosen)), file=out)
-        _export(config, out)
+        if not summary.stopped:
+            _export(config, out)
     return summary
 
 
@@ -198,50 +174,39 @@ class _Cluster:
         return on_ray(function, items, self.config.storage_options)
 
 
-def _work_off(
-    job: Job,
-    output: Output,
-    work: Work,
-    resources: Resources,
-    progress: Progress,
-    out: TextIO,
-    chosen: Remake | None,
-) -> dict[str, float]:
-    """Does the work; returns what was measured."""
+def _work_off(session: Session, job: Job, resources: Resources, out: TextIO) -> dict[str, float]:
+    """Does the work, as far as the limits allow; returns what was measured."""
     from styleid_ray.batch.cluster.growth import awaited
     from styleid_ray.batch.export.live_card import live_card
     from styleid_ray.batch.pipeline import run_shards
     from styleid_ray.batch.watch.watch import watching
 
-    params = job.config.unet_params
+    config, output, progress, limits = job.config, session.output, session.progress, session.limits
+    limits.begin(resources.gpus_per_actor)
+    params = config.unet_params
     sampling = params.sampling_evaluations * len(job.windows) if params else 0
     expected = progress.left * sampling // resources.max_actors
     resources = replace(resources, evaluations=expected)
     device = f"{resources.gpus_per_actor:g} GPU each" if resources.gpus_per_actor else "on CPU"
-    count = resources.max_actors
-    print(f"{count} actor{'s' if count > 1 else ''}, {device}", file=out)
+    print(f"{counted(resources.max_actors, 'actor')}, {device}", file=out)
     progress.begin(awaited=lambda: awaited(resources))
     with (
-        watching(output, progress, out) as watch,
-        live_card(job.config, output) as tell,
-        closing(run_shards(job, output, work, resources, progress.left, watch.see)) as committed,
+        watching(config, output, progress, limits, out) as watch,
+        limits.stopping(),
+        live_card(config, output) as tell,
+        closing(
+            run_shards(job, output, session.work, resources, progress.left, watch.see)
+        ) as committed,
     ):
         for shard in committed:
             watch.add(shard)
-            if chosen:
-                chosen.add(shard)
+            if session.chosen:
+                session.chosen.add(shard)
             progress.say(tell(progress))
-            check_failures(job.config.max_failures, progress, output)
-    measures = watch.measures
-    return dict(measures) | of_gpus(measures, resources.gpus_per_actor)
-
-
-def _left(tally: Tally, again: bool) -> tuple[Work, Progress]:
-    """The work, and the progress of the pairs to finish: of all, or in a retry of those that are
-    done or were tried."""
-    if again:
-        return tally.to_retry(), Progress(tally.done + tally.failed, tally.done, 0)
-    return tally.left(), Progress(tally.planned, tally.done, tally.failed)
+            if progress.left and limits.check():
+                break
+            check_failures(config.max_failures, progress, output)
+    return dict(watch.measures) | of_actors(watch.measures, resources.gpus_per_actor)
 
 
 def _rows(work: Work, config: JobConfig) -> int:
@@ -251,100 +216,3 @@ def _rows(work: Work, config: JobConfig) -> int:
         for most in [config.shard_pairs]
         for entry in work
     )
-
-
-def _summarise(
-    output: Output,
-    tally: Tally,
-    progress: Progress,
-    measures: dict[str, float],
-    chosen: Remake | None,
-) -> Summary:
-    seconds = time.monotonic() - progress.began
-    session = measures | {
-        "seconds": round(seconds, 3),
-        "pairs_per_second": round(progress.new / seconds, 4) if progress.new else 0.0,
-    }
-    done, failed = progress.done, progress.failed if progress.new else tally.failed
-    if chosen:  # the pairs that were made again were done before
-        done, failed = tally.done, tally.failed
-    summary = Summary(
-        output=output.url,
-        planned=tally.planned,
-        done=done,
-        failed=failed,
-        missing=tally.planned - done - failed,
-        session=session,
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-    if progress.new:
-        output.write(SUMMARY, json.dumps(asdict(summary), indent=2).encode())
-    return summary
-
-
-def _nothing_to_do(progress: Progress, output: Output, again: bool, chosen: Remake | None) -> str:
-    if chosen and chosen.made:
-        return (
-            f"nothing to make again: the {chosen.made:,} pairs that {chosen.rule} rejects were "
-            "made with these parameters already: give others"
-        )
-    if chosen:
-        return f"nothing to make again: {chosen.rule} rejects no pair at {output.url}"
-    if again:
-        return f"nothing to retry: no pair failed at {output.url}"
-    line = f"nothing to do: {_counts(progress)} at {output.url}"
-    return line + (f"; {_hint(output)}" if progress.failed else "")
-
-
-def _resuming(progress: Progress, again: bool, chosen: Remake | None) -> str:
-    if chosen:
-        line = f"making {progress.left:,} pairs again that {chosen.rule} rejects"
-        made = f"; {chosen.made:,} more were made with these parameters already"
-        return line + made * bool(chosen.made)
-    if again:
-        return f"retrying {progress.left} pairs that failed"
-    return f"resuming: {_counts(progress)} already, {progress.left} to do"
-
-
-def _counts(progress: Progress) -> str:
-    counts = f"{progress.done} of {progress.planned} pairs are done"
-    return counts + (f", {progress.failed} failed" if progress.failed else "")
-
-
-def closing_lines(summary: Summary, output: Output, chosen: Remake | None) -> list[str]:
-    """What a call says at its end."""
-    session = summary.session
-    lines = [
-        f"{summary.done} of {summary.planned} pairs done in {duration(session['seconds'])}, "
-        f"{session['pairs_per_second']:.3g} pairs/s, at {summary.output}",
-    ]
-    if session.get("unet_evaluations"):
-        lines.append(
-            f"{session['unet_evaluations']:,.0f} UNet evaluations; "
-            f"{session.get('inversions', 0):.0f} pictures inverted, "
-            f"{session.get('inversions_reused', 0):.0f} times one was there from an earlier shard"
-        )
-    if session.get("gpu_hours"):
-        lines.append(
-            f"{session['gpu_hours']:.3g} GPU hours, {session['busy_share']:.0%} of them stylising"
-        )
-    if chosen:
-        made, kept = int(session["done"]), int(session["failed"])
-        lines.append(
-            f"{made:,} pairs made again, {chosen.still_rejected(output):,} of {chosen.count:,} are "
-            f"still rejected by {chosen.rule}"
-        )
-        if kept:
-            (reason, *_) = chosen.kept.lines()
-            lines.append(
-                f"{kept:,} pairs could not be made and keep the pictures that they have; most "
-                f"often {reason}"
-            )
-    if summary.failed:
-        lines.append(f"{summary.failed} pairs failed; {_hint(output)}:")
-        lines += read_failures(output, output.finished()).lines()
-    return lines
-
-
-def _hint(output: Output) -> str:
-    return f"styleid-ray retry {output.url} tries them again"

@@ -111,7 +111,7 @@ class Scores:
 
     spreads: list[DrawnSpread] = field(default_factory=lambda: [DrawnSpread(m) for m in METRICS])
     of_pair: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    """By id, those that were asked for."""
+    """The requested ones, by id."""
     note: str = ""
     """Why there are none, where that is not as it should be."""
 

@@ -1,8 +1,7 @@
-"""What a run is and how far it is, in the words that the page shows."""
+"""The facts and the progress of a run, in the words of the page."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,6 @@ import yaml
 
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.status import Status
-from styleid_ray.batch.run import SUMMARY
 from styleid_ray.batch.watch.progress import duration
 from styleid_ray.methods import METHODS
 from styleid_ray.model.lora import name_of
@@ -25,7 +23,7 @@ class Tile:
     value: str
     hint: str = ""
     tone: str = ""
-    """"bad" or "wait" where the number asks for attention."""
+    """"bad" or "wait" where the number needs attention."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Facts:
 
 def read_facts(output: Output, record: dict[str, Any], status: Status) -> Facts:
     """The facts of a run from its record, its status and, where there is one, its summary."""
-    summary = _summary(output)
+    summary = output.summary()
     location = public_location(output.url)
     identity = record.get("identity") or {}
     return Facts(
@@ -103,14 +101,6 @@ def _compared(params: dict[str, Any]) -> bool:
 def _resolved(identity: dict[str, Any]) -> dict[str, Any]:
     names = ("gamma", "temperature", "steps", "layers", "preset", "adain", "inject")
     return {name: identity[name] for name in names if name in identity}
-
-
-def _summary(output: Output) -> dict[str, Any]:
-    try:
-        found = json.loads(output.read(SUMMARY))
-    except (FileNotFoundError, ValueError):  # not finished yet, or not ours
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _tiles(status: Status, summary: dict[str, Any]) -> list[Tile]:

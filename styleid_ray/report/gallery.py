@@ -1,4 +1,4 @@
-"""The pictures of a page: which pairs, made of what, with which parameters."""
+"""The pictures of a page: pairs, their sources and their parameters."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def read_gallery(
         record: its record.
         most: the most pairs in the sample.
         seed: chooses another sample.
-        besides: row numbers by file of pairs that are shown besides it.
+        besides: row numbers by file of pairs shown in addition.
 
     Returns:
         "pairs" (c, s, p: numbers of content, style and parameters; k; w, h in pixels; t seconds;
         id; image as data URI or null; file where the result lies beside the page; quality by
         measure, or null; extra whether it is no part of the sample), "contents" and
-        "styles" (name, image), "params" ((label, value) texts), "total" of which the pairs are a
-        sample, "grid" whether rows and columns make sense, "side" of the copies in pixels.
+        "styles" (name, image), "params" ((label, value) texts), "total" that the pairs are a sample
+        of, "grid" whether rows and columns make sense, "side" of the copies in pixels.
     """
     config, options = record.get("config") or {}, output.storage_options
     sample = choose(output, most, seed)

@@ -1,8 +1,8 @@
-"""Which pairs count as the worst: limits of the measures, and how far beyond them a pair is.
+"""The worst pairs: limits of the measures, and a pair's distance beyond them.
 
 | measure | limit | why there |
 |---|---|---|
-| structure | below 0.1 | hardly a part of the content is told from the others as it was |
+| structure | below 0.1 | the parts of the content can no longer be told apart |
 | edges | below 0.1 | hardly an outline of the content is where it was |
 | blank | above 0.9 | nine of ten cells of the picture are flat |
 | copy | above 0.97 | hardly a difference is seen beside the content |

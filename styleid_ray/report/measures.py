@@ -12,7 +12,7 @@ class Measure:
     """One number of a pair."""
 
     name: str
-    """Of its field or column."""
+    """Name of its field or column."""
     label: str
     meaning: str
     better: int

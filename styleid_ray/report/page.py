@@ -27,14 +27,17 @@ def render(
     measures: Measures,
     gallery: dict[str, Any],
     made: datetime,
+    version: str | None = None,
 ) -> str:
     """The whole page as text.
 
     A policy in its head lets only the script and the style sheet that we wrote take effect, and
     only embedded pictures load: the page could not call out even if a name got through as markup.
+    A page with a version is served: it asks its own server for a newer one.
     """
     css = "\n".join(_asset(name) for name in _STYLES)
-    script = "\n".join(_asset(name) for name in _SCRIPTS)
+    scripts = _SCRIPTS if version is None else (*_SCRIPTS, "live.js")
+    script = "\n".join(_asset(name) for name in scripts)
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -47,6 +50,7 @@ def render(
         total=gallery["total"],
         side=gallery["side"],
         made=made.isoformat(timespec="seconds"),
+        version=version,
         css=Markup(css),
         script=Markup(script),
         css_hash=_hash(css),

@@ -17,16 +17,16 @@ from styleid_ray.storage.listing import has_glob, split_glob
 from styleid_ray.storage.locations import Options, absolute, local_path, split_chain
 
 _SIDES = ((200, 512), (1000, 256), (4000, 192))
-"""Up to so many pairs, copies of so many pixels."""
+"""Numbers of pairs, and the copies' side in pixels up to them."""
 _SMALLEST = 128
 _MOST_PIXELS = 64_000_000
 """Larger sources are not decoded for a thumbnail."""
 _MOST_FAILURES = 10
-"""After so many in a row from the start, a source is taken to be gone."""
+"""After this many in a row from the start, a source counts as gone."""
 
 
 def side_of(shown: int) -> int:
-    """Longest side in pixels of the copies in a page with so many pairs, to bound its size."""
+    """Longest side in pixels of the copies in a page with `shown` pairs, to bound its size."""
     return next((side for most, side in _SIDES if shown <= most), _SMALLEST)
 
 

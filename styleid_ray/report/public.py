@@ -1,4 +1,4 @@
-"""What of a location or a message may be shown to everybody who gets the page."""
+"""The part of a location or a message that every reader of the page may see."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Quality:
         return rows
 
     def merge(self, other: Quality) -> None:
-        """Takes in what another one has quality."""
+        """Adds the counts of another one."""
         for own, theirs in zip(self.spreads, other.spreads, strict=True):
             own.merge(theirs)
         self.count += other.count

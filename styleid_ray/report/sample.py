@@ -15,7 +15,7 @@ from styleid_ray.batch.folder.output import Output
 
 _READERS = 8
 _FEW = 24
-"""An axis of at most so many pictures is shown whole; the other one is sampled."""
+"""An axis of at most 24 pictures is shown whole; the other one is sampled."""
 _DENSE = 0.5
 
 
@@ -24,7 +24,7 @@ class Sample:
     """Rows of the committed files."""
 
     rows: dict[str, np.ndarray]
-    """Sorted row numbers by file; files of which nothing is shown are left out."""
+    """Sorted row numbers by file; files without shown rows are omitted."""
     shown: int
     total: int
     """Rows of all committed files."""
@@ -35,8 +35,8 @@ class Sample:
 def choose(output: Output, most: int, seed: int) -> Sample:
     """At most `most` rows of a run's data, the same ones each time.
 
-    Of a run that crosses contents with styles, some contents and some styles are taken with (as
-    far as `most` reaches) all their pairs; of any other, single pairs, each as likely as another.
+    From a run that crosses contents with styles, some contents and some styles are taken with (as
+    far as `most` allows) all their pairs; from any other, single pairs, each equally likely.
     Variants of a pair stay together. Only 32 bytes per pair are held.
     """
     files = output.files("data")

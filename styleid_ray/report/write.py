@@ -27,6 +27,25 @@ REPORT = "report.html"
 def write_report(output: Output, sample: int = 2000, seed: int = 0, to: str | None = None) -> str:
     """Writes `report.html` for a run, finished or not, and returns its path or URL.
 
+    Args:
+        output, sample, seed: as of `report_page`, which raises the same errors.
+        to: path or URL of the page; by default `report.html` in the run.
+    """
+    page = report_page(output, sample, seed, beside=to is None)
+    place, name = (output, REPORT) if to is None else _place(to, output)
+    place.write(name, page.encode())
+    return f"{place.url}/{name}"
+
+
+def report_page(
+    output: Output,
+    sample: int = 2000,
+    seed: int = 0,
+    beside: bool = False,
+    version: str | None = None,
+) -> str:
+    """The page of a run, finished or not, as HTML.
+
     The pictures are embedded as small WebP copies: up to 512 px for at most 200 pairs, 256 px up
     to 1,000, 192 px up to 4,000, 128 px beyond. With 2,000 pairs the page takes about 25 MB.
 
@@ -36,7 +55,8 @@ def write_report(output: Output, sample: int = 2000, seed: int = 0, to: str | No
             same one each time, and the page says so. Of a run that pairs (nearly) everything with
             everything, it is made of whole rows and columns.
         seed: chooses another sample.
-        to: path or URL of the page; by default `report.html` in the run.
+        beside: whether the page will lie in the run, where links to its picture files lead there.
+        version: of a page that is served while the run goes on.
 
     Raises:
         OutputError: there is no run, or one of its files is damaged.
@@ -55,7 +75,7 @@ def write_report(output: Output, sample: int = 2000, seed: int = 0, to: str | No
             f"a file of the run at {output.url} is damaged ({shown(str(e))}): styleid-ray verify "
             "names it"
         ) from e
-    if to is not None:  # links to pictures beside the run would lead nowhere
+    if not beside:
         gallery["pairs"] = [pair | {"file": None} for pair in gallery["pairs"]]
     evaluation = read_evaluation(output, record["config"], status.done)
     scores = Scores()
@@ -68,16 +88,14 @@ def write_report(output: Output, sample: int = 2000, seed: int = 0, to: str | No
         gate=gate,
         note=scores.note,
     )
-    page = render(
+    return render(
         read_facts(output, record, status),
         failures,
         measures,
         join(gallery, quality, scores, gate),
         made=datetime.now(UTC),
+        version=version,
     )
-    place, name = (output, REPORT) if to is None else _place(to, output)
-    place.write(name, page.encode())
-    return f"{place.url}/{name}"
 
 
 def _place(to: str, output: Output) -> tuple[Store, str]:

@@ -46,7 +46,7 @@ def rows_of(ds: ray.data.Dataset) -> dict[tuple[int, str], dict[str, Any]]:
         ({"pairing": "balanced"}, "pairing: no effect in stylize_dataset; leave out, or run a job"),
         ({"reject": "blank>0.9"}, "reject: no effect in stylize_dataset; leave out, or run a job"),
         ({"picture_format": "jpeg", "output": "out"}, "output, picture_format: no effect in "),
-        ({"model": "demo", "layers": "1-2"}, r"--layers \[1, 2\] are not decoder self-attention"),
+        ({"model": "demo", "layers": "1-2"}, "--layers 1, 2: demo has no such decoder self"),
         ({"gamma": "0.3..0.6"}, r"gamma 0\.3\.\.0\.6 is drawn .*: give one number or a schedule"),
     ],
 )

@@ -21,6 +21,7 @@ from styleid_ray import JobConfig
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.status import read_status
 from styleid_ray.batch.folder.stored import stored_job
+from styleid_ray.batch.rate import actor_rate
 from styleid_ray.batch.run import stylize
 from styleid_ray.errors import ConfigError, OutputError
 from tests.batch.conftest import draw, pictures_of, same_pictures
@@ -66,9 +67,8 @@ def test_every_pair_is_made_once_and_three_libraries_read_the_dataset(
 
 
 def test_a_finished_run_resumes_to_nothing_without_ray_sources_or_model(
-    job: Job, monkeypatch: pytest.MonkeyPatch, pictures: Path
+    job: Job, finished: Path, monkeypatch: pytest.MonkeyPatch, pictures: Path
 ) -> None:
-    stylize(job(), io.StringIO())
     before = {p: p.stat().st_mtime_ns for p in (pictures / "out").rglob("*") if p.is_file()}
     for folder in ("content", "style"):
         shutil.rmtree(pictures / folder)
@@ -91,10 +91,9 @@ def test_a_finished_run_resumes_to_nothing_without_ray_sources_or_model(
 
 
 def test_a_run_resumes_as_it_was_planned_whatever_its_sources_have_gained_or_lost(
-    job: Job, pictures: Path
+    job: Job, finished: Path, pictures: Path
 ) -> None:
-    stylize(job(), io.StringIO())
-    whole = pictures_of(pictures / "out")
+    whole = pictures_of(finished)
     shards = sorted((pictures / "out" / "data").glob("*.parquet"))
     shards[0].unlink()
     draw(pictures / "content" / "new.png", 9)
@@ -111,8 +110,9 @@ def test_a_run_resumes_as_it_was_planned_whatever_its_sources_have_gained_or_los
     assert {row["stage"] for row in rows(pictures / "out", "errors").to_pylist()} == {"fetch"}
 
 
-def test_what_is_missing_is_made_again_and_nothing_else(job: Job, pictures: Path) -> None:
-    stylize(job(), io.StringIO())
+def test_what_is_missing_is_made_again_and_nothing_else(
+    job: Job, finished: Path, pictures: Path
+) -> None:
     whole = pictures_of(pictures / "out")
     shards = sorted((pictures / "out" / "data").glob("*.parquet"))
     kept = shards[1].stat().st_mtime_ns
@@ -123,6 +123,24 @@ def test_what_is_missing_is_made_again_and_nothing_else(job: Job, pictures: Path
     same_pictures(pictures_of(pictures / "out"), whole)
     assert shards[1].stat().st_mtime_ns == kept
     assert sorted((pictures / "out" / "data").glob("*.parquet")) == shards
+
+
+def test_a_pilot_stops_after_whole_shards_measures_the_rate_and_the_rest_is_made_without_it(
+    job: Job, pictures: Path
+) -> None:
+    output, screen = Output(str(pictures / "out")), io.StringIO()
+    summary = stylize(job(limit=1), screen)
+    assert (summary.done, summary.missing, summary.exit_status) == (2, 4, 1)
+    assert summary.stopped == "--limit 1"
+    assert "2 of 2 pairs (100 %)" in screen.getvalue()
+    assert "stopped by --limit 1 with 4 pairs left; run the same command" in screen.getvalue()
+    assert actor_rate(output.url) == output.summary()["session"]["actor_rate"] > 0
+    status = read_status(output)
+    assert (status.missing, status.stopped) == (4, "--limit 1")
+
+    summary = stylize(job(), io.StringIO())
+    assert (summary.done, summary.stopped, summary.exit_status) == (6, None, 0)
+    assert read_status(output).stopped is None
 
 
 def test_bad_pictures_cost_their_own_pairs_and_are_listed_with_stage_and_reason(
@@ -176,8 +194,9 @@ def test_a_table_sets_parameters_for_each_pair_and_its_columns_come_through(
     assert (pixels[7] != pixels[8]).any()
 
 
-def test_other_parameters_on_the_same_output_are_refused_with_what_differs(job: Job) -> None:
-    stylize(job(), io.StringIO())
+def test_other_parameters_on_the_same_output_are_refused_with_what_differs(
+    job: Job, finished: Path
+) -> None:
     with pytest.raises(OutputError, match=r"gamma: the run has 0\.75, this command 0\.3"):
         stylize(job(gamma=0.3), io.StringIO())
 
@@ -190,14 +209,13 @@ def test_a_folder_of_other_shards_is_not_taken_for_a_run(job: Job, pictures: Pat
 
 
 def test_layers_that_the_model_lacks_are_said_before_any_work(job: Job, pictures: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--layers \[1\].*has \[3, 4"):
+    with pytest.raises(ConfigError, match=r"--layers 1: demo has no such .* are 3-11"):
         stylize(job(layers=(1, 6)), io.StringIO())
     assert not (pictures / "out").exists()
 
 
-def test_the_summary_counts_evaluations_and_seconds_of_each_stage(job: Job, pictures: Path) -> None:
-    stylize(job(), io.StringIO())
-    session = json.loads((pictures / "out" / "summary.json").read_text())["session"]
+def test_the_summary_counts_evaluations_and_seconds_of_each_stage(finished: Path) -> None:
+    session = json.loads((finished / "summary.json").read_text())["session"]
     # Five pictures in three shards: what comes back in another shard is not inverted again.
     assert session["inversions"] == 5
     assert session["inversions_reused"] > 0

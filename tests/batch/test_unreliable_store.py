@@ -61,7 +61,7 @@ def test_two_drivers_of_one_job_at_once_make_every_pair_once(job: Job, pictures:
         said = driver.communicate(timeout=300)[1]
         assert driver.returncode == 1, said
     found = verify(Output(str(output)))
-    assert (found.done, found.found["failed"], found.sound) == (6, 2, True)
+    assert (found.done, found.findings["failed"], found.sound) == (6, 2, True)
     ids = pads.dataset(output / "data", format="parquet").to_table()["pair_id"].to_pylist()
     assert len(set(ids)) == len(ids) == 6
 

@@ -1,4 +1,4 @@
-"""The card on the hub while a run goes on: it shows how far the run is."""
+"""The card on the hub during a run, with its progress."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def live_card(
         upload = None if lines else upload
         if upload is None and time.monotonic() - last >= every:
             last = time.monotonic()
-            now = Progress(progress.done, progress.planned, datetime.now(UTC))
+            now = Progress(progress.done, tally.planned, datetime.now(UTC))
             text = replace(card, stylised=progress.done, progress=now).text()
             upload = pool.submit(hub.upload_card, text)
         return [line for line in lines if line]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from styleid_ray.storage.store import Store
 
 CONFIG = "_run/config.yaml"
 PLAN = "_run/plan"
+SUMMARY = "summary.json"
 PLAN_ONLY = (
     *("pair_id", "content", "style", "k", "gamma", "temperature", "shard", "content_mask"),
     *(
@@ -101,6 +103,14 @@ class Output(Store):
         if not all(isinstance(part, dict) for part in parts):
             raise OutputError(f"{self.url}/{CONFIG} is damaged: choose another --output")
         return record
+
+    def summary(self) -> dict[str, Any]:
+        """The summary of the last command that made pairs; empty where there is none."""
+        try:
+            summary = json.loads(self.read(SUMMARY))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return summary if isinstance(summary, dict) else {}
 
     def existing_record(self) -> dict[str, Any]:
         """The same; raises OutputError when there is no run."""

@@ -1,9 +1,9 @@
-"""How far a run is, by its files alone."""
+"""Progress of a run, from its files alone."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, TextIO
 
@@ -11,6 +11,7 @@ from styleid_ray.batch.folder.failures import lines_of
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.quality import QualitySummary, read_quality
 from styleid_ray.batch.folder.tally import Tally, read_parts
+from styleid_ray.batch.limits import resume_hint
 from styleid_ray.batch.watch.live import pairs_under_way
 from styleid_ray.batch.watch.progress import Progress, shown
 from styleid_ray.quality.rule import reject_rule
@@ -31,31 +32,38 @@ class Status:
     fingerprint: str
     reasons: list[dict[str, Any]]
     """The commonest reasons of failures: stage, error, pairs, and an example's message."""
+    stopped: str | None = None
+    """The limit that stopped the last command, such as `--deadline 6h`."""
     quality: QualitySummary | None = None
     """Measures of the pairs that are done, where they are asked for."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; `quality` is there where it was asked for."""
         measures = {"quality": self.quality.as_dict()} if self.quality else {}
-        return self.counts | {"reasons": self.reasons} | measures
+        return self.counts | {"reasons": self.reasons, "stopped": self.stopped} | measures
 
     @property
     def counts(self) -> dict[str, Any]:
-        """The same without reasons and quality."""
-        names = [f.name for f in fields(self) if f.name not in ("reasons", "quality")]
+        """The same without reasons, the limit and quality."""
+        others = ("reasons", "stopped", "quality")
+        names = [f.name for f in fields(self) if f.name not in others]
         return {name: getattr(self, name) for name in names}
 
     def remarks(self, url: str) -> list[str]:
-        """Lines for a person: why pairs failed, the command that tries them again, and the measures
-        where they are asked for."""
+        """Lines for a person: the measures where they are asked for, why the run stopped, why pairs
+        failed, and the commands that go on from there."""
         lines = self.quality.lines() if self.quality else []
+        if self.stopped:
+            lines.append(f"stopped by {self.stopped}; {resume_hint(self.stopped)}")
         if self.failed:
             lines += [*lines_of(self.reasons), f"styleid-ray retry {url} tries failed pairs again"]
         return lines
 
     @classmethod
-    def of(cls, tally: Tally, fingerprint: str) -> Status:
-        """The status that a tally shows."""
+    def of(cls, tally: Tally, fingerprint: str, summary: Mapping[str, Any]) -> Status:
+        """The status that a tally shows, and the summary of the run's last command."""
+        counts = tally.done, tally.failed, tally.missing
+        as_left = counts == tuple(map(summary.get, ("done", "failed", "missing")))
         return cls(
             planned=tally.planned,
             done=tally.done,
@@ -64,6 +72,7 @@ class Status:
             unplanned=len(tally.unplanned),
             fingerprint=fingerprint,
             reasons=tally.failures.top(),
+            stopped=summary.get("stopped") if as_left else None,
         )
 
 
@@ -99,7 +108,8 @@ def statuses(output: Output) -> Iterator[Status]:
     record = output.existing_record()
     parts = read_parts(output)
     while True:
-        yield Status.of(Tally.read(output, parts), record.get("fingerprint", ""))
+        tally = Tally.read(output, parts)
+        yield Status.of(tally, record.get("fingerprint", ""), output.summary())
 
 
 def watch_status(output: Output, stream: TextIO) -> Status:

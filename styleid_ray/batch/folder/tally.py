@@ -1,18 +1,18 @@
-"""How far a run is, and what is left of it: its plan against one listing of its data."""
+"""Progress of a run: its plan against one listing of its data."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from itertools import groupby
 
 from styleid_ray.batch.folder.failures import Failures, read_failures
 from styleid_ray.batch.folder.output import PLAN, Output
+from styleid_ray.batch.folder.work import Work, sampled_order
 
 Parts = dict[str, dict[str, int]]
 """Pairs by shard, by part of the plan."""
-Work = list[dict[str, Any]]
-"""Entries as `ReadPlan` takes them."""
 _READERS = 8
 
 
@@ -68,13 +68,19 @@ class Tally:
         """Shards that are there without being in the plan."""
         return self.finished.difference(*self.parts.values())
 
+    @cached_property
+    def pairs(self) -> dict[str, int]:
+        """Pairs of each shard of the plan."""
+        return {shard: pairs for shards in self.parts.values() for shard, pairs in shards.items()}
+
     def left(self) -> Work:
-        """Shards that are not finished."""
-        left = {
-            part: [shard for shard in shards if shard not in self.finished]
-            for part, shards in self.parts.items()
-        }
-        return [{"part": part, "shards": shards} for part, shards in left.items() if shards]
+        """Shards that are not finished, in an order in which a stopped run is a sample of all."""
+        shards = [(part, shard) for part, shards in self.parts.items() for shard in shards]
+        left = (pair for pair in sampled_order(shards) if pair[1] not in self.finished)
+        return [
+            {"part": part, "shards": [shard for _, shard in some]}
+            for part, some in groupby(left, key=lambda pair: pair[0])
+        ]
 
     def to_retry(self) -> Work:
         """Failed pairs of finished shards."""

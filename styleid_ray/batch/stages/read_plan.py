@@ -16,10 +16,10 @@ from styleid_ray.planning import packed, shards_of
 class ReadPlan:
     """Entries of the work list to shards.
 
-    An entry names a part of the plan, and either the shards of it that are not finished, one row
-    per shard, or the ids of pairs of it that failed or are made anew, one row for as many as a
-    shard may hold. With those that are made anew it names parameters of the plan, gamma or
-    temperature, that the job's own stand in for.
+    An entry names a part of the plan, and either shards of it that are not finished, one row per
+    shard in the entry's order, or the ids of pairs of it that failed or are made anew, one row for
+    as many as a shard may hold. With those that are made anew it names parameters of the plan,
+    gamma or temperature, that the job's own stand in for.
 
     Args:
         output: where the plan is stored.
@@ -39,8 +39,9 @@ class ReadPlan:
         """The rows of one entry."""
         part = self.output.read_table(entry["part"])
         if entry.get("pair_ids") is None:
-            for name, pairs in shards_of(_chosen(part, "shard", entry["shards"])):
-                yield Shard(name, pairs)
+            shards = dict(shards_of(_chosen(part, "shard", entry["shards"])))
+            for name in entry["shards"]:
+                yield Shard(name, shards[name])
             return
         chosen = _chosen(part, "pair_id", entry["pair_ids"])
         instead = entry.get("instead")

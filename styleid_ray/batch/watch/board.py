@@ -32,6 +32,10 @@ class Report:
     """Pairs of shards that a sick actor holds without work."""
     made: dict[str, int] = field(default_factory=dict)
     """Pairs made of each shard at hand."""
+    busy: bool = False
+    """Whether it has a shard at hand."""
+    gpu_memory: tuple[int, int] | None = None
+    """Bytes of its GPU that it holds, and all of them."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,14 @@ class View:
     """Pairs made of shards that may not be committed yet."""
     held: int = 0
     """Pairs that sick actors hold."""
+    actors: int = 0
+    """Actors alive."""
     healthy: int = 0
-    """Actors alive that are not sick."""
+    """Those that are not sick."""
+    busy: int = 0
+    """Those that have a shard at hand."""
+    gpu_memory: tuple[int, int] | None = None
+    """Bytes held, and all bytes, of the fullest GPU; None without GPUs."""
     sick: dict[str, str] = field(default_factory=dict)
     """Nodes that are left out, by id, and why."""
     failures: int = 0
@@ -115,12 +125,16 @@ class Board:
             self.made.pop(shard, None)
         now = time.monotonic()
         alive = [report for at, report in self.actors.values() if now - at < _SEEN]
+        held = [report.gpu_memory for report in alive if report.gpu_memory]
         return View(
-            dict(self.made),
-            sum(report.held for report in alive),
-            sum(not report.sick for report in alive),
-            dict(self.sick),
-            self.failures,
+            made=dict(self.made),
+            held=sum(report.held for report in alive),
+            actors=len(alive),
+            healthy=sum(not report.sick for report in alive),
+            busy=sum(report.busy for report in alive),
+            gpu_memory=max(held, key=lambda memory: memory[0] / memory[1], default=None),
+            sick=dict(self.sick),
+            failures=self.failures,
         )
 
 

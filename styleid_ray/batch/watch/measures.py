@@ -14,15 +14,17 @@ def add_measures(total: Counter[str], shard: Mapping[str, float]) -> None:
         total[name] = both  # pyright: ignore[reportArgumentType]
 
 
-def of_gpus(total: Mapping[str, float], gpus_per_actor: float) -> dict[str, float]:
-    """The run's actors by its measures: `gpu_hours` for which their GPUs were taken, and
-    `busy_share`, the part of their time, from their first step to their last, in which the model
-    ran, in [0, 1].
+def of_actors(total: Mapping[str, float], gpus_per_actor: float) -> dict[str, float]:
+    """The run's actors by its measures: `gpu_hours` for which their GPUs were taken; and, of the
+    time from their first step to their last, `busy_share`, the part in which the model ran, in
+    [0, 1], and `actor_rate`, UNet evaluations per second of one actor.
     """
     busy = total.get("stylize_seconds", 0.0)
     if not busy:
         return {}
+    seconds = busy + total["waiting_seconds"]
     return {
         "gpu_hours": round(total["actor_seconds"] * gpus_per_actor / 3600, 4),
-        "busy_share": round(busy / (busy + total["waiting_seconds"]), 4),
+        "busy_share": round(busy / seconds, 4),
+        "actor_rate": round(total.get("unet_evaluations", 0) / seconds, 4),
     }

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
-_TTY_SECONDS, _LINE_SECONDS = 0.5, 10.0
+_LINE_SECONDS = 10.0
 # Without a new pair for longer, a person wants to know why.
 _QUIET_SECONDS = 30.0
 
@@ -18,12 +19,14 @@ class Progress:
     """Counts of a run while it goes on. Pairs count as they are made; `done` are committed.
 
     The rate is that of this session from its first pair on; the time left follows from it.
+    `machines` are words on what the pairs are made on, for terminals alone.
     """
 
     def __init__(self, planned: int, done: int, failed: int, unit: str = "pairs") -> None:
         self.planned, self.done, self.failed, self.unit = planned, done, failed, unit
         self.new = self.making = 0
         self.notes: list[str] = []
+        self.machines = ""
         self.begin()
 
     def begin(
@@ -74,9 +77,10 @@ class Progress:
 
     def line(self) -> str:
         """The state in one line."""
-        made, left = self.done + self.making, self.left - self.making
-        share = 100 * (made + self.failed) // self.planned if self.planned else 100
-        parts = [f"{made} of {self.planned} {self.unit} ({share} %)"]
+        finished, left = self.done + self.making + self.failed, self.left - self.making
+        share = 100 * finished // self.planned if self.planned else 100
+        unit = self.unit.removesuffix("s") if self.planned == 1 else self.unit
+        parts = [f"{finished} of {self.planned} {unit} ({share} %)"]
         if rate := self.rate:
             parts.append(
                 f"{rate:,.0f} {self.unit}/s" if rate >= 100 else f"{rate:.3g} {self.unit}/s"
@@ -86,7 +90,7 @@ class Progress:
         elif left:
             parts.append(f"{duration(time.monotonic() - self.began)} {self.doing}")
         if self.failed:
-            parts.append(f"{self.failed} failed")
+            parts.append(f"{self.failed} of them failed")
         if left and time.monotonic() - self.heard > _QUIET_SECONDS and (why := self.awaited()):
             parts.append(f"waiting: {why}")
         return " · ".join(parts)
@@ -97,25 +101,34 @@ class Progress:
             self._first = self.heard, self.new + self.making
 
 
+class _Lines:
+    """The progress as plain lines, for files and pipes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream, self.seconds = stream, _LINE_SECONDS
+
+    def show(self, notes: Iterable[str], progress: Progress) -> None:
+        print(*notes, progress.line(), sep="\n", file=self.stream, flush=True)
+
+    def close(self) -> None:
+        pass
+
+
 @contextmanager
 def shown(progress: Progress, stream: TextIO | None = None) -> Iterator[None]:
     """Shows the progress on a stream during the block: in place on a terminal, else a line every
     ten seconds."""
     out = stream or sys.stderr
-    live = out.isatty()
-    over = threading.Event()
-    clear = "\r\033[K" if live else ""
-    shown_notes = 0
+    screen, over, shown_notes = _screen(out), threading.Event(), 0
 
-    def show(end: str) -> None:
+    def notes() -> list[str]:
         nonlocal shown_notes
-        notes, shown_notes = progress.notes[shown_notes:], len(progress.notes)
-        lines = [*notes, progress.line()]
-        print(clear + "\n".join(lines), end=end, file=out, flush=True)
+        new, shown_notes = progress.notes[shown_notes:], len(progress.notes)
+        return new
 
     def keep_showing() -> None:
-        while not over.wait(_TTY_SECONDS if live else _LINE_SECONDS):
-            show("" if live else "\n")
+        while not over.wait(screen.seconds):
+            screen.show(notes(), progress)
 
     thread = threading.Thread(target=keep_showing, daemon=True)
     thread.start()
@@ -125,7 +138,21 @@ def shown(progress: Progress, stream: TextIO | None = None) -> Iterator[None]:
         over.set()
         thread.join(timeout=_LINE_SECONDS)  # a cluster that is gone may not answer
         progress.awaited = lambda: None
-        show("\n")
+        screen.close()
+        _Lines(out).show(notes(), progress)
+
+
+def _screen(out: TextIO) -> Any:
+    if not out.isatty() or os.environ.get("TERM") == "dumb":
+        return _Lines(out)
+    from styleid_ray.batch.watch.screen import Screen
+
+    return Screen(out)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things in words: 1 pair, 1,200 pairs."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any
 
@@ -28,6 +29,7 @@ class Reporter:
         self.sick = False
         self._held = 0
         self._made: dict[str, int] = {}
+        self._at_hand: set[str] = set()
         self._lock = threading.Lock()
 
     def starting(self) -> str | None:
@@ -52,12 +54,15 @@ class Reporter:
 
     def ended(self, stage: str, shard: str) -> None:
         """The stage has done the shard."""
+        with self._lock:
+            self._at_hand.discard(shard)
         self._tell("ended", stage, shard, self.node)
 
     def making(self, shard: str, pairs: int) -> None:
         """So many pairs of the shard are made; sent with the next beat."""
         with self._lock:
             self._made[shard] = pairs
+            self._at_hand.add(shard)
 
     def hold(self, pairs: int) -> None:
         """A sick actor holds so many pairs more."""
@@ -67,7 +72,8 @@ class Reporter:
     def beat(self) -> bool | None:
         """Sends how this actor is doing; a sick one hears whether its shards go back undone."""
         with self._lock:
-            report, self._made = Report(self.sick, self._held, self._made), {}
+            made, self._made = self._made, {}
+            report = Report(self.sick, self._held, made, bool(self._at_hand), gpu_memory())
         if self.sick:
             return self._ask("report", self.actor, report)
         self._tell("report", self.actor, report)
@@ -87,3 +93,14 @@ class Reporter:
             return ray.get(getattr(self.board, method).remote(*args), timeout=_PATIENCE)
         except RayError:
             return None
+
+
+def gpu_memory() -> tuple[int, int] | None:
+    """Bytes of its GPU that this process holds, and all of them; None where it has none in use.
+
+    It asks torch's allocator alone: a GPU that hangs would not answer.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return None
+    return torch.cuda.memory_reserved(), torch.cuda.get_device_properties(0).total_memory

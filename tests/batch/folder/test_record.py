@@ -28,8 +28,8 @@ from styleid_ray.model.checkpoint import Checkpoint
 from styleid_ray.model.vae import Vae
 from styleid_ray.planning import Pace
 from tests.batch.conftest import draw
+from tests.families import save_kl
 from tests.lora import save_lora
-from tests.tiny_model import save_kl
 
 Job = Callable[..., JobConfig]
 
@@ -102,6 +102,13 @@ def test_options_that_change_the_output_are_refused_and_named_alone(
     begin(job(**begun))
     with pytest.raises(OutputError, match=rf"with other options \({differing}\): use the same"):
         resumes(job(**now))
+
+
+def test_a_run_with_pictures_in_its_shards_says_how_to_load_it(job: Job, tmp_path: Path) -> None:
+    begin(job())
+    begin(job(output=str(tmp_path / "beside"), format="files"))
+    assert "data_files: data/*.parquet" in Output(job().output).read("README.md").decode()
+    assert not (tmp_path / "beside" / "README.md").exists()
 
 
 def test_auto_is_the_precision_that_the_run_was_begun_with(job: Job) -> None:

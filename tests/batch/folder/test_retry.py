@@ -61,7 +61,7 @@ def test_a_retry_does_what_failed_and_nothing_else(job: Job, pictures: Path) -> 
     assert (len(ids(out, "data")), len(ids(out, "errors"))) == (8, 2)
     assert set(rows(out, "errors")["content"].to_pylist()) == {"gone.png"}
     found = verify(Output(str(out)))
-    assert (found.sound, found.found["failed"], found.exit_status) == (True, 2, 1)
+    assert (found.sound, found.findings["failed"], found.exit_status) == (True, 2, 1)
 
     draw(gone, 8)
     assert main(["retry", str(out), "--batch", "1"]) == 0

@@ -67,7 +67,7 @@ def shards(run: Path) -> list[Path]:
 
 
 def harm(found: Verification) -> dict[str, int]:
-    return {name: count for name, count in found.found.items() if count}
+    return {name: count for name, count in found.findings.items() if count}
 
 
 def test_a_finished_run_is_sound_and_complete(run: Path, beside: Path) -> None:
@@ -257,7 +257,7 @@ def test_a_plan_that_lost_a_part_is_damage(run: Path) -> None:
     for part in (run / "_run" / "plan").iterdir():
         part.unlink()
     found = checked(run)
-    assert found.found["damaged_files"] == 1
+    assert found.findings["damaged_files"] == 1
     assert found.exit_status == 2
 
 

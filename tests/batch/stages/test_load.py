@@ -102,6 +102,19 @@ def test_pictures_that_changed_since_they_were_planned_are_counted_and_the_first
     assert unknown.notes == ()
 
 
+def test_an_animation_gives_its_first_frame_and_is_counted_and_noted(
+    load: Callable[..., Load], pictures: Path
+) -> None:
+    frames = [Image.new("RGB", (64, 64), colour) for colour in ("red", "green")]
+    frames[0].save(pictures / "content" / "moves.gif", save_all=True, append_images=frames[1:])
+    done = load().load(shard(["a.png", "moves.gif"]))
+    row = next(row for row in done.pictures.to_pylist() if row["key"] == "moves.gif")
+    assert row["pixels"][:3] == bytes((255, 0, 0))
+    assert done.measures["sources_with_frames"] == 1
+    (note,) = done.notes
+    assert "their first frame is used" in note
+
+
 def test_threads_share_bytes_and_one_that_asks_for_more_than_all_is_alone() -> None:
     budget, most, held = ByteBudget(10), 0, 0
     lock, both = threading.Lock(), threading.Barrier(2, timeout=60)

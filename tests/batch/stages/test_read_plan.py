@@ -30,11 +30,11 @@ def read(output: Output, **entry: list[str]) -> list[Shard]:
     return list(ReadPlan(output, most_pairs=200, most_pictures=256).read({"part": PART, **entry}))
 
 
-def test_shards_that_are_left_are_read_whole_under_their_own_names(tmp_path: Path) -> None:
+def test_shards_are_read_whole_in_the_order_of_the_work_list(tmp_path: Path) -> None:
     shards = read(store(tmp_path, 5, 4), shards=["shard-0003", "shard-0001"])
     assert [(s.name, s.pairs.num_rows, s.retry) for s in shards] == [
-        ("shard-0001", 4, False),
         ("shard-0003", 4, False),
+        ("shard-0001", 4, False),
     ]
 
 

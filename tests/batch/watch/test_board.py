@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from styleid_ray.batch.watch.board import Board, Report
+from styleid_ray.batch.watch.reporter import Reporter
+from styleid_ray.batch.watch.watch import machines
 
 
 def test_a_node_is_left_out_when_its_device_fails_again() -> None:
@@ -65,3 +67,29 @@ def test_a_sick_actor_hears_when_its_shards_go_back() -> None:
     view = board.look([], release=True)
     assert (view.held, view.healthy) == (4, 0)
     assert board.report("actor 1", Report(sick=True, held=4))
+
+
+def test_the_driver_sees_how_many_actors_are_busy_and_the_fullest_gpu() -> None:
+    board = Board()
+    assert machines(board.look([], release=False)) == "0 of 0 actors busy"
+    board.starting("a", "actor 1", "A")
+    board.report("actor 2", Report(busy=True, gpu_memory=(2**30, 8 * 2**30)))
+    board.report("actor 3", Report(busy=True, gpu_memory=(6 * 2**30, 8 * 2**30)))
+    view = board.look([], release=False)
+    assert (view.actors, view.healthy) == (3, 3)
+    assert machines(view) == "2 of 3 actors busy · 6.0 of 8.0 GiB GPU memory"
+
+
+def test_an_actor_is_busy_from_its_first_step_on_a_shard_to_its_end() -> None:
+    reporter, reports = Reporter(), list[Report]()
+    reporter._tell = lambda method, *args: reports.extend(  # no board without Ray
+        arg for arg in args if isinstance(arg, Report)
+    )
+    reporter.beat()
+    reporter.making("shard-1", 0)
+    reporter.beat()
+    reporter.ended("stylize", "shard-1")
+    reporter.beat()
+    assert [report.busy for report in reports] == [False, True, False]
+    assert reports[1].made == {"shard-1": 0}
+    assert reports[0].gpu_memory is None

@@ -5,7 +5,8 @@ import io
 import pytest
 
 from styleid_ray.batch.watch import progress
-from styleid_ray.batch.watch.progress import Progress, duration, shown
+from styleid_ray.batch.watch.progress import Progress, counted, duration, shown
+from styleid_ray.batch.watch.screen import Screen
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,13 @@ def test_the_line_has_pairs_rate_time_left_and_failures(monkeypatch: pytest.Monk
     state.add(done=8, failed=0)
     now = 120.0
     state.add(done=10, failed=2)
-    assert state.line() == "38 of 100 pairs (40 %) · 1.2 pairs/s · 50 s left · 2 failed"
+    assert state.line() == "40 of 100 pairs (40 %) · 1.2 pairs/s · 50 s left · 2 of them failed"
+
+
+def test_failed_pairs_are_among_those_that_are_finished_and_one_pair_is_no_plural() -> None:
+    assert Progress(20, 17, 3).line() == "20 of 20 pairs (100 %) · 3 of them failed"
+    assert Progress(1, 1, 0).line() == "1 of 1 pair (100 %)"
+    assert (counted(1, "pair"), counted(1200, "pair")) == ("1 pair", "1,200 pairs")
 
 
 def test_pairs_count_as_they_are_made_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,15 +97,42 @@ def test_without_a_terminal_the_last_state_is_one_plain_line() -> None:
     assert "\033" not in stream.getvalue()
 
 
-def test_on_a_terminal_the_line_is_rewritten_in_place() -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_shows_a_bar_and_the_actors_in_place_and_the_last_state_as_a_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    stream, state = Terminal(), Progress(4, 1, 0)
+    state.machines = "2 of 3 actors busy"
+    screen = Screen(stream)
+    screen.show(["features: host"], state)
+    screen.show([], state)
+    screen.close()
+    text = stream.getvalue()
+    assert text.count("features: host") == 1
+    assert "━" in text
+    assert "1 of 4 pairs (25 %)" in text
+    assert "2 of 3 actors busy" in text
+    assert "\r\033[2K" in text  # what stood there is taken away
 
     stream = Terminal()
     with shown(Progress(4, 4, 0), stream):
         pass
-    assert stream.getvalue().startswith("\r\033[K4 of 4")
+    assert stream.getvalue().endswith("4 of 4 pairs (100 %)\n")
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    stream = Terminal()
+    with shown(Progress(4, 4, 0), stream):
+        pass
+    assert stream.getvalue() == "4 of 4 pairs (100 %)\n"
 
 
 def test_a_note_of_several_actors_is_shown_once_above_the_progress() -> None:

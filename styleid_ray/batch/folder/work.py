@@ -1,0 +1,64 @@
+"""What is left of a run: in which order it is worked on, and how much of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Work = list[dict[str, Any]]
+"""Entries as `ReadPlan` takes them."""
+
+_RUNS = 16
+_SHORTEST, _LONGEST = 4, 32
+"""Shards in a run of neighbours. These figures cost less than 1 % more UNet evaluations than the
+plan's own order."""
+
+
+def sampled_order(shards: Sequence[T]) -> list[T]:
+    """Shards of a plan in an order whose every beginning is a sample of the whole.
+
+    Neighbours share contents or styles, so they stay together in runs, and inversions are reused
+    within a run. The runs are in bit-reversed order: first, middle, first and third quarter, ...
+    """
+    size = min(_LONGEST, max(_SHORTEST, -(-len(shards) // _RUNS)))
+    starts = range(0, len(shards), size)
+    bits = max(1, (len(starts) - 1).bit_length())
+    reversed_numbers = (int(f"{number:0{bits}b}"[::-1], 2) for number in range(1 << bits))
+    return [
+        shard
+        for number in reversed_numbers
+        if number < len(starts)
+        for shard in shards[starts[number] : starts[number] + size]
+    ]
+
+
+def limited(work: Work, pairs: Mapping[str, int], most: int | None) -> Work:
+    """The beginning of some work.
+
+    Args:
+        work: entries with `shards`, or with `pair_ids` in a retry.
+        pairs: of each shard.
+        most: pairs to make, rounded up to whole shards; None for all.
+    """
+    if most is None:
+        return work
+    chosen: Work = []
+    for entry in work:
+        key = "shards" if "shards" in entry else "pair_ids"
+        names: list[str] = []
+        for name in entry[key]:
+            if most <= 0:
+                break
+            names.append(name)
+            most -= pairs.get(name, 1)
+        if names:
+            chosen.append({**entry, key: names})
+    return chosen
+
+
+def count_pairs(work: Work, pairs: Mapping[str, int]) -> int:
+    """Pairs of some work; arguments as of `limited`."""
+    return sum(
+        pairs.get(name, 1) for e in work for name in e["shards" if "shards" in e else "pair_ids"]
+    )

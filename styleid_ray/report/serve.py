@@ -1,0 +1,111 @@
+"""The page of a run that goes on, served on this machine: `report --watch`."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock
+
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.config import digest
+from styleid_ray.errors import ConfigError, JobError
+from styleid_ray.report.write import report_page
+
+_HOST = "127.0.0.1"
+
+
+def serve_report(output: Output, port: int, sample: int = 2000) -> int:
+    """Serves the page of a run until Ctrl-C, and says where; only reads the run.
+
+    Args:
+        output: the run, finished or not.
+        port: on 127.0.0.1; 0 takes any free one.
+        sample: the most pairs that are shown.
+
+    Returns:
+        The exit status: 0.
+
+    Raises:
+        OutputError: there is no run.
+        ConfigError: the port is not free.
+    """
+    output.existing_record()
+    with report_server(output, port, sample) as server:
+        print(f"http://{_HOST}:{server.server_port}/ (Ctrl-C ends it)", file=sys.stderr)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:  # the run goes on
+            return 0
+    return 0
+
+
+def report_server(output: Output, port: int, sample: int) -> ThreadingHTTPServer:
+    """A server of the page, not yet serving; arguments and errors as of `serve_report`."""
+    handler = partial(_Handler, Page(output, sample))
+    try:
+        return ThreadingHTTPServer((_HOST, port), handler)
+    except (OSError, OverflowError) as e:
+        raise ConfigError(
+            f"--port {port} cannot be used ({e}): choose another, or 0 for any"
+        ) from None
+
+
+class Page:
+    """The page of a run, built again when a shard was committed since.
+
+    Args:
+        output: the run.
+        sample: the most pairs that are shown.
+    """
+
+    def __init__(self, output: Output, sample: int) -> None:
+        self.output, self.sample = output, sample
+        self._lock = Lock()
+        self._built: tuple[str, bytes] = "", b""
+
+    def version(self) -> str:
+        """Differs when shards were committed or retried in between."""
+        return digest([sorted(self.output.files(folder)) for folder in ("data", "errors")])
+
+    def read(self) -> bytes:
+        """The page as the run is now."""
+        with self._lock:
+            version = self.version()
+            if version != self._built[0]:
+                page = report_page(self.output, self.sample, version=version)
+                self._built = version, page.encode()
+            return self._built[1]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def __init__(self, page: Page, *connection: object) -> None:
+        self.page = page
+        super().__init__(*connection)  # pyright: ignore[reportArgumentType]
+
+    def do_GET(self) -> None:
+        host = self.headers.get("Host", "").rpartition(":")[0]
+        if host not in (_HOST, "localhost"):  # a page elsewhere whose name leads here
+            self._answer(HTTPStatus.FORBIDDEN, b"", "text/plain")
+            return
+        try:
+            if self.path == "/":
+                self._answer(HTTPStatus.OK, self.page.read(), "text/html")
+            elif self.path == "/version":
+                self._answer(HTTPStatus.OK, self.page.version().encode(), "text/plain")
+            else:
+                self._answer(HTTPStatus.NOT_FOUND, b"", "text/plain")
+        except JobError as e:  # a file that is replaced just now, or damaged
+            self._answer(HTTPStatus.SERVICE_UNAVAILABLE, str(e).encode(), "text/plain")
+
+    def _answer(self, status: HTTPStatus, body: bytes, kind: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Requests are not worth a line."""

@@ -1,0 +1,56 @@
+"""What one command is to make of a run, and how it sums up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from styleid_ray import JobConfig
+from styleid_ray.batch.folder.failures import Failures
+from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.tally import Tally
+from styleid_ray.batch.limits import Limits
+from styleid_ray.batch.session import Session, resuming
+from styleid_ray.batch.summary import closing_lines
+
+
+def session(folder: Path, monkeypatch: Any, again: bool = False, **options: Any) -> Session:
+    """A command on a run of three shards of two pairs: one pair failed, and a shard is left."""
+    config = JobConfig(content="c", style="s", output=str(folder), **options)
+    failures = Failures({"a": ["p"], "b": ["q"]}, Counter({("decode", "Error"): 2}))
+    tally = Tally({"part-0": {"a": 2, "b": 2, "c": 2}}, {"a", "b"}, failures)
+    monkeypatch.setattr(Tally, "read", lambda output: tally)
+    return Session.of(Output(str(folder)), config, Limits(config), again, None)
+
+
+def test_a_retry_that_a_limit_stops_leaves_the_others_failed_and_not_missing(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    some = session(tmp_path, monkeypatch, again=True, limit=1)
+    assert some.work == [{"part": "part-0", "pair_ids": ["p"]}]
+    assert resuming(some) == "retrying 1 pair that failed"
+    some.progress.add(done=1, failed=0)
+    summary = some.summarise({})
+    assert (summary.done, summary.failed, summary.missing) == (3, 1, 2)
+    assert (summary.stopped, summary.exit_status) == ("--limit 1", 1)
+
+
+def test_a_command_that_was_stopped_before_its_first_pair_says_so_in_the_run(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    some = session(tmp_path, monkeypatch, deadline="6h")
+    assert resuming(some) == "resuming: 2 of 6 pairs are done, 2 failed already, 2 to do"
+    some.limits.reached = "--deadline 6h"
+    summary = some.summarise({})
+    assert Output(str(tmp_path)).summary()["stopped"] == "--deadline 6h"
+    lines = closing_lines(summary, some.output, None)
+    assert "with 2 pairs left; run the same command again to resume" in lines[1]
+
+
+def test_a_limit_that_is_reached_with_the_last_pair_stopped_nothing(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    some = session(tmp_path, monkeypatch, limit=2)
+    some.progress.add(done=2, failed=0)
+    assert some.summarise({}).stopped is None
