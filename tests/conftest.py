@@ -24,9 +24,9 @@ def parity() -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random model with every part of Stable Diffusion 1.x."""
-    from tests.tiny_model import save_tiny_model
+    from tests.families import save_sd1
 
-    return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+    return save_sd1(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="session")

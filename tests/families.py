@@ -1,5 +1,5 @@
 """Random models of every family that the method runs on, with every part that one has, at the
-smallest size. That of SD 1.x is `tests/tiny_model.py`."""
+smallest size; the same weights every time."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from transformers import (
     CLIPTokenizer,
 )
 
-from tests.tiny_model import save_tiny_model
-
 _NOISE = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -33,7 +31,19 @@ _TOKENS = ["a", "b", "a</w>", "b</w>", "<|startoftext|>", "<|endoftext|>"]
 
 def save_sd1(folder: Path) -> Path:
     """SD 1.x: a native size of 64 px, layers 3-11. Returns the folder."""
-    return save_tiny_model(folder)
+    torch.manual_seed(0)
+    UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(8, 8, 16, 16),
+        norm_num_groups=4,
+        cross_attention_dim=8,
+        attention_head_dim=2,
+    ).save_pretrained(folder / "unet")
+    _kl(scaling_factor=0.18215).save_pretrained(folder / "vae")
+    _save_scheduler(folder, "DDIMScheduler", prediction_type="epsilon")
+    _save_tokenizer(folder / "tokenizer", pad="<|endoftext|>")
+    CLIPTextModel(_text(8, layers=1)).save_pretrained(folder / "text_encoder")
+    return _save_index(folder, "StableDiffusionPipeline", unet="UNet2DConditionModel")
 
 
 def save_sd2(folder: Path, prediction_type: Literal["epsilon", "v_prediction"] = "epsilon") -> Path:
@@ -148,17 +158,29 @@ FAMILIES: dict[str, Callable[[Path], Path]] = {
 """Name of a family → what writes a model of it into a folder."""
 
 
-def _save_vae(folder: Path, **config: Any) -> None:
-    """An autoencoder of factor 8; its JSON says `force_upcast` only where `config` does."""
-    target = folder / "vae"
-    AutoencoderKL(
-        block_out_channels=(4, 4, 8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
+def save_kl(folder: Path, levels: int = 4, seed: int = 1, **config: Any) -> Path:
+    """An autoencoder alone, of so many resolutions. Returns the folder."""
+    torch.manual_seed(seed)
+    _kl(levels, **config).save_pretrained(folder)
+    return folder
+
+
+def _kl(levels: int = 4, **config: Any) -> AutoencoderKL:
+    """An autoencoder of factor 2^(levels - 1)."""
+    return AutoencoderKL(
+        block_out_channels=(4, 4, 8, 8, 8)[:levels],
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
         layers_per_block=1,
         norm_num_groups=2,
         **config,
-    ).save_pretrained(target)
+    )
+
+
+def _save_vae(folder: Path, **config: Any) -> None:
+    """An autoencoder of factor 8; its JSON says `force_upcast` only where `config` does."""
+    target = folder / "vae"
+    _kl(**config).save_pretrained(target)
     if "force_upcast" not in config:
         stored = json.loads((target / "config.json").read_text())
         del stored["force_upcast"]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-
-from styleid_ray.config import JobConfig
-from styleid_ray.optiontable import option_table
 
 ROOT = Path(__file__).parent.parent
 
@@ -46,40 +45,61 @@ def test_an_import_loads_no_more_than_it_needs(statement: str, absent: set[str])
     assert not loaded_after(statement) & absent
 
 
-LAYERS = (
-    {"__init__", "cli", "optiontable"},
-    {"demo"},
-    {"analysis", "report"},
-    {"evaluation", "preview"},
-    {"batch"},
-    {"engine", "planning"},
-    {"datasets", "model"},
-    {"imaging", "jobfile", "submit", "unexpected"},
-    {"methods", "storage"},
-    {"config"},
-    {"controls", "quality"},
-    {"errors"},
-)
-"""Folders and modules of the package; each may import what is in a later layer."""
+class Place(NamedTuple):
+    """A folder or module of the package, as the table of docs/architecture.md has it."""
+
+    layer: int
+    libraries: set[str]
 
 
-def imported_from(file: Path) -> Iterator[str]:
-    """Folders and modules of the package that a module imports, anywhere in it."""
-    for node in ast.walk(ast.parse(file.read_text())):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module]
-        yield from (name.split(".")[1] for name in names if name.startswith("styleid_ray."))
+def table_of_places() -> dict[str, Place]:
+    """The places of the table by their names without `.py`."""
+    rows = re.findall(
+        r"^\| (\d+) \| `(\w+)(?:/|\.py)` \| .* \| *(.*?) *\|$",
+        (ROOT / "docs" / "architecture.md").read_text(),
+        re.MULTILINE,
+    )
+    return {
+        name: Place(int(layer), set(re.findall(r"`(\w+)`", libraries)))
+        for layer, name, libraries in rows
+    }
 
 
-def test_imports_point_one_way() -> None:
-    layer = {name: number for number, names in enumerate(LAYERS) for name in names}
-    wrong = []
+@cache
+def imports_by_place() -> list[tuple[Path, str, str]]:
+    """File, place and full name of everything that the package imports, anywhere in a module."""
+    imports = []
     for file in sorted((ROOT / "styleid_ray").rglob("*.py")):
-        home = file.relative_to(ROOT / "styleid_ray").parts[0].removesuffix(".py")
-        others = {name for name in imported_from(file) if name != home}
-        wrong += [f"{file}: {name}" for name in others if layer[name] <= layer[home]]
-    assert not wrong
+        place = file.relative_to(ROOT / "styleid_ray").parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                imports += [(file, place, alias.name) for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imports.append((file, place, node.module))
+    return imports
+
+
+def test_imports_point_down_in_the_table_of_the_architecture_page() -> None:
+    layers = {place: row.layer for place, row in table_of_places().items()}
+    inside = [
+        (file, place, name.split(".")[1])
+        for file, place, name in imports_by_place()
+        if name.startswith("styleid_ray.")
+    ]
+    assert not [
+        f"{file}: {name}"
+        for file, place, name in inside
+        if name != place and layers.get(name, 0) <= layers.get(place, 0)
+    ]
+
+
+def test_the_architecture_page_lists_every_place_with_the_libraries_that_it_imports() -> None:
+    imported: dict[str, set[str]] = {}
+    for _, place, name in imports_by_place():
+        imported.setdefault(place, set()).add(name.partition(".")[0])
+    ours = {"styleid_ray", *sys.stdlib_module_names}
+    listed = {place: row.libraries for place, row in table_of_places().items()}
+    assert {place: names - ours for place, names in imported.items()} == listed
 
 
 def test_the_public_names_are_there_and_others_are_not() -> None:
@@ -89,17 +109,3 @@ def test_the_public_names_are_there_and_others_are_not() -> None:
         assert getattr(styleid_ray, name)
     with pytest.raises(AttributeError, match="nonsense"):
         styleid_ray.nonsense  # noqa: B018
-
-
-def test_the_readme_has_the_table_of_options_as_the_configuration_defines_it() -> None:
-    table = option_table()
-    assert table in (ROOT / "README.md").read_text()
-    options = [name.replace("_", "-") for name in JobConfig.model_fields]
-    assert not [name for name in options if f"| `--{name}` |" not in table]
-
-
-def test_every_folder_of_the_package_is_in_the_architecture_page() -> None:
-    page = (ROOT / "docs" / "architecture.md").read_text()
-    folders = [p.parent.name for p in (ROOT / "styleid_ray").glob("*/__init__.py")]
-    assert folders
-    assert not [name for name in folders if f"{name}/" not in page]

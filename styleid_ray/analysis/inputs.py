@@ -10,7 +10,6 @@ from PIL import Image
 
 from styleid_ray.analysis.ablations import Variant, ablations
 from styleid_ray.analysis.options import read_patch
-from styleid_ray.analysis.place import Place
 from styleid_ray.batch.prepare import model_of
 from styleid_ray.config import JobConfig
 from styleid_ray.errors import ConfigError, SourceError
@@ -18,6 +17,7 @@ from styleid_ray.jobfile import make_config
 from styleid_ray.model.checkpoint import Checkpoint
 from styleid_ray.planning.pairing import read_sources
 from styleid_ray.preview.pictures import Reader, Shown
+from styleid_ray.preview.place import Place, folder_of
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def read_inputs(options: Mapping[str, Any], patch: str, names: Sequence[str]) ->
             f"--{name} {getattr(config, name)}: an analysis makes one pair with one value or "
             "schedule; styleid-ray preview compares several"
         )
-    point, place = read_patch(patch), Place(config, names)
+    point, place = read_patch(patch), Place(config, folder_of(config.output), names)
     checkpoint, config = model_of(config)
     variants = ablations(config.style_params)
     sources = read_sources(config, config.storage_options)

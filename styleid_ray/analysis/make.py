@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from styleid_ray.analysis.ablations import FULL, WITHOUT_INJECTION, Variant
-from styleid_ray.analysis.measures import Measures, measures
+from styleid_ray.analysis.quality import Measures, measures
 from styleid_ray.analysis.record import Record
 from styleid_ray.analysis.watch import watched
 from styleid_ray.engine.pipeline import StyleIDPipeline
@@ -21,7 +21,7 @@ class Analysis:
     """Results of an analysis."""
 
     record: Record
-    """Of the full method, and of self-attention without injection."""
+    """Record of the full method, and of self-attention without injection."""
     pictures: dict[str, Image.Image]
     """By the names of the variants."""
     measures: dict[str, Measures]
@@ -71,7 +71,7 @@ def _transfer(
     pipe: StyleIDPipeline, z_c: Sequence[Tensor], z_s: Sequence[Tensor], variant: Variant
 ) -> tuple[Sequence[Tensor], float | None]:
     """The latent of a variant, and how much of the content's structure it keeps (None without
-    injection, where no queries of the content are at hand)."""
+    injection, where the content's queries are not kept)."""
     kept: list[float] = []
 
     def take(pairs: Sequence[int], values: Tensor) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from styleid_ray.analysis.ablations import Variant
 from styleid_ray.analysis.colours import CHANNELS, Colours
-from styleid_ray.analysis.measures import Measures
+from styleid_ray.analysis.quality import Measures
 from styleid_ray.analysis.record import Record
 
 _DIGITS = 5

@@ -12,8 +12,8 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from styleid_ray.analysis.ablations import Variant
-from styleid_ray.analysis.measures import Measures
 from styleid_ray.analysis.options import FIGURES
+from styleid_ray.analysis.quality import Measures
 from styleid_ray.analysis.record import Record
 from styleid_ray.quality.columns import MEASURES
 

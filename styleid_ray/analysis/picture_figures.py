@@ -11,7 +11,7 @@ from PIL import Image
 
 from styleid_ray.analysis.ablations import FULL, Variant
 from styleid_ray.analysis.colours import BINS, CHANNELS, LAB, Colours
-from styleid_ray.analysis.measures import Measures
+from styleid_ray.analysis.quality import Measures
 
 _RGB = {"R": "#c0392b", "G": "#2e8b57", "B": "#2c5aa0"}
 _ROWS = {FULL: "full, with AdaIN"}

@@ -32,11 +32,11 @@ class LogitDeviation:
     """Sampling step, from 1."""
     timestep: int
     plain: float
-    """Of self-attention in the run without injection."""
+    """Deviation of self-attention in the run without injection."""
     own: float
-    """Of Q_cs with K_cs in the run with injection: self-attention of the latent that is there."""
+    """Deviation of Q_cs with K_cs in the run with injection: self-attention of its latent."""
     injected: float
-    """Of the injected queries γ·Q_c + (1 − γ)·Q_cs (eq. 6) with K_s, without temperature."""
+    """Deviation of the injected queries γ·Q_c + (1 − γ)·Q_cs (eq. 6) with K_s, τ = 1."""
     tempered: float
     """The same, times τ."""
 

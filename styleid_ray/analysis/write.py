@@ -71,7 +71,7 @@ def write_analysis(
 
 
 def load(config: JobConfig, revision: str | None) -> StyleIDPipeline:
-    """The pipeline of a job's model on the device at hand, neither compiled, since features of a
+    """The pipeline of a job's model on this machine's device, neither compiled, since features of a
     compiled UNet cannot be watched, nor tuned for more than a pair.
 
     Args:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from styleid_ray.batch.folder.output import PLAN, Output
 from styleid_ray.batch.folder.record import begin_run, check_model, extend_run, with_precision
 from styleid_ray.batch.prepare import Job, Prepared, prepare
+from styleid_ray.batch.watch.progress import counted
 from styleid_ray.config import JobConfig
 from styleid_ray.datasets.formats import (
     check_export,
@@ -59,8 +60,8 @@ def begin(
         else f"method {config.method}, no UNet evaluations"
     )
     print(
-        f"{cost.pairs} pairs of {cost.contents} contents and {cost.styles} styles in {cost.shards} "
-        f"shards: {evaluations}",
+        f"{counted(cost.pairs, 'pair')} of {counted(cost.contents, 'content')} and "
+        f"{counted(cost.styles, 'style')} in {counted(cost.shards, 'shard')}: {evaluations}",
         file=out,
     )
     _print_skipped(job, out)
@@ -87,8 +88,8 @@ def extend(
     if len(new.ids):
         plan = new.cut(job.config, _pace(job, resources(len(new.ids))))
         extend_run(output, record, plan)
-        gained = [*contents.new(new), *styles.new(new), _count(plan.pairs, "new pair")]
-        print(f"{', '.join(gained)} in {_count(plan.shards, 'shard')}", file=out)
+        gained = [*contents.new(new), *styles.new(new), counted(plan.pairs, "new pair")]
+        print(f"{', '.join(gained)} in {counted(plan.shards, 'shard')}", file=out)
     else:
         print("the sources have no new pairs", file=out)
     differing = [*contents.differences(job.contents), *styles.differences(job.styles)]
@@ -190,19 +191,19 @@ class _Pictures:
         """In words, how many pictures of these pairs the plan does not have."""
         keys = set(pairs.pairs.table[self.role].unique().to_pylist())
         count = len(keys - self.versions.keys())
-        return [_count(count, f"new {self.role}")] if count else []
+        return [counted(count, f"new {self.role}")] if count else []
 
     def differences(self, source: Source) -> list[str]:
         """In words, which pictures are gone from the source, or have another version there."""
-        there = dict(zip(source.keys, source.versions or [""] * len(source.keys), strict=True))
-        gone = [key for key in self.versions if key not in there]
+        current = dict(zip(source.keys, source.versions or [""] * len(source.keys), strict=True))
+        gone = [key for key in self.versions if key not in current]
         changed = [
             key
             for key, versions in self.versions.items()
-            if there.get(key) and versions - {there[key], None}
+            if current.get(key) and versions - {current[key], None}
         ]
         return [
-            f"{_count(len(keys), self.role)} {word} ({_some(keys)})"
+            f"{counted(len(keys), self.role)} {word} ({_some(keys)})"
             for word, keys in (("changed", changed), ("gone", gone))
             if keys
         ]
@@ -211,7 +212,3 @@ class _Pictures:
 def _some(keys: list[str]) -> str:
     first = ", ".join(shown(key)[:100] for key in sorted(keys)[:_EXAMPLES])
     return first + (", …" if len(keys) > _EXAMPLES else "")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' if number != 1 else ''}"

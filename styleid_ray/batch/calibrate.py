@@ -1,4 +1,4 @@
-"""How fast a model's UNet is on the device at hand."""
+"""The speed of a model's UNet on this machine's device."""
 
 from __future__ import annotations
 

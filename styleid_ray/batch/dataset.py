@@ -1,4 +1,4 @@
-"""StyleID as one step of somebody else's Ray Data pipeline."""
+"""StyleID as one step of another Ray Data pipeline."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ from styleid_ray.imaging import decode, fit_picture, restore
 from styleid_ray.imaging.modes import to_rgb
 from styleid_ray.planning.draw import draw_styles
 from styleid_ray.storage.fetch import fetch
+from styleid_ray.storage.locations import shown
 
 NEW = ("stylized", "style", "error")
 _READERS = 8
@@ -44,7 +45,7 @@ _STYLES_KEPT = 256
 def stylize_dataset(
     ds: Dataset,
     *,
-    styles: str,
+    styles: str | os.PathLike[str],
     styles_per_content: int = 1,
     seed: int = 0,
     image: str = "image",
@@ -79,13 +80,18 @@ def stylize_dataset(
             sources or its output.
 
     Raises:
-        ConfigError: an option of a job's sources or output is given, such as masks, pairing or
-            reject, or a value that is drawn per pair.
+        ConfigError: an argument is of another type; an option of a job's sources or output is
+            given, such as masks, pairing or reject, or a value that is drawn per pair.
         ModelError: a model on this machine, its autoencoder or LoRA weights cannot be used; of
             other models the actors say so.
         SourceError: the styles cannot be listed, or are fewer than drawn for each content.
         pydantic.ValidationError: an option is unknown or not valid.
     """
+    _check_type("styles", styles, str | os.PathLike, "one folder, file, glob pattern or URL")
+    _check_type("image", image, str, "the name of the column of pictures")
+    _check_type("params", params, StyleParams | None, "StyleParams(gamma=0.75, ...)")
+    _check_type("ds", ds, Dataset, "a ray.data.Dataset, such as ray.data.read_images(...)")
+    styles = os.fspath(styles)
     chosen = (params or StyleParams()).model_dump()
     _check_options(options)
     config = JobConfig(content=styles, style=styles, output="-", **{**chosen, **options})
@@ -114,6 +120,12 @@ def stylize_dataset(
         num_gpus=resources.gpus_per_actor or None,
         num_cpus=resources.cpus_per_actor,
     )
+
+
+def _check_type(name: str, value: Any, kind: Any, wanted: str) -> None:
+    if not isinstance(value, kind):
+        given = shown(repr(value))[:60]
+        raise ConfigError(f"stylize_dataset: {name} is {given}: give {wanted}")
 
 
 def _check_options(options: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What a job takes of a GPU's memory, by the parts of its model and its largest shard."""
+"""A job's demand on a GPU's memory, from the parts of its model and its largest shard."""
 
 from __future__ import annotations
 

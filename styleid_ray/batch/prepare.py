@@ -87,12 +87,12 @@ class Job:
     def pinned(self) -> JobConfig:
         """The config with its other autoencoder and LoRA weights at the commit or place that was
         found."""
-        vae, found = self.checkpoint.vae, dict[str, object]()
+        vae, pinned = self.checkpoint.vae, dict[str, object]()
         if vae:
-            found["vae"] = vae.reference
+            pinned["vae"] = vae.reference
         if self.checkpoint.loras:
-            found["lora"] = tuple(lora.reference for lora in self.checkpoint.loras)
-        return self.config.model_copy(update=found)
+            pinned["lora"] = tuple(lora.reference for lora in self.checkpoint.loras)
+        return self.config.model_copy(update=pinned)
 
 
 @dataclass(frozen=True)
@@ -145,10 +145,7 @@ def model_of(config: JobConfig) -> tuple[Checkpoint, JobConfig]:
     model = checkpoint.description
     config = with_defaults(config, model.default_size, model.default_layers)
     check_layers(checkpoint, config)
-    if config.tile and config.tile % model.factor:
-        raise ConfigError(
-            f"--tile {config.tile}: must be a multiple of {model.factor} for {checkpoint.name}"
-        )
+    model.check_tile(config.tile, checkpoint.name)
     return checkpoint, config
 
 
@@ -163,7 +160,7 @@ def prepare(config: JobConfig, spread: Spread = in_threads, earlier: Earlier = N
     checkpoint, config = model_of(config)
     if config.fit == "crop":
         check_crop_size(config.working_size, checkpoint.factor)
-    _check_apart(config)
+    _check_output(config)
     fingerprint = digest(identity(config, checkpoint, "picture"))
     named = name_pairs(config, fingerprint, spread, earlier)
     check_masked(config, named.pairs)
@@ -232,17 +229,12 @@ def check_method(config: JobConfig, pairs: Pairs) -> None:
 
 def check_layers(checkpoint: Checkpoint, config: JobConfig) -> None:
     """Raises ConfigError for layers that the model lacks, by its small files alone."""
-    if config.unet_params is None:
-        return
-    missing = checkpoint.description.missing(config.style_params.resolved().layers)
-    if missing and config.inject:
-        raise ConfigError(
-            f"--layers {missing} are not decoder self-attention layers of {checkpoint.name}, "
-            f"which has {sorted(checkpoint.description.sites)}"
-        )
+    params = config.unet_params
+    if params and params.inject:
+        checkpoint.description.check_layers(params.layers, checkpoint.name)
 
 
-def _check_apart(config: JobConfig) -> None:
+def _check_output(config: JobConfig) -> None:
     """Refuses an output whose pictures would be contents or styles when the run goes on."""
     if config.pairing != "table" and (config.format == "files" or config.export):
         check_outside(config, config.output, "output")

@@ -1,4 +1,4 @@
-"""Rejected pairs of a run, made again with other parameters."""
+"""Rejected pairs of a run, remade with other parameters."""
 
 from __future__ import annotations
 
@@ -137,11 +137,11 @@ class Remake:
 
 def _planned(output: Output, tally: Tally) -> set[str]:
     """Which of γ and temperature the plan has for some pair."""
-    found: set[str] = set()
+    names: set[str] = set()
     for part in tally.parts:
         table = output.plan_part(part, [*_DRAWN])
-        found |= {name for name in _DRAWN if table[name].null_count < table.num_rows}
-    return found
+        names |= {name for name in _DRAWN if table[name].null_count < table.num_rows}
+    return names
 
 
 def split_options(

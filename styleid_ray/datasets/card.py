@@ -70,7 +70,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What a card tells. Any text may be a file's name: none breaks YAML, tables or code."""
+    """The content of a card. Any text may be a file's name: none breaks YAML, tables or code."""
 
     name: str
     """The dataset's name for people."""
@@ -86,15 +86,15 @@ class Card:
     stylised: int
     """Pictures that are results."""
     originals: int = 0
-    """Content pictures that are mixed in as they are."""
+    """Content pictures mixed in unchanged."""
     splits: Mapping[str, int] = field(default_factory=dict)
     """Pictures of each split."""
     failed: int = 0
     failed_names: Sequence[str] = ()
-    """Of what failed; the first 20 are shown."""
+    """Names of failed contents; the first 20 are shown."""
     left_out: int = 0
     left_out_names: Sequence[str] = ()
-    """Of what was left out; the first 20 are shown."""
+    """Names of omitted contents; the first 20 are shown."""
     reject: str | None = None
     """Rule on the quality columns, if there is one."""
     rejected: int = 0
@@ -180,7 +180,7 @@ class Card:
         return {name: value for name, value in data.items() if value}
 
     def _named(self) -> Iterator[tuple[str, int, list[str]]]:
-        """Title, count and names of what is not in the dataset."""
+        """Title, count and names of contents missing from the dataset."""
         for title, count, names in (
             ("Failed", self.failed, self.failed_names),
             ("Left out", self.left_out, self.left_out_names),
@@ -197,7 +197,7 @@ def strip(pictures: Sequence[tuple[bytes, bytes]], side: int = 192) -> bytes:
         side: edge of the square that is shown of each picture, in pixels.
 
     Returns:
-        A JPEG file. Pairs of which one cannot be read are skipped; empty when none can be read.
+        A JPEG file. Pairs with an unreadable picture are skipped; empty when none can be read.
     """
     columns = [column for pair in pictures[:_MOST_SAMPLES] if (column := _column(pair, side))]
     if not columns:
@@ -229,7 +229,7 @@ def _inline(text: object) -> str:
 
 def _location(location: str) -> str:
     """As `_inline`, without secrets; and of an absolute local path or a bucket the last part only:
-    what is above it tells who made the dataset, and means nothing to others."""
+    the text above it names who made the dataset, which means nothing to others."""
     path = local_path(location)
     public = location.startswith(("http://", "https://", "hf://"))
     if not public and (path is None or path.startswith(("/", "~"))):

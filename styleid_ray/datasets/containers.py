@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from styleid_ray.datasets.files import Files
+from styleid_ray.datasets.files import Files, one_chunk
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.source import Source
@@ -33,7 +33,7 @@ class Container:
     """A file that holds pictures."""
 
     name: str
-    """What its key is: relative to the source's root, without secrets."""
+    """Its key: relative to the source's root, without secrets."""
     url: str = field(repr=False)
     version: str
     split: str
@@ -41,7 +41,7 @@ class Container:
 
     @property
     def size(self) -> int | None:
-        """Its bytes, where the listing tells."""
+        """Its bytes, where the listing has them."""
         return size_in(self.version)
 
     def version_of(self, size: int) -> str:
@@ -77,11 +77,11 @@ def containers(files: Files, options: DatasetOptions, *, need_train: bool) -> li
                 f"{shown(container(f'{name}/'))}: rename the folder"
             )
     splits = _splits(names, need_train) if options.what == "content" else {}
-    found = [
+    held = [
         Container(name, url, version, splits.get(name, ""))
         for name, url, version in zip(names, urls, files.versions, strict=True)
     ]
-    return sorted(found, key=lambda one: f"{one.name}/")
+    return sorted(held, key=lambda one: f"{one.name}/")
 
 
 def source_of(
@@ -94,7 +94,7 @@ def source_of(
     """The pictures of all containers, from their indices in any order."""
     table = pa.concat_tables([INDEX.empty_table(), *indices])
     table = table.sort_by("key").combine_chunks()
-    key, place, version, split = (Keys(_whole(table[name])) for name in INDEX.names)
+    key, place, version, split = (Keys(one_chunk(table[name])) for name in INDEX.names)
     return Source(
         files.root,
         key,
@@ -113,7 +113,7 @@ def others(files: Files, held: Files) -> Counter[str]:
 
 
 def split_of(name: str) -> str | None:
-    """The split that a file's name tells, as Hugging Face reads it: by a folder, or else by a word
+    """The split in a file's name, as Hugging Face reads it: by a folder, or else by a word
     of its own name; of `WORD-00000-of-00004`, any word."""
     *folders, file = name.rstrip("/").split("/") if not is_absolute(name) else [name]
     for part in [*reversed(folders), file.partition(".")[0]]:
@@ -137,7 +137,3 @@ def _splits(names: Sequence[str], need_train: bool) -> dict[str, str]:
     if len(splits) < len(names) or (need_train and "train" not in splits.values()):
         return {}
     return splits
-
-
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

@@ -23,7 +23,7 @@ class Example:
     short: str
     """The same, unique in the class folder of its split alone."""
     extension: str
-    """That of the picture's encoding, with its dot."""
+    """Extension of the picture's encoding, with its dot."""
     picture: bytes = field(repr=False)
     width: int
     height: int
@@ -51,8 +51,8 @@ _AT_ONCE = 16
 
 
 def each_written(write: Callable[[Example], T], examples: Iterable[Example]) -> Iterator[T]:
-    """What `write` returns for each example, in order. A few are written at a time, since a store
-    takes its time for each; no more are held."""
+    """The result of `write` for each example, in order. A few are written at a time, since a store
+    is slow for each; no more are held."""
     examples = iter(examples)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         while some := list(islice(examples, _AT_ONCE)):
@@ -81,6 +81,6 @@ class Writer(Protocol):
 
     def finish(self, parts: Iterator[bytes]) -> None:
         """Writes what lists all pictures, from the parts in the order of their items, each read
-        when it is asked for: memory does not grow with their number. Numbers that count all
+        when it is needed: memory does not grow with their number. Numbers that count all
         pictures are given here."""
         ...

@@ -1,4 +1,4 @@
-"""The files of a source's pictures, wherever they lie."""
+"""The files of a source's pictures, from any location."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import RowError
-from styleid_ray.storage.fetch import Fetched, fetch
+from styleid_ray.storage.fetch import Fetched, check_size, fetch
 from styleid_ray.storage.members import (
     Range,
     Row,
-    check_size,
     container,
     fetch_member,
     fetch_rows,

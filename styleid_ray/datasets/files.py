@@ -52,7 +52,7 @@ class Files:
     versions: Keys = field(repr=False)
     """'' for a file whose version is not known."""
     nameless: tuple[str, ...] = ()
-    """What is wrong with the names of others, one entry a file."""
+    """Faults of the other files' names, one entry per file."""
 
     @property
     def is_web(self) -> bool:
@@ -109,14 +109,15 @@ def list_files(url: str, what: str, storage_options: Options = None) -> Files:
     nameless: list[str] = []
     table = pa.concat_tables([_EMPTY, *_tables(listed, what, root, nameless)]).combine_chunks()
     table = table.sort_by("name").combine_chunks()
-    names, versions = (Keys(_whole(table[column])) for column in ("name", "version"))
+    names, versions = (Keys(one_chunk(table[column])) for column in ("name", "version"))
     return Files(url, root, names, versions, tuple(nameless))
 
 
 _EMPTY = pa.schema([("name", pa.string()), ("version", pa.string())]).empty_table()
 
 
-def _whole(column: pa.ChunkedArray) -> pa.Array:
+def one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    """A column as one array."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
@@ -214,7 +215,7 @@ def _info(filesystem: Any, path: str) -> Mapping[str, Any] | None:
             try:
                 return filesystem.info(path)
             except FileNotFoundError as error:
-                # Of the web, fsspec says so whatever it was.
+                # For the web, fsspec raises this for any failure.
                 if is_web(filesystem) and getattr(error.__cause__, "status", None) != 404:
                     raise error.__cause__ or error from None
                 return None

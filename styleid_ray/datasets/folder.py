@@ -21,7 +21,7 @@ from styleid_ray.storage.store import Store
 
 
 def recognises(files: Files) -> bool:
-    """Whether these are pictures in folders: whatever is of no other format."""
+    """Always: any files of no other format are pictures in folders."""
     return True
 
 

@@ -25,7 +25,7 @@ _ORDER = (*(n for n in get_args(DatasetFormat) if n not in ("auto", "folder")), 
 
 
 def read_source(options: DatasetOptions) -> Source:
-    """The pictures of a dataset, of the splits that are asked for.
+    """The pictures of a dataset, of the chosen splits.
 
     Raises:
         SourceError: the location cannot be read, or its files do not fit together; the message
@@ -33,10 +33,10 @@ def read_source(options: DatasetOptions) -> Source:
     """
     files = list_files(options.url, options.what, options.storage_options)
     name = options.format if options.format != "auto" else _recognised(files, options)
-    found = chosen(replace(_module(name).source(files, options), format=name), options)
+    source = chosen(replace(_module(name).source(files, options), format=name), options)
     if options.label_masks:
-        check_masks(found, options)
-    return found
+        check_masks(source, options)
+    return source
 
 
 def recognised(options: DatasetOptions, known: str | None) -> DatasetOptions:
@@ -69,13 +69,13 @@ def open_labels(options: DatasetOptions, contents: Source) -> Labels:
 
 
 def open_writer(name: ExportFormat, store: Store, labels: Labels) -> Writer:
-    """What writes an export; raises ConfigError when it cannot hold these labels."""
+    """The writer of an export; raises ConfigError when it cannot hold these labels."""
     return _module("folder" if name == "imagefolder" else name).Writer(store, labels)
 
 
 def folder_of(labels: Labels) -> Callable[[str], str]:
-    """What tells the folder of an `imagefolder` export by a picture's key; '' for any other labels
-    than class folders, which only a reading tells."""
+    """A function from a picture's key to its folder in an `imagefolder` export; '' for labels other
+    than class folders, which are known only once read."""
     inner = labels.inner if isinstance(labels, MaskedLabels) else labels
     return inner.folder_of if isinstance(inner, FolderLabels) else lambda key: ""
 

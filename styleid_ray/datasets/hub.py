@@ -82,7 +82,7 @@ class Hub:
 
         Raises:
             ConfigError: there is no token, the hub does not accept it, it may not write to the
-                repository, or the repository is public and `private` is asked for.
+                repository, or the repository is public and `private` is true.
             OutputError: the hub cannot be reached, or does not answer as it should.
         """
         if self._checked:
@@ -152,7 +152,7 @@ class Hub:
 
         Args:
             text: the whole README.md.
-            seconds: how long to wait. After that the upload goes on in a thread, which does not
+            seconds: how long to wait. After that the upload continues in a thread, which does not
                 keep the process alive, and further calls do nothing until it has ended.
 
         Returns:
@@ -184,7 +184,7 @@ class Hub:
 
     def _commit(self, folder: Path, names: Sequence[str], message: str) -> None:
         """One commit, or several smaller ones where the hub fails to take it."""
-        # Made anew for each attempt: the hub may have taken the files although its answer was lost.
+        # New for each attempt: the hub may have taken the files although its answer was lost.
         additions = [
             CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in names
         ]
@@ -207,7 +207,7 @@ class Hub:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Turns whatever huggingface_hub raises into one line with a remedy."""
+        """Turns any error of huggingface_hub into one line with a remedy."""
         try:
             yield
         except JobError:
@@ -338,7 +338,7 @@ def _quiet() -> Iterator[None]:
     The last of the threads in it restores them.
     """
     global _quiet_users, _loud
-    # A bar that the user asks for by HF_HUB_DISABLE_PROGRESS_BARS=0 stays.
+    # A bar requested by HF_HUB_DISABLE_PROGRESS_BARS=0 stays.
     bars = constants.HF_HUB_DISABLE_PROGRESS_BARS is None
     with _quiet_lock:
         _quiet_users += 1

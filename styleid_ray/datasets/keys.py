@@ -15,7 +15,7 @@ class Keys(Sequence[str]):
     """A sequence of strings that is equal to a tuple of them. Keys are sorted by their makers."""
 
     def __init__(self, texts: Iterable[str] | pa.Array = ()) -> None:
-        """Takes an Arrow array of strings as it is; anything else is read a chunk at a time."""
+        """Keeps an Arrow array of strings; anything else is read chunk by chunk."""
         self.array: pa.StringArray = (
             texts if isinstance(texts, pa.Array) else pa.concat_arrays(_chunks(texts))
         )

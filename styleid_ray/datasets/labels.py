@@ -1,4 +1,4 @@
-"""What a dataset says about its pictures, in a form that every export can use."""
+"""The labels of a dataset's pictures, in a form that every export can use."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from styleid_ray.storage.store import Store
 
 @dataclass(frozen=True)
 class Label:
-    """What a dataset says about one picture."""
+    """The labels of one picture."""
 
     columns: Mapping[str, Any] = field(default_factory=dict)
     """Values of the label columns, as plain Python values."""
     files: Mapping[str, bytes] = field(default_factory=dict)
-    """Label files as they are, by what follows the picture's stem without the first dot: xml, txt,
+    """Unchanged label files, by what follows the picture's stem without the first dot: xml, txt,
     json, mask.png ..."""
     folder: str = ""
     """Name of the class folder; '' for a picture of no class."""
     size: tuple[int, int] | None = None
-    """Width and height in pixels that the coordinates were made for, where the dataset tells."""
+    """Width and height in pixels that the coordinates were made for, where the dataset has them."""
     split: str = ""
-    """The split, where the dataset tells it by the picture's key."""
+    """The split, where the picture's key has it."""
 
 
 class Labels(Protocol):
@@ -41,7 +41,7 @@ class Labels(Protocol):
 
     @property
     def header(self) -> Mapping[str, Any]:
-        """What the dataset says for all pictures: categories, names, licences ..."""
+        """Labels of the dataset as a whole: categories, names, licences ..."""
         ...
 
     @property

@@ -88,7 +88,7 @@ def with_masks(labels: Labels, options: DatasetOptions) -> MaskedLabels:
 
 @dataclass(frozen=True)
 class MaskedLabels:
-    """Labels, and a mask for each picture: its file as it is."""
+    """Labels, and a mask per picture: its file unchanged."""
 
     inner: Labels
     root: str
@@ -131,10 +131,10 @@ class MaskedLabels:
 
 
 def _size(label: Label, mask: bytes) -> tuple[int, int] | None:
-    """The size that labels and mask were made for, by the mask where the labels do not tell."""
+    """The size that labels and mask were made for, by the mask where the labels have none."""
     if label.size is not None:
         return label.size
     try:
         return upright_size(mask, _MOST_PIXELS)
-    except RowError:  # it is copied as it is, whatever it is
+    except RowError:  # any file is copied unchanged
         return None

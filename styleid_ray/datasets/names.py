@@ -1,4 +1,4 @@
-"""File names of exported pictures, told by the names of content and style."""
+"""File names of exported pictures, from the names of content and style."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Names:
         folder_of: Callable[[str], str],
         ids: bool = False,
     ) -> Names:
-        """The shortest names that tell these pictures apart.
+        """The shortest names that distinguish these pictures.
 
         Args:
             contents, styles: distinct keys.

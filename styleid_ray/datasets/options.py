@@ -1,4 +1,4 @@
-"""How a dataset is to be read."""
+"""Options for reading a dataset."""
 
 from __future__ import annotations
 

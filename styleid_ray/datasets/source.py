@@ -26,7 +26,7 @@ class Source:
     keys: Keys | tuple[str, ...] = field(repr=False)
     """Sorted paths relative to `root`, with '/' between folders; or URLs and absolute paths."""
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What the filesystem is opened with; may hold secrets."""
+    """Options of the filesystem; may hold secrets."""
     full_urls: FullURLs | None = field(default=None, repr=False, compare=False)
     """Where keys lie whose URLs hold secrets."""
     versions: Keys | None = field(default=None, repr=False, compare=False)

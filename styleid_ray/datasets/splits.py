@@ -39,7 +39,7 @@ def with_splits(source: Source, splits: Iterable[str]) -> Source:
 
 
 def chosen(source: Source, options: DatasetOptions) -> Source:
-    """The pictures of the splits that are asked for: of train by default.
+    """The pictures of the chosen splits: of train by default.
 
     Raises:
         SourceError: the dataset does not have them.
@@ -53,13 +53,13 @@ def chosen(source: Source, options: DatasetOptions) -> Source:
                 "has no splits: leave it out"
             )
         return source
-    there = list(dict.fromkeys(source.splits))
-    asked = options.splits or (("train",) if "train" in there else tuple(there))
+    known = list(dict.fromkeys(source.splits))
+    asked = options.splits or (("train",) if "train" in known else tuple(known))
     wanted = {split_name(name) or name for name in asked}
-    missing = sorted(wanted - set(there))
+    missing = sorted(wanted - set(known))
     if missing:
         raise options.fault(
-            f"--splits {','.join(missing)}: the dataset has {', '.join(sorted(there))}"
+            f"--splits {','.join(missing)}: the dataset has {', '.join(sorted(known))}"
         )
     splits = source.splits.array
     return source.only(np.isin(np.asarray(splits.to_numpy(zero_copy_only=False)), list(wanted)))

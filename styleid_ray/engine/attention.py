@@ -16,7 +16,7 @@ from styleid_ray.engine.styleid import Injection, inject, share_out
 @dataclass
 class Tap:
     """Tells the tapped layers what to do in the next UNet call; nothing of it is code, so that a
-    compiled UNet stays as it is from step to step."""
+    compiled UNet is the same from step to step."""
 
     injection: Injection | None = None
     """Features to inject, if any."""
@@ -97,7 +97,7 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
 
 
 def project_out(attn: Any, out: Tensor) -> Tensor:
-    """A layer's output of what its heads attended to, [B, heads, tokens, d]."""
+    """A layer's output from the results of its heads, [B, heads, tokens, d]."""
     return attn.to_out[1](attn.to_out[0](out.transpose(1, 2).flatten(2)))
 
 

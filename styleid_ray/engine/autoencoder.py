@@ -6,9 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from styleid_ray.engine.memory import Memory
@@ -42,7 +40,7 @@ class Autoencoder:
         self.vae, self.memory = vae, memory
         if tile and vae and tile % self.factor:
             raise ConfigError(
-                f"vae_tile {tile} is no multiple of {self.factor}, as this autoencoder needs"
+                f"--vae-tile {tile}: this autoencoder needs a multiple of {self.factor}"
             )
         self.tile = tile // self.factor if tile and vae else None
         """Latent positions per side of a tile."""
@@ -101,7 +99,7 @@ class Autoencoder:
         return [made[i] for i in range(len(latents))]
 
     def _row_bytes(self, height: int, width: int) -> int:
-        """What a call takes for one latent of this size, or for its picture."""
+        """Bytes that a call takes for one latent of this size, or for its picture."""
         dtype = str(self.vae.dtype).removeprefix("torch.")
         return round(SLACK * vae_peak(stored_config(self.vae), (height, width), dtype, self.tile))
 
@@ -132,7 +130,7 @@ def encode(vae: Any, pictures: Tensor, tile: int | None = None) -> Tensor:
 
 
 def decode(vae: Any, z: Tensor, tile: int | None = None) -> Tensor:
-    """Pictures [B, 3, H, W], float32, of latents [B, C, h, w]; what is beyond [-1, 1] is black or
+    """Pictures [B, 3, H, W], float32, of latents [B, C, h, w]; values beyond [-1, 1] are black or
     white, or not finite. `tile`: latent positions per side of a tile."""
     windows = Windows.over(z.shape, tile)
     parts = [_decode(vae, part) for part in cut(windows, z)]
@@ -163,11 +161,6 @@ def _decode(vae: Any, z: Tensor) -> Tensor:
 
 def _shift(vae: Any) -> float:
     return getattr(vae.config, "shift_factor", None) or 0.0
-
-
-def to_pixels(image: Image.Image) -> Tensor:
-    """uint8 [H, W, 3] of a picture; modes other than RGB are converted."""
-    return torch.from_numpy(np.array(image.convert("RGB")))
 
 
 def from_pixels(pixels: Tensor) -> Tensor:

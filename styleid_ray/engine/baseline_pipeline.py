@@ -50,7 +50,7 @@ class PixelTransfer:
             pairs, take: as of `StyleIDPipeline.stylize`.
             params: those of StyleID, to which nothing here looks.
             options: the others of `StyleIDPipeline.stylize`. Structure of the model's features
-                is not told, since there is none.
+                is not reported, since there is none.
 
         Raises:
             ConfigError: a pair has several styles or a mask.
@@ -136,5 +136,7 @@ def _single(
     index = resolve_pairs(pairs, len(contents), len(styles))
     regional = [n for n in ("masks", "label_maps", "classes") if options.get(n) is not None]
     if regional or any(len(js) > 1 for _, js in index):
-        raise ConfigError(f"method {method} takes one style for a whole picture: use styleid")
+        raise ConfigError(
+            f"--method {method} takes one style for a whole picture: use --method styleid"
+        )
     return [(i, js[0]) for i, js in index]

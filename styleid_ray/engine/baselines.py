@@ -1,6 +1,6 @@
 """Methods to compare StyleID with: colour transfers, and AdaIN of clean latents.
 
-Pictures are float64 [3, H, W] in [0, 1], red, green and blue as they are stored; results may lie
+Pictures are float64 [3, H, W] in [0, 1], red, green and blue as stored; results may lie
 outside. Content and style may differ in height and width, and of the style only moments count.
 Whatever the content does not vary in stays constant, so that even pictures give no NaN.
 """

@@ -1,4 +1,4 @@
-"""Inverting a batch by itself, all its features in hand: the paper's first stage alone."""
+"""Inversion of a batch alone, with all its features kept: the paper's first stage."""
 
 from __future__ import annotations
 

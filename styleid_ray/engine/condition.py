@@ -1,4 +1,4 @@
-"""What the UNet is told besides latent and timestep: the empty prompt, and a picture's size."""
+"""The inputs of the UNet besides latent and timestep: the empty prompt, and a picture's size."""
 
 from __future__ import annotations
 

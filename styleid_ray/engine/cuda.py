@@ -1,4 +1,4 @@
-"""All that the engine asks of CUDA itself: memory, pinned memory, the copying stream, kinds of
+"""Every call of CUDA itself: memory, pinned memory, the copying stream, kinds of
 errors. Elsewhere a GPU is a device like any other."""
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def limit_memory(device: torch.device, share: float) -> None:
 
 
 def empty_cache(device: torch.device) -> None:
-    """Give back the memory that PyTorch's allocator caches, so that other sizes can be had."""
+    """Release the memory that PyTorch's allocator caches, to make room for other sizes."""
     if is_cuda(device):
         torch.cuda.empty_cache()
 

@@ -109,7 +109,7 @@ class Denoiser:
         return blend(windows, parts), stack_windows(features)
 
     def _predict(self, z: Tensor, step: Step, rows: int) -> Tensor:
-        """ε of one window, in a UNet call of so many rows."""
+        """ε of one window, in a UNet call of `rows` rows."""
         timesteps = torch.full((rows,), step.t, device=z.device)
         height, width = z.shape[-2:]
         condition = self.condition.arguments(self.unet, rows, (height, width))
@@ -126,7 +126,7 @@ class Denoiser:
         return Windows.over(latent, self.window)
 
     def window_shape(self, latent: Sequence[int]) -> torch.Size:
-        """Shape [C, h, w] of what the UNet sees at once of a latent [..., C, h, w]."""
+        """Shape [C, h, w] of the window that the UNet sees at once of a latent [..., C, h, w]."""
         windows = self.windows(latent)
         return torch.Size([latent[-3], windows.height, windows.width])
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 _LUMINANCE = (0.299, 0.587, 0.114)
-"""Of red, green and blue (ITU-R BT.601)."""
+"""Weights of red, green and blue (ITU-R BT.601)."""
 
 
 @dataclass(frozen=True)

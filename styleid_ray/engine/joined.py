@@ -25,14 +25,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Pair:
-    """Pictures and how to join them. Without a style the content is sampled as it is."""
+    """Pictures and how to join them. Without a style the content is sampled unchanged."""
 
     content: Picture
     styles: tuple[Picture, ...]
     gamma: Schedule
     temperature: Schedule
     weights: tuple[float, ...] | None = None
-    """Of several styles in one attention, of sum 1."""
+    """Weights of several styles in one attention, of sum 1."""
     shares: Tensor | None = None
     """Each style's share of each position [styles, h, w], of sum 1, where styles have regions."""
     strength: Tensor | None = None

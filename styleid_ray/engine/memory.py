@@ -1,4 +1,4 @@
-"""Memory of the device and the host: who may take how much, and what gives way when it runs out."""
+"""Memory of the device and the host: budgets, and evictions when it runs out."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class Memory:
     """The inversions of a pipeline, where they are kept, and the batch sizes of its models.
 
     When memory runs out, in this order: inversions that the call has no more use for are evicted
-    and fewer are kept from there on; features move to the host, for good; the batch is halved, for
-    good; and for a single picture all inversions are evicted that are not in use at the moment.
+    and fewer are kept from then on; features move to the host and stay there; the batch is halved
+    and stays so; and for a single picture all inversions not in use at the moment are evicted.
     Inversions are evicted only where the memory that ran out is the one that they lie in.
 
     Args:
@@ -69,7 +69,7 @@ class Memory:
         batch: most latents in one UNet call, and a quarter as many pictures in one autoencoder
             call, or "auto".
         features: where features are kept: "device", "host" or "auto".
-        limit: GiB that inversions may take; None is three quarters of what is free.
+        limit: GiB that inversions may take; None is three quarters of the free memory.
         host_share, device_share: the parts of the free memory that are this pipeline's, in (0, 1].
     """
 
@@ -97,10 +97,10 @@ class Memory:
         self.window: int | None = None
         """Most latent positions per side that the UNet sees at once."""
         self.row_bytes: dict[Model, RowBytes] = {}
-        """What a row of a batch takes on a GPU, of the models for which that is counted."""
+        """Bytes of a batch row on a GPU, by the models for which they are counted."""
         self.halvings: Counter[Model] = Counter()
         self.full = False
-        """Whether batches are filled up: a compiled model is compiled anew for each size."""
+        """Whether batches are filled up: a compiled model is recompiled for each size."""
         self.shortages = 0
         """How often memory ran out."""
         self.wanted: Collection[Hashable] = ()
@@ -135,8 +135,8 @@ class Memory:
         return min(positions, self._rows_that_fit("unet", height, width))
 
     def _rows_that_fit(self, model: Model, height: int, width: int) -> int:
-        """Rows that a GPU has memory for beside inversions, by what it had free when it was first
-        asked for latents of this size; as many as one likes where nothing is counted."""
+        """Rows that a GPU has memory for beside inversions, by its free memory at the first call
+        for latents of this size; unbounded where nothing is counted."""
         if model not in self.row_bytes or not cuda.is_cuda(self.device):
             return GPU_POSITIONS
         key = model, height, width
@@ -149,7 +149,7 @@ class Memory:
         self, rows: Sequence[int], shape: Sequence[int], model: Model, work: Callable[..., None]
     ) -> None:
         """`work` on all rows, latents of one shape, in even batches. A batch that runs out of
-        memory is done again once something gave way: no row is dropped or done twice."""
+        memory is repeated once something was evicted: no row is dropped or done twice."""
         todo = list(rows)
         while todo:
             batches = -(-len(todo) // self.most(shape, model))
@@ -252,7 +252,7 @@ class Memory:
         return self._capacity(self.bank.place)
 
     def choose_place(self, need: int) -> None:
-        """Decide where features are kept that need so many bytes at a time: where asked, else on
+        """Decide where features that need `need` bytes at a time are kept: where asked, else on
         the device if they fit, else on the host if they fit, else where there is more room."""
         room: dict[Place, int] = {place: self._capacity(place) for place in ("device", "host")}
         place: Place = "device"
@@ -277,7 +277,7 @@ class Memory:
         self.bank = Bank(place, self.device)
 
     def _capacity(self, place: Place) -> int:
-        """Bytes for inversions at a place; those that are there already count as free."""
+        """Bytes for inversions at a place; those of existing inversions count as free."""
         if self.limit is not None:
             room = int(self.limit * GIB)
         else:

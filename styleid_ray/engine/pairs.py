@@ -1,4 +1,4 @@
-"""Which content meets which style in one call, and with what parameters."""
+"""The pairs of one call: content, style and parameters."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from styleid_ray.config import ResolvedParams, StyleParams
 from styleid_ray.errors import ConfigError
+from styleid_ray.storage.locations import shown
 
 Index = tuple[int, tuple[int, ...]]
 """(content, its styles)."""
@@ -27,7 +28,12 @@ def resolve_pairs(pairs: Pairs, contents: int, styles: int) -> list[Index]:
         return [(i, (i,)) for i in range(contents)]
     if isinstance(pairs, str):
         raise ConfigError(f"pairs is {pairs!r}: use 'cross', 'zip' or a list of (content, style)")
-    index = [(int(i), tuple(j) if isinstance(j, Sequence) else (int(j),)) for i, j in pairs]
+    try:
+        index = [(int(i), tuple(j) if isinstance(j, Sequence) else (int(j),)) for i, j in pairs]
+    except (TypeError, ValueError) as e:
+        raise ConfigError(
+            f"pairs is {shown(repr(pairs))[:80]}: use 'cross', 'zip' or a list of (content, style)"
+        ) from e
     for i, js in index:
         if not (0 <= i < contents and js and all(0 <= j < styles for j in js)):
             which = ", ".join(map(str, (i, *js)))
@@ -72,6 +78,16 @@ def check_mixes(
             raise ConfigError(f"strengths of a pair must be [{size[0]}, {size[1]}]")
 
 
+def checked(params: Sequence[StyleParams]) -> Sequence[StyleParams]:
+    """The same parameters; raises ConfigError for anything else."""
+    if isinstance(params, Sequence) and all(isinstance(p, StyleParams) for p in params):
+        return params
+    raise ConfigError(
+        f"params is {shown(repr(params))[:80]}: give StyleParams(gamma=0.75, ...), or a list of "
+        "one for each pair"
+    )
+
+
 def params_of_pairs(
     params: StyleParams | Sequence[StyleParams] | None,
     pairs: int,
@@ -81,7 +97,7 @@ def params_of_pairs(
     ConfigError when they differ in too much."""
     if params is None or isinstance(params, StyleParams):
         return [(params or StyleParams()).resolved(layers)] * pairs
-    each = [p.resolved(layers) for p in params]
+    each = [p.resolved(layers) for p in checked(params)]
     if len(each) != pairs:
         raise ConfigError(f"{len(each)} params for {pairs} pairs: give one, or one for each pair")
     excluded = {"gamma", "temperature"}

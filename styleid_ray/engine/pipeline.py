@@ -16,7 +16,7 @@ from torch import Tensor
 from styleid_ray.config import FeatureDType, FeatureStore, ResolvedParams, StyleParams
 from styleid_ray.controls import schedule as control
 from styleid_ray.engine import cuda
-from styleid_ray.engine.autoencoder import NOT_FINITE, Autoencoder, Decoded, from_pixels, to_pixels
+from styleid_ray.engine.autoencoder import NOT_FINITE, Autoencoder, Decoded, from_pixels
 from styleid_ray.engine.batch_inversion import BatchInversion, invert_batch
 from styleid_ray.engine.condition import Condition
 from styleid_ray.engine.denoiser import Denoiser
@@ -24,14 +24,15 @@ from styleid_ray.engine.finish import Finish
 from styleid_ray.engine.joined import Pair, Picture
 from styleid_ray.engine.layout import Role
 from styleid_ray.engine.memory import Memory
-from styleid_ray.engine.pairs import Pairs, check_mixes, params_of_pairs, resolve_pairs
+from styleid_ray.engine.pairs import Pairs, check_mixes, checked, params_of_pairs, resolve_pairs
+from styleid_ray.engine.pictures import PictureLike, all_pixels
 from styleid_ray.engine.regions import as_maps, check_maps, class_shares, strengths
 from styleid_ray.engine.schedule import Schedule, make_schedule
 from styleid_ray.engine.transfer import Finished, SeenStep, SeenStructure, Transfer
 from styleid_ray.engine.tuning import Tuner
 from styleid_ray.engine.work_order import Size
 from styleid_ray.errors import ConfigError, RowError
-from styleid_ray.model.description import ModelDescription, describe
+from styleid_ray.model.description import describe
 from styleid_ray.model.footprint import picture_memory
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -73,7 +74,7 @@ class StyleIDPipeline:
         unet: diffusers `UNet2DConditionModel`, or a `UNet2DModel` on latents.
         scheduler: diffusers scheduler; its noise levels and prediction type are used.
         null_embedding: the empty prompt's embedding [1, tokens, D]; None of a model without text.
-        pooled_embedding: its pooled embedding [1, P], which Stable Diffusion XL takes besides.
+        pooled_embedding: its pooled embedding [1, P], which Stable Diffusion XL also takes.
         vae: diffusers autoencoder; without one only the methods on latents work.
         tile: most pixels per side that the UNet sees at once, a multiple of `factor`: larger
             pictures are made window by window, blended in each step. None is the whole picture.
@@ -127,7 +128,7 @@ class StyleIDPipeline:
             for x in (null_embedding, pooled_embedding)
         )
         condition = Condition(self.model, prompt, pooled)
-        check_tile(self.model, tile)
+        self.model.check_tile(tile)
         self.tile = tile and tile // self.model.vae_factor
         self.denoise = Denoiser(unet, condition, self.memory.fill, self.tile)
         self.autoencoder = Autoencoder(vae, self.memory, vae_tile or tile)
@@ -150,7 +151,7 @@ class StyleIDPipeline:
         added to the UNet, if `lora` names files as --lora does.
 
         Weights are read from safetensors only. By default on CUDA in float16 where there is a GPU,
-        else on CPU in float32. Raises ModelError, in one line, when the model cannot be had, is
+        else on CPU in float32. Raises ModelError, in one line, when the model is not available, is
         of no family that StyleID works with, or lacks a part. `options` as of the class.
         """
         from styleid_ray.model.loading import load_components
@@ -185,25 +186,28 @@ class StyleIDPipeline:
 
     @property
     def factor(self) -> int:
-        """What the sides of a picture must be multiples of, in pixels."""
+        """Pixels; the sides of a picture must be multiples of it."""
         return self.model.factor
 
     def __call__(
         self,
-        contents: Sequence[Image.Image],
-        styles: Sequence[Image.Image],
+        contents: Sequence[PictureLike],
+        styles: Sequence[PictureLike],
         pairs: Pairs = "cross",
         params: StyleParams | Sequence[StyleParams] | None = None,
         **regions: Any,
     ) -> list[Image.Image]:
         """One stylised picture for each pair, at its content's size.
 
+        `contents` and `styles` are pictures of Pillow, paths, URLs or arrays uint8 [H, W, 3].
         `pairs` is "cross" (every content with every style, contents outermost), "zip", or a list of
         (content index, style index). Sides of pictures must be multiples of `factor`; sizes may
         differ from picture to picture. `params` as in `transfer_latents`; `masks`, `label_maps`,
         `classes` and `weights` as in `stylize`.
 
-        Raises RowError, stage "stylize", when values are not finite: a model out of its range.
+        Raises ConfigError for anything that is no picture; RowError, stage "fetch" or "decode", for
+        a file that cannot be read, and stage "stylize" when values are not finite: a model out of
+        its range.
         """
         index = resolve_pairs(pairs, len(contents), len(styles))
         pictures: dict[int, Image.Image] = {}
@@ -213,8 +217,8 @@ class StyleIDPipeline:
     @_inference
     def stylize(
         self,
-        contents: Sequence[Image.Image | Tensor],
-        styles: Sequence[Image.Image | Tensor],
+        contents: Sequence[PictureLike],
+        styles: Sequence[PictureLike],
         pairs: Pairs,
         params: StyleParams | Sequence[StyleParams] | None,
         take: Decoded,
@@ -229,7 +233,7 @@ class StyleIDPipeline:
         """Pictures to stylised pictures, handed over batch by batch.
 
         Args:
-            contents, styles: pictures, or tensors uint8 [H, W, 3].
+            contents, styles: each as of `to_pixels`.
             pairs, params, keys: as in `transfer_latents`.
             take: gets (pairs, pictures uint8 [B, H, W, 3], whether each is finite [B]) of each
                 batch while it is on the device.
@@ -242,7 +246,7 @@ class StyleIDPipeline:
             structure: as in `transfer_latents`.
         """
         index = resolve_pairs(pairs, len(contents), len(styles))
-        pixels = [x if isinstance(x, Tensor) else to_pixels(x) for x in contents]
+        pixels = all_pixels(contents, "contents")
         masks, label_maps = as_maps(masks), as_maps(label_maps)
         z_contents = self.encode(pixels)
         check_maps(index, pixels, masks, label_maps, classes)
@@ -257,7 +261,7 @@ class StyleIDPipeline:
 
         self.transfer_latents(
             z_contents,
-            self.encode(styles),
+            self.encode(all_pixels(styles, "styles")),
             index,
             params,
             keys=keys,
@@ -269,19 +273,17 @@ class StyleIDPipeline:
         )
 
     @_inference
-    def encode(self, pictures: Sequence[Image.Image | Tensor]) -> list[Tensor]:
-        """Clean latents z_0, each [C, h, w], of pictures whose sides are multiples of `factor`.
-
-        A picture may be given as a tensor, uint8 [H, W, 3].
-        """
-        tensors = [x if isinstance(x, Tensor) else to_pixels(x) for x in pictures]
+    def encode(self, pictures: Sequence[PictureLike]) -> list[Tensor]:
+        """Clean latents z_0, each [C, h, w], of pictures whose sides are multiples of `factor`,
+        each as of `to_pixels`."""
+        tensors = all_pixels(pictures, "pictures")
         for tensor in tensors:
             height, width, _ = tensor.shape
             if width % self.factor or height % self.factor:
                 raise ConfigError(
-                    f"a picture of {width} x {height} does not fit this model, "
-                    f"whose sides are multiples of {self.factor}: bring it to size with "
-                    "styleid_ray.imaging.fit_picture"
+                    f"a picture of {width} x {height} does not fit this model, whose sides are "
+                    f"multiples of {self.factor}: bring it to size with styleid_ray.imaging."
+                    f"fit_picture(picture, {self.model.default_size}, 'keep', {self.factor})"
                 )
         return self.autoencoder.encode(tensors)
 
@@ -305,7 +307,7 @@ class StyleIDPipeline:
     def invert_latents(self, z0: Tensor, params: StyleParams | None = None) -> BatchInversion:
         """z_T and the features Q, K, V of clean latents z_0 [B, C, h, w], on the device."""
         resolved = (params or StyleParams()).resolved(self.model.default_layers)
-        check_layers(self.model, resolved.layers)
+        self.model.check_layers(resolved.layers)
         steps = self._schedule(resolved).inversion
         z0 = z0.to(self.device, torch.float32)
         return invert_batch(self.denoise, z0, steps, resolved.layers, self.memory.most(z0.shape))
@@ -343,9 +345,9 @@ class StyleIDPipeline:
             shares: of each pair, each style's share [styles, h, w] of each latent position, of sum
                 1.
             strengths: of each pair [h, w], in [0, 1]: the share 1 − strength follows the content.
-            structure: `structure(pairs, kept)` is told, before `finished`, how much of its
-                content's structure each pair keeps: `kept_structure` [B] on the device, of features
-                that the call has at hand. Not without injection.
+            structure: `structure(pairs, kept)` gets, before `finished`, the share of its content's
+                structure that each pair keeps: `kept_structure` [B] on the device, from the
+                features of the call. Not called without injection.
 
         Returns a tensor [P, C, h, w] when `z_contents` is one, else a list.
         """
@@ -405,7 +407,7 @@ class StyleIDPipeline:
         structure: SeenStructure | None,
     ) -> list[Tensor]:
         if params.inject:
-            check_layers(self.model, params.layers)
+            self.model.check_layers(params.layers)
         used = {picture.key: picture for pair in pairs for picture in pair.pictures}
         schedule = self._schedule(params)
         shape = Counter(picture.z_0.shape for picture in used.values()).most_common(1)[0][0]
@@ -438,7 +440,7 @@ class StyleIDPipeline:
         keys: Sequence[str] | None,
         path: bool = False,
     ) -> list[Picture]:
-        """Latents with keys that tell everything that their inversion depends on."""
+        """Latents, with keys for everything that their inversion depends on."""
         how = (params.paper_steps, params.steps, params.layers if params.inject else (), path)
         return [
             Picture(
@@ -481,29 +483,14 @@ def _finished(
 
 
 def _shared(params: StyleParams | Sequence[StyleParams] | None) -> StyleParams:
-    """What all pairs of a call have in common."""
+    """The parameters that all pairs of a call have in common."""
     if params is None or isinstance(params, StyleParams):
         return params or StyleParams()
-    return next(iter(params), StyleParams())
-
-
-def check_layers(model: ModelDescription, layers: Sequence[int]) -> None:
-    """Raises ConfigError when the model lacks one of the layers."""
-    if missing := model.missing(layers):
-        raise ConfigError(
-            f"layers {missing} are not decoder self-attention layers of this UNet; "
-            f"it has {sorted(model.sites)}"
-        )
-
-
-def check_tile(model: ModelDescription, tile: int | None) -> None:
-    """Raises ConfigError for a tile that is no size of the model's pictures."""
-    if tile and tile % model.factor:
-        raise ConfigError(f"tile {tile} is no multiple of {model.factor}, as this model needs")
+    return next(iter(checked(params)), StyleParams())
 
 
 def _need(pictures: Iterable[Picture], sizes: Mapping[Hashable, Size]) -> int:
-    """Bytes that must be kept at a time lest pictures be inverted twice: the smaller side, and two
+    """Bytes to keep at a time so that no picture is inverted twice: the smaller side, and two
     pictures of the other."""
     sides: dict[Role, list[int]] = {"content": [], "style": []}
     for picture in pictures:

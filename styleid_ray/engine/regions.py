@@ -1,4 +1,4 @@
-"""Where in a picture which style applies: masks and label maps at the resolution of latents."""
+"""The regions of styles in a picture: masks and label maps at the resolution of latents."""
 
 from __future__ import annotations
 

@@ -41,11 +41,11 @@ def make_schedule(
 ) -> Schedule:
     """The schedule of `params.preset` with `params.steps` steps.
 
-    Raises ConfigError when there are too few training timesteps for so many steps.
+    Raises ConfigError when there are too few training timesteps for the steps.
     """
     if params.steps > len(alphas_cumprod) // 2:
         raise ConfigError(
-            f"steps={params.steps} is too many for a model with {len(alphas_cumprod)} training "
+            f"--steps {params.steps} is too many for a model with {len(alphas_cumprod)} training "
             f"timesteps: use at most {len(alphas_cumprod) // 2}"
         )
     make = _paper if params.paper_steps else _diffusers

@@ -1,4 +1,4 @@
-"""How much of its content's structure a stylised picture keeps, by the model's own features."""
+"""The share of its content's structure that a stylised picture keeps, by the model's features."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def kept_structure(q_c: Tensor, q_cs: Tensor) -> Tensor:
 
     The self-similarity of a picture is the cosine similarity of the features at every two of some
     positions (Shechtman & Irani 2007; of network features Kolkin et al. 2019, Tumanyan et al.
-    2022). It says which parts of a picture are alike and not what they look like, so that a change
-    of colour or texture everywhere leaves it as it is. Pearson's correlation over the pairs of
+    2022). It says which parts of a picture are alike, not what they look like: a change of colour
+    or texture everywhere does not change it. Pearson's correlation over the pairs of
     distinct positions compares two of them. It is 0 where only the result's have no variance, as
     those of a flat picture, and NaN where the content's have none or there are less than three
     positions.

@@ -49,8 +49,8 @@ class Injection:
     shares: Mapping[int, Tensor] | None = None
     """Each style's share of each position, [styles, B, 1, tokens, 1] of each layer, of sum 1."""
     bias: Mapping[int, Tensor] | None = None
-    """Of the keys [B, 1, 1, tokens of all styles] of each layer, where several styles lie side by
-    side in one K and V: the logarithm of their weights."""
+    """Bias of the keys [B, 1, 1, tokens of all styles] of each layer, where several styles lie side
+    by side in one K and V: the logarithm of their weights."""
 
 
 @dataclass(frozen=True)

@@ -54,8 +54,8 @@ class Transfer:
         dtype: of kept features.
         seen: sees each step of each batch.
         finished: gets the latents of each batch as soon as it is done.
-        structure: is told before how much of their contents' structure these latents keep. Without
-            injection nothing tells that, and it is not called.
+        structure: gets, before that, the share of their contents' structure that these latents
+            keep. Not called without injection, which measures it.
         inversions: made so far.
         latents: of the pairs that are done.
     """
@@ -91,7 +91,7 @@ class Transfer:
 
     def _work(self) -> None:
         """The pairs that are not done yet, or a part of them if memory runs out: then the order of
-        work is made anew."""
+        work is planned again."""
         memory = self.memory
         rows = [row for row in range(len(self.pairs)) if row not in self.latents]
         order = work_order(
@@ -249,6 +249,6 @@ class Transfer:
 def _kept(
     injections: Iterable[Injection | None], latest: list[Injection | None]
 ) -> Iterator[Injection | None]:
-    """The injections, of which `latest` holds the one at hand."""
+    """The injections; `latest` holds the current one."""
     for latest[0] in injections:
         yield latest[0]

@@ -27,7 +27,7 @@ COMPILE_SECONDS = 180.0
 COMPILE_GAIN = 0.25
 """Part of an evaluation's time that compiling saves, as reckoned for Stable Diffusion 1.x."""
 _LONG = 10_000
-"""UNet evaluations of a job that is worth measuring all batches for, whatever its first call is."""
+"""UNet evaluations above which a job measures all batches, whatever its first call is."""
 _VARIANTS = 64
 _FOLDER = "TORCHINDUCTOR_CACHE_DIR"
 
@@ -54,7 +54,7 @@ class Tuner:
         memory.row_bytes["unet"] = self._row_bytes
         self._tried: dict[tuple[int, ...], int] = {}
         self._position_bytes = 0.0
-        """What a UNet call takes for one latent position."""
+        """Bytes that a UNet call takes for one latent position."""
 
     def tune(self, shape: torch.Size, step: Step, most: int) -> None:
         """At the first call for latents [C, h, w], or for more of them: measure on a GPU, then
@@ -77,8 +77,8 @@ class Tuner:
         self.memory.full = self.compiled = True
 
     def _row_bytes(self, height: int, width: int) -> int:
-        """What a UNet call takes for one latent of this size: its own memory for one window, and
-        no more for the features of each."""
+        """Bytes that a UNet call takes for one latent of this size: its own memory for one window,
+        and no more for the features of each."""
         windows = Windows.over((height, width), self.denoise.window)
         unet = self.denoise.unet
         dtype = str(unet.dtype).removeprefix("torch.")
@@ -151,7 +151,7 @@ def has_compiler() -> bool:
 def compile_models(unet: Any, vae: Any = None, backend: str = "inductor") -> None:
     """Compile UNet and autoencoder, each as a whole and in channels-last order, in place.
 
-    They are compiled at their next calls, anew for each shape of batch and latents. PyTorch keeps
+    They are compiled at their next calls, again for each shape of batch and latents. PyTorch keeps
     the compiled code in a folder of the node, from which the next process takes it:
     $TORCHINDUCTOR_CACHE_DIR, by default ~/.cache/styleid_ray/compiled.
     """

@@ -1,7 +1,7 @@
 """A large latent cut into windows, and their noise blended.
 
 As MultiDiffusion (Bar-Tal et al. 2023) does, the windows of a picture are joined in each step, so
-that they cannot drift apart. Latents that fit one window pass as they are.
+that they cannot drift apart. Latents that fit one window pass unchanged.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from styleid_ray.model.windows import Windows
 
 def cut(windows: Windows, x: Tensor) -> list[Tensor]:
     """Windows [..., height, width] of x [..., h, w]; x itself where there is one. They are
-    contiguous, lest a compiled UNet is compiled anew for each size of x."""
+    contiguous, so that a compiled UNet is not recompiled for each size of x."""
     if len(windows) == 1:
         return [x]
     height, width = windows.height, windows.width
@@ -51,7 +51,7 @@ def _bell(length: int) -> Tensor:
 
 
 def stack_windows(parts: Sequence[Features]) -> Features:
-    """Features [B, windows, heads, tokens, d] of those of each window; of one as they are."""
+    """Features [B, windows, heads, tokens, d] from those of each window; those of one unchanged."""
     if len(parts) == 1:
         return parts[0]
     return {key: torch.stack([part[key] for part in parts], 1) for key in parts[0]}

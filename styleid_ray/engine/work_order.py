@@ -56,7 +56,7 @@ def work_order(
     batch: Callable[[Shape], int],
     held: Iterable[Key] = (),
 ) -> list[Op]:
-    """What to do for all pairs, such that few inversions are needed at the same time.
+    """The operations for all pairs, such that few inversions are needed at the same time.
 
     The pictures of the side that takes less memory stay, those of the other side pass by. Pictures
     are inverted just before they are needed, several together, and evicted when `capacity` is
@@ -86,34 +86,34 @@ def work_order(
     def used() -> int:
         return sum(sizes[key].nbytes for key in kept)
 
-    def fill(found: list[Key], at: int, needed: set[Key]) -> None:
+    def fill(group: list[Key], at: int, needed: set[Key]) -> None:
         """Add pictures that are needed next, where they push out nothing that is needed sooner."""
-        shape = sizes[found[0]].shape
+        shape = sizes[group[0]].shape
         for later in range(at, len(batches)):
             for key in _keys(pairs, batches[later]):
-                if len(found) >= batch(shape):
+                if len(group) >= batch(shape):
                     return
-                if key in kept or key in found or sizes[key].shape != shape:
+                if key in kept or key in group or sizes[key].shape != shape:
                     continue
-                sooner = {x for x in kept if next_use(x, at) <= later} | needed | {*found, key}
+                sooner = {x for x in kept if next_use(x, at) <= later} | needed | {*group, key}
                 if sum(sizes[x].nbytes for x in sooner) > capacity:
                     return
-                found.append(key)
+                group.append(key)
 
     order: list[Op] = []
     for at, rows in enumerate(batches):
         needed = set(_keys(pairs, rows))
         while missing := [key for key in _keys(pairs, rows) if key not in kept]:
             shape = sizes[missing[0]].shape
-            found = [key for key in missing if sizes[key].shape == shape][: batch(shape)]
-            fill(found, at, needed)
-            room = capacity - sum(sizes[key].nbytes for key in found)
+            group = [key for key in missing if sizes[key].shape == shape][: batch(shape)]
+            fill(group, at, needed)
+            room = capacity - sum(sizes[key].nbytes for key in group)
             while used() > room and (idle := [key for key in kept if key not in needed]):
                 farthest = max(idle, key=lambda key: next_use(key, at))
                 del kept[farthest]
                 order.append(Evict(farthest))
-            order.append(Invert(tuple(found)))
-            kept |= dict.fromkeys(found)
+            order.append(Invert(tuple(group)))
+            kept |= dict.fromkeys(group)
         order.append(Sample(tuple(rows)))
     return order
 

@@ -10,8 +10,7 @@ from styleid_ray.evaluation.networks import Weights, vgg19_conv3
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MOST_PATCHES = 2**16
-"""Of a picture that is measured, as many as one of 1024 x 1024 pixels has: time grows with their
-square."""
+"""Patches of the largest measured picture, of 1024 x 1024 pixels: time grows with their square."""
 _BLOCK = 2**24
 """Similarities that are held at a time."""
 

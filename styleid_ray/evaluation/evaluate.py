@@ -24,8 +24,8 @@ from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.watch.progress import Progress, shown
 from styleid_ray.config import ClusterOptions
 from styleid_ray.errors import ConfigError, JobError, StyleIDError
+from styleid_ray.evaluation.actor import PAIRS, Measure
 from styleid_ray.evaluation.folders import FolderResults
-from styleid_ray.evaluation.measure import PAIRS, Measure
 from styleid_ray.evaluation.names import PAIRS_FILE, SUMMARY_FILE
 from styleid_ray.evaluation.outcome import Evaluation, without
 from styleid_ray.evaluation.results import Results
@@ -44,7 +44,7 @@ _ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What `evaluate` is asked for."""
+    """The options of `evaluate`."""
 
     run: str | None = None
     """Location of a run."""
@@ -148,7 +148,7 @@ def threads_of(nodes: Sequence[Mapping[str, Any]]) -> int:
     """CPU threads of an actor without a GPU: no more than some node has, or Ray would wait for one.
 
     Args:
-        nodes: as `ray.nodes()` tells them.
+        nodes: as `ray.nodes()` returns them.
     """
     most = max((n["Resources"].get("CPU", 0) for n in nodes if n["Alive"]), default=0)
     return max(1, min(_THREADS, cores(), int(most)))

@@ -44,7 +44,7 @@ class Moments:
 def frechet_distance(first: Moments, second: Moments) -> float:
     """|m1 - m2|² + tr(C1 + C2 - 2 (C1 C2)^½), at least 0.
 
-    Of few pictures the covariances are singular, where the root of their product is inexact. With
+    The covariances of few pictures are singular, and the root of their product is inexact. With
     C = A Aᵀ its trace is the sum of the singular values of A1ᵀ A2, which is exact there too.
 
     Raises:

@@ -21,7 +21,7 @@ BETWEEN = "_stylized_"
 _UNIT = 16
 _MOST_PIXELS = 256_000_000
 Names = tuple[str, str, str]
-"""Of a result's file, its content's and its style's."""
+"""File names of a result, its content and its style."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class FolderResults:
     """Results in a folder, with their contents and styles in two more."""
 
     roots: Mapping[str, str]
-    """Of "stylized", "content" and "style"."""
+    """Roots by "stylized", "content" and "style"."""
     names: tuple[Names, ...] = field(repr=False)
     others: int = 0
     """Pictures among the results that are not named as one."""
@@ -105,10 +105,10 @@ def _stem(name: str) -> str:
 
 
 def _by_stem(names: list[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    by_stem: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(_stem(name), []).append(name)
-    return found
+        by_stem.setdefault(_stem(name), []).append(name)
+    return by_stem
 
 
 def _matched(
@@ -119,7 +119,7 @@ def _matched(
     splits = [(BETWEEN.join(parts[:at]), BETWEEN.join(parts[at:])) for at in range(1, len(parts))]
     for content, style in splits:
         if content in sources["content"] and style in sources["style"]:
-            found = sources["content"][content], sources["style"][style]
+            originals = sources["content"][content], sources["style"][style]
             break
     else:
         content, style = splits[0]
@@ -129,10 +129,10 @@ def _matched(
             f"--{role} {shown(given[role])} has no picture {shown(stem)!r}, which "
             f"{shown(name)} in --stylized was made of"
         )
-    for role, files in zip(("content", "style"), found, strict=True):
+    for role, files in zip(("content", "style"), originals, strict=True):
         if len(files) > 1:
             raise ConfigError(
                 f"--{role} {shown(given[role])} has several pictures of one name "
                 f"({shown(files[0])}, {shown(files[1])}): {shown(name)} may be made of either"
             )
-    return name, found[0][0], found[1][0]
+    return name, originals[0][0], originals[1][0]

@@ -25,7 +25,7 @@ _KEPT = {"content": 8, "style": 256}
 
 
 class Meter:
-    """Measures pictures. What it keeps of a content or a style serves all pairs that have it.
+    """Measures pictures. Values kept for a content or a style serve all pairs that have it.
 
     Args:
         weights: tensors by network; a metric whose network is missing is not computed.
@@ -91,15 +91,15 @@ class Meter:
 
     def _content(self, picture: Image.Image) -> dict[str, Any]:
         """The features of a picture that say how it is laid out."""
-        found: dict[str, Any] = {}
+        features: dict[str, Any] = {}
         if weights := self.weights.get("alexnet"):
             large = at_512(picture)
             for metric, image in (("lpips", large), ("lpips_gray", large.convert("L"))):
-                found[metric] = lpips_features(as_tensor(image)[None].to(self.device), weights)
+                features[metric] = lpips_features(as_tensor(image)[None].to(self.device), weights)
         weights = self.weights.get("vgg19")
         if weights and picture.width * picture.height <= MOST_PATCHES * 16:
-            found["patches"] = patch_features(as_tensor(picture).to(self.device), weights)
-        return found
+            features["patches"] = patch_features(as_tensor(picture).to(self.device), weights)
+        return features
 
     def _histogram(self, picture: Image.Image) -> Tensor:
         return rgb_uv_histogram(as_tensor(picture).to(self.device))

@@ -21,7 +21,7 @@ class Result:
     picture: Image.Image | RowError
     """RGB, or why it cannot be read."""
     pair_id: str | None = None
-    """Of a run's pair."""
+    """Id of a run's pair."""
     places: dict[str, str] = field(default_factory=dict)
     """Where content and style lie in a larger file, by "content" and "style"."""
 

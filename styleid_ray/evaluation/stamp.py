@@ -15,7 +15,7 @@ _READERS = 16
 
 
 def stamp(output: Output, shards: Iterable[str]) -> str:
-    """A digest that changes when finished shards are added, or pairs of one were made again.
+    """A digest that changes when finished shards are added, or pairs of one were remade.
 
     Args:
         output: of the run.

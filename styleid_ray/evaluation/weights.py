@@ -27,7 +27,7 @@ class Network:
     """One network of the metrics."""
 
     name: str
-    """Of its file, without the suffix."""
+    """Name of its file, without the suffix."""
     metrics: tuple[str, ...]
     """Those that need it."""
     forward: Callable[[Tensor, Weights], object]
@@ -68,7 +68,7 @@ NETWORKS = (
 
 @dataclass(frozen=True)
 class Loaded:
-    """The networks that could be had."""
+    """The networks that are available."""
 
     weights: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     """The tensors that are used, by network."""
@@ -88,7 +88,7 @@ def load_weights(folder: str | None, say: Callable[[str], None] = lambda line: N
         say: is given a line before a download.
 
     Returns:
-        What there is. A metric whose network is missing has a reason in `missing`.
+        The available networks. A metric whose network is missing has a reason in `missing`.
 
     Raises:
         ConfigError: the folder is not there, or a file is damaged or of another network.
@@ -184,7 +184,7 @@ def _checked(network: Network, path: Path, tensors: Mapping[str, Any]) -> dict[s
 
 
 class _Used(Mapping[str, Tensor]):
-    """Tensors without numbers, which remembers the names that were asked for."""
+    """Tensors without numbers, which remembers the requested names."""
 
     def __init__(self, tensors: Mapping[str, Any]) -> None:
         self.tensors, self.names = tensors, dict[str, None]()

@@ -14,7 +14,7 @@ from styleid_ray.imaging.guard import quiet_pillow
 from styleid_ray.imaging.modes import to_rgb
 
 _PIXEL_BYTES = 4
-"""Of a colour pixel in Pillow's memory. A plain picture is held twice while it is turned upright;
+"""Bytes of a colour pixel in Pillow's memory. A plain picture is held twice while it is rotated;
 profiles, palettes, transparency and deep colours take further copies."""
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -44,7 +44,7 @@ def decode(
         data: the file's bytes, in any picture format that Pillow reads.
         max_pixels: the most pixels (width x height) that are decoded; checked on the header.
         convert: gives another kind of picture than RGB.
-        draft: pixels that each side needs at least; a JPEG may come out smaller than it is.
+        draft: pixels that each side needs at least; a JPEG may be decoded smaller than it is.
 
     Raises:
         RowError: stage "decode", for everything that keeps the picture from being read.
@@ -53,7 +53,7 @@ def decode(
         if draft:
             image.draft("RGB", (draft, draft))
         image.load()
-        _check_size(image, max_pixels)  # icon files tell the real size only now
+        _check_size(image, max_pixels)  # icon files have their real size only now
         return _upright(image, convert(image))
 
 

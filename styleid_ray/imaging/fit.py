@@ -19,7 +19,7 @@ def working_size(width: int, height: int, size: int, factor: int) -> tuple[int, 
     """The size at which a whole picture is processed.
 
     Both sides are multiples of `factor`, the area is near `size`², the aspect near the picture's
-    (clamped to `MAX_ASPECT`). Few sizes come out, so that pictures of like shape share a batch;
+    (clamped to `MAX_ASPECT`). There are few sizes, so that pictures of like shape share a batch;
     turning the picture turns the result.
 
     Args:
@@ -105,7 +105,7 @@ def check_crop_size(size: int, factor: int) -> None:
 
 
 def restore(image: Image.Image, width: int, height: int, fit: Fit) -> Image.Image:
-    """Bring a result to its final size: the source's own with "keep", as it is with "crop".
+    """Bring a result to its final size: the source's own with "keep", unchanged with "crop".
 
     Args:
         image: RGB picture at the working size.

@@ -1,4 +1,4 @@
-"""Pillow's process-wide switches, set for as long as somebody decodes and put back afterwards."""
+"""Pillow's process-wide switches, set during decoding and restored afterwards."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def to_strength(image: Image.Image) -> Image.Image:
     """A loaded picture of any mode as strengths, mode L: 0 is black, 255 white.
 
     Colours count by their luma, palettes by their colours, 16-bit pictures by their full range;
-    what is transparent is black.
+    transparent pixels are black.
 
     Raises:
         RowError: stage "decode", for a mask of 0 and 1 in 8 bits, which is black to the eye.

@@ -65,7 +65,7 @@ def to_8_bit(values: np.ndarray, mode: str) -> np.ndarray:
 
 
 def _range(values: np.ndarray, mode: str) -> tuple[float, float]:
-    """What black and white are."""
+    """The values of black and white."""
     finite = (block[np.isfinite(block)] for _, block in _blocks(values))
     ends = [(float(block.min()), float(block.max())) for block in finite if block.size]
     low, high = min((e[0] for e in ends), default=0.0), max((e[1] for e in ends), default=0.0)

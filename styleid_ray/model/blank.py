@@ -30,7 +30,7 @@ def blank(part: str, dtype: str = "float32") -> Any:
     build = getattr(diffusers, config.get("_class_name", "UNet2DConditionModel"))
     with torch.device("meta"):
         model = build.from_config(config)
-    # Of the base class: diffusers' own says that weights should be loaded in their precision.
+    # The base class's method: diffusers' own warns to load weights in their precision.
     return torch.nn.Module.to(model, getattr(torch, dtype)).requires_grad_(False).eval()
 
 

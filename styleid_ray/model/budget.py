@@ -1,4 +1,4 @@
-"""How a GPU's memory is shared out: numbers that the engine works by and that planning foresees."""
+"""The shares of a GPU's memory, used by the engine and predicted by planning."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ USABLE = 0.75
 GPU_POSITIONS = 16 * 64 * 64
 """Latent positions of a batch on a GPU whose throughput was not measured."""
 VAE_SHARE = 4
-"""UNet rows for each picture in a batch of the autoencoder, at the least."""
+"""Fewest UNet rows per picture in a batch of the autoencoder."""
 SLACK = 1.25
 """Memory that a call takes by the memory that `model.peak` counts, which leaves out what operations
 take inside (work space of convolutions) and what an allocator loses to fragments. On a CPU the
@@ -18,11 +18,11 @@ RESERVED = 6 * 10**8
 
 def room_for_inversions(free: int, work: int) -> int:
     """Bytes of a GPU that inversions may take, of those that are free; `work` is what the largest
-    UNet call takes, which reads and writes features besides."""
+    UNet call takes, which also reads and writes features."""
     return max(0, min(int(USABLE * free), free - 2 * work))
 
 
 def rows_that_fit(free: int, row: int) -> int:
-    """Most rows of a batch, each of so many bytes, beside inversions that take their share of the
-    free memory; 1 at least."""
+    """Most rows of a batch, each of `row` bytes, beside inversions that take their share of the
+    free memory; at least 1."""
     return max(1, int((1 - USABLE) * free / row))

@@ -1,4 +1,4 @@
-"""Which files a model is made of: of a hub id at a commit, a local folder, or the embedded model.
+"""The files of a model: of a hub id at a commit, a local folder, or the embedded model.
 
 Nothing here imports torch, so that a driver without a GPU can check a model before a job starts.
 """
@@ -55,7 +55,7 @@ class Checkpoint:
     zero_prompt: bool = False
     """Whether the empty prompt's embeddings are zeros, which take no text encoder."""
     single: SingleFile | None = None
-    """Of a model in one file, what that holds."""
+    """The content of the file, for a model in one file."""
     loras: tuple[Lora, ...] = ()
     """LoRA weights that are added to its unet."""
 
@@ -68,7 +68,7 @@ class Checkpoint:
 
     @cached_property
     def description(self) -> ModelDescription:
-        """What the model is, with its other autoencoder if it has one. Raises ModelError."""
+        """The model's description, with its other autoencoder if it has one. Raises ModelError."""
         vae = self.vae.config if self.vae else self.config("vae")
         return describe(self.config("unet"), vae, self.config("scheduler"))
 
@@ -80,15 +80,15 @@ class Checkpoint:
 
     @property
     def factor(self) -> int:
-        """What the sides of a picture must be multiples of, in pixels."""
+        """Pixels; the sides of a picture must be multiples of it."""
         return 1 if self.origin == "none" else self.description.factor
 
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change when the model does.
 
-        Of a hub model its id and commit; of an object store its revision; of a folder every
-        file's size, and the first and last MiB of each file (headers, small files whole), so that
+        From a hub model's id and commit; from the revision in an object store; from every file's
+        size in a folder, with its first and last MiB (headers, small files whole), so that
         gigabytes need not be read.
         """
         if self.origin == "store" and self.revision:
@@ -107,7 +107,7 @@ class Checkpoint:
 
     @property
     def needed(self) -> list[str]:
-        """The files that loading takes, of those that are there: never a pickle."""
+        """The existing files that loading takes: never a pickle."""
         if self.single:
             return list(self.files)
         weights = [name for part in self._weighty for name in self.weights(part)]
@@ -136,7 +136,7 @@ NO_MODEL = Checkpoint("none", None, Path(), origin="none", files=())
 
 
 def last_part(location: str) -> str:
-    """The last part of a path, URL or hub id, by which a run knows a model wherever it lies."""
+    """The last part of a path, URL or hub id, by which a run knows a model at any location."""
     return without_secrets(location).rstrip("/").rsplit("/", 1)[-1]
 
 
@@ -157,8 +157,8 @@ def digest_of(text: str, folder: Path = Path(), files: Sequence[str] = ()) -> st
 def find_checkpoint(model: str, revision: str | None = None, only: str = "") -> Checkpoint:
     """The checkpoint of a model name, checked to be one that StyleID can use.
 
-    Of a hub model only the small files are fetched. `only` is the part that will be loaded, if it
-    is one alone. Raises ModelError, in one line with a remedy.
+    Only the small files of a hub model are fetched. `only` is the part that will be loaded, if it
+    is a single one. Raises ModelError, in one line with a remedy.
     """
     if model == DEMO_MODEL:
         checkpoint = _local(model, EMBEDDED_MODEL)
@@ -212,8 +212,10 @@ def _in_one_file(name: str, path: Path) -> Checkpoint:
 
 
 def _on_hub(model: str, revision: str | None) -> Checkpoint:
-    def of(found: hub.Snapshot) -> Checkpoint:
-        return _with_prompt(Checkpoint(model, found.commit, found.folder, "hub", found.files))
+    def of(snapshot: hub.Snapshot) -> Checkpoint:
+        return _with_prompt(
+            Checkpoint(model, snapshot.commit, snapshot.folder, "hub", snapshot.files)
+        )
 
     return of(hub.find(model, revision, parts.SMALL, lambda cached: _is_whole(of(cached)), _HINTS))
 

@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from styleid_ray.config import PAPER_SIZE
-from styleid_ray.errors import ModelError
+from styleid_ray.errors import ConfigError, ModelError
 
 TOKENS = 77
 """Length of CLIP's text embedding."""
 _PAPER_LAYERS = range(6, 12)
+_MOST_LAYERS = 3
+"""Layers that a message names."""
 _ATTENTION = {"CrossAttnUpBlock2D": True, "AttnUpBlock2D": True, "UpBlock2D": False}
 """Blocks of a decoder, and whether they have self-attention."""
 TIME_IDS = 6
-"""Numbers that tell Stable Diffusion XL a picture's size and crop."""
+"""Numbers that give Stable Diffusion XL a picture's size and crop."""
 
 
 @dataclass(frozen=True)
@@ -71,18 +73,18 @@ class ModelDescription:
 
     @property
     def factor(self) -> int:
-        """Pixels of which a picture's sides must be multiples."""
+        """Pixels; the sides of a picture must be multiples of it."""
         return self.unet_factor * self.vae_factor
 
     @property
     def default_size(self) -> int:
-        """Working size in pixels where none is asked for: the paper's 512, or more where the model
+        """Default working size in pixels: the paper's 512, or more where the model
         was trained on larger pictures."""
         return max(PAPER_SIZE, self.native_size)
 
     @property
     def default_layers(self) -> tuple[int, ...] | None:
-        """Layers to inject into where none are asked for; None for those of the preset.
+        """Default layers to inject into; None for those of the preset.
 
         A model that is not laid out as the paper's has all its layers of the finest level that has
         attention: of Stable Diffusion XL the last six, as others' work on it (docs/models.md).
@@ -100,9 +102,21 @@ class ModelDescription:
         size = tuple(side * factor for side in latent)
         return (*size, 0, 0, *size)
 
-    def missing(self, layers: Sequence[int]) -> list[int]:
-        """Those of some layers that the model lacks."""
-        return [layer for layer in layers if layer not in self.sites]
+    def check_layers(self, layers: Sequence[int], name: str = "this model") -> None:
+        """Raises ConfigError for layers that the model lacks."""
+        missing = [str(layer) for layer in layers if layer not in self.sites]
+        if missing:
+            more = ", …" if len(missing) > _MOST_LAYERS else ""
+            own = f"{min(self.sites)}-{max(self.sites)}" if self.sites else "none"
+            raise ConfigError(
+                f"--layers {', '.join(missing[:_MOST_LAYERS])}{more}: {name} has no such decoder "
+                f"self-attention layers; its own are {own}"
+            )
+
+    def check_tile(self, tile: int | None, name: str = "this model") -> None:
+        """Raises ConfigError for a tile that is no size of the model's pictures."""
+        if tile and tile % self.factor:
+            raise ConfigError(f"--tile {tile}: {name} needs a multiple of {self.factor}")
 
 
 def describe(
@@ -161,7 +175,7 @@ def _pooled_width(unet: Mapping[str, Any]) -> int:
 
 
 def _depths(unet: Mapping[str, Any]) -> Iterator[list[int]]:
-    """Of each block of the decoder, self-attentions after each residual block."""
+    """For each block of the decoder, the self-attentions after each residual block."""
     levels = len(unet["block_out_channels"])
     resnets = _by_level(unet.get("layers_per_block", 2), levels)[::-1]
     depths = unet.get("reverse_transformer_layers_per_block")

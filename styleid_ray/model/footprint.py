@@ -1,4 +1,4 @@
-"""What an inverted picture takes in memory, by the model's description alone. Plain arithmetic."""
+"""The memory of an inverted picture, from the model's description alone. Plain arithmetic."""
 
 from __future__ import annotations
 

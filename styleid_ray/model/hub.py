@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from styleid_ray.errors import ModelError
+from styleid_ray.errors import ModelError, first_line
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -20,7 +20,7 @@ class Snapshot:
     folder: Path
     """Its folder in the local cache, with the small files at least."""
     files: tuple[str, ...]
-    """Names of all its files; of a cached one, of those that are there."""
+    """Names of all its files; for a cached one, of the existing files."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Hints:
     revision: str
     """The option that names a revision."""
     remedy: str
-    """What to do without the hub."""
+    """The remedy without the hub."""
 
 
 def find(
@@ -84,13 +84,12 @@ def find(
     except Exception as e:  # the hub client raises many kinds when it cannot connect
         cached = _from_cache(name, revision, small)
         if cached is None:
-            reason = str(e).strip().splitlines()[0][:120] if str(e).strip() else type(e).__name__
             raise ModelError(
-                f"cannot fetch {name} from the Hugging Face hub ({reason}); {hints.remedy}"
+                f"cannot fetch {name} from the Hugging Face hub ({_reason(e)}); {hints.remedy}"
             ) from e
         return cached
     files = tuple(sorted(s.rfilename for s in info.siblings or ()))
-    # By the name it was asked for, so that the cache knows it by that name when the hub is away.
+    # By the requested name, under which the cache finds it when the hub is away.
     folder = download(name, revision, small, hints)
     return Snapshot(folder.name, folder, files)
 
@@ -104,13 +103,22 @@ def download(name: str, revision: str | None, patterns: Sequence[str], hints: Hi
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns)))
     except Exception as e:
         raise ModelError(
-            f"download of {name} from the Hugging Face hub failed: {e}; {hints.remedy}"
+            f"cannot download {name} from the Hugging Face hub ({_reason(e)}); {hints.remedy}"
         ) from e
 
 
 def files_below(folder: Path) -> tuple[str, ...]:
     """The names of all files below a folder, sorted."""
     return tuple(sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()))
+
+
+def _reason(error: Exception) -> str:
+    """Why the hub could not be used: one line, without the full stop of its last sentence."""
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    if isinstance(error, OfflineModeIsEnabled):
+        return "not in the local cache, and HF_HUB_OFFLINE forbids a download"
+    return first_line(error).rstrip(".")
 
 
 def _from_cache(name: str, revision: str | None, small: Sequence[str]) -> Snapshot | None:

@@ -42,7 +42,7 @@ def load_components(
     The autoencoder is in float32 where its configuration says that float16 is too narrow for it.
 
     Raises:
-        ModelError: the model cannot be had, cannot be used, or lacks a part.
+        ModelError: the model is not available, cannot be used, or lacks a part.
     """
     checkpoint = with_vae(find_checkpoint(model, revision), vae)
     checkpoint = with_loras(checkpoint, split(lora))
@@ -96,26 +96,24 @@ def ready(part: Any, device: torch.device) -> Any:
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
-    """The device asked for; with None or "auto" CUDA where there is a GPU, else the CPU."""
+    """The chosen device; with None or "auto" CUDA where there is a GPU, else the CPU."""
     if device in (None, "auto"):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     chosen = torch.device(device)  # pyright: ignore[reportArgumentType]
     if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(
-            "device cuda was asked for, but PyTorch sees no GPU here: use --device cpu"
-        )
+        raise ConfigError("--device cuda: PyTorch sees no GPU here; use --device cpu")
     return chosen
 
 
 def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
-    """The precision asked for; with None or "auto" float16 on CUDA and float32 on CPU."""
+    """The chosen precision; with None or "auto" float16 on CUDA and float32 on CPU."""
     if dtype in (None, "auto"):
         return torch.float16 if device.type == "cuda" else torch.float32
     if isinstance(dtype, torch.dtype):
         return dtype
     names = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
     if dtype not in names:
-        raise ConfigError(f"dtype {dtype!r} is not known: use one of {', '.join(names)}")
+        raise ConfigError(f"--dtype {dtype} is not known: use one of {', '.join(names)}")
     return names[dtype]
 
 

@@ -34,7 +34,7 @@ _OTHERS = {
     "lokr_": "LoKr",
     "oft_": "OFT",
 }
-"""Parts of names that tell kinds of weights that are not LoRA."""
+"""Parts of names of weights that are not LoRA."""
 _READS_TEXT = re.compile(
     r"attn2[._](?:processor\.)?to_[kv][._](?:lora\.)?(?:lora_down|down|lora_A)\b.*weight"
 )
@@ -67,7 +67,7 @@ class Lora:
 
     @property
     def identity(self) -> str:
-        """What tells these from others, wherever they lie."""
+        """Their identity, independent of their location."""
         return f"{name_of(self.reference)} {self.fingerprint}"
 
 
@@ -82,12 +82,12 @@ def split(loras: LoraFiles) -> list[str]:
     listed = [loras] if isinstance(loras, PathLike) else loras
     for lora in listed:
         if not isinstance(lora, str | PathLike):
-            raise ModelError(f"lora {lora!r} is not a file: write 'FILE' or 'FILE:WEIGHT'")
+            raise ModelError(f"--lora {lora!r} is not a file: write 'FILE' or 'FILE:WEIGHT'")
     return [os.fspath(lora) for lora in listed]
 
 
 def name_of(lora: str) -> str:
-    """The name and weight by which a run knows the file of a --lora option, wherever it lies."""
+    """The name and weight by which a run knows the file of a --lora option at any location."""
     file, weight = _read(lora)
     return f"{Path(file).name}:{weight:g}"
 
@@ -104,10 +104,10 @@ def with_loras(model: Checkpoint, loras: Sequence[str]) -> Checkpoint:
     Raises:
         ModelError: a file is missing, damaged, no LoRA of a unet, or of another base; in one line.
     """
-    found = tuple(_find(lora) for lora in loras)
-    for lora in found:
+    files = tuple(_find(lora) for lora in loras)
+    for lora in files:
         _check(lora, model)
-    return replace(model, loras=found) if found else model
+    return replace(model, loras=files) if files else model
 
 
 def _read(lora: str) -> tuple[str, float]:

@@ -58,7 +58,7 @@ def weighty(files: Sequence[str], zero_prompt: bool) -> list[str]:
 
 
 def small_files(files: Sequence[str], zero_prompt: bool) -> set[str]:
-    """The files beside weights that loading takes, of those that are there."""
+    """The existing files beside weights that loading takes."""
     vocabularies = [] if zero_prompt else list(ENCODERS.values())
     # The index says what the empty prompt is, which has one meaning with one text encoder.
     second = has(files, "text_encoder_2")
@@ -102,7 +102,7 @@ def weights_of(files: Sequence[str], part: str, kind: str | None) -> list[str]:
 
 
 def is_whole(files: Sequence[str], needed: Sequence[str], zero_prompt: bool) -> bool:
-    """Whether files, some of which a download may have left out, have all that loading takes."""
+    """Whether files, perhaps of a partial download, have all that loading takes."""
     chosen = encoders(files, zero_prompt)
     configs = [f"{folder_of(files, part)}/config.json" for part in ("unet", "vae")]
     configs += [f"{part}/config.json" for part in chosen]

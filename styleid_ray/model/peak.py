@@ -19,7 +19,7 @@ from styleid_ray.model.description import describe, vae_channels, vae_levels
 from styleid_ray.model.windows import Windows
 
 _PIXEL_BYTES = 3 * 4
-"""Of a picture in float32, in which it leaves the autoencoder and enters it."""
+"""Bytes of a pixel in float32, in which it enters and leaves the autoencoder."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class ModelPeaks:
     """Bytes that a model takes on a device."""
 
     weights: int
-    """Of UNet and autoencoder."""
+    """Bytes of UNet and autoencoder."""
     unet: int
-    """Most that one UNet evaluation of one latent takes besides."""
+    """Most bytes that one UNet evaluation of one latent takes in addition."""
     vae: int
-    """Most that the autoencoder takes for one picture besides."""
+    """Most bytes that the autoencoder takes for one picture in addition."""
 
 
 def model_peaks(
@@ -102,7 +102,7 @@ def vae_peak(
     pixels = (1, vae.get("in_channels", 3), factor * part.height, factor * part.width)
     calls = ("encode", pixels), ("decode", (1, channels, part.height, part.width))
     peak = max(_vae_peak(text_of(vae), *call, dtype) for call in calls)
-    # Of several tiles all results, their blend and its weights.
+    # With several tiles: all results, their blend and its weights.
     return peak + _PIXEL_BYTES * factor**2 * latent[0] * latent[1] * (4 if len(part) > 1 else 1)
 
 

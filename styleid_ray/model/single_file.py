@@ -1,6 +1,6 @@
 """A model in one safetensors file with the names of its first release, as people download them.
 
-Its file is told apart by names and shapes; nothing here imports torch at module level.
+Its family follows from names and shapes; nothing here imports torch at module level.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FOLDER = Path(__file__).parent / "families"
 _UNET = "model.diffusion_model."
 _XL = f"{_UNET}label_emb.0.0.weight"
 _ENTRY = f"{_UNET}input_blocks.0.0.weight"
-"""Of the unet's first convolution."""
+"""Name of the unet's first convolution."""
 _READS_TEXT = ".attn2.to_k.weight"
 _EDM = "edm_"
 _BIAS = f"{_UNET}output_blocks.11.1.transformer_blocks.0.norm1.bias"
@@ -41,7 +41,7 @@ _TYPES = {"F32": "<f4", "F16": "<f2", "F64": "<f8"}
 
 @dataclass(frozen=True)
 class SingleFile:
-    """What one file holds."""
+    """The content of one file."""
 
     family: str
     """"sd1", "sd2" or "sdxl"."""
@@ -75,7 +75,7 @@ def folder_of(family: str) -> Path:
 
 
 def read_single(model: str, path: Path) -> SingleFile:
-    """What a file holds, by its header; no more than 320 numbers of its weights are read.
+    """The content of a file, by its header; no more than 320 numbers of its weights are read.
 
     Args:
         model: its name, for messages.
@@ -153,7 +153,7 @@ def kind_of(header: Mapping[str, Mapping[str, Any]]) -> str:
     kind = infer_diffusers_model_type(
         {name: _Shaped(tuple(x["shape"])) for name, x in header.items()}
     )
-    # What diffusers does not know is v1 to it. An XL file may lack its text encoders.
+    # diffusers takes any unknown file for v1. An XL file may lack its text encoders.
     return "xl_base" if kind == "v1" and _XL in header else kind
 
 
@@ -167,7 +167,7 @@ class _Shaped:
 def _prediction(
     family: str, header: Mapping[str, Any], metadata: Mapping[str, str], path: Path
 ) -> str:
-    """What the unet predicts: as the file's metadata says, or a tensor named `v_pred`. Files of the
+    """The unet's prediction type: by the file's metadata, or a tensor named `v_pred`. Files of the
     second family rarely say it: the last transformer's first bias spreads wider where they predict
     v, with a standard deviation above 0.09, the rule by which ComfyUI tells them apart."""
     stated = metadata.get("modelspec.prediction_type", "")

@@ -93,7 +93,7 @@ class Vae:
 
     @property
     def identity(self) -> str:
-        """What tells it from others, wherever it lies."""
+        """Its identity, independent of its location."""
         return f"{last_part(self.name)} {self.fingerprint}"
 
     def _weights(self, variant: str | None) -> list[str]:
@@ -102,7 +102,7 @@ class Vae:
 
 
 def name_of(vae: str) -> str:
-    """The name by which a run knows the autoencoder of a --vae option, wherever it lies."""
+    """The name by which a run knows the autoencoder of a --vae option at any location."""
     return last_part(
         absolute(vae) if os.path.isdir(os.path.expanduser(vae)) else vae.partition("@")[0]
     )
@@ -124,7 +124,7 @@ def with_vae(model: Checkpoint, vae: str | None) -> Checkpoint:
 def find_vae(vae: str, model: Checkpoint) -> Vae:
     """The autoencoder of a --vae option, checked to suit a model.
 
-    Of one on the hub only its configuration is fetched. Raises ModelError, in one line.
+    For one on the hub, only its configuration is fetched. Raises ModelError, in one line.
     """
     place = local_path(vae)
     if place is None:

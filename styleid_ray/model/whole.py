@@ -11,7 +11,7 @@ from typing import Any
 from styleid_ray.errors import ModelError
 
 _INDEX = 8
-"""Bytes of a safetensors file that tell the length of its header."""
+"""Bytes of a safetensors file that hold the length of its header."""
 _MOST_HEADER = 100 * 2**20
 
 
@@ -21,7 +21,7 @@ def check_whole(what: str, weights: Sequence[str], folder: Path | None) -> None:
     Args:
         what: whose they are, for the message.
         weights: names of the safetensors files.
-        folder: where they lie; None for those on the hub, of which the names alone are checked.
+        folder: where they lie; None for those on the hub, where only names are checked.
 
     Raises:
         ModelError: a file is missing, or shorter or longer than its header says.

@@ -35,7 +35,7 @@ class Choice:
     split: str = ""
     """The split; '' for all of them."""
     notes: tuple[str, ...] = ()
-    """Lines for whoever runs the job."""
+    """Lines for the user."""
 
     @property
     def count(self) -> int:

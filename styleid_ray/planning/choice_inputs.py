@@ -29,7 +29,7 @@ def choice_of(
     options: DatasetOptions,
     earlier: Earlier,
 ) -> Choice:
-    """The contents and styles of a job, with all that its pairing asks of them but weights.
+    """The contents and styles of a job, with all inputs of its pairing but weights.
 
     Args:
         options: how the contents are read.

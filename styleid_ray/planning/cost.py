@@ -33,7 +33,7 @@ class Cost:
     """Inversions of styles: each style once in every shard that has it."""
     unet_evaluations: int
     naive_unet_evaluations: int
-    """The same pairs made one by one, their pictures inverted anew for each."""
+    """The same pairs made one by one, their pictures inverted again for each."""
     floor_unet_evaluations: int
     """The same pairs with each picture inverted once in the whole plan: no plan costs less."""
 

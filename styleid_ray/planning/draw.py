@@ -1,4 +1,4 @@
-"""Random styles for each content: each content for itself, or in groups that share a few styles."""
+"""Random styles per content, independent or in groups that share a few styles."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ GROUP_PAIRS = 200
 def draw_styles(contents: Sequence[str], styles: int, count: int, seed: int) -> np.ndarray:
     """Draw `count` distinct styles for each content, uniformly.
 
-    A content's draw depends on its key, the seed and the number of styles alone: contents that
-    come or go leave the draws of the others as they are.
+    A content's draw depends on its key, the seed and the number of styles alone: added or
+    removed contents do not change the draws of the others.
 
     Args:
         contents: keys of the contents.
@@ -97,8 +97,9 @@ def draw_shared_styles(
 def group_shape(styles: int, count: int) -> tuple[float, int]:
     """Contents of a group on average, and styles of its pool.
 
-    A pool of √`GROUP_PAIRS` styles adds little to what a group costs; a group has so many contents
-    that it seldom makes more than `GROUP_PAIRS` pairs, but never less than make a square of them.
+    A pool of √`GROUP_PAIRS` styles adds little to the cost of a group; a group has few enough
+    contents that it seldom makes more than `GROUP_PAIRS` pairs, but never fewer than a square of
+    them.
     """
     side = math.isqrt(GROUP_PAIRS)
     full = GROUP_PAIRS / count
@@ -108,7 +109,7 @@ def group_shape(styles: int, count: int) -> tuple[float, int]:
 def _pools(groups: int, styles: int, width: int, seed: int) -> np.ndarray:
     """Styles of each group's pool, int32 [groups, width].
 
-    All styles are shuffled and dealt out, then shuffled anew: so pools use every style about
+    All styles are shuffled and dealt out, then shuffled again: so pools use every style about
     equally often. The remainder of a shuffle, less than a pool, is not dealt.
     """
     each = styles // width

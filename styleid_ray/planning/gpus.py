@@ -1,7 +1,7 @@
-"""What fits on GPUs of the usual sizes: the batch, the place of features, the autoencoder's tiles.
+"""The fit on GPUs of the usual sizes: the batch, the place of features, the autoencoder's tiles.
 
-The engine decides by the memory that it finds free; here the same rules are applied to what a job
-takes by counting. Nothing is measured on a GPU.
+The engine decides by the memory that it finds free; here the same rules are applied to the
+counted demand of a job. Nothing is measured on a GPU.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 from styleid_ray.model.budget import RESERVED, room_for_inversions
 
 GPUS = (8, 12, 16, 24, 40, 80)
-"""Memory of GPUs in GB: 10^9 bytes, since a part of what is sold as 2^30 is not to be had."""
+"""Memory of GPUs in GB of 10^9 bytes: a part of the nominal 2^30 is not usable."""
 TILES = (512, 256)
 """Values of --vae-tile that are recommended, in pixels."""
 _GRID = 64
@@ -28,23 +28,23 @@ class Demand:
     size: int
     """Working size in pixels."""
     weights: int
-    """Of the model's UNet and autoencoder."""
+    """Bytes of the model's UNet and autoencoder."""
     evaluation: int
-    """Of one UNet evaluation of one latent."""
+    """Bytes of one UNet evaluation of one latent."""
     recorded: int
-    """Of the features that an evaluation reads or writes."""
+    """Bytes of the features that an evaluation reads or writes."""
     streamed: int
-    """Of two steps of a pair's features, which are on the device with --features host."""
+    """Bytes of two steps of a pair's features, on the device with --features host."""
     vae: int
-    """Of the autoencoder for one picture."""
+    """Bytes of the autoencoder for one picture."""
     tiled: Mapping[int, int]
     """The same by the sides of tiles that are smaller than the picture."""
     features: int
-    """Of inversions that are held at a time lest a picture be inverted twice."""
+    """Bytes of the inversions held at a time so that no picture is inverted twice."""
     int8: int
     """The same with --feature-dtype int8."""
     pictures: int
-    """Of the decoded pictures of a shard, in host memory."""
+    """Bytes of the decoded pictures of a shard, in host memory."""
 
     def at(self, size: int) -> Demand:
         """The same job at another size, about: all but weights and tiles go by the area."""
@@ -56,7 +56,7 @@ class Demand:
 
 @dataclass(frozen=True)
 class GpuFit:
-    """What a GPU holds of a job."""
+    """The part of a job that a GPU holds."""
 
     gb: int
     """Its memory in GB."""
@@ -110,7 +110,7 @@ def gpu_fits(
     share: float = 1.0,
     limit: int | None = None,
 ) -> list[GpuFit]:
-    """What each of `GPUS` holds of a job.
+    """The part of a job that each of `GPUS` holds.
 
     Args:
         demand: what the job takes.

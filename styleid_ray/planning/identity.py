@@ -11,7 +11,7 @@ import pyarrow as pa
 ID_LENGTH = 32
 """Hexadecimal digits of a pair's id."""
 NO_TEXT = np.zeros(1, "V16")[0]
-"""Stands in place of a digest where there is no text."""
+"""The digest where there is no text."""
 _CHUNK = 2**20
 
 
@@ -113,7 +113,7 @@ def id_array(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
 
 
 def ids_digest(ids: np.ndarray) -> str:
-    """Hash of a set of ids in whatever order: 32 hexadecimal digits.
+    """Hash of a set of ids in any order: 32 hexadecimal digits.
 
     The sum of the ids, which are hashes themselves, in each half modulo 2^64.
     """
@@ -125,7 +125,7 @@ def ids_digest(ids: np.ndarray) -> str:
 
 
 def shard_name(ids: np.ndarray) -> str:
-    """The name of the shard that holds these pairs, in whatever order: shard- and 16 digits."""
+    """The name of the shard that holds these pairs, in any order: shard- and 16 digits."""
     text = b"\n".join(sorted(ids.tolist()))
     return "shard-" + hashlib.blake2b(text, digest_size=8).hexdigest()
 

@@ -41,7 +41,7 @@ def shard_memory(
 
 
 def held_features(contents: int, styles: int, picture: PictureMemory) -> int:
-    """Bytes of features that are held at a time lest a picture of a shard be inverted twice: the
+    """Bytes of features held at a time so that no picture of a shard is inverted twice: the
     side that takes less, and two pictures of the other. Arguments as of `shard_memory`."""
     sides = (contents * picture.content, picture.content), (styles * picture.style, picture.style)
     (stays, _), (passing, each) = sorted(sides)

@@ -1,4 +1,4 @@
-"""How long shards last: bounds in device time for work that a stop can lose."""
+"""The duration of shards: bounds in device time for the work that a stop can lose."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Pace:
 
     workers: int = 1
     seconds: float = 0.0
-    """Of one UNet evaluation in one actor, by estimate; 0 where nothing is known."""
+    """Estimate for one UNet evaluation in one actor; 0 where unknown."""
 
     def pairs(self, pairs: int, shard_pairs: int, evaluations: int) -> int:
         """Most pairs of a shard: `shard_pairs`, or fewer where workers would go idle, each of
@@ -40,7 +40,7 @@ class Pace:
         return max(1, min(shard_pairs, -(-pairs // pieces)))
 
     def shorter(self, pairs: int, evaluations: int) -> int:
-        """Most pairs of a shard, when the longest one would have so many pairs and evaluations."""
+        """Most pairs of a shard, if the longest one would have these pairs and evaluations."""
         seconds = evaluations * self.seconds
         return max(1, int(pairs * LONGEST / seconds)) if seconds > LONGEST else pairs
 

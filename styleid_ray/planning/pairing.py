@@ -1,4 +1,4 @@
-"""Which content meets which style."""
+"""From contents and styles to pairs."""
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
 # pyright: reportAttributeAccessIssue=false
@@ -51,9 +51,9 @@ class Pairs:
     split, where the contents have splits."""
     groups: np.ndarray | None = None
     """The group of each content (int64, in the order of `contents.keys`) where the pairing made
-    groups: pairs of different groups had better be in different shards."""
+    groups: pairs of different groups should be in different shards."""
     notes: tuple[str, ...] = ()
-    """Lines for whoever runs the job."""
+    """Lines for the user."""
 
 
 def content_options(
@@ -75,7 +75,7 @@ def content_options(
 def read_sources(
     config: SourceOptions, storage_options: Options = None, spread: Spread = in_threads
 ) -> tuple[Source, Source]:
-    """The contents and styles of a job, of which not all need be paired.
+    """The contents and styles of a job; not all of them need be paired.
 
     Raises:
         SourceError: as `make_pairs`.

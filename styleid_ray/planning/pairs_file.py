@@ -46,7 +46,9 @@ def save_pairs(table: pa.Table, url: str, storage_options: Options = None) -> No
         OutputError: the file cannot be written.
     """
     check_pairs_file(url)
-    names = [name for name in table.column_names if name not in ("split",) and _told(table, name)]
+    names = [
+        name for name in table.column_names if name not in ("split",) and _has_values(table, name)
+    ]
     table = table.select(names)
     names = ["mask" if name == MASK_COLUMN else name for name in names]
     table = table.rename_columns(names)
@@ -72,7 +74,7 @@ def save_pairs(table: pa.Table, url: str, storage_options: Options = None) -> No
         ) from error
 
 
-def _told(table: pa.Table, name: str) -> bool:
+def _has_values(table: pa.Table, name: str) -> bool:
     """Whether a column says anything: k and parameters may be what they are by default."""
     if name == "k":
         return bool(pc.any(pc.not_equal(table[name], 0)).as_py())

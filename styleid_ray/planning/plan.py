@@ -107,7 +107,7 @@ def name_pairs(
 
     Args:
         config: sources and pairing.
-        fingerprint: of everything that decides a result besides its pair.
+        fingerprint: of everything besides its pair that a result depends on.
         spread: where many files are looked into.
         earlier: what the run knows already.
 

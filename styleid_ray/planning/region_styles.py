@@ -1,4 +1,4 @@
-"""`--region-styles`: which column of a table names the style of a class of the label maps."""
+"""`--region-styles`: the column of a table that names the style of a class of the label maps."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """From pairs to shards: bounded groups of pairs that share the inversions of their pictures.
 
-A shard inverts each of its pictures once, so the fewer times a picture turns up in different
-shards, the less a plan costs. Three ways of cutting are tried, and the one with the fewest
+A shard inverts each of its pictures once, so a plan costs less the fewer shards
+a picture is in. Three ways of cutting are tried, and the one with the fewest
 inversions is taken: tiles of the content x style grid, which is the best there is for `cross`,
 and a walk along the contents or along the styles, for sparse sets. `docs/planning.md` has the
 reasons and the figures.
@@ -152,8 +152,8 @@ def tile_grid(
     only a share d of the cells are pairs, as if drawn at random, a tile of c × s meets
     c·(1 − (1−d)^s) of its contents and s·(1 − (1−d)^c) of its styles, and holds d·c·s pairs, give
     or take: room is left for two standard deviations, or for a pair in each cell if that is less.
-    Of equal costs, the grid whose tiles have the shorter smaller side is taken (the engine keeps
-    that side's features), then the one with fewer contents a tile.
+    Among equal costs, the grid whose tiles have the shorter smaller side is taken (the engine
+    keeps that side's features), then the one with fewer contents per tile.
     """
     rows = np.arange(1, contents + 1)
     c = np.unique(-(-contents // rows))

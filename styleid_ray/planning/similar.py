@@ -40,8 +40,8 @@ def choose_similar(choice: Choice) -> Indices:
     styles = standard(of_styles[readable])
     for start in range(0, len(chosen), _CONTENTS):
         own = start + np.flatnonzero(known[start : start + _CONTENTS])
-        found = closest(standard(of_contents[own]), styles, choice.count, farthest)
-        chosen[own] = readable[found]
+        matches = closest(standard(of_contents[own]), styles, choice.count, farthest)
+        chosen[own] = readable[matches]
     unknown = [choice.contents[int(i)] for i in np.flatnonzero(~known)]
     if unknown:
         chosen[~known] = readable[draw_styles(unknown, len(readable), choice.count, 0)]

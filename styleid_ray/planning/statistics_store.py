@@ -1,4 +1,4 @@
-"""Statistics of pictures in a run's folder, so that a planning that goes on repeats none."""
+"""Statistics of pictures in a run's folder, so that a resumed planning repeats none."""
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
 # pyright: reportAttributeAccessIssue=false

@@ -44,7 +44,7 @@ def read_table(url: str, storage_options: Options = None) -> pa.Table:
 
     Returns:
         Columns content, style (dictionaries of strings), k (int32, 0 by default), gamma and
-        temperature (float64, null where the job's own holds), then all others as they are; among
+        temperature (float64, null where the job's own holds), then all others unchanged; among
         them style2 and so on as dictionaries, null where a row has no such style, with their weight
         (float64).
 

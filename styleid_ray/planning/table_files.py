@@ -90,8 +90,8 @@ def _check_lines(text: memoryview) -> None:
     """Raises ValueError where a line holds no object. Arrow crashes the process where a block of
     lines begins with null."""
     first, *others = _NO_OBJECT
-    found = [first.match(text), *(other.search(text) for other in others)]
-    if places := [match.start(1) for match in found if match]:
+    matches = [first.match(text), *(other.search(text) for other in others)]
+    if places := [match.start(1) for match in matches if match]:
         row = 1 + len(re.findall(rb"\r\n|\r|\n", text[: min(places)]))
         raise ValueError(f"row {row} is no object: write one object per line")
 

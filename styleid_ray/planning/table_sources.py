@@ -1,4 +1,4 @@
-"""Where the pictures that a table names lie. Nothing is asked of any server: a picture that is not
+"""The locations of the pictures that a table names. No server is asked: a picture that is not
 there is one of the run's failures, as one that cannot be read."""
 
 from __future__ import annotations

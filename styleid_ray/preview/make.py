@@ -25,7 +25,7 @@ Cells = dict[tuple[int, StyleParams], list[int]]
 
 @dataclass(frozen=True)
 class Costs:
-    """Work of a preview. The seconds of what one call computed are divided by UNet evaluations."""
+    """Work of a preview. The seconds of a call are divided in proportion to UNet evaluations."""
 
     seconds: float
     columns: tuple[tuple[int, float], ...]
@@ -57,7 +57,7 @@ def expected(pairs: Sequence[Pair], columns: Sequence[Column]) -> int:
 
 
 def load(config: JobConfig, revision: str | None, evaluations: int) -> Stylizer:
-    """The pipeline of a job's method, with its model if it has one, on the device at hand.
+    """The pipeline of a job's method, with its model if it has one, on this machine's device.
 
     Args:
         config: model, precision, device and engine options.
@@ -85,7 +85,7 @@ def make(
     progress: PreviewProgress,
 ) -> Made:
     """Makes all pictures of the preview; each content and style is inverted once, unless columns
-    differ in what an inversion depends on (steps, and whether they are the paper's).
+    differ in the parameters of an inversion (steps, and whether they are the paper's).
 
     Args:
         pipes: the pipelines of the columns' methods.

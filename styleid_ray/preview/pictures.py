@@ -33,13 +33,13 @@ class Shown:
     name: str
     """The key, fit to be printed."""
     size: tuple[int, int]
-    """(width, height) in pixels of what a job would write for it as a content."""
+    """(width, height) in pixels of a job's result for it as a content."""
     original: Image.Image
     """The part that the model gets, at most 1,024 pixels a side."""
     fitted: Image.Image
     """The same at the model's working size."""
     masks: Mapping[str, Image.Image]
-    """Of a content, by their roles: mode L, of the size of `fitted`."""
+    """Masks of a content, by their roles: mode L, of the size of `fitted`."""
 
     def shaped(self, result: Image.Image, side: int) -> Image.Image:
         """A result at working size in this picture's shape, neither side above `side` pixels."""

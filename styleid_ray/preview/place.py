@@ -1,9 +1,11 @@
-"""Where a preview is written to."""
+"""Where a preview or an analysis is written to."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
+from collections.abc import Mapping, Sequence
 
 from styleid_ray.config import JobConfig
 from styleid_ray.datasets.pictures import takes
@@ -16,52 +18,59 @@ _OTHER = (".jpg", ".jpeg", ".webp", ".html")
 
 
 class Place:
-    """A folder or URL, and the name that grid and page share in it.
+    """A folder or URL for a few files.
 
     Args:
-        config: a job whose output is a file that ends in .png, or a folder.
+        config: a job whose output lies there.
+        folder: the folder, as `folder_of` gives it.
+        names: files that will be written there.
 
     Raises:
-        ConfigError: the grid would be one of the job's own contents or styles.
+        ConfigError: they would be among the job's own contents or styles.
         OutputError: nothing can be written there.
     """
 
-    def __init__(self, config: JobConfig) -> None:
-        self.folder, self.name = _split(config.output)
+    def __init__(self, config: JobConfig, folder: str, names: Sequence[str]) -> None:
+        self.folder = folder
+        if local_path(folder) is not None and os.path.isfile(folder):
+            raise OutputError(f"--output {shown(config.output)} is a file: name a folder")
         for option in ("content", "style"):
             source = getattr(config, option)
-            if source and takes(source, self.picture):
+            if source and any(takes(source, f"{folder}/{name}") for name in names):
                 raise ConfigError(
                     f"--output {shown(config.output)} lies in --{option} {shown(source)}, where "
-                    "the grid would be taken for one of its pictures: name a place outside"
+                    "its pictures would be taken for more of them: name a place outside"
                 )
-        self._store = Store(self.folder or "/", config.storage_options)
+        self._store = Store(folder or "/", config.storage_options)
         self._store.work = f".{_NAME}-{uuid.uuid4().hex}"
         self._store.check_writable()
 
-    @property
-    def picture(self) -> str:
-        """Path or URL of the grid."""
-        return f"{self.folder}/{self.name}.png"
-
-    @property
-    def page(self) -> str:
-        """Path or URL of the page."""
-        return f"{self.folder}/{self.name}.html"
-
-    def write(self, picture: bytes, page: str) -> None:
-        """Puts both files in place, each whole."""
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """Puts all files in place, each whole."""
         try:
-            self._store.write(f"{self.name}.png", picture)
-            self._store.write(f"{self.name}.html", page.encode())
+            for name, data in files.items():
+                self._store.write(name, data)
         finally:
             if self._store.is_local:
                 shutil.rmtree(self._store.path(self._store.work), ignore_errors=True)
 
 
-def _split(output: str) -> tuple[str, str]:
+def folder_of(output: str) -> str:
+    """A folder, of whatever working directory, or URL without the slash at its end."""
     path = local_path(output)
-    url = (output if path is None else absolute(path)).rstrip("/")
+    return (output if path is None else absolute(path)).rstrip("/")
+
+
+def split_output(output: str) -> tuple[str, str]:
+    """The folder of a preview, and the name that grid and page share in it.
+
+    Args:
+        output: a file that ends in .png, or a folder.
+
+    Raises:
+        OutputError: it is a file of another kind.
+    """
+    url = folder_of(output)
     folder, _, file = url.rpartition("/")
     if output.endswith("/"):
         return url, _NAME

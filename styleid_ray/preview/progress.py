@@ -1,4 +1,4 @@
-"""How far a preview is."""
+"""Progress of a preview."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PreviewProgress(Progress):
         self._evaluations: Callable[[], int] = lambda: 0
 
     def follow(self, evaluations: Callable[[], int]) -> None:
-        """The evaluations so far are asked for whenever the progress is shown."""
+        """The evaluations so far are read whenever the progress is shown."""
         self._evaluations = evaluations
 
     def count(self, good: bool) -> None:
@@ -30,7 +30,7 @@ class PreviewProgress(Progress):
         self.lost += not good
 
     def finish(self) -> None:
-        """Nothing is left to do, whatever was expected."""
+        """Nothing is left to do, whatever the estimate."""
         self.planned = self._evaluations()
 
     def line(self) -> str:

@@ -27,7 +27,7 @@ class Row:
     styles: Sequence[Image.Image]
     """One or more, the first of them the main one."""
     names: tuple[str, ...]
-    """Of the content and of each style."""
+    """Names of the content and of each style."""
     results: Sequence[Image.Image | None]
     """By column; None for one that failed."""
     own: str = ""

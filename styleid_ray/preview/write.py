@@ -18,7 +18,7 @@ from styleid_ray.preview.lines import command_line, settings_line, stylize_line
 from styleid_ray.preview.make import Made, expected, load, make
 from styleid_ray.preview.page import render_page
 from styleid_ray.preview.pairs import Chosen, Pair, choose
-from styleid_ray.preview.place import Place
+from styleid_ray.preview.place import Place, split_output
 from styleid_ray.preview.progress import PreviewProgress
 from styleid_ray.preview.sheet import Row, draw_sheet
 from styleid_ray.preview.sweep import read_columns
@@ -51,7 +51,7 @@ class Preview:
 def write_preview(
     options: Mapping[str, Any], pairs: int = 4, cell: int = 256, stream: TextIO | None = None
 ) -> Preview:
-    """Makes a few pairs with every combination of the values asked for, and writes the grid (PNG)
+    """Makes a few pairs with every combination of the given values, and writes the grid (PNG)
     and the page (HTML) that show them.
 
     Args:
@@ -67,7 +67,8 @@ def write_preview(
     _check("pairs", pairs, 1, MOST_PAIRS)
     _check("cell", cell, *CELLS)
     config, columns = read_columns(options)
-    place = Place(config)
+    folder, name = split_output(config.output)
+    place = Place(config, folder, [f"{name}.png"])
     checkpoint, config = model_of(config)
     columns = [column.with_layers(config.layers) for column in columns]
     chosen = choose(config, pairs, checkpoint.factor)
@@ -100,8 +101,9 @@ def write_preview(
     page = render_page(rows, labels, settings, summary, made.costs, command, jobs)
     sheet = io.BytesIO()
     draw_sheet(rows, labels, settings, cell).save(sheet, format="png", optimize=True)
-    place.write(sheet.getvalue(), page)
-    return Preview(place.picture, place.page, summary, len(chosen.unread) + progress.lost)
+    place.write({f"{name}.png": sheet.getvalue(), f"{name}.html": page.encode()})
+    path = f"{folder}/{name}"
+    return Preview(f"{path}.png", f"{path}.html", summary, len(chosen.unread) + progress.lost)
 
 
 def _row(

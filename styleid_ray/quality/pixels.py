@@ -32,7 +32,7 @@ _SLOPE, _SMOOTH = (-1 / 2, 0, 1 / 2), (1 / 4, 2 / 4, 1 / 4)
 """Sobel's filter, along the gradient and across it."""
 _CURVATURE = (1, -2, 1)
 _LUMINANCE = (0.299, 0.587, 0.114)
-"""Of red, green and blue (ITU-R BT.601)."""
+"""Weights of red, green and blue (ITU-R BT.601)."""
 _LEAST = 1e-4
 """Variations of luminance, and distances of colours, treated as zero: below a tenth of a level."""
 

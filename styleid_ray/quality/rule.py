@@ -39,7 +39,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Joined:
-    """Conditions of which all (`and`) or one (`or`) must be fulfilled; two at least."""
+    """At least two conditions; all (`and`) or one (`or`) must be fulfilled."""
 
     word: Literal["and", "or"]
     parts: tuple[Condition | Joined, ...]
@@ -62,7 +62,7 @@ class Rule:
 
     @property
     def names(self) -> list[str]:
-        """The measures that it asks for, in the column's order."""
+        """The measures that it uses, in the column's order."""
         used = set(_names(self.condition))
         return [name for name in MEASURES if name in used]
 
@@ -162,8 +162,8 @@ class _Reader:
         return Condition(name, operator, float(self._take("number", "a number")))
 
     def _take(self, kind: str, wanted: str, but: str = "") -> str:
-        found, value = self._next()
-        if found != kind or value in tuple(but):
+        actual, value = self._next()
+        if actual != kind or value in tuple(but):
             raise self.fault(wanted)
         self.at += 1
         return value
@@ -172,9 +172,9 @@ class _Reader:
         return self.tokens[self.at] if self.at < len(self.tokens) else ("", "")
 
     def fault(self, wanted: str) -> ValueError:
-        """What is wrong at the next token."""
-        found = self._next()[1]
-        where = f"{found!r}" if found else "the end"
+        """The error at the next token."""
+        token = self._next()[1]
+        where = f"{token!r}" if token else "the end"
         return ValueError(f"{wanted} is missing before {where}: {_FORM}")
 
 

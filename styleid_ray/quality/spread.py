@@ -1,4 +1,4 @@
-"""How the values of a measure are spread over a run, in bounded memory."""
+"""The spread of a measure over a run, in bounded memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Spread:
     """The values of one measure: count, mean, extremes, and quantiles.
 
     Args:
-        low, high: between which quantiles are told apart, to 1/11,000 of the distance.
+        low, high: bounds between which quantiles are resolved, to 1/11,000 of their distance.
     """
 
     def __init__(self, low: float = LEAST, high: float = MOST) -> None:
@@ -40,7 +40,7 @@ class Spread:
         self._counts += np.bincount(bins, minlength=len(self._counts))
 
     def merge(self, other: Spread) -> None:
-        """Takes in what another one of the same measure has counted."""
+        """Adds the counts of another one of the same measure."""
         self.count += other.count
         self.total += other.total
         self.least = min(self.least, other.least)

@@ -1,4 +1,4 @@
-"""Bytes of one file from anywhere, with retries for what passes and an error for what stays."""
+"""Bytes of one file from anywhere: transient failures are retried, others raised."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Fetched:
 
     data: bytes = field(repr=False)
     version: str
-    """Its version in a listing of its filesystem; '' where that tells none, as web servers."""
+    """Its version in a listing of its filesystem; '' where that has none, as web servers."""
 
 
 def read_bytes(url: str, storage_options: Options = None) -> bytes:
@@ -129,7 +129,7 @@ def _read_local(path: str, max_bytes: int | None) -> Fetched:
         raise RowError("fetch", "it is a pipe or a device, not a file")
     with open(path, "rb") as file:
         status = os.fstat(file.fileno())
-        _check(status.st_size, max_bytes)
+        check_size(status.st_size, max_bytes)
         return Fetched(file.read(status.st_size), disk_version(status))
 
 
@@ -152,10 +152,10 @@ def _read_stored(filesystem: Any, path: str, max_bytes: int | None) -> Fetched:
     if size is None:
         with filesystem.open(path, "rb") as file:
             data = file.read(-1 if max_bytes is None else max_bytes + 1)
-        _check(len(data), max_bytes)
+        check_size(len(data), max_bytes)
         return Fetched(data, "")
-    _check(size, max_bytes)
-    # A range, so that nothing is read of what the file has grown by, nor its size asked again.
+    check_size(size, max_bytes)
+    # A range, so that a file that has grown is not read further, nor its size asked again.
     data = filesystem.cat_file(path, start=0, end=size) if size else b""
     return Fetched(data, version_of(info))
 
@@ -167,14 +167,15 @@ async def _streamed(filesystem: Any, url: str, max_bytes: int | None) -> bytes:
         if answer.status == 404:
             raise FileNotFoundError(url)
         answer.raise_for_status()
-        _check(answer.content_length or 0, max_bytes)
+        check_size(answer.content_length or 0, max_bytes)
         file = io.BytesIO()
         async for piece in answer.content.iter_chunked(_PIECE):
             file.write(piece)
-            _check(file.tell(), max_bytes)
+            check_size(file.tell(), max_bytes)
         return file.getvalue()
 
 
-def _check(size: int, max_bytes: int | None) -> None:
+def check_size(size: int, max_bytes: int | None) -> None:
+    """Raises RowError when a picture has more bytes than are allowed."""
     if max_bytes is not None and size > max_bytes:
         raise RowError("fetch", f"the file has more than {max_bytes:,} bytes (--max-bytes)")

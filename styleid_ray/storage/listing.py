@@ -18,7 +18,7 @@ from styleid_ray.storage.locations import shown
 from styleid_ray.storage.version import disk_version, version_of
 
 Listed = tuple[str, str]
-"""Key and version of a file; '' where the filesystem does not tell the version."""
+"""Key and version of a file; '' where the filesystem has no version."""
 _PAGE = 1000
 _MAGIC = re.compile(r"[*?\[]")
 

@@ -24,7 +24,7 @@ Options = Mapping[str, Any] | None
 
 
 def is_absolute(key: str) -> bool:
-    """Whether a key stands for itself (a URL or an absolute path) and not below a root."""
+    """Whether a key is a location itself (a URL or an absolute path), not one below a root."""
     return key.startswith("/") or _URL.match(key) is not None
 
 
@@ -39,7 +39,7 @@ def local_path(url: str) -> str | None:
 
 
 def join(root: str, key: str) -> str:
-    """The location of a key below a root; a key that stands for itself is left as it is."""
+    """The location of a key below a root; a key that is a location stays unchanged."""
     if is_absolute(key):
         return key
     inner, chained = split_chain(root)
@@ -117,7 +117,7 @@ def shown(text: str) -> str:
 def extension(location: str) -> str:
     """The extension of a key or URL, in lower case with its dot; '' where there is none."""
     if location.lower().startswith(("http://", "https://")):
-        location = urlsplit(location).path  # a presigned URL goes on after the name
+        location = urlsplit(location).path  # a presigned URL has a query after the name
     return os.path.splitext(location)[1].lower()
 
 

@@ -21,7 +21,7 @@ from fsspec.asyn import AsyncFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from styleid_ray.errors import RowError
-from styleid_ray.storage.fetch import ATTEMPTS, Fetched, reason, retrying
+from styleid_ray.storage.fetch import ATTEMPTS, Fetched, check_size, reason, retrying
 from styleid_ray.storage.locations import Options, open_filesystem
 
 _CONTAINER = re.compile(r".*?\.(?:tar|parquet)(?=/)", re.IGNORECASE | re.DOTALL)
@@ -73,13 +73,8 @@ def tar_place(member: Range, sample: Range) -> str:
     return f"{member.offset}+{member.size} {sample.offset}+{sample.size}"
 
 
-def row_place(row: Row) -> str:
-    """The place of a picture in a Parquet file."""
-    return f"{row.group}/{row.row} {row.column}"
-
-
 def member_of(place: str) -> Range | Row:
-    """What a place stands for: the bytes of the picture in a tar, or a row."""
+    """The meaning of a place: the bytes of the picture in a tar, or a row."""
     tar, row = _TAR.match(place), _PARQUET.match(place)
     if tar:
         return Range(int(tar[1]), int(tar[2]))
@@ -152,8 +147,8 @@ def fetch_rows(
     """Some rows of one row group of a Parquet file, in ascending order, a few at a time.
 
     The group is read once and in passing: no more than a few of its rows are held, and the data
-    page that they lie in (most writers put up to 1,024 rows into one). Where reading breaks off for
-    a while, it goes on with the row it came to.
+    page that they lie in (most writers put up to 1,024 rows into one). An interrupted read
+    continues with the row it reached.
 
     Args:
         columns: names of the columns.
@@ -220,12 +215,6 @@ def picture_in(value: Any) -> bytes:
     if isinstance(value, dict) and value.get("path"):
         raise RowError("fetch", "the row has the path of a picture, and not its bytes")
     raise RowError("fetch", "the row has no bytes of a picture")
-
-
-def check_size(size: int, max_bytes: int | None) -> None:
-    """Raises RowError when a picture has more bytes than are allowed."""
-    if max_bytes is not None and size > max_bytes:
-        raise RowError("fetch", f"the file has more than {max_bytes:,} bytes (--max-bytes)")
 
 
 def _ahead(filesystem: Any) -> dict[str, Any]:

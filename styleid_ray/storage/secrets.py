@@ -1,7 +1,7 @@
-"""What of a location is secret: passwords, and the signatures of presigned URLs.
+"""The secrets in a location: passwords, and the signatures of presigned URLs.
 
 A key names a picture in the plan, in the dataset and in messages; it must neither hold a secret nor
-change when a URL is signed anew. `FullURLs` keeps, in memory alone, what it takes to fetch it.
+change when a URL is signed again. `FullURLs` keeps, in memory alone, the URL to fetch it from.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _WEB = ("http", "https")
 
 
 def without_secrets(location: str) -> str:
-    """A key or URL without passwords and signatures; what holds none is returned as it is.
+    """A key or URL without passwords and signatures; one without any is returned unchanged.
 
-    Of the query of an http(s) URL, the parameters that sign or unlock it are dropped; those that
-    tell one picture from another (`?id=5`) stay. Query and user part mean nothing else anywhere
-    but in URLs, so paths and the keys of object stores are left alone.
+    In the query of an http(s) URL, the parameters that sign or unlock it are dropped; those that
+    tell one picture from another (`?id=5`) stay. Only URLs have a query and a user part, so
+    paths and the keys of object stores do not change.
     """
     if "://" not in location or not ("?" in location or "@" in location):
         return location
@@ -100,7 +100,7 @@ def _texts(options: object) -> Iterator[str]:
     if isinstance(options, (list, tuple)):
         for inner in options:
             yield from _texts(inner)
-    # Short ones and addresses are no secrets, and messages are the worse for their loss.
+    # Short ones and addresses are no secrets, and messages need them.
     elif isinstance(options, str) and len(options) >= 6 and "://" not in options:
         yield options
 
@@ -121,7 +121,7 @@ class FullURLs:
 
     @classmethod
     def of(cls, urls: Iterable[str]) -> FullURLs | None:
-        """Of those URLs that hold secrets, under their keys; None when there are none.
+        """The URLs that hold secrets, under their keys; None when there are none.
 
         Raises:
             SourceError: two URLs have one key and are not one URL signed twice.

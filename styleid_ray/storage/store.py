@@ -45,7 +45,7 @@ class Store:
     option = "output"
     """Option that names it, for errors."""
     work = "_run"
-    """Folder of what is not part of the result."""
+    """Folder of files that are not part of the result."""
 
     def __init__(self, url: str, storage_options: Options = None) -> None:
         self.url = without_secrets(url.rstrip("/") or url)
@@ -75,7 +75,7 @@ class Store:
         with self._reported("", "read"):
             try:
                 impatient(self.fs).info(self.path(self.work))
-            except Exception as e:  # whatever else is wrong shows in the requests that follow
+            except Exception as e:  # other faults show in the requests that follow
                 if no_answer(e):
                     raise
 
@@ -114,7 +114,7 @@ class Store:
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
         """A file to write to; at the end of the block it is put in place, whole. After an error
-        in the block nothing is; one that is not about files is raised as it is."""
+        in the block no file is; an error that is not about files is raised unchanged."""
         with self._reported(name, "written", _ROOM, OSError), self._aside() as aside:
             with open(aside, "wb") as file:
                 yield file
@@ -171,10 +171,10 @@ class Store:
             yield f
 
     def parsed(self, name: str, parse: Callable[[Any], T]) -> T:
-        """The result of `parse` on an open file, of which it need not read all.
+        """The result of `parse` on an open file, which it need not read to the end.
 
-        A failure may lie in the file or on the way to it, which only a whole read tells: no file
-        is called damaged because a store could not be reached.
+        Only a whole read tells a damaged file from a failed connection: no file is called damaged
+        because a store could not be reached.
 
         Raises:
             pyarrow.ArrowInvalid: the file is damaged.
@@ -194,7 +194,7 @@ class Store:
             return parse(io.BytesIO(data))
         except (pa.ArrowInvalid, StyleIDError):
             raise
-        except Exception as e:  # of bytes at hand, anything is their own fault
+        except Exception as e:  # with all bytes read, any error is their fault
             raise pa.ArrowInvalid(f"{type(e).__name__}: {shown(str(e))}"[:300]) from e
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
@@ -217,7 +217,7 @@ class Store:
         return sorted(f"{folder}/{name}" for name in names if not name.startswith((".", "_")))
 
     def _retried(self, request: Callable[[], T]) -> T:
-        """The result of a request, made again when it fails for a while."""
+        """The result of a request, retried while it fails."""
         for attempt in retrying(1 if self.is_local else _READ_ATTEMPTS):
             with attempt:
                 return request()

@@ -24,7 +24,7 @@ class Member:
     """A member of a tar."""
 
     name: str
-    """As the tar has it; what is not UTF-8 in it is escaped."""
+    """The name in the tar; bytes other than UTF-8 are escaped."""
     start: int
     """First byte of its headers."""
     data: Range
@@ -80,7 +80,7 @@ def open_tar(url: str, options: Options, size: int | None = None) -> BinaryIO:
         size: of the file in bytes, where it is known.
 
     Raises:
-        TarError: the server does not tell its size.
+        TarError: the server does not report its size.
     """
     path = local_path(url)
     if path is not None:
@@ -100,8 +100,8 @@ def open_tar(url: str, options: Options, size: int | None = None) -> BinaryIO:
 
 
 class Hopping(io.RawIOBase):
-    """A file of a server, read in large pieces while its reader goes on, and in small ones while it
-    hops from header to header.
+    """A file of a server, read in large pieces for a reader in sequence, and in small ones for a
+    reader that hops from header to header.
 
     Args:
         read: gives the bytes from a start to an end.
@@ -136,7 +136,7 @@ class Hopping(io.RawIOBase):
 
     def _hold(self, start: int, end: int) -> None:
         goes_on = 0 <= start - (self._start + len(self._held)) < _GAP
-        # A read across the end of what is held goes on, too.
+        # A read across the end of the held bytes is in sequence, too.
         goes_on = goes_on or self._start <= start < self._start + len(self._held)
         end = min(max(end, start + (_MUCH if goes_on else _LITTLE)), self._size)
         held = self._read(start, end)

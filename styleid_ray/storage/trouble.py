@@ -1,4 +1,4 @@
-"""Why a location cannot be used, and what helps."""
+"""Reasons why a location cannot be used, with remedies."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def trouble(
         filesystem: the fsspec filesystem.
         root: path on it; its first part is the bucket of an object store.
         options: storage options, whose values are left out.
-        remedy: what helps where the error does not tell.
+        remedy: for errors that do not suggest one.
     """
     why = reason(error, options)
     if isinstance(error, OSError) and error.errno in _FULL:

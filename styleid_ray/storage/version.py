@@ -1,4 +1,4 @@
-"""Versions of files: a short text that changes when a file does, as its filesystem tells it."""
+"""Versions of files: a short text that changes when a file does, as its filesystem reports it."""
 
 from __future__ import annotations
 

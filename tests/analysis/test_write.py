@@ -139,7 +139,7 @@ def test_layers_and_an_oblong_content_are_shown_as_asked_for(
         ({"patch": "0.5,1.5"}, "--patch 0.5,1.5: name a point by two fractions"),
         ({"patch": "nan,0"}, "--patch nan,0: "),
         ({"patch": "1"}, "--patch 1: "),
-        ({"layers": "2,9"}, "--layers [2]"),
+        ({"layers": "2,9"}, "--layers 2: "),
         ({"gamma": "2"}, "--gamma"),
         ({"gamma": "0.2..0.8"}, "--gamma 0.2..0.8: an analysis makes one pair"),
         ({"adain": "0"}, "--adain 0: "),

@@ -121,7 +121,7 @@ def test_kills_before_a_store_that_fails_every_tenth_request(
             found = verify(Output(output, options))
             assert found.sound
             assert (found.planned, found.done) == (PAIRS + STYLES, PAIRS)
-            assert {name: n for name, n in found.found.items() if n} == {"failed": STYLES}
+            assert {name: n for name, n in found.findings.items() if n} == {"failed": STYLES}
             table = pads.dataset(
                 f"{output}/data".removeprefix("s3://"), filesystem=store
             ).to_table()

@@ -18,9 +18,9 @@ from styleid_ray.engine.autoencoder import (
     encode,
     from_pixels,
     quantised,
-    to_pixels,
 )
 from styleid_ray.engine.memory import GIB, Memory
+from styleid_ray.engine.pictures import to_pixels
 from styleid_ray.errors import ConfigError
 from styleid_ray.model.checkpoint import EMBEDDED_MODEL
 from styleid_ray.model.windows import Windows
@@ -83,7 +83,7 @@ def test_tiles_leave_the_autoencoder_as_it_was_whatever_its_kind(picture: Tensor
 
 
 def test_a_tile_that_is_no_multiple_of_the_factor_is_refused(vae: Any) -> None:
-    with pytest.raises(ConfigError, match="vae_tile 100 is no multiple of 8"):
+    with pytest.raises(ConfigError, match="--vae-tile 100: this autoencoder needs a multiple of 8"):
         Autoencoder(vae, make_memory(), tile=100)
 
 

@@ -134,5 +134,5 @@ def test_regions_and_masks_hold_across_windows(make_pipe: Any) -> None:
 
 
 def test_a_tile_that_is_no_size_of_the_model_is_refused(make_pipe: Any) -> None:
-    with pytest.raises(ConfigError, match="tile 12 is no multiple of 8"):
+    with pytest.raises(ConfigError, match="--tile 12: this model needs a multiple of 8"):
         make_pipe(tile=12)

@@ -17,8 +17,7 @@ from styleid_ray.errors import ConfigError, ModelError
 from styleid_ray.model.checkpoint import find_checkpoint
 from styleid_ray.model.loading import load_autoencoder, load_components
 from styleid_ray.model.vae import find_vae
-from tests.families import save_sdxl, save_unconditional
-from tests.tiny_model import save_kl
+from tests.families import save_kl, save_sdxl, save_unconditional
 
 
 @pytest.fixture
@@ -71,7 +70,7 @@ def test_a_hub_out_of_reach_names_the_two_ways_out(
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ModelError, match=r"cannot fetch.*local folder.*--model demo"):
+    with pytest.raises(ModelError, match=r"forbids a download\); name a local.*--model demo"):
         find_checkpoint(PAPER_MODEL)
 
 

@@ -20,7 +20,7 @@ from styleid_ray.errors import ModelError
 from styleid_ray.model import single_file
 from styleid_ray.model.checkpoint import find_checkpoint
 from styleid_ray.model.loading import load_components
-from tests.families import save_sd2, save_sdxl
+from tests.families import save_kl, save_sd2, save_sdxl
 from tests.ldm_names import (
     XL_TEXT,
     clip_names,
@@ -31,7 +31,6 @@ from tests.ldm_names import (
     unet_names,
     vae_names,
 )
-from tests.tiny_model import save_kl
 
 BIAS = "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias"
 KINDS = {"sd1": "v1", "sd2": "v2", "sdxl": "xl_base"}

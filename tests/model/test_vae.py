@@ -15,7 +15,7 @@ from styleid_ray import StyleIDPipeline
 from styleid_ray.errors import ModelError
 from styleid_ray.model.checkpoint import Checkpoint, find_checkpoint
 from styleid_ray.model.vae import fetch_vae, find_vae, name_of
-from tests.tiny_model import save_kl
+from tests.families import save_kl
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 

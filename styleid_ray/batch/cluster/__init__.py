@@ -1,1 +1,1 @@
-"""The Ray cluster: connecting to it, what a job takes of it, and the model on each node."""
+"""The Ray cluster: the connection, a job's share of it, and the model on each node."""

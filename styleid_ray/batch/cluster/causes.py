@@ -1,4 +1,4 @@
-"""What an error that Ray hands on began with."""
+"""The original cause of an error that Ray passes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job's model on the node at hand: one in an object store is fetched once for all its actors."""
+"""A job's model on a node: one in an object store is fetched once for all its actors."""
 
 from __future__ import annotations
 

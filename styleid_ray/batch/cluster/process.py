@@ -1,4 +1,4 @@
-"""The process that drives a run: what it wants of Ray, set for a while and put back."""
+"""The process that drives a run: its settings for Ray, made for a while and restored."""
 
 from __future__ import annotations
 

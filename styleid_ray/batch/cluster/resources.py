@@ -1,4 +1,4 @@
-"""How much of the cluster a job takes, and what of its node is an actor's own."""
+"""A job's share of the cluster, and an actor's share of its node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ray Data's settings for a dataset of this package; those of the process stay as they are."""
+"""Ray Data's settings for a dataset of this package; those of the process do not change."""
 
 from __future__ import annotations
 

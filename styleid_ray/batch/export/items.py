@@ -1,4 +1,4 @@
-"""What an export is made of: the finished shards of a run, and originals between them."""
+"""The items of an export: finished shards of a run, and originals between them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An export: what of a run is written already, the rest, and the lists at the end."""
+"""An export: the existing part, the rest, and the lists at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an export is asked for, and what came of it."""
+"""The options and the outcome of an export."""
 
 from __future__ import annotations
 

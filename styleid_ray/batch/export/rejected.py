@@ -1,4 +1,4 @@
-"""Pairs that a rule leaves out of an export, and shards with pairs that were made again."""
+"""Pairs that a rule leaves out of an export, and shards with remade pairs."""
 
 from __future__ import annotations
 

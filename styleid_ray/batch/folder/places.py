@@ -1,4 +1,4 @@
-"""Where pictures of a run lie in larger files, by its plan."""
+"""The places of a run's pictures in larger files, from its plan."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from styleid_ray.storage.members import is_member
 
 def plan_columns(output: Output, name: str, columns: list[str]) -> pa.Table:
     """Columns of a part of the plan as plain strings, null where the part does not have one."""
-    there = output.parsed(name, lambda f: pq.read_schema(f).names)
-    table = output.read_table(name, [column for column in columns if column in there])
+    existing = output.parsed(name, lambda f: pq.read_schema(f).names)
+    table = output.read_table(name, [column for column in columns if column in existing])
     for column in columns:
-        if column not in there:
+        if column not in existing:
             table = table.append_column(column, pa.nulls(table.num_rows, pa.string()))
     return table.select(columns)
 

@@ -56,14 +56,13 @@ def check_shard(output: Output, shard: str, planned: np.ndarray, has_errors: boo
     check, data, errors = ShardCheck(shard), data_file(shard), errors_file(shard)
     failed = np.empty(0, "S32")
     try:
-        found = output.parsed(data, lambda f: _read_data(output, data, f, ShardCheck(shard)))
+        check, ids = output.parsed(data, lambda f: _read_data(output, data, f, ShardCheck(shard)))
     except FileNotFoundError:
         check.missing = _texts(planned)
         return check
     except pa.ArrowInvalid as e:
         check.damaged_files[data] = str(e)
         return check
-    check, ids = found
     if has_errors:
         try:
             failed = output.read_ids(errors)

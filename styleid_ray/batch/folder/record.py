@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from styleid_ray.batch.folder.output import CONFIG, LAYOUT, PLAN, Output
+from styleid_ray.batch.folder.readme import write_readme
 from styleid_ray.config import ADDED, DEMO_MODEL, PAPER_SIZE, Changes, JobConfig, digest
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import OutputError
@@ -170,6 +171,8 @@ def begin_run(output: Output, job: Job, plan: Plan) -> None:
     # one, which may be reading them already.
     for name in sorted({*output.files(PLAN)} - written):
         output.delete(name)
+    if job.config.format == "parquet":
+        write_readme(output)
     _write_record(output, _record(job, plan))
 
 

@@ -39,7 +39,7 @@ class Verification:
 
     planned: int
     done: int
-    found: dict[str, int]
+    findings: dict[str, int]
     """missing, failed: planned pairs that are not done. stray_pictures: files in images/ that no
     shard names. All others are damage. lost, unplanned, doubled: pairs of a finished shard that it
     has neither done nor failed, that are not of the shard, or that it has twice. damaged_files:
@@ -53,12 +53,12 @@ class Verification:
     @property
     def sound(self) -> bool:
         """Whether all that is there is as it should be."""
-        return not any(count for name, count in self.found.items() if name not in HARMLESS)
+        return not any(count for name, count in self.findings.items() if name not in HARMLESS)
 
     @property
     def counts(self) -> dict[str, int]:
         """All counts."""
-        return {"planned": self.planned, "done": self.done, **self.found}
+        return {"planned": self.planned, "done": self.done, **self.findings}
 
     @property
     def remarks(self) -> list[str]:
@@ -67,7 +67,7 @@ class Verification:
         for what, names in self.examples.items():
             if what in ("missing", "failed"):
                 continue
-            more = self.found[what] - len(names)
+            more = self.findings[what] - len(names)
             line = f"{what.replace('_', ' ')}: {', '.join(names)}"
             lines.append(line + f" and {more} more" * (more > 0))
         return [*lines, self._verdict]
@@ -76,9 +76,9 @@ class Verification:
     def _verdict(self) -> str:
         if not self.sound:
             return "damaged: verify --repair removes damaged shards, stylize makes them again"
-        if self.found["missing"]:
+        if self.findings["missing"]:
             return "sound so far: the command that began the run resumes it"
-        if self.found["failed"]:
+        if self.findings["failed"]:
             return (
                 "sound, but some pairs failed: their reasons are in errors/, retry tries them again"
             )
@@ -89,7 +89,7 @@ class Verification:
         """0: sound and complete; 1: sound, but pairs are missing or failed; 2: damaged."""
         if not self.sound:
             return 2
-        return 1 if self.found["missing"] or self.found["failed"] else 0
+        return 1 if self.findings["missing"] or self.findings["failed"] else 0
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -178,7 +178,7 @@ def verify(output: Output, stream: TextIO | None = None) -> Verification:
     return Verification(
         planned=planned + lost,
         done=findings.done,
-        found={name: findings.counts[name] for name in _FINDINGS},
+        findings={name: findings.counts[name] for name in _FINDINGS},
         examples=findings.examples,
         spoilt=sorted(findings.spoilt),
     )

@@ -1,1 +1,1 @@
-"""What happens to a shard, stage by stage: read plan → load → stylise → commit."""
+"""The stages of a shard: read plan → load → stylise → commit."""

@@ -1,4 +1,4 @@
-"""A bound on beginning a shard again: Ray begins it without end when its process dies."""
+"""A bound on restarts of a shard: Ray restarts it forever when its process dies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job's model with the options of the engine, on the device at hand."""
+"""A job's model with the options of the engine, on the actor's device."""
 
 from __future__ import annotations
 

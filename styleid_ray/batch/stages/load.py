@@ -35,6 +35,10 @@ _PROCESSES = 256 * 2**20
 """Bytes of a worker and its children without pictures, and of a few encoded ones."""
 _PATIENCE = 900.0
 """Seconds for decoding one picture."""
+_FRAMES = (
+    "some pictures are animated or have several pages: their first frame is used, and summary.json "
+    "counts them (sources_with_frames)"
+)
 
 
 def load_memory(config: JobConfig) -> int:
@@ -101,6 +105,9 @@ class Load:
         measures["bytes_in"] = sum(row.pop("bytes", 0) for row in rows)
         changed = [one.name for one, row in zip(wanted, rows, strict=True) if row.pop("changed", 0)]
         notes = shard.notes
+        if frames := sum(row.pop("frames", False) for row in rows):
+            measures["sources_with_frames"] = frames
+            notes += (_FRAMES,)
         if changed:
             measures["changed_sources"] = len(changed)
             notes += (f"{row_error.short(changed[0])} has changed since it was planned",)
@@ -154,8 +161,8 @@ class Load:
     def _picture(
         self, wanted: _Wanted, file: Fetched | RowError, isolated: Isolated, budget: ByteBudget
     ) -> dict[str, Any]:
-        """One row of `PICTURES`, its pixels as an Arrow array of one; with `bytes` read and
-        whether the picture has `changed`."""
+        """One row of `PICTURES`, its pixels as an Arrow array of one; with `bytes` read, and
+        whether the picture has `changed` and has more `frames`."""
         row: dict[str, Any] = {"role": wanted.role, "key": wanted.key, "changed": False}
         config = self.config
         try:

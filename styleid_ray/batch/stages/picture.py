@@ -13,6 +13,7 @@ from styleid_ray.config import Fit
 from styleid_ray.errors import RowError
 from styleid_ray.imaging import decode, decoding_memory, fit_picture
 from styleid_ray.imaging.decode import Convert
+from styleid_ray.imaging.frames import has_frames
 from styleid_ray.imaging.modes import to_rgb
 
 
@@ -36,7 +37,8 @@ def memory_needed(data: bytes, max_pixels: int) -> int:
 def prepared(
     data: bytes, max_pixels: int, size: int, fit: Fit, factor: int, name: str, kind: Kind
 ) -> dict[str, Any]:
-    """The picture's columns of `PICTURES` but for role and key: pixels and sizes, or the error.
+    """The picture's columns of `PICTURES` but for role and key: pixels and sizes, or the error;
+    with `frames`, whether the file has more than the one that was read.
 
     Args:
         data: the file's bytes.
@@ -57,4 +59,5 @@ def prepared(
         "height": image.height,
         "source_width": source_width,
         "source_height": source_height,
+        "frames": has_frames(data, max_pixels),
     }

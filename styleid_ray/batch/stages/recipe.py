@@ -1,4 +1,4 @@
-"""Which of a shard's loaded pictures each pair is made of, and how its styles are mixed."""
+"""The recipe of a pair: its pictures among a shard's loaded ones, and the mix of its styles."""
 
 from __future__ import annotations
 

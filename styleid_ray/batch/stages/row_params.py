@@ -52,7 +52,8 @@ class RowParams:
     """The parameters of a job's rows."""
 
     type: pa.StructType
-    """`PARAMS`, and those of `CONTROLS` that the job uses."""
+    """`PARAMS`, and those of `CONTROLS` that the job uses. Null are options that the method has no
+    use for, and a number in place of which the pair has a schedule."""
     values: Mapping[str, Any]
 
     @classmethod
@@ -62,7 +63,7 @@ class RowParams:
             "size": config.working_size,
             "fit": config.fit,
             "model": without_secrets(config.model),
-            "revision": revision,
+            "revision": revision or "",  # not null, which PyTorch does not collate
         }
         used = _used(config, values)
         for name in _SCHEDULED:

@@ -31,7 +31,7 @@ Fault = Callable[[str], SourceError]
 
 @dataclass(frozen=True)
 class Summary:
-    """What an annotation file says for all pictures."""
+    """The part of an annotation file that concerns all pictures."""
 
     header: Mapping[str, Any]
     """Its fields except for images and annotations: info, licenses, categories ..."""
@@ -41,8 +41,8 @@ class Summary:
     @property
     def categories(self) -> Sequence[Record]:
         """Its categories; none where it has no list of them."""
-        found = self.header.get("categories")
-        return found if isinstance(found, list) else []
+        categories = self.header.get("categories")
+        return categories if isinstance(categories, list) else []
 
     @property
     def captions(self) -> bool:
@@ -73,7 +73,7 @@ class Annotations:
         return self._records("annotations")
 
     def index(self) -> ImageIndex:
-        """The ids and names of its images, of which there is at least one."""
+        """The ids and names of its images, at least one."""
         ids = array("q")
 
         def names() -> Iterator[str]:

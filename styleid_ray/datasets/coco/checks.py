@@ -1,4 +1,4 @@
-"""Whether the pictures and PNGs that COCO annotation files name are there, and ids fit together."""
+"""Checks of COCO annotation files: their pictures and PNGs exist, and ids fit together."""
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
 # pyright: reportAttributeAccessIssue=false
@@ -40,9 +40,9 @@ def folder_of(annotations: Annotations, counts: Mapping[str, int], total: int) -
     return best
 
 
-def check_there(annotations: Annotations, keys: Keys, there: Keys) -> None:
-    """Raises SourceError where pictures are not among the files that are there."""
-    missing = Keys(keys.array.filter(pc.invert(pc.is_in(keys.array, value_set=there.array))))
+def check_exist(annotations: Annotations, keys: Keys, existing: Keys) -> None:
+    """Raises SourceError where pictures are not among the existing files."""
+    missing = Keys(keys.array.filter(pc.invert(pc.is_in(keys.array, value_set=existing.array))))
     if len(missing):
         raise annotations.fault(
             f"names {len(missing):,} pictures that are not there: {_some(missing)}; add them, or "
@@ -88,12 +88,14 @@ def check_pngs(
     """Raises SourceError where PNGs of panoptic annotations are not there."""
     for folder in file.png_folders:
         try:
-            there = list_files(folder, options.what, options.storage_options).names
+            existing = list_files(folder, options.what, options.storage_options).names
         except SourceError as error:
             if "does not exist" not in error.message:  # one of the two need not
                 raise
             continue
-        missing = Keys(names.array.filter(pc.invert(pc.is_in(names.array, value_set=there.array))))
+        missing = Keys(
+            names.array.filter(pc.invert(pc.is_in(names.array, value_set=existing.array)))
+        )
         if not len(missing):
             return
         raise annotations.fault(

@@ -64,8 +64,8 @@ def columns(
             values[column] = [r["caption"] for r in records if isinstance(r.get("caption"), str)]
             continue
         (wanted,) = features[column]
-        found = _segments if column == "segments" else _objects
-        values[column] = [_entry(record, wanted, names, f) for f, record in found(annotations)]
+        entries = _segments if column == "segments" else _objects
+        values[column] = [_entry(record, wanted, names, f) for f, record in entries(annotations)]
     return values
 
 

@@ -1,4 +1,4 @@
-"""The annotation files of a COCO dataset: which there are, their splits, where pictures lie."""
+"""The annotation files of a COCO dataset: names, splits, folders of pictures."""
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
 # pyright: reportAttributeAccessIssue=false
@@ -35,7 +35,7 @@ class AnnotationFile:
     """Folder below the content's root, with a slash at its end; '' for the root."""
     split: str | None
     name: str
-    """That of the file; of files of several splits with one name, SPLIT/NAME."""
+    """The file's name; SPLIT/NAME where files of several splits have one name."""
 
     @property
     def stem(self) -> str:
@@ -83,15 +83,15 @@ def annotation_files(files: Files, options: DatasetOptions) -> list[AnnotationFi
     urls = list(map(_whole, options.annotations)) or [
         join(files.root, name) for name in files.matching(_LAYOUT).names
     ]
-    found = [_file(files, url) for url in urls]
-    if not found:
+    listed = [_file(files, url) for url in urls]
+    if not listed:
         raise options.fault(
             f"{shown(files.url)} holds no annotations/*.json: name the annotation files with "
             "--annotations"
         )
-    if any(file.split for file in found):
-        found = [replace(file, split=file.split or _words(file.stem)[-1]) for file in found]
-    return _named(found, options)
+    if any(file.split for file in listed):
+        listed = [replace(file, split=file.split or _words(file.stem)[-1]) for file in listed]
+    return _named(listed, options)
 
 
 def matches(file: AnnotationFile, names: Keys, keys: Keys) -> dict[str, int]:
@@ -119,11 +119,11 @@ def check_panoptic(files: Sequence[AnnotationFile], options: DatasetOptions) -> 
             )
 
 
-def _named(found: list[AnnotationFile], options: DatasetOptions) -> list[AnnotationFile]:
-    counts = Counter(file.name for file in found)
+def _named(files: list[AnnotationFile], options: DatasetOptions) -> list[AnnotationFile]:
+    counts = Counter(file.name for file in files)
     unique = [
         replace(file, name=f"{file.split}/{file.name}") if counts[file.name] > 1 else file
-        for file in found
+        for file in files
     ]
     for name, count in Counter(file.name for file in unique).items():
         if count > 1:

@@ -1,4 +1,4 @@
-"""Labels by the keys of their pictures, in Parquet files of which a task reads what it needs."""
+"""Labels by the keys of their pictures, in Parquet files; a task reads only its own part."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from styleid_ray.datasets.coco.checks import (
+    check_exist,
     check_once,
     check_pngs,
-    check_there,
     checked_pngs,
     folder_of,
 )
@@ -51,8 +51,8 @@ def source(files: Files, options: DatasetOptions) -> Source:
         SourceError: an annotation file is damaged, or names pictures that are not there; or a
             picture is in two splits.
     """
-    found = annotation_files(files, options)
-    listed = [one for file in found if (one := _listed(file, files, options))]
+    annotated = annotation_files(files, options)
+    listed = [one for file in annotated if (one := _listed(file, files, options))]
     if not listed:
         raise options.fault(f"{shown(files.url)} holds none of the pictures of its annotations")
     check_panoptic([one.file for one in listed if one.panoptic], options)
@@ -87,7 +87,7 @@ def _listed(file: AnnotationFile, files: Files, options: DatasetOptions) -> _Lis
         if not any(counts.values()) and _is_unwanted(file, options):
             return None
         keys = Keys(below(folder_of(annotations, counts, len(index.names)), index.names))
-        check_there(annotations, keys, files.names)
+        check_exist(annotations, keys, files.names)
         check_once(annotations, keys, index)
         pngs = checked_pngs(annotations, index)
         if pngs:
@@ -126,7 +126,7 @@ def _merged(listed: list[_Listed], options: DatasetOptions) -> tuple[Keys, Keys 
 
 
 def _skipped(files: Files, keys: Keys) -> Counter[str]:
-    """Files that are no contents, by kind; nothing is said of annotation files and masks."""
+    """Files that are no contents, by kind, without annotation files and masks."""
     pictures = files.ending(*picture_extensions())
     others = files.kinds() - pictures.kinds() - files.matching(rf"{_APART}|.*\.json\z").kinds()
     names = pictures.names.array

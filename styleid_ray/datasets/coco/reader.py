@@ -51,19 +51,19 @@ def labels(options: DatasetOptions, contents: Source) -> CocoLabels:
     else:
         files = list_files(options.url, options.what, options.storage_options)
     splits = contents.splits and set(pc.unique(contents.splits.array).to_pylist())
-    found = [
+    chosen = [
         file for file in annotation_files(files, options) if not splits or file.split in splits
     ]
-    if not found:
+    if not chosen:
         raise options.fault(
             f"{shown(options.url)} has no annotation files any more for the splits of the run: put "
             "them back, or name them with --annotations"
         )
-    summaries = {file.name: _summary(file, options) for file in found}
-    check_panoptic([file for file in found if summaries[file.name].panoptic], options)
+    summaries = {file.name: _summary(file, options) for file in chosen}
+    check_panoptic([file for file in chosen if summaries[file.name].panoptic], options)
     order = pc.sort_indices(Keys(contents.keys).array)
     keys = Keys(contents.keys).take(order)
-    return CocoLabels(tuple(found), summaries, replace(options, spread=in_threads), keys)
+    return CocoLabels(tuple(chosen), summaries, replace(options, spread=in_threads), keys)
 
 
 def _summary(file: AnnotationFile, options: DatasetOptions) -> Summary:
@@ -74,7 +74,7 @@ def _summary(file: AnnotationFile, options: DatasetOptions) -> Summary:
 
 @dataclass(frozen=True)
 class CocoLabels:
-    """The image record of a picture, and its annotations in each file, exactly as they are.
+    """The image record of a picture, and its annotations in each file, unchanged.
 
     `Label.files["json"]` is `{"image": RECORD, "annotations": {FILE: [RECORD, ...]}}`, with an
     entry of each file that lists the picture. Where the files' image records differ, the first
@@ -83,10 +83,10 @@ class CocoLabels:
 
     files: tuple[AnnotationFile, ...]
     summaries: Mapping[str, Summary] = field(repr=False)
-    """Of each file, by its name."""
+    """Summary of each file, by its name."""
     options: DatasetOptions
     keys: Keys = field(repr=False)
-    """Of the contents, sorted; none once prepared."""
+    """Keys of the contents, sorted; none once prepared."""
     table: LabelTable | None = None
     format = "coco"
 
@@ -130,14 +130,14 @@ class CocoLabels:
 
     def _pieces(self, opened: list[Annotations]) -> Iterator[Piece]:
         """Records of images and annotations, each after the number of its file and its kind."""
-        there = np.zeros(len(self.keys), bool)
+        covered = np.zeros(len(self.keys), bool)
         for number, (file, source) in enumerate(zip(self.files, opened, strict=True)):
             index = source.index()
             at = self._numbers(file, index)
-            there[at[at >= 0]] = True
+            covered[at[at >= 0]] = True
             yield from _lines(b"%d i" % number, at, enumerate(source.images()))
             yield from _lines(b"%d a" % number, at, source.placed(index))
-        self._check_all(there)
+        self._check_all(covered)
 
     def _numbers(self, file: AnnotationFile, index: ImageIndex) -> np.ndarray:
         """The number of the content that each image is, int64 [I]; -1 for an image of none."""
@@ -146,8 +146,8 @@ class CocoLabels:
         numbers = pc.index_in(keys, value_set=self.keys.array)
         return pc.fill_null(numbers, -1).to_numpy().astype(np.int64)
 
-    def _check_all(self, there: np.ndarray) -> None:
-        missing = np.flatnonzero(~there)
+    def _check_all(self, covered: np.ndarray) -> None:
+        missing = np.flatnonzero(~covered)
         if len(missing):
             names = ", ".join(shown(self.keys[int(i)]) for i in missing[:_MOST_NAMED])
             files = ", ".join(shown(file.url) for file in self.files)

@@ -119,8 +119,8 @@ class _Lists:
 
 
 def _pictures(parts: Iterator[bytes]) -> Iterator[tuple[str, Mapping[str, int], Iterator[bytes]]]:
-    """Of each picture its split, how many annotations it has by file, and the lines of its records,
-    which must all be taken."""
+    """For each picture its split, its number of annotations by file, and the lines of its records,
+    which must all be consumed."""
     for part in parts:
         lines = (line.rstrip(b"\n") for line in io.BytesIO(part))
         for head in lines:

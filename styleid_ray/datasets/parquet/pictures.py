@@ -67,12 +67,12 @@ def source(files: Files, options: DatasetOptions) -> Source:
 
 @dataclass(frozen=True)
 class _Footer:
-    """What the end of a Parquet file tells."""
+    """The footer of a Parquet file."""
 
     name: str
     schema: pa.Schema
     rows: tuple[int, ...]
-    """Of each row group."""
+    """Rows of each row group."""
 
 
 def _footer(file: Container, what: str, storage_options: Options) -> _Footer:

@@ -44,7 +44,7 @@ def labels(options: DatasetOptions, contents: Source) -> ParquetLabels:
 
 @dataclass(frozen=True)
 class ParquetLabels:
-    """Label columns as they are; further pictures (masks ...) as files, `COLUMN.png`."""
+    """Unchanged label columns; further pictures (masks ...) as files, `COLUMN.png`."""
 
     place: Source
     """Where keys lie."""
@@ -89,10 +89,10 @@ class ParquetLabels:
             member = member_of(place or "")
             assert isinstance(member, Row)
             groups[container(key), member.group].append((member.row, index))
-        found: dict[int, Label] = {}
+        labels: dict[int, Label] = {}
         for some in in_threads(lambda one: self._group(*one), list(groups.items())):
-            found |= some
-        return [found[index] for index in range(len(keys))]
+            labels |= some
+        return [labels[index] for index in range(len(keys))]
 
     def _group(self, where: tuple[str, int], rows: Sequence[tuple[int, int]]) -> dict[int, Label]:
         """Labels of rows of one row group, by their index."""

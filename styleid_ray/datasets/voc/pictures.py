@@ -85,7 +85,7 @@ def source(files: Files, options: DatasetOptions) -> Source:
             f"{shown(files.url)} has no picture that has an annotation and is in a list of "
             "ImageSets/Main: each picture JPEGImages/NAME needs Annotations/NAME.xml"
         )
-    found = Source(
+    listed = Source(
         files.root,
         pictures.names,
         dict(options.storage_options or {}),
@@ -93,8 +93,8 @@ def source(files: Files, options: DatasetOptions) -> Source:
         skipped=Counter(files.nameless) + _left_out(annotated, taken),
     )
     if splits is not None:
-        found = with_splits(found, pc.fill_null(splits, ""))
-    return found.only(taken.to_numpy(zero_copy_only=False))
+        listed = with_splits(listed, pc.fill_null(splits, ""))
+    return listed.only(taken.to_numpy(zero_copy_only=False))
 
 
 def labels(options: DatasetOptions, contents: Source) -> VocLabels:
@@ -136,8 +136,8 @@ class VocLabels:
     def read(self, keys: Sequence[str], places: Sequence[str | None]) -> list[Label]:
         """The annotations of some pictures; raises SourceError when one is missing or damaged."""
         names = [_beside(key, folder, "png") for key in keys for folder in MASKS]
-        there = pc.is_in(pa.array(names, pa.string()), value_set=self.masks.array).to_pylist()
-        masks = {name for name, is_there in zip(names, there, strict=True) if is_there}
+        existing = pc.is_in(pa.array(names, pa.string()), value_set=self.masks.array).to_pylist()
+        masks = {name for name, exists in zip(names, existing, strict=True) if exists}
         return list(in_threads(lambda key: self._one(key, masks), keys))
 
     def _one(self, key: str, masks: set[str]) -> Label:

@@ -25,8 +25,8 @@ _PRESENT, _DIFFICULT, _ABSENT = 1, 0, -1
 class Writer:
     """`JPEGImages/NAME.ext`, `Annotations/NAME.xml` and the lists in `ImageSets/`.
 
-    Of an annotation, only the texts of folder, filename, path and size change, where they are
-    there. Masks are copied; those of --label-masks lie in `masks/`. The lists of splits are
+    Only the texts of folder, filename, path and size of an annotation change, if it has
+    them. Masks are copied; those of --label-masks lie in `masks/`. The lists of splits are
     `train.txt`, `val.txt` and `test.txt`, with `trainval.txt` where there are train and val, and
     `trainval.txt` alone where there are no splits. Class lists (`dog_train.txt`) are written where
     the contents had them: 1 for a class that a picture shows, 0 where all its objects are
@@ -63,7 +63,7 @@ class Writer:
         return json.dumps([example.split, name, bool(masks), classes]).encode() + b"\n"
 
     def _texts(self, picture: str, example: Example) -> Mapping[tuple[str, ...], str]:
-        # Results are RGB; an original is copied as it is, grey or not.
+        # Results are RGB; an original is copied unchanged, grey or not.
         depth = {} if example.origin.get("original") else {("size", "depth"): "3"}
         return {
             ("folder",): self.folder,

@@ -75,9 +75,9 @@ class Annotation:
     def edited(self, texts: Mapping[tuple[str, ...], str]) -> bytes:
         """The file with other texts in the elements at these paths below its root. Elements that
         are not there are not added."""
-        found = [(self.root.find(*path), text) for path, text in texts.items()]
+        elements = [(self.root.find(*path), text) for path, text in texts.items()]
         data = self.data
-        changed = [(e, t) for e, t in found if e and not e.children and e.text != t]
+        changed = [(e, t) for e, t in elements if e and not e.children and e.text != t]
         for element, text in sorted(changed, key=lambda one: one[0].start, reverse=True):
             start, new = self._replacement(element, text)
             data = data[:start] + new + data[element.end :]

@@ -56,11 +56,11 @@ def source(files: Files, options: DatasetOptions) -> Source:
         raise options.fault(f"{shown(files.url)} holds no .tar files; name a folder of them")
     held = containers(tars, options, need_train=True)
     read = partial(_index, what=options.what, storage_options=options.storage_options)
-    found = list(options.spread(read, held))
-    skipped = sum((one.skipped for one in found), others(files, tars))
-    if not any(one.table.num_rows for one in found):
-        raise options.fault(_no_pictures(files, len(held), found))
-    return source_of(files, held, options, (one.table for one in found), skipped)
+    indexes = list(options.spread(read, held))
+    skipped = sum((one.skipped for one in indexes), others(files, tars))
+    if not any(one.table.num_rows for one in indexes):
+        raise options.fault(_no_pictures(files, len(held), indexes))
+    return source_of(files, held, options, (one.table for one in indexes), skipped)
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,11 @@ def _index(tar: Container, what: str, storage_options: Options) -> _Index:
 
 
 def _rows(
-    tar: Container, found: Iterable[Sample], seen: list[Sample], skipped: Counter[str]
+    tar: Container, members: Iterable[Sample], seen: list[Sample], skipped: Counter[str]
 ) -> Iterator[tuple[str, str, str, str]]:
     """Rows of `INDEX`; the first sample is added to those seen."""
     names: set[str] = set()
-    for sample in found:
+    for sample in members:
         if sample.name in names:
             raise TarError(f"the members of {sample.name} are not side by side")
         names.add(sample.name)
@@ -120,8 +120,8 @@ def _tables(rows: Iterator[tuple[str, ...]]) -> Iterator[pa.Table]:
         yield pa.table(columns, schema=INDEX)
 
 
-def _no_pictures(files: Files, tars: int, found: Sequence[_Index]) -> str:
-    example = next((one.example for one in found if one.example), "")
+def _no_pictures(files: Files, tars: int, indexes: Sequence[_Index]) -> str:
+    example = next((one.example for one in indexes if one.example), "")
     first = f" (the first file is {shown(example)})" if example else ""
     return (
         f"{shown(files.url)}: {tars} tars, and no sample with a picture{first}; the picture of a "

@@ -27,24 +27,24 @@ from styleid_ray.storage.tars import Hopping, TarError, members
 _LOOKED_AT = 32
 _AT_ONCE = 2**20
 _PLAIN = {"cls", "txt", "text", "caption", "id", "url", "origin.json", "json"}
-"""Label files without coordinates; of JSON, its names tell."""
+"""Label files without coordinates; JSON is judged by its names."""
 GEOMETRY = re.compile(
     r"(?:^|[^a-z])(?:b|bounding)?_?(?:box|mask|keypoint|landmark|segment|segmentation|polygon|contour"
     r"|skeleton|pose|depth|normal|object|annotation|point)(?:e?s)?(?![a-z])",
     re.IGNORECASE,
 )
-"""Names of what holds coordinates or masks."""
+"""Names of fields and files with coordinates or masks."""
 
 
 def labels(options: DatasetOptions, contents: Source) -> TarLabels:
-    """The labels beside a run's contents; which there are, some samples of them tell."""
+    """The labels beside a run's contents; their kinds follow from some samples."""
     count = len(contents.keys)
     chosen = np.unique(np.linspace(0, count - 1, min(count, _LOOKED_AT)).astype(int)).tolist()
     place, places = contents.place, contents.places
     assert places is not None
     wanted = [(contents.keys[index], places[index]) for index in chosen]
-    found = list(in_threads(lambda one: _files(place, *one), wanted))
-    return TarLabels(place, _features(found), any(map(_has_geometry, found)))
+    examples = list(in_threads(lambda one: _files(place, *one), wanted))
+    return TarLabels(place, _features(examples), any(map(_has_geometry, examples)))
 
 
 @dataclass(frozen=True)
@@ -132,14 +132,14 @@ def _read(file: BinaryIO, where: Range) -> bytes:
     return file.read(where.size)
 
 
-def _features(found: Sequence[Mapping[str, bytes]]) -> dict[str, Any]:
-    there = [name for name in ("cls", "json", "txt") if any(name in files for files in found)]
-    kinds = dict.fromkeys(there, "string")
+def _features(examples: Sequence[Mapping[str, bytes]]) -> dict[str, Any]:
+    names = [name for name in ("cls", "json", "txt") if any(name in files for files in examples)]
+    kinds = dict.fromkeys(names, "string")
     if "cls" in kinds and all(
-        _number(files["cls"]) is not None for files in found if "cls" in files
+        _number(files["cls"]) is not None for files in examples if "cls" in files
     ):
         kinds["cls"] = "int64"
-    pictures = {stem for files in found for stem in map(_picture_stem, files) if stem}
+    pictures = {stem for files in examples for stem in map(_picture_stem, files) if stem}
     return {
         **{name: {"dtype": kind, "_type": "Value"} for name, kind in kinds.items()},
         **{stem: {"_type": "Image"} for stem in sorted(pictures - set(kinds))},
@@ -176,5 +176,5 @@ def _number(data: bytes) -> int | None:
 
 
 def _text(data: bytes) -> str:
-    """What is not UTF-8 is replaced: a caption of the web may hold anything."""
+    """Text with bytes other than UTF-8 replaced: a caption from the web may hold anything."""
     return data.decode(errors="replace").strip()

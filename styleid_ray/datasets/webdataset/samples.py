@@ -31,7 +31,7 @@ class Sample:
     name: str
     """Up to the first dot of the base name, folders included."""
     members: dict[str, Member]
-    """By what follows that dot."""
+    """By the suffix after that dot."""
 
     @property
     def range(self) -> Range:
@@ -41,12 +41,12 @@ class Sample:
 
     @property
     def picture(self) -> str | None:
-        """What follows the dot in the picture's name: an extension of a picture and nothing else,
+        """The suffix of the picture's name: an extension of a picture and nothing else,
         so that `0001.mask.png` is a label. Of several, jpg goes before jpeg, png, webp and others;
         the rest are labels."""
         kinds = picture_extensions()
-        found = [suffix for suffix in self.members if f".{suffix.lower()}" in kinds]
-        return min(found, key=_rank, default=None)
+        pictures = [suffix for suffix in self.members if f".{suffix.lower()}" in kinds]
+        return min(pictures, key=_rank, default=None)
 
 
 def samples(members: Iterable[Member], skipped: Counter[str]) -> Iterator[Sample]:

@@ -15,7 +15,7 @@ from styleid_ray.storage.store import Store
 
 class Writer:
     """One tar per item of work, `shard-000012.tar`, below the split's folder where there are
-    splits: pictures, their label files as they are, and where each comes from, NAME.origin.json.
+    splits: pictures, their unchanged label files, and their origins, NAME.origin.json.
 
     Two kinds of label files get another name, since theirs is taken: `NAME.png` beside a PNG
     picture becomes `NAME.label.png`, and `NAME.origin.json` of the dataset itself leaves its own

@@ -37,17 +37,17 @@ class Config:
     content: Mapping[str, Any] = field(repr=False)
     """All of it, as it was parsed."""
     names: tuple[str, ...]
-    """Of the classes, by their numbers."""
+    """Names of the classes, by their numbers."""
     splits: Mapping[str, Sequence[str]]
-    """What is given for each split: folders of pictures, or text files that list them."""
+    """The entries of each split: folders of pictures, or text files that list them."""
 
     @property
     def path(self) -> str:
-        """The folder that splits are relative to, as it is given; '' for none."""
+        """The folder that splits are relative to, as written; '' for none."""
         return str(self.content.get("path") or "")
 
     def local_folder(self) -> str | None:
-        """The folder that `path` names on this machine; None where there is none such."""
+        """The folder that `path` names on this machine; None if it names none."""
         location = local_path(self.location)
         if location is None or not self.path:
             return None
@@ -62,9 +62,9 @@ def is_config(url: str) -> bool:
 
 def config_name(names: Iterable[str]) -> str | None:
     """The dataset's YAML file among the names at its top; None where none is the one."""
-    found = [name for name in names if extension(name) in _YAML]
-    usual = next((name for name in _USUAL if name in found), None)
-    return usual or (found[0] if len(found) == 1 else None)
+    configs = [name for name in names if extension(name) in _YAML]
+    usual = next((name for name in _USUAL if name in configs), None)
+    return usual or (configs[0] if len(configs) == 1 else None)
 
 
 def open_config(options: DatasetOptions, root: str) -> Config:

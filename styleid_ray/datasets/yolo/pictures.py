@@ -52,15 +52,15 @@ def source(files: Files, options: DatasetOptions) -> Source:
     splits = splits.filter(is_picture)
     _check_splits(splits, config, options)
     _check_labels(files, pictures.names.array, splits, options)
-    found = Source(
+    listed = Source(
         files.root,
         pictures.names,
         dict(options.storage_options or {}),
         versions=pictures.versions if any(pictures.versions) else None,
         skipped=_left_out(replace(files, names=Keys(others)), splits),
     )
-    found = with_splits(found, pc.fill_null(splits, ""))
-    return found.only(splits.is_valid().to_numpy(zero_copy_only=False))
+    listed = with_splits(listed, pc.fill_null(splits, ""))
+    return listed.only(splits.is_valid().to_numpy(zero_copy_only=False))
 
 
 def labels(options: DatasetOptions, contents: Source) -> YoloLabels:
@@ -95,15 +95,15 @@ def _check_labels(
     files: Files, pictures: pa.Array, splits: pa.Array, options: DatasetOptions
 ) -> None:
     """Raises SourceError when label files and pictures do not belong together."""
-    there = files.ending(".txt").names.array
+    label_files = files.ending(".txt").names.array
     wanted = label_names(pictures)
     chosen = wanted.filter(splits.is_valid())
-    if not pc.any(pc.is_in(chosen, value_set=there)).as_py():
+    if not pc.any(pc.is_in(chosen, value_set=label_files)).as_py():
         raise options.fault(
             f"{shown(files.root)}: no picture has a label file, the first should have "
             f"{shown(chosen[0].as_py())}: put labels there"
         )
-    alone = there.filter(pc.invert(pc.is_in(there, value_set=wanted)))
+    alone = label_files.filter(pc.invert(pc.is_in(label_files, value_set=wanted)))
     alone = alone.filter(pc.is_in(_folders(alone), value_set=pc.unique(_folders(chosen))))
     # Labelling tools leave a list of classes there.
     alone = alone.filter(pc.match_substring_regex(alone, r"(?:\A|/)labels/(?s:.*)"))

@@ -98,7 +98,7 @@ class YoloLabels:
         names = self.config.names
         if cls not in range(len(names)):
             raise ValueError(f"there is no class {words[0]} in {shown(self.config.location)}")
-        # Key points follow a box, a polygon stands for itself.
+        # Key points follow a box; a polygon has none.
         boxed = len(numbers) == _BOX or "kpt_shape" in self.config.content
         return {
             "bbox": numbers[:_BOX] if boxed else None,

@@ -58,7 +58,7 @@ class _Finder:
         """The files that one place of a split stands for, bool [F]; none where those of test are
         not there at all: it is often named, and seldom downloaded."""
         names = self.files.names.array
-        name = self._found(place)
+        name = self._name_of(place)
         if name is None and split == "test":
             return names.is_null()
         if name is None:
@@ -69,7 +69,7 @@ class _Finder:
             raise self._fault(split, place, "is neither a folder nor a .txt file")
         return pc.is_in(names, value_set=self._listed(name, optional=split == "test"))
 
-    def _found(self, place: str) -> str | None:
+    def _name_of(self, place: str) -> str | None:
         """The name of a place below the root. Ultralytics, too, takes '../train' for 'train' where
         there is no other."""
         names = self.files.names.array

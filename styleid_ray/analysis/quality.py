@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from PIL import Image
 
-from styleid_ray.engine.autoencoder import to_pixels
+from styleid_ray.engine.pictures import to_pixels
 from styleid_ray.quality.columns import PIXEL_MEASURES
 from styleid_ray.quality.pixels import measure, palette, small
 

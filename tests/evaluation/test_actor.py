@@ -11,8 +11,8 @@ import pytest
 import ray
 from PIL import Image
 
+from styleid_ray.evaluation.actor import Measure
 from styleid_ray.evaluation.folders import FolderResults
-from styleid_ray.evaluation.measure import Measure
 from tests.evaluation.drawn import SIZE, draw, write_folders
 
 

@@ -1,0 +1,66 @@
+"""Pictures as a caller has them: files, pictures of Pillow, arrays or tensors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from styleid_ray.config import JobConfig
+from styleid_ray.errors import ConfigError, RowError
+from styleid_ray.imaging import decode
+from styleid_ray.storage.fetch import fetch
+from styleid_ray.storage.locations import shown
+
+PictureLike = Image.Image | Tensor | np.ndarray | str | os.PathLike[str]
+_MAX_PIXELS = JobConfig.model_fields["max_pixels"].default
+
+
+def all_pixels(pictures: Sequence[PictureLike], role: str) -> list[Tensor]:
+    """The pixels of each picture, uint8 [H, W, 3].
+
+    Args:
+        pictures: as of `to_pixels`.
+        role: "contents" or "styles", for messages.
+
+    Raises:
+        ConfigError: it is a single picture, or one of them is something else.
+        RowError: stage "fetch" or "decode", for a file that cannot be read.
+    """
+    if isinstance(pictures, str | os.PathLike | Image.Image):
+        raise ConfigError(f"{role} is a single picture: give a list, [{role.removesuffix('s')}]")
+    return [to_pixels(picture) for picture in pictures]
+
+
+def to_pixels(picture: PictureLike) -> Tensor:
+    """uint8 [H, W, 3] of a picture.
+
+    Args:
+        picture: a tensor or array of that shape, a picture of Pillow in any mode, or the path or
+            URL of a file, which is opened as in a job: upright, in sRGB, transparency over white.
+
+    Raises:
+        ConfigError: it is none of these.
+        RowError: stage "fetch" or "decode", for a file that cannot be read.
+    """
+    if isinstance(picture, str | os.PathLike):
+        picture = _opened(os.fspath(picture))
+    if isinstance(picture, Image.Image):
+        picture = picture.convert("RGB")
+    pixels = picture if isinstance(picture, Tensor) else np.array(picture)
+    kind = str(pixels.dtype).removeprefix("torch.")
+    if kind != "uint8" or pixels.ndim != 3 or pixels.shape[2] != 3:
+        what = f"{type(picture).__name__} ({kind}, {list(pixels.shape)})"
+        raise ConfigError(f"{what} is no picture: give a path, a PIL image or uint8 [H, W, 3]")
+    return pixels if isinstance(pixels, Tensor) else torch.from_numpy(pixels)
+
+
+def _opened(location: str) -> Image.Image:
+    try:
+        return decode(fetch(location).data, _MAX_PIXELS)
+    except RowError as e:
+        raise RowError(e.stage, f"{shown(location)}: {e}") from e
