@@ -11,7 +11,7 @@ CUDA_VENV := .venv-cuda
 CUDA_BIN := $(CUDA_VENV)/bin
 CUDA_READY := $(CUDA_VENV)/.ready
 
-.PHONY: setup demo test test-cluster test-hosts test-s3-server test-gpu test-fake-cuda chaos chaos-ci lint format typecheck bench clean
+.PHONY: setup demo test test-cluster test-hosts test-slurm test-s3-server test-gpu test-fake-cuda chaos chaos-ci lint format typecheck bench clean
 
 setup: $(READY)
 
@@ -33,6 +33,9 @@ test-cluster: $(READY)  ## job server, many nodes and drivers, growth, metrics, 
 
 test-hosts: $(READY)  ## root alone: a job on hosts of their own (network namespaces), some of them lost
 	$(BIN)/python -m pytest -m hosts tests/hosts
+
+test-slurm: $(READY)  ## root and slurm-wlm: a job that its time limit stops and that queues itself again
+	$(BIN)/python -m pytest -m slurm tests/deploy
 
 test-s3-server: $(READY)  ## what needs an object store, before Debian's radosgw in place of moto
 	$(BIN)/python -m tests.s3_server $(BIN)/python -m pytest -m "s3 and not chaos"

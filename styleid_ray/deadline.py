@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 _UNITS = {"d": "days", "h": "hours", "min": "minutes", "m": "minutes", "s": "seconds"}
+_WANTED = "must be a time such as 2026-12-01T06:00, or a duration such as 6h or 90min"
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|min|m|s)\s*")
 
 
 def deadline_text(value: object) -> str:
     """A deadline as it is stored in a config; raises ValueError for what is none."""
-    text = value.isoformat() if isinstance(value, datetime) else str(value).strip()
-    parse_deadline(text, datetime.now().astimezone())
-    return text
+    text = value.isoformat() if isinstance(value, date) else value
+    if not isinstance(text, str):
+        raise ValueError(_WANTED)
+    parse_deadline(text.strip(), datetime.now().astimezone())
+    return text.strip()
 
 
 def is_duration(text: str) -> bool:
@@ -38,6 +41,4 @@ def parse_deadline(text: str, now: datetime) -> datetime:
             return now + sum(parts, timedelta())
         return datetime.fromisoformat(text).astimezone(now.tzinfo)
     except (ValueError, OverflowError):
-        raise ValueError(
-            "must be a time such as 2026-12-01T06:00, or a duration such as 6h or 90min"
-        ) from None
+        raise ValueError(_WANTED) from None

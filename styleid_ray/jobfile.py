@@ -122,8 +122,10 @@ def _got(faults: Sequence[Any]) -> str:
     value = faults[0]["input"]
     # Never the whole of it: a few lines of YAML aliases can stand for gigabytes.
     text = f" (got {_one_line(reprlib.repr(value))})"
+    if not isinstance(value, str):
+        return text
     choices = [choice for fault in faults for choice in _choices(fault)]
-    return text + _one_line(suggestion(str(value)[:_MOST_CHARACTERS], choices))
+    return text + _one_line(suggestion(value[:_MOST_CHARACTERS], choices))
 
 
 def _wanted(faults: Sequence[Any], written: str | None) -> str:

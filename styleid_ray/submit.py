@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ray.exceptions import RayError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from styleid_ray.config import JobConfig
+from styleid_ray.deadline import is_duration, parse_deadline
 from styleid_ray.errors import ConfigError, JobError, first_line
 
 _SERVER, _CLUSTER = "RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"
@@ -52,6 +54,9 @@ def stylize_command(
         file = path.relative_to(folder).as_posix()
     if file:
         command.append(f"--config={file}")
+    if config.deadline and not is_duration(config.deadline):  # the cluster may be in another zone
+        deadline = parse_deadline(config.deadline, datetime.now().astimezone())
+        options = {**options, "deadline": deadline.isoformat()}
     for name, value in options.items():
         option, flag = name.replace("_", "-"), isinstance(value, bool)
         command.append(f"--{option}={value}" if not flag else f"--{'' if value else 'no-'}{option}")

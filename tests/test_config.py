@@ -234,3 +234,28 @@ def test_on_and_off_in_a_job_file_are_words_though_yaml_reads_them_as_true_and_f
     file = tmp_path / "job.yaml"
     file.write_text(f"content: c\nstyle: s\noutput: o\ncompile: {word}\n")
     assert make_config(load_job_file(str(file))).compile == value
+
+
+@pytest.mark.parametrize(
+    ("options", "fingerprint"),
+    [
+        ({}, "badcea5409b38783"),
+        (
+            {"preset": "diffusers", "layers": (7, 8), "picture_format": "jpeg", "quality": 90},
+            "f373d4934ca378ad",
+        ),
+        (
+            {"pairing": "random", "styles_per_content": 3, "reuse": True, "gamma": "0.5..0.9"},
+            "83db9a59677249e6",
+        ),
+        ({"method": "reinhard"}, "d20a8c5003376098"),
+        (
+            {"model": "demo", "size": 256, "detail": 0.5, "vae_tile": 512, "masks": "m"},
+            "b54be841ebdce640",
+        ),
+    ],
+)
+def test_runs_of_earlier_versions_are_known_by_the_same_fingerprint(
+    options: dict[str, Any], fingerprint: str
+) -> None:
+    assert JobConfig(**{**BASE, **options}).fingerprint() == fingerprint

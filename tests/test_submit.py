@@ -18,7 +18,9 @@ import psutil
 import pytest
 import requests
 
+from styleid_ray import JobConfig
 from styleid_ray.cli import main
+from styleid_ray.submit import stylize_command
 from tests.batch.conftest import draw
 
 pytestmark = pytest.mark.cluster
@@ -216,6 +218,20 @@ def test_a_wrong_or_missing_token_is_one_line_that_says_how_to_give_it(
         assert (status, out) == (2, "")
         assert "RAY_AUTH_TOKEN_PATH" in err
         assert err.count("\n") == 1, err
+
+
+def test_a_time_to_stop_at_keeps_its_zone_on_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        options = {"content": "/c", "style": "/s", "output": "/o"}
+        for given, sent in (("2026-12-01T06:00", "2026-12-01T06:00:00-05:00"), ("6h", "6h")):
+            config = JobConfig(**options, deadline=given)
+            command = stylize_command(config, None, {"deadline": given}, ".")
+            assert command[-1] == f"--deadline={sent}"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize(

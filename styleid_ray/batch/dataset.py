@@ -25,6 +25,7 @@ from styleid_ray.config import (
     PIXEL_METHODS,
     JobConfig,
     OutputOptions,
+    RunOptions,
     SourceOptions,
     StyleParams,
 )
@@ -129,10 +130,11 @@ def _check_type(name: str, value: Any, kind: Any, wanted: str) -> None:
 
 
 def _check_options(options: Mapping[str, Any]) -> None:
-    """Refuses options of a job's sources and output: here the dataset and `styles` are the one, and
-    the dataset is the other."""
-    names = (*SourceOptions.model_fields, *OutputOptions.model_fields)
-    given = [name for name in names if options.get(name) is not None]
+    """Refuses options of a job's sources, output and run: the dataset and `styles` are the sources,
+    and the caller's pipeline does the rest."""
+    names = {*SourceOptions.model_fields, *OutputOptions.model_fields, *RunOptions.model_fields}
+    names -= {"storage_options"}
+    given = sorted(name for name in names if options.get(name) is not None)
     if given:
         raise ConfigError(
             f"{', '.join(given)}: no effect in stylize_dataset; leave out, or run a job "

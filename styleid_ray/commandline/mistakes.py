@@ -98,7 +98,10 @@ def _check_command(command: str, words: list[str], grammar: _Grammar) -> None:
             name = _check_option(command, typed, given, grammar)
             if name not in grammar.valued:
                 if equals:
-                    raise ConfigError(f"{typed} takes no value: leave {equals}{value} out")
+                    opposite = f"--no-{name[2:]}"
+                    off = value.lower() in ("false", "no", "off", "0") and opposite in grammar.flags
+                    remedy = f"write {opposite}" if off else f"leave {equals}{value} out"
+                    raise ConfigError(f"{typed} takes no value: {remedy}")
                 continue
             if not equals:
                 value = next(left, None)

@@ -46,7 +46,7 @@ class RunOptions(Options):
         default=(), exclude=True
     )
     """Comma-separated experiment trackers to log pairs, rates, failures and sample grids to:
-    wandb, tensorboard, mlflow; each is an extra, as in pip install styleid-ray[wandb]."""
+    wandb, tensorboard, mlflow; each by its own package, as in pip install wandb."""
     log_samples: Annotated[int, Field(ge=0), Tag("nothing")] = Field(default=10, exclude=True)
     """Shards from one sample grid of --log-to to the next; 0 logs none."""
 

@@ -83,7 +83,7 @@ class SourceOptions(Options):
     masks: Annotated[str | None, Tag("nothing", place=True, needs="styleid", written="URL")] = None
     """Folder or URL of strength masks, one grey picture per content, of its upright size, with the
     same relative name but ending in .png: black keeps the content as the autoencoder gives it back
-    (with --detail 1 as it is), white is stylised."""
+    (with --detail 1 as it is), white is stylised. A run has them from its beginning or never."""
     region_styles: Annotated[
         str | None,
         Tag(

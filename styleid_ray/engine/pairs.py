@@ -29,7 +29,7 @@ def resolve_pairs(pairs: Pairs, contents: int, styles: int) -> list[Index]:
     if isinstance(pairs, str):
         raise ConfigError(f"pairs is {pairs!r}: use 'cross', 'zip' or a list of (content, style)")
     try:
-        index = [(int(i), tuple(j) if isinstance(j, Sequence) else (int(j),)) for i, j in pairs]
+        index = [(int(i), tuple(map(int, j if isinstance(j, Sequence) else [j]))) for i, j in pairs]
     except (TypeError, ValueError) as e:
         raise ConfigError(
             f"pairs is {shown(repr(pairs))[:80]}: use 'cross', 'zip' or a list of (content, style)"

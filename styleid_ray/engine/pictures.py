@@ -13,27 +13,19 @@ from torch import Tensor
 from styleid_ray.config import JobConfig
 from styleid_ray.errors import ConfigError, RowError
 from styleid_ray.imaging import decode
-from styleid_ray.storage.fetch import fetch
 from styleid_ray.storage.locations import shown
 
 PictureLike = Image.Image | Tensor | np.ndarray | str | os.PathLike[str]
 _MAX_PIXELS = JobConfig.model_fields["max_pixels"].default
 
 
-def all_pixels(pictures: Sequence[PictureLike], role: str) -> list[Tensor]:
-    """The pixels of each picture, uint8 [H, W, 3].
-
-    Args:
-        pictures: as of `to_pixels`.
-        role: "contents" or "styles", for messages.
-
-    Raises:
-        ConfigError: it is a single picture, or one of them is something else.
-        RowError: stage "fetch" or "decode", for a file that cannot be read.
-    """
-    if isinstance(pictures, str | os.PathLike | Image.Image):
-        raise ConfigError(f"{role} is a single picture: give a list, [{role.removesuffix('s')}]")
-    return [to_pixels(picture) for picture in pictures]
+def check_list(pictures: Sequence[PictureLike], role: str) -> None:
+    """Raises ConfigError for a single picture in place of a list of them; `role` is "contents" or
+    "styles", for the message."""
+    if not isinstance(pictures, Sequence | Tensor | np.ndarray) or isinstance(pictures, str):
+        raise ConfigError(
+            f"{role} is a single {type(pictures).__name__}: give a list, [{role.removesuffix('s')}]"
+        )
 
 
 def to_pixels(picture: PictureLike) -> Tensor:
@@ -60,6 +52,8 @@ def to_pixels(picture: PictureLike) -> Tensor:
 
 
 def _opened(location: str) -> Image.Image:
+    from styleid_ray.storage.fetch import fetch
+
     try:
         return decode(fetch(location).data, _MAX_PIXELS)
     except RowError as e:

@@ -24,8 +24,15 @@ from styleid_ray.engine.finish import Finish
 from styleid_ray.engine.joined import Pair, Picture
 from styleid_ray.engine.layout import Role
 from styleid_ray.engine.memory import Memory
-from styleid_ray.engine.pairs import Pairs, check_mixes, checked, params_of_pairs, resolve_pairs
-from styleid_ray.engine.pictures import PictureLike, all_pixels
+from styleid_ray.engine.pairs import (
+    Index,
+    Pairs,
+    check_mixes,
+    checked,
+    params_of_pairs,
+    resolve_pairs,
+)
+from styleid_ray.engine.pictures import PictureLike, check_list, to_pixels
 from styleid_ray.engine.regions import as_maps, check_maps, class_shares, strengths
 from styleid_ray.engine.schedule import Schedule, make_schedule
 from styleid_ray.engine.transfer import Finished, SeenStep, SeenStructure, Transfer
@@ -209,7 +216,7 @@ class StyleIDPipeline:
         a file that cannot be read, and stage "stylize" when values are not finite: a model out of
         its range.
         """
-        index = resolve_pairs(pairs, len(contents), len(styles))
+        index = _index(pairs, contents, styles)
         pictures: dict[int, Image.Image] = {}
         self.stylize(contents, styles, index, params, partial(_collect, pictures), **regions)
         return [pictures[i] for i in range(len(index))]
@@ -245,8 +252,8 @@ class StyleIDPipeline:
             weights: of each pair, one weight per style, of sum 1: styles joined in one attention.
             structure: as in `transfer_latents`.
         """
-        index = resolve_pairs(pairs, len(contents), len(styles))
-        pixels = all_pixels(contents, "contents")
+        index = _index(pairs, contents, styles)
+        pixels = [to_pixels(picture) for picture in contents]
         masks, label_maps = as_maps(masks), as_maps(label_maps)
         z_contents = self.encode(pixels)
         check_maps(index, pixels, masks, label_maps, classes)
@@ -261,7 +268,7 @@ class StyleIDPipeline:
 
         self.transfer_latents(
             z_contents,
-            self.encode(all_pixels(styles, "styles")),
+            self.encode(styles),
             index,
             params,
             keys=keys,
@@ -276,14 +283,16 @@ class StyleIDPipeline:
     def encode(self, pictures: Sequence[PictureLike]) -> list[Tensor]:
         """Clean latents z_0, each [C, h, w], of pictures whose sides are multiples of `factor`,
         each as of `to_pixels`."""
-        tensors = all_pixels(pictures, "pictures")
+        check_list(pictures, "pictures")
+        tensors = [to_pixels(picture) for picture in pictures]
         for tensor in tensors:
             height, width, _ = tensor.shape
             if width % self.factor or height % self.factor:
                 raise ConfigError(
                     f"a picture of {width} x {height} does not fit this model, whose sides are "
                     f"multiples of {self.factor}: bring it to size with styleid_ray.imaging."
-                    f"fit_picture(picture, {self.model.default_size}, 'keep', {self.factor})"
+                    f"fit_picture(PIL.Image.open(path), {self.model.default_size}, 'keep', "
+                    f"{self.factor})"
                 )
         return self.autoencoder.encode(tensors)
 
@@ -465,6 +474,14 @@ class StyleIDPipeline:
         alphas = self.scheduler.alphas_cumprod
         final = getattr(self.scheduler, "final_alpha_cumprod", alphas[0])
         return make_schedule(params, alphas.double().tolist(), float(final))
+
+
+def _index(
+    pairs: Pairs, contents: Sequence[PictureLike], styles: Sequence[PictureLike]
+) -> list[Index]:
+    check_list(contents, "contents")
+    check_list(styles, "styles")
+    return resolve_pairs(pairs, len(contents), len(styles))
 
 
 def _collect(

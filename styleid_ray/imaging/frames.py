@@ -11,6 +11,8 @@ from styleid_ray.imaging.guard import quiet_pillow
 
 _ONE_PICTURE = {"MPO", "PSD"}
 """Formats whose further frames belong to the first: gain maps and depths of phones, layers."""
+# Of TIFF: a page that is another one at reduced size, such as a thumbnail.
+_SUBFILE, _REDUCED = 254, 1
 
 
 def has_frames(data: bytes, max_pixels: int) -> bool:
@@ -25,6 +27,10 @@ def has_frames(data: bytes, max_pixels: int) -> bool:
             quiet_pillow(max_pixels),
             Image.open(io.BytesIO(data), formats=picture_formats()) as image,
         ):
-            return image.format not in _ONE_PICTURE and getattr(image, "is_animated", False)
+            if image.format in _ONE_PICTURE or not getattr(image, "is_animated", False):
+                return False
+            image.seek(1)
+            tags = getattr(image, "tag_v2", {})
+            return not tags.get(_SUBFILE, 0) & _REDUCED
     except Exception:  # damaged behind its first frame
         return False

@@ -33,7 +33,9 @@ class Place:
     def __init__(self, config: JobConfig, folder: str, names: Sequence[str]) -> None:
         self.folder = folder
         if local_path(folder) is not None and os.path.isfile(folder):
-            raise OutputError(f"--output {shown(config.output)} is a file: name a folder")
+            raise OutputError(
+                f"--output {shown(config.output)}: {shown(folder)} is a file: name another folder"
+            )
         for option in ("content", "style"):
             source = getattr(config, option)
             if source and any(takes(source, f"{folder}/{name}") for name in names):

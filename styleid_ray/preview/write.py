@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from PIL import Image
 
 from styleid_ray.batch.prepare import model_of
+from styleid_ray.batch.watch.progress import counted
 from styleid_ray.batch.watch.progress import shown as showing
 from styleid_ray.config import JobConfig, Method
 from styleid_ray.errors import ConfigError
@@ -140,9 +141,5 @@ def _side(pictures: int) -> int:
 def _summary(made: Made, columns: int, device: str) -> str:
     pairs = len(made.results)
     pace = f"{made.costs.seconds / (pairs * columns):.2g} s per picture on {device}"
-    counts = _counted(pairs, "pair"), _counted(columns, "column")
-    return f"{_counted(pairs * columns, 'picture')} ({', '.join(counts)}), {pace}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' * (count != 1)}"
+    counts = counted(pairs, "pair"), counted(columns, "column")
+    return f"{counted(pairs * columns, 'picture')} ({', '.join(counts)}), {pace}"

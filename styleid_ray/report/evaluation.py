@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.tally import read_parts
+from styleid_ray.batch.watch.progress import counted
 from styleid_ray.evaluation.names import GROUPS, NAMES, PAIRS_FILE, SUMMARY_FILE
 from styleid_ray.evaluation.published import PAIRS_OF_THE_PAPER, WARNING, beside_published
 from styleid_ray.evaluation.stamp import stamp
@@ -163,8 +164,8 @@ def _missing(summary: Mapping[str, Any]) -> list[Missing]:
 def _about(counts: tuple[int, int, int], done: int, unread: bool, outdated: bool) -> str:
     contents, styles, pairs = counts
     of = f" of {done:,} finished" if pairs < done else ""
-    sources = f"{_counted(contents, 'content')}, {_counted(styles, 'style')}"
-    pairs_text = f"{pairs:,}{of} pairs" if of else _counted(pairs, "pair")
+    sources = f"{counted(contents, 'content')}, {counted(styles, 'style')}"
+    pairs_text = f"{pairs:,}{of} pairs" if of else counted(pairs, "pair")
     text = f"{pairs_text}: {sources}. Lower is better."
     if outdated:
         return f"{text} Pictures were made since: run styleid-ray evaluate again."
@@ -182,10 +183,6 @@ def _outdated(output: Output, evaluated: Any) -> bool:
         return stamp(output, output.finished() & planned) != evaluated
     except FileNotFoundError:  # a repair removed it just now
         return True
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _count(value: Any) -> int:

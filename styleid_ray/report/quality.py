@@ -64,7 +64,7 @@ class Quality:
         self.worst = heapq.nsmallest(WORST, [*self.worst, *other.worst])
 
 
-def read_quality(output: Output, gate: Gate) -> Quality:
+def read_measures(output: Output, gate: Gate) -> Quality:
     """The measures of all finished pairs; nothing for files without the column."""
     quality = Quality()
 

@@ -16,7 +16,7 @@ from styleid_ray.report.gallery import read_gallery
 from styleid_ray.report.limits import Gate
 from styleid_ray.report.measured import Measures, histograms, join
 from styleid_ray.report.page import render
-from styleid_ray.report.quality import read_quality
+from styleid_ray.report.quality import read_measures
 from styleid_ray.storage.locations import absolute, local_path, shown
 from styleid_ray.storage.store import Store
 
@@ -68,7 +68,7 @@ def report_page(
     status = read_status(output)
     gate = Gate.of(record["config"])
     try:
-        failures, quality = read_failures(output), read_quality(output, gate)
+        failures, quality = read_failures(output), read_measures(output, gate)
         gallery = read_gallery(output, record, sample, seed, quality.rows)
     except pa.ArrowInvalid as e:
         raise OutputError(

@@ -42,7 +42,8 @@ def rows_of(ds: ray.data.Dataset) -> dict[tuple[int, str], dict[str, Any]]:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"masks": "masks", "style_share": "0..0.8"}, "style_share, masks: no effect in stylize_"),
+        ({"masks": "masks", "style_share": "0..0.8"}, "masks, style_share: no effect in stylize_"),
+        ({"limit": 3, "log_to": "wandb"}, "limit, log_to: no effect in stylize_dataset"),
         ({"pairing": "balanced"}, "pairing: no effect in stylize_dataset; leave out, or run a job"),
         ({"reject": "blank>0.9"}, "reject: no effect in stylize_dataset; leave out, or run a job"),
         ({"picture_format": "jpeg", "output": "out"}, "output, picture_format: no effect in "),

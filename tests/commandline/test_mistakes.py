@@ -26,6 +26,8 @@ from styleid_ray.errors import ConfigError
         ("stylize --size", "--size needs a value: N"),
         ("stylize --device --size 3", "--device needs a value: {auto,cpu,cuda}"),
         ("plan --json=yes", "--json takes no value: leave =yes out"),
+        ("stylize --inject=True", "--inject takes no value: leave =True out"),
+        ("stylize --inject=False", "--inject takes no value: write --no-inject"),
         ("status", "name a run: styleid-ray status RUN"),
         ("status a b", "unexpected 'b'"),
         ("stylize photos", "unexpected 'photos'"),

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from styleid_ray import StyleIDPipeline, StyleParams
-from styleid_ray.engine.pictures import all_pixels, to_pixels
+from styleid_ray.engine.pictures import to_pixels
 from styleid_ray.errors import ConfigError, RowError
 
 
@@ -54,15 +54,21 @@ def test_anything_else_is_refused_with_the_kinds_that_are_taken(thing: Any) -> N
         to_pixels(thing)
 
 
-def test_a_single_picture_in_place_of_a_list_is_refused(photo: Path) -> None:
-    for picture in (str(photo), photo, Image.open(photo)):
-        with pytest.raises(ConfigError, match=r"contents is a single picture: give a list"):
-            all_pixels(picture, "contents")  # pyright: ignore[reportArgumentType]
-
-
 @pytest.fixture(scope="module")
 def pipe(tiny_model: Path) -> StyleIDPipeline:
     return StyleIDPipeline.from_pretrained(str(tiny_model), device="cpu")
+
+
+def test_a_single_picture_in_place_of_a_list_is_refused(pipe: Any, photo: Path) -> None:
+    for picture in (str(photo), photo, Image.open(photo)):
+        with pytest.raises(
+            ConfigError, match=r"^contents is a single \w+: give a list, \[content\]"
+        ):
+            pipe(picture, [photo])
+        with pytest.raises(ConfigError, match=r"^styles is a single \w+: give a list, \[style\]"):
+            pipe([photo], picture, pairs="zip")
+    with pytest.raises(ConfigError, match=r"^pictures is a single"):
+        pipe.encode(photo)
 
 
 def test_the_pipeline_takes_paths(pipe: StyleIDPipeline, tmp_path: Path) -> None:

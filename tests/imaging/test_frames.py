@@ -21,6 +21,15 @@ def test_a_file_of_several_frames_or_pages_is_known_from_a_still(kind: str) -> N
     assert not has_frames(file_of(kind, 1), 10**6)
 
 
+def test_the_thumbnail_in_a_camera_file_is_no_page() -> None:
+    file = io.BytesIO()
+    whole, small = Image.new("RGB", (24, 24)), Image.new("RGB", (8, 8))
+    small.encoderinfo = {"tiffinfo": {254: 1}}
+    whole.save(file, "TIFF", save_all=True, append_images=[small])
+    assert Image.open(file).n_frames == 2
+    assert not has_frames(file.getvalue(), 10**6)
+
+
 def test_the_views_in_a_phones_photograph_are_one_picture() -> None:
     assert not has_frames(file_of("MPO", 2), 10**6)
 

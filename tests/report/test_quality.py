@@ -11,7 +11,7 @@ import pytest
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.quality.columns import MEASURES, quality_type
 from styleid_ray.report.limits import Gate
-from styleid_ray.report.quality import WORST, read_quality
+from styleid_ray.report.quality import WORST, read_measures
 
 GATE = Gate.of({})
 
@@ -35,7 +35,7 @@ def test_the_worst_of_all_files_are_found_whatever_was_cut_into_one(
     rows = [(f"{(i * 37) % 40:02d}", structured((i * 37) % 40 / 400)) for i in range(40)]
     output = Output(str(tmp_path))
     write(output, [*rows, ("good", structured(0.9)), ("none", None)], per_file)
-    found = read_quality(output, GATE)
+    found = read_measures(output, GATE)
     assert (found.count, found.flagged, found.rejected) == (41, 40, 0)
     assert [place.pair_id for place in found.worst] == [f"{i:02d}" for i in range(WORST)]
     for place in found.worst:
@@ -48,7 +48,7 @@ def test_equally_bad_pairs_are_chosen_alike_whatever_was_cut_into_a_file(tmp_pat
     one, other = Output(str(tmp_path / "one")), Output(str(tmp_path / "other"))
     write(one, rows, 30)
     write(other, rows[::-1], 4)
-    ids = [[p.pair_id for p in read_quality(output, GATE).worst] for output in (one, other)]
+    ids = [[p.pair_id for p in read_measures(output, GATE).worst] for output in (one, other)]
     assert ids[0] == ids[1] == [f"{i:02d}" for i in range(WORST)]
 
 
@@ -61,5 +61,5 @@ def test_a_run_without_the_column_or_with_a_column_of_the_users_own_has_no_measu
     theirs = pa.table({"pair_id": ["b"], "quality": [{"structure": 0.01}]})
     output.write_table("data/shard-2.parquet", theirs)
     write(output, [("c", structured(0.05))], 1)
-    found = read_quality(output, GATE)
+    found = read_measures(output, GATE)
     assert (found.count, [place.pair_id for place in found.worst]) == (1, ["c"])

@@ -31,7 +31,7 @@ def stored_job(
         ConfigError: an option is not valid, or a URL was stored without the secret in it.
     """
     record = Output(output, make_storage_options(options.get("storage_options"))).existing_record()
-    stored = {name: value for name, value in record["config"].items() if value is not None}
+    stored = {name: value for name, value in record["config"].items() if value not in (None, "")}
     for name in needed:
         if name == "label_masks" and not stored.get("region_styles"):
             continue  # only an export reads them

@@ -124,8 +124,7 @@ def check_trackers(names: Collection[str]) -> None:
     missing = [name for name in names if find_spec(name) is None]
     if missing:
         raise ConfigError(
-            f"--log-to {missing[0]} needs its package: pip install "
-            f"'styleid-ray[{','.join(missing)}]'"
+            f"--log-to {missing[0]} needs its package: pip install {' '.join(missing)}"
         )
 
 

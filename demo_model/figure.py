@@ -1,6 +1,6 @@
 """The grid that papers show: contents down the side, styles along the top, results between.
 
-python -m styleid_ray.report.figure out/demo figure.png
+python -m demo_model.figure out/demo figure.png
 """
 
 from __future__ import annotations
