@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from styleid_ray.config import JobConfig
 from styleid_ray.deadline import is_duration, parse_deadline
-from styleid_ray.errors import ConfigError
+from styleid_ray.errors import ConfigError, JobError
 
 if TYPE_CHECKING:
     from styleid_ray.batch.watch.board import View
@@ -25,6 +25,9 @@ class Limits:
 
     Args:
         config: the job.
+
+    Raises:
+        ConfigError: a limit has passed already, or does not suit the job.
     """
 
     def __init__(self, config: JobConfig) -> None:
@@ -35,31 +38,29 @@ class Limits:
         self.reached: str | None = None
         self._seen: float | None = None
         self._thread = threading.current_thread()
+        self._lock, self._armed = threading.Lock(), False
+        if config.on_cpu:
+            self._check_gpus(0)
+        if self.deadline and self.deadline <= now and not is_duration(config.deadline or ""):
+            raise ConfigError(f"--deadline {config.deadline} has passed: give a later one")
 
     def begin(self, gpus_per_actor: float) -> None:
-        """The actors are about to start; raises ConfigError for a limit that leaves them no time or
-        does not suit them."""
-        config = self.config
-        if config.max_gpu_hours and not gpus_per_actor:
-            raise ConfigError(
-                "--max-gpu-hours counts the time of GPUs, and the actors run on CPU: leave it out, "
-                "or give --deadline"
-            )
-        if self.deadline and datetime.now(self.deadline.tzinfo) >= self.deadline:
-            raise ConfigError(f"--deadline {config.deadline} has passed: give a later one")
+        """The actors are about to start; raises ConfigError for a limit that does not suit them."""
+        self._check_gpus(gpus_per_actor)
         self.gpus_per_actor = gpus_per_actor
 
     def see(self, view: View) -> None:
-        """Takes in the board, about once a second, and interrupts the main thread when a limit is
-        reached. A run in another thread stops with its next shard."""
+        """Takes in the board, about once a second. A limit that is reached interrupts the main
+        thread in a block of `stopping`; a run in another thread stops with its next shard."""
         now = time.monotonic()
         if self._seen is not None:
             hours = (now - self._seen) / 3600
-            self.gpu_hours += hours * view.actors * self.gpus_per_actor
+            self.gpu_hours += hours * view.holding * self.gpus_per_actor
         self._seen = now
-        if self.reached is None and self._name() and self._thread is threading.main_thread():
-            self.reached = self._name()
-            signal.pthread_kill(self._thread.ident or 0, signal.SIGINT)
+        with self._lock:
+            if self._armed and self.reached is None and (name := self._name()):
+                self.reached = name
+                signal.pthread_kill(self._thread.ident or 0, signal.SIGINT)
 
     def check(self) -> bool:
         """Whether a limit is reached; between two shards."""
@@ -68,12 +69,47 @@ class Limits:
 
     @contextmanager
     def stopping(self) -> Iterator[None]:
-        """Ends the block in good order when a limit interrupts it."""
+        """Ends the block in good order when a limit interrupts it. An error of the job that was on
+        its way then is raised."""
+        with self._interruptible() as main:
+            try:
+                self._arm(main)
+                try:
+                    yield
+                finally:
+                    self._arm(False)
+            except KeyboardInterrupt as e:
+                if self.reached is None:
+                    raise
+                if error := _job_error(e):
+                    raise error from error.__cause__
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[bool]:
+        """Whether this is the main thread; SIGINT interrupts it in the block, even as a background
+        job of a script, which a shell starts with SIGINT ignored."""
+        main = self._thread is threading.main_thread()
+        before = signal.getsignal(signal.SIGINT)
+        given = self.deadline or self.config.max_gpu_hours
+        if not (main and given and before in (signal.SIG_IGN, signal.SIG_DFL)):
+            yield main
+            return
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            yield
-        except KeyboardInterrupt:
-            if self.reached is None:
-                raise
+            yield main
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _arm(self, armed: bool) -> None:
+        with self._lock:
+            self._armed = armed
+
+    def _check_gpus(self, gpus_per_actor: float) -> None:
+        if self.config.max_gpu_hours and not gpus_per_actor:
+            raise ConfigError(
+                "--max-gpu-hours counts the time of GPUs, and the actors run on CPU: leave it out, "
+                "or give --deadline"
+            )
 
     def _name(self) -> str | None:
         most = self.config.max_gpu_hours
@@ -82,6 +118,13 @@ class Limits:
         if most is not None and self.gpu_hours >= most:
             return f"--max-gpu-hours {most:g}"
         return None
+
+
+def _job_error(error: BaseException | None) -> JobError | None:
+    """The error of the job during which an interrupt came."""
+    while error is not None and not isinstance(error, JobError):
+        error = error.__context__
+    return error
 
 
 def resume_hint(reached: str) -> str:

@@ -183,6 +183,8 @@ def _work_off(session: Session, job: Job, resources: Resources, out: TextIO) -> 
 
     config, output, progress, limits = job.config, session.output, session.progress, session.limits
     limits.begin(resources.gpus_per_actor)
+    if limits.check():
+        return {}
     params = config.unet_params
     sampling = params.sampling_evaluations * len(job.windows) if params else 0
     expected = progress.left * sampling // resources.max_actors
@@ -199,9 +201,9 @@ def _work_off(session: Session, job: Job, resources: Resources, out: TextIO) -> 
         ) as committed,
     ):
         for shard in committed:
-            watch.add(shard)
             if session.chosen:
                 session.chosen.add(shard)
+            watch.add(shard)
             progress.say(tell(progress))
             if progress.left and limits.check():
                 break

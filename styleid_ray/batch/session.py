@@ -59,28 +59,26 @@ class Session:
         left = count_pairs(whole, tally.pairs)
         return cls(output, tally, work, progress, left, limits, again, chosen)
 
-    @property
-    def stopped(self) -> str | None:
-        """The limit that stopped it; None where nothing is left."""
-        if self.left <= self.progress.new:
-            return None
-        limit = self.limits.config.limit
-        return self.limits.reached or (f"--limit {limit}" if limit else None)
-
     def summarise(self, measures: dict[str, float]) -> Summary:
         """Stores and returns the summary; `measures` are those of the work that was done."""
-        tally, progress = self.tally, self.progress
+        tally, progress, limits = self.tally, self.progress, self.limits
         seconds = time.monotonic() - progress.began
         measures = measures | {
             "seconds": round(seconds, 3),
             "pairs_per_second": round(progress.new / seconds, 4) if progress.new else 0.0,
         }
-        if self.chosen:  # the pairs that were made again were done before
+        left = self.left - progress.new
+        if limits.reached:  # shards may be committed that the driver was not told of
+            tally = Tally.read(self.output, tally.parts)
+            done, failed = tally.done, tally.failed
+            left = left if self.again else tally.missing
+        elif self.chosen:  # the pairs that were made again were done before
             done, failed = tally.done, tally.failed
         elif self.again:
             done, failed = progress.done, tally.failed - (progress.done - tally.done)
         else:
             done, failed = progress.done, progress.failed
+        limit = f"--limit {limits.config.limit}" if limits.config.limit else None
         summary = Summary(
             output=self.output.url,
             planned=tally.planned,
@@ -89,7 +87,8 @@ class Session:
             missing=tally.planned - done - failed,
             session=measures,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
-            stopped=self.stopped,
+            stopped=limits.reached or limit if left else None,
+            left=left,
         )
         if progress.new or summary.stopped:
             summary.write(self.output)

@@ -29,12 +29,15 @@ class Summary:
     finished: str
     stopped: str | None = None
     """The limit that stopped this call with pairs left, such as `--deadline 6h`."""
+    left: int = 0
+    """Pairs that this call was to make, those beyond `--limit` included, and has not made."""
 
     @property
     def exit_status(self) -> int:
         """0: every pair is done; 1: some failed (they are in errors/), could not be remade, or are
         left because a limit stopped the call."""
-        return 0 if self.done == self.planned and not self.session.get("failed") else 1
+        done = self.done == self.planned and not self.session.get("failed")
+        return 0 if done and not self.stopped else 1
 
     def write(self, output: Output) -> None:
         """Stores it in the run."""
@@ -51,7 +54,7 @@ def closing_lines(summary: Summary, output: Output, chosen: Remake | None) -> li
     ]
     if summary.stopped:
         lines.append(
-            f"stopped by {summary.stopped} with {counted(summary.missing, 'pair')} left; "
+            f"stopped by {summary.stopped} with {counted(summary.left, 'pair')} left; "
             f"{resume_hint(summary.stopped)}"
         )
     if session.get("unet_evaluations"):
@@ -66,7 +69,7 @@ def closing_lines(summary: Summary, output: Output, chosen: Remake | None) -> li
             f"{session['gpu_hours']:.3g} GPU hours, {session['busy_share']:.0%} of them stylising"
         )
     if chosen:
-        made, kept = int(session["done"]), int(session["failed"])
+        made, kept = int(session.get("done", 0)), chosen.kept.count
         lines.append(
             f"{counted(made, 'pair')} made again, {chosen.still_rejected(output):,} of "
             f"{chosen.count:,} are still rejected by {chosen.rule}"

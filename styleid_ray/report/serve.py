@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,8 +11,9 @@ from threading import Lock
 
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.config import digest
-from styleid_ray.errors import ConfigError, JobError
+from styleid_ray.errors import ConfigError, JobError, first_line
 from styleid_ray.report.write import report_page
+from styleid_ray.storage.secrets import scrubbed
 
 _HOST = "127.0.0.1"
 
@@ -53,7 +55,7 @@ def report_server(output: Output, port: int, sample: int) -> ThreadingHTTPServer
 
 
 class Page:
-    """The page of a run, built again when a shard was committed since.
+    """The page of a run, built again when its files have changed since.
 
     Args:
         output: the run.
@@ -66,8 +68,10 @@ class Page:
         self._built: tuple[str, bytes] = "", b""
 
     def version(self) -> str:
-        """Differs when shards were committed or retried in between."""
-        return digest([sorted(self.output.files(folder)) for folder in ("data", "errors")])
+        """Differs when shards were committed or made again in between, a command ended, or the run
+        was evaluated."""
+        files = [self.output.versions(folder) for folder in ("data", "errors", "evaluation")]
+        return digest([files, self.output.summary().get("finished")])
 
     def read(self) -> bytes:
         """The page as the run is now."""
@@ -85,21 +89,30 @@ class _Handler(BaseHTTPRequestHandler):
         super().__init__(*connection)  # pyright: ignore[reportArgumentType]
 
     def do_GET(self) -> None:
+        answer = self._read()
+        with suppress(ConnectionError):  # a browser that went away
+            self._send(*answer)
+
+    def _read(self) -> tuple[HTTPStatus, bytes, str]:
+        """Status, body and type of the answer."""
         host = self.headers.get("Host", "").rpartition(":")[0]
         if host not in (_HOST, "localhost"):  # a page elsewhere whose name leads here
-            self._answer(HTTPStatus.FORBIDDEN, b"", "text/plain")
-            return
+            return HTTPStatus.FORBIDDEN, b"", "text/plain"
         try:
             if self.path == "/":
-                self._answer(HTTPStatus.OK, self.page.read(), "text/html")
-            elif self.path == "/version":
-                self._answer(HTTPStatus.OK, self.page.version().encode(), "text/plain")
-            else:
-                self._answer(HTTPStatus.NOT_FOUND, b"", "text/plain")
+                return HTTPStatus.OK, self.page.read(), "text/html"
+            if self.path == "/version":
+                return HTTPStatus.OK, self.page.version().encode(), "text/plain"
+            return HTTPStatus.NOT_FOUND, b"", "text/plain"
         except JobError as e:  # a file that is replaced just now, or damaged
-            self._answer(HTTPStatus.SERVICE_UNAVAILABLE, str(e).encode(), "text/plain")
+            return HTTPStatus.SERVICE_UNAVAILABLE, str(e).encode(), "text/plain"
+        except Exception as e:  # the next request may do better
+            line = scrubbed(
+                f"{type(e).__name__}: {first_line(e)}", self.page.output.storage_options
+            )
+            return HTTPStatus.INTERNAL_SERVER_ERROR, line.encode(), "text/plain"
 
-    def _answer(self, status: HTTPStatus, body: bytes, kind: str) -> None:
+    def _send(self, status: HTTPStatus, body: bytes, kind: str) -> None:
         self.send_response(status)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))

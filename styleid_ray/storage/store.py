@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, TypeVar
 
@@ -20,6 +20,7 @@ from styleid_ray.storage.fetch import is_transient, retrying
 from styleid_ray.storage.locations import Options, cannot_open, open_filesystem, shown
 from styleid_ray.storage.secrets import scrubbed, without_secrets
 from styleid_ray.storage.trouble import impatient, no_answer, trouble
+from styleid_ray.storage.version import version_of
 
 _READ_ATTEMPTS, _WRITE_ATTEMPTS = 4, 10
 _CHECK = "check permissions and credentials"
@@ -207,14 +208,26 @@ class Store:
 
     def listed(self, folder: str) -> list[str]:
         """Names of the files in a folder, sorted, without hidden ones."""
+        return sorted(self._listed(folder, self._ls(folder, detail=False)))
+
+    def versions(self, folder: str) -> dict[str, str]:
+        """Versions of the files that `listed` names; '' where the filesystem has none."""
+        infos = {info["name"]: info for info in self._ls(folder, detail=True)}
+        named = self._listed(folder, infos)
+        return {name: version_of(infos[path]) for name, path in sorted(named.items())}
+
+    def _ls(self, folder: str, detail: bool) -> list[Any]:
         self.fs.invalidate_cache()
         try:
             with self._reported(folder, "listed"):
-                paths = self._retried(lambda: self.fs.ls(self.path(folder), detail=False))
+                return self._retried(lambda: self.fs.ls(self.path(folder), detail=detail))
         except FileNotFoundError:
             return []
-        names = (path.rstrip("/").rsplit("/", 1)[-1] for path in paths)
-        return sorted(f"{folder}/{name}" for name in names if not name.startswith((".", "_")))
+
+    def _listed(self, folder: str, paths: Iterable[str]) -> dict[str, str]:
+        """Paths of the files that are not hidden, by their names in the store."""
+        names = {path.rstrip("/").rsplit("/", 1)[-1]: path for path in paths}
+        return {f"{folder}/{n}": path for n, path in names.items() if n[:1] not in (".", "_")}
 
     def _retried(self, request: Callable[[], T]) -> T:
         """The result of a request, retried while it fails."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from styleid_ray import JobConfig
 from styleid_ray.batch.limits import Limits, resume_hint
 from styleid_ray.batch.watch.board import View
-from styleid_ray.errors import ConfigError
+from styleid_ray.errors import ConfigError, JobError
 
 
 def limits(gpus: float = 1, **options: Any) -> Limits:
@@ -23,7 +24,7 @@ def test_a_deadline_interrupts_work_and_is_named_as_it_was_given() -> None:
     some = limits(deadline="0.05s")
     over, after = threading.Event(), threading.Event()
     with some.stopping():
-        looks = threading.Timer(0.1, some.see, [View(actors=1)])
+        looks = threading.Timer(0.1, some.see, [View(holding=1)])
         looks.start()
         over.wait(60)
         after.set()
@@ -41,16 +42,58 @@ def test_gpu_hours_are_those_of_all_actors_alive(monkeypatch: pytest.MonkeyPatch
     now = 100.0
     monkeypatch.setattr("styleid_ray.batch.limits.time.monotonic", lambda: now)
     some = limits(gpus=0.5, max_gpu_hours=2)
-    some.see(View(actors=8))
+    some.see(View(holding=8))
     for _ in range(3):
         now += 300
-        some.see(View(actors=8))
+        some.see(View(holding=8))
     assert some.gpu_hours == pytest.approx(1)
     assert not some.check()
     now += 900
-    with pytest.raises(KeyboardInterrupt):
-        some.see(View(actors=8))
+    with some.stopping():
+        some.see(View(holding=8))
     assert some.reached == "--max-gpu-hours 2"
+
+
+def test_a_limit_interrupts_also_where_a_shell_has_sigint_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        some = limits(deadline="0.01s")
+        over = threading.Event()
+        with some.stopping():
+            threading.Timer(0.05, some.see, [View()]).start()
+            over.wait(60)
+        assert some.reached == "--deadline 0.01s"
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        with limits().stopping():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # without a limit it stays so
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_look_at_the_board_after_the_work_interrupts_nobody() -> None:
+    some = limits(deadline="0.01s")
+    threading.Event().wait(0.02)
+    some.see(View())
+    with some.stopping():
+        pass
+    some.see(View())
+    assert some.reached is None
+
+
+def test_an_error_of_the_job_is_not_lost_when_a_limit_interrupts_its_way() -> None:
+    some = limits(deadline="0.01s")
+    threading.Event().wait(0.02)
+
+    def fail() -> None:
+        with some.stopping():
+            try:
+                raise JobError("no node is left")
+            finally:
+                some.see(View())
+                threading.Event().wait(60)
+
+    with pytest.raises(JobError, match="no node is left"):
+        fail()
 
 
 def test_a_run_in_another_thread_stops_with_its_next_shard() -> None:
@@ -59,7 +102,7 @@ def test_a_run_in_another_thread_stops_with_its_next_shard() -> None:
     def run() -> None:
         some = limits(deadline="0.01s")
         threading.Event().wait(0.02)
-        some.see(View(actors=1))
+        some.see(View(holding=1))
         results.append((some.reached, some.check()))
 
     thread = threading.Thread(target=run)
@@ -68,11 +111,23 @@ def test_a_run_in_another_thread_stops_with_its_next_shard() -> None:
     assert results == [(None, True)]
 
 
-def test_a_limit_that_leaves_no_time_or_does_not_suit_the_actors_is_refused() -> None:
+def test_a_limit_that_cannot_work_is_refused_before_anything_is_planned() -> None:
+    def job(**options: Any) -> JobConfig:
+        return JobConfig(content="c", style="s", output="o", **options)
+
     with pytest.raises(ConfigError, match=r"--deadline 2020-01-01T00:00 has passed"):
-        limits(deadline="2020-01-01T00:00")
+        Limits(job(deadline="2020-01-01T00:00"))
+    with pytest.raises(ConfigError, match="the actors run on CPU: leave it out"):
+        Limits(job(max_gpu_hours=1, device="cpu"))
     with pytest.raises(ConfigError, match="the actors run on CPU: leave it out"):
         limits(gpus=0, max_gpu_hours=1)
+
+
+def test_a_duration_that_is_over_before_the_actors_start_stops_the_run() -> None:
+    some = limits(deadline="0.01s")
+    threading.Event().wait(0.02)
+    assert some.check()
+    assert some.reached == "--deadline 0.01s"
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,10 @@ from styleid_ray.batch.folder.failures import Failures
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.limits import Limits
+from styleid_ray.batch.remake import Remake
 from styleid_ray.batch.session import Session, resuming
-from styleid_ray.batch.summary import closing_lines
+from styleid_ray.batch.summary import Summary, closing_lines
+from styleid_ray.quality.rule import parse_rule
 
 
 def session(folder: Path, monkeypatch: Any, again: bool = False, **options: Any) -> Session:
@@ -20,7 +22,7 @@ def session(folder: Path, monkeypatch: Any, again: bool = False, **options: Any)
     config = JobConfig(content="c", style="s", output=str(folder), **options)
     failures = Failures({"a": ["p"], "b": ["q"]}, Counter({("decode", "Error"): 2}))
     tally = Tally({"part-0": {"a": 2, "b": 2, "c": 2}}, {"a", "b"}, failures)
-    monkeypatch.setattr(Tally, "read", lambda output: tally)
+    monkeypatch.setattr(Tally, "read", lambda output, parts=None: tally)
     return Session.of(Output(str(folder)), config, Limits(config), again, None)
 
 
@@ -34,6 +36,8 @@ def test_a_retry_that_a_limit_stops_leaves_the_others_failed_and_not_missing(
     summary = some.summarise({})
     assert (summary.done, summary.failed, summary.missing) == (3, 1, 2)
     assert (summary.stopped, summary.exit_status) == ("--limit 1", 1)
+    lines = closing_lines(summary, some.output, None)
+    assert "stopped by --limit 1 with 1 pair left" in lines[1]
 
 
 def test_a_command_that_was_stopped_before_its_first_pair_says_so_in_the_run(
@@ -46,6 +50,33 @@ def test_a_command_that_was_stopped_before_its_first_pair_says_so_in_the_run(
     assert Output(str(tmp_path)).summary()["stopped"] == "--deadline 6h"
     lines = closing_lines(summary, some.output, None)
     assert "with 2 pairs left; run the same command again to resume" in lines[1]
+
+
+def test_shards_that_were_committed_unheard_of_at_the_interrupt_count(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    some = session(tmp_path, monkeypatch, deadline="6h")
+    some.limits.reached = "--deadline 6h"
+    finished = Tally({"part-0": {"a": 2, "b": 2, "c": 2}}, {"a", "b", "c"}, some.tally.failures)
+    monkeypatch.setattr(Tally, "read", lambda output, parts: finished)
+    summary = some.summarise({})
+    assert (summary.done, summary.failed, summary.missing) == (4, 2, 0)
+    assert summary.stopped is None
+
+
+def test_a_remake_that_a_limit_stops_before_its_first_shard_ends_with_status_1(
+    tmp_path: Path,
+) -> None:
+    config = JobConfig(content="c", style="s", output=str(tmp_path))
+    rule = parse_rule("blank>0.9")
+    assert rule
+    chosen = Remake(config, rule, {"gamma": 0.85})
+    measures = {"seconds": 1.0, "pairs_per_second": 0.0}
+    summary = Summary("o", 6, 6, 0, 0, measures, "", stopped="--deadline 6h", left=2)
+    assert summary.exit_status == 1
+    lines = closing_lines(summary, Output(str(tmp_path)), chosen)
+    assert "stopped by --deadline 6h with 2 pairs left" in lines[1]
+    assert lines[2].startswith("0 pairs made again")
 
 
 def test_a_limit_that_is_reached_with_the_last_pair_stopped_nothing(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import json
+import os
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -15,7 +18,7 @@ from styleid_ray.batch.folder.output import Output
 from styleid_ray.cli import main
 from styleid_ray.errors import ConfigError
 from styleid_ray.report import write_report
-from styleid_ray.report.serve import report_server
+from styleid_ray.report.serve import Page, report_server
 from tests.report.conftest import MakeRun
 
 
@@ -68,6 +71,47 @@ def test_the_page_is_built_anew_when_a_shard_is_committed_and_nothing_is_written
         _, second = get(port)
     assert done_in(first) < done_in(second)
     assert not (tmp_path / "run" / "report.html").exists()
+
+
+def test_the_page_is_built_anew_after_a_retry_an_evaluation_and_the_end_of_a_command(
+    make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    output = make_run(str(tmp_path / "run"), *inputs)
+    page = Page(output, 100)
+    versions = [page.version()]
+    (shard, *_) = sorted((tmp_path / "run" / "data").iterdir())
+    os.utime(shard, ns=(1, 1))  # as if it was written again under its name
+    versions.append(page.version())
+    output.write("evaluation/summary.json", b"{}")
+    versions.append(page.version())
+    output.write("summary.json", json.dumps({"finished": "today"}).encode())
+    versions.append(page.version())
+    assert len({*versions}) == 4
+    assert page.version() == versions[-1]
+
+
+def test_a_browser_that_goes_away_and_an_unexpected_error_end_nothing_and_print_no_traceback(
+    make_run: MakeRun,
+    inputs: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    output, gone = make_run(str(tmp_path / "run"), *inputs), Event()
+
+    def read(page: Page) -> bytes:
+        assert gone.wait(60)
+        return bytes(2**24)
+
+    monkeypatch.setattr(Page, "read", read)
+    with serving(output) as port:
+        with socket.create_connection(("127.0.0.1", port)) as browser:
+            browser.sendall(f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+        gone.set()
+        assert get(port, "/version")[0] == 200
+        monkeypatch.setattr(Page, "read", lambda page: {}["row"])
+        assert get(port) == (500, "KeyError: 'row'")
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_only_this_machine_is_answered_and_a_fault_is_no_end(

@@ -12,7 +12,7 @@ from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.quality import QualitySummary, read_quality
 from styleid_ray.batch.folder.tally import Tally, read_parts
 from styleid_ray.batch.limits import resume_hint
-from styleid_ray.batch.watch.live import pairs_under_way
+from styleid_ray.batch.watch.live import is_worked_on, pairs_under_way
 from styleid_ray.batch.watch.progress import Progress, shown
 from styleid_ray.quality.rule import reject_rule
 
@@ -61,9 +61,10 @@ class Status:
 
     @classmethod
     def of(cls, tally: Tally, fingerprint: str, summary: Mapping[str, Any]) -> Status:
-        """The status that a tally shows, and the summary of the run's last command."""
-        counts = tally.done, tally.failed, tally.missing
-        as_left = counts == tuple(map(summary.get, ("done", "failed", "missing")))
+        """The status that a tally shows, and the summary of the run's last command, whose last
+        shards may have been committed after it."""
+        missing = summary.get("missing", -1)
+        as_left = tally.missing == missing or 0 < tally.missing < missing
         return cls(
             planned=tally.planned,
             done=tally.done,
@@ -109,7 +110,8 @@ def statuses(output: Output) -> Iterator[Status]:
     parts = read_parts(output)
     while True:
         tally = Tally.read(output, parts)
-        yield Status.of(tally, record.get("fingerprint", ""), output.summary())
+        last = {} if is_worked_on(output) else output.summary()
+        yield Status.of(tally, record.get("fingerprint", ""), last)
 
 
 def watch_status(output: Output, stream: TextIO) -> Status:

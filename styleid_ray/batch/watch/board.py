@@ -15,6 +15,8 @@ import ray
 
 _SEEN = 60.0
 """Seconds after its last report for which an actor counts as alive."""
+_LOADING = 3600.0
+"""Seconds for which an actor that loads its model, without a report, counts as holding its GPU."""
 _STARTS = 3
 """Times in a row that an actor may begin to start on a node without coming to an end."""
 _FAILURES = 2
@@ -48,6 +50,8 @@ class View:
     """Pairs that sick actors hold."""
     actors: int = 0
     """Actors alive."""
+    holding: int = 0
+    """Actors that hold their GPUs: those alive, and those that load their model."""
     healthy: int = 0
     """Those that are not sick."""
     busy: int = 0
@@ -71,12 +75,14 @@ class Board:
         self.failures = 0
         self.sick: dict[str, str] = {}
         self.actors: dict[str, tuple[float, Report]] = {}
+        self.loading: set[str] = set()
         self.made: dict[str, int] = {}
         self.released = False
 
     def starting(self, node: str, actor: str, name: str) -> str | None:
         """An actor begins to start; returns the reason where its node is left out."""
         self.actors[actor] = time.monotonic(), Report()
+        self.loading.add(actor)
         self.starts[node, actor] += 1
         if self.starts[node, actor] > _STARTS:
             reason = f"an actor that starts ended its process {_STARTS} times (node {name})"
@@ -86,6 +92,8 @@ class Board:
     def started(self, node: str, actor: str) -> None:
         """The actor has its model."""
         self.starts.pop((node, actor), None)
+        self.loading.discard(actor)
+        self.actors[actor] = time.monotonic(), Report()
 
     def unfit(self, node: str, reason: str) -> None:
         """An actor cannot start on the node."""
@@ -124,12 +132,15 @@ class Board:
         for shard in committed:
             self.made.pop(shard, None)
         now = time.monotonic()
-        alive = [report for at, report in self.actors.values() if now - at < _SEEN]
+        silent = {actor: now - at for actor, (at, _) in self.actors.items()}
+        alive = [report for actor, (_, report) in self.actors.items() if silent[actor] < _SEEN]
+        loading = (_SEEN <= silent[actor] < _LOADING for actor in self.loading)
         held = [report.gpu_memory for report in alive if report.gpu_memory]
         return View(
             made=dict(self.made),
             held=sum(report.held for report in alive),
             actors=len(alive),
+            holding=len(alive) + sum(loading),
             healthy=sum(not report.sick for report in alive),
             busy=sum(report.busy for report in alive),
             gpu_memory=max(held, key=lambda memory: memory[0] / memory[1], default=None),

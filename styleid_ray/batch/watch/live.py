@@ -1,14 +1,16 @@
 """`_run/progress.json`: how far a run is within its shards, for those who look from elsewhere.
 
-A few numbers, written every ten seconds while a driver works, and removed at its end. Nothing of
-the run depends on them.
+A few numbers, written when a driver begins to work and every ten seconds, and removed at its end.
+Nothing of the run depends on them.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import time
 from contextlib import suppress
+from typing import Any
 
 from styleid_ray.batch.watch.progress import Progress
 from styleid_ray.errors import OutputError
@@ -16,6 +18,7 @@ from styleid_ray.storage.store import Store
 
 PROGRESS = "_run/progress.json"
 _WRITE_SECONDS, _FRESH_SECONDS = 10.0, 120.0
+_COUNTS = ("done", "failed", "making")
 
 
 class Live:
@@ -28,7 +31,8 @@ class Live:
 
     def __init__(self, output: Store, progress: Progress) -> None:
         self.output, self.progress = output, progress
-        self._written = time.monotonic()
+        self._written = -math.inf
+        self.show()
 
     def show(self) -> None:
         """Writes the file when it is time to."""
@@ -49,17 +53,29 @@ class Live:
             self.output.write(PROGRESS, json.dumps(numbers).encode())
 
     def close(self) -> None:
-        """Removes the file."""
+        """Removes the file, for good."""
+        self._written = math.inf
         with suppress(OutputError):
             self.output.delete(PROGRESS)
 
 
 def pairs_under_way(output: Store) -> int:
     """Pairs finished or made so far, by the file of a driver that works now; else 0."""
+    numbers = _fresh(output)
+    return sum(numbers[name] for name in _COUNTS) if numbers else 0
+
+
+def is_worked_on(output: Store) -> bool:
+    """Whether the file is there of a driver that works now."""
+    return bool(_fresh(output))
+
+
+def _fresh(output: Store) -> dict[str, Any]:
+    """The numbers of a driver that works now; else none."""
     try:
         numbers = json.loads(output.read(PROGRESS))
-        if time.time() - numbers["time"] < _FRESH_SECONDS:
-            return numbers["done"] + numbers["failed"] + numbers["making"]
+        if time.time() - numbers["time"] < _FRESH_SECONDS and all(n in numbers for n in _COUNTS):
+            return numbers
     except (OutputError, FileNotFoundError, ValueError, KeyError, TypeError):
         pass
-    return 0
+    return {}

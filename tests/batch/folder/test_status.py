@@ -14,9 +14,13 @@ import pytest
 
 from styleid_ray import JobConfig
 from styleid_ray.batch.folder import status
-from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.status import statuses, watch_status
+from styleid_ray.batch.folder.failures import Failures
+from styleid_ray.batch.folder.output import SUMMARY, Output
+from styleid_ray.batch.folder.status import Status, read_status, statuses, watch_status
+from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.run import stylize
+from styleid_ray.batch.watch.live import Live
+from styleid_ray.batch.watch.progress import Progress
 from styleid_ray.cli import main
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -79,6 +83,29 @@ def test_why_pairs_failed_and_the_command_to_retry_them_are_in_the_status_and_th
     assert main(["status", run, "--json"]) == 1
     (reason,) = json.loads(capsys.readouterr().out)["reasons"]
     assert (reason["stage"], reason["pairs"]) == ("decode", 2)
+
+
+def test_what_stopped_a_run_is_not_said_while_it_is_resumed(
+    half_done: list[Path], pictures: Path
+) -> None:
+    output = Output(str(pictures / "out"))
+    missing = read_status(output).missing
+    output.write(SUMMARY, json.dumps({"missing": missing, "stopped": "--deadline 6h"}).encode())
+    assert read_status(output).stopped == "--deadline 6h"
+    live = Live(output, Progress(6, 4, 0))
+    assert read_status(output).stopped is None
+    live.close()
+    assert read_status(output).stopped == "--deadline 6h"
+
+
+@pytest.mark.parametrize(("missing", "stopped"), [(4, "--limit 1"), (6, "--limit 1"), (2, None)])
+def test_a_shard_that_was_committed_after_the_summary_does_not_hide_what_stopped_the_run(
+    missing: int, stopped: str | None
+) -> None:
+    tally = Tally({"part-0": {"a": 2, "b": 4}}, {"a"}, Failures())
+    assert Status.of(tally, "", {"missing": missing, "stopped": "--limit 1"}).stopped == stopped
+    done = Tally({"part-0": {"a": 2}}, {"a"}, Failures())
+    assert Status.of(done, "", {"missing": missing, "stopped": "--limit 1"}).stopped is None
 
 
 def test_a_finished_run_is_told_at_once(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,13 +25,20 @@ def test_a_quarter_of_a_run_reaches_into_each_eighth_of_it_and_neighbours_stay_t
     shards: int,
 ) -> None:
     order = sampled_order(range(shards))
-    quarter = order[: shards // 4 + 32]
+    quarter = order[: shards // 4 + 40]
     assert {shard * 8 // shards for shard in quarter} >= {0, 2, 4, 6}
     apart = sum(b != a + 1 for a, b in pairwise(order))
-    assert apart <= max(16, shards // 32 + 1)
+    assert apart <= max(16, shards // 32 + 1) + 8
 
 
-@pytest.mark.parametrize(("contents", "styles"), [(200, 400), (1000, 40), (60, 60)])
+@pytest.mark.parametrize("shards", [128, 400, 5000])
+@pytest.mark.parametrize("pilot", [2, 4, 8])
+def test_a_pilot_of_a_few_shards_spans_the_plan(shards: int, pilot: int) -> None:
+    first = sampled_order(range(shards))[:pilot]
+    assert len({shard * pilot // shards for shard in first}) >= 3 * pilot // 4
+
+
+@pytest.mark.parametrize(("contents", "styles"), [(200, 400), (1000, 40), (200, 100), (60, 60)])
 def test_the_order_costs_less_than_one_percent_of_the_evaluations(
     contents: int, styles: int
 ) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from styleid_ray.batch.watch.board import Board, Report
 from styleid_ray.batch.watch.reporter import Reporter
 from styleid_ray.batch.watch.watch import machines
@@ -67,6 +69,21 @@ def test_a_sick_actor_hears_when_its_shards_go_back() -> None:
     view = board.look([], release=True)
     assert (view.held, view.healthy) == (4, 0)
     assert board.report("actor 1", Report(sick=True, held=4))
+
+
+def test_an_actor_holds_its_gpu_while_it_loads_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("styleid_ray.batch.watch.board.time.monotonic", lambda: now)
+    board = Board()
+    board.starting("a", "actor 1", "A")
+    board.starting("a", "actor 2", "A")
+    assert board.look([], release=False).holding == 2
+    now = 300.0
+    board.started("a", "actor 1")
+    view = board.look([], release=False)
+    assert (view.actors, view.holding) == (1, 2)
+    now = 4000.0  # neither was heard of since
+    assert board.look([], release=False).holding == 0
 
 
 def test_the_driver_sees_how_many_actors_are_busy_and_the_fullest_gpu() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.watch import live
-from styleid_ray.batch.watch.live import PROGRESS, Live, pairs_under_way
+from styleid_ray.batch.watch.live import PROGRESS, Live, is_worked_on, pairs_under_way
 from styleid_ray.batch.watch.progress import Progress
 
 
@@ -18,14 +18,17 @@ def test_those_who_look_from_elsewhere_see_pairs_within_a_shard(
     output, progress = Output(str(tmp_path)), Progress(planned=100, done=10, failed=1)
     monkeypatch.setattr(live, "_WRITE_SECONDS", 0.0)
     shown = Live(output, progress)
+    assert is_worked_on(output)
     progress.make(7)
     shown.show()
     assert pairs_under_way(output) == 18
     numbers = json.loads((tmp_path / PROGRESS).read_text())
     assert (numbers["planned"], numbers["making"]) == (100, 7)
     shown.close()
+    shown.show()  # a late look at the board
     assert not (tmp_path / PROGRESS).exists()
     assert pairs_under_way(output) == 0
+    assert not is_worked_on(output)
 
 
 def test_numbers_of_a_driver_that_is_gone_or_damaged_are_not_believed(tmp_path: Path) -> None:
