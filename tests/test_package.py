@@ -28,6 +28,8 @@ def loaded_after(statement: str) -> set[str]:
         ("import styleid_ray", {"torch", "ray", "diffusers", "pyarrow"}),
         ("import styleid_ray.cli", {"torch", "ray", "diffusers"}),
         ("import styleid_ray.engine.pipeline, styleid_ray.model.loading", {"ray"}),
+        # A transfer of colours starts without the seconds that these take.
+        ("import styleid_ray.batch.stages.device", {"diffusers", "transformers"}),
         ("import styleid_ray.model.checkpoint", {"torch", "ray"}),
         ("import styleid_ray.planning", {"torch", "ray"}),
         ("import styleid_ray.datasets.formats, styleid_ray.datasets.hub", {"torch", "ray"}),

@@ -12,9 +12,9 @@ from styleid_ray.config import Method
 from styleid_ray.engine import cuda
 from styleid_ray.engine.autoencoder import Autoencoder, Decoded, quantised
 from styleid_ray.engine.baselines import TRANSFERS, adain
+from styleid_ray.engine.counts import Counts
 from styleid_ray.engine.memory import Memory
 from styleid_ray.engine.pairs import Pairs, resolve_pairs
-from styleid_ray.engine.pipeline import Counts
 from styleid_ray.errors import ConfigError
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeVar
 
@@ -19,6 +18,7 @@ from styleid_ray.engine import cuda
 from styleid_ray.engine.autoencoder import NOT_FINITE, Autoencoder, Decoded, from_pixels
 from styleid_ray.engine.batch_inversion import BatchInversion, invert_batch
 from styleid_ray.engine.condition import Condition
+from styleid_ray.engine.counts import Counts
 from styleid_ray.engine.denoiser import Denoiser
 from styleid_ray.engine.finish import Finish
 from styleid_ray.engine.joined import Pair, Picture
@@ -35,7 +35,8 @@ from styleid_ray.engine.pairs import (
 from styleid_ray.engine.pictures import PictureLike, check_list, to_pixels
 from styleid_ray.engine.regions import as_maps, check_maps, class_shares, strengths
 from styleid_ray.engine.schedule import Schedule, make_schedule
-from styleid_ray.engine.transfer import Finished, SeenStep, SeenStructure, Transfer
+from styleid_ray.engine.structure import SeenStructure
+from styleid_ray.engine.transfer import Finished, SeenStep, Transfer
 from styleid_ray.engine.tuning import Tuner
 from styleid_ray.engine.work_order import Size
 from styleid_ray.errors import ConfigError, RowError
@@ -54,22 +55,6 @@ def _inference(method: Method) -> Method:
             return method(*args, **kwargs)
 
     return run  # pyright: ignore[reportReturnType]
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Work of a pipeline so far."""
-
-    unet_evaluations: int
-    """UNet forwards, one per window and latent."""
-    inversions: int
-    """Pictures inverted."""
-    inversions_reused: int
-    """Pictures of a call whose inversion was kept from an earlier one."""
-    peak_feature_bytes: int
-    """Most memory that kept inversions took at a time."""
-    batch_halvings: int
-    """How often the batch was halved because memory ran out."""
 
 
 class StyleIDPipeline:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
+
+SeenStructure = Callable[[Sequence[int], Tensor], None]
+"""(pairs, their `kept_structure` [B])."""
 
 POSITIONS = 256
 """Most positions whose features are compared with one another."""

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from styleid_ray.config import StyleParams
 from styleid_ray.engine.autoencoder import Decoded
+from styleid_ray.engine.counts import Counts
 from styleid_ray.engine.pairs import Pairs
-from styleid_ray.engine.pipeline import Counts
-from styleid_ray.engine.transfer import SeenStructure
+from styleid_ray.engine.structure import SeenStructure
 
 
 class Stylizer(Protocol):

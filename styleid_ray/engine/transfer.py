@@ -19,7 +19,7 @@ from styleid_ray.engine.joined import Pair, Picture
 from styleid_ray.engine.layout import Layout, Role
 from styleid_ray.engine.memory import Inversion, Memory
 from styleid_ray.engine.schedule import Schedule, Step
-from styleid_ray.engine.structure import kept_structure, watched_layer
+from styleid_ray.engine.structure import SeenStructure, kept_structure, watched_layer
 from styleid_ray.engine.styleid import (
     Features,
     Injection,
@@ -35,8 +35,6 @@ SeenStep = Callable[[Sequence[int], Step, Tensor, Tensor], None]
 """(pairs, step, their latents after it, the z_0 that it predicted)."""
 Finished = Callable[[Sequence[int], Tensor], None]
 """(pairs, their clean latents z_0)."""
-SeenStructure = Callable[[Sequence[int], Tensor], None]
-"""(pairs, their `kept_structure` [B])."""
 ROLES: tuple[Role, ...] = ("content", "style")
 
 

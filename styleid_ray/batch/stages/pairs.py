@@ -14,8 +14,8 @@ from torch import Tensor
 from styleid_ray.batch.stages.mask import REGIONS, STRENGTH
 from styleid_ray.batch.stages.recipe import Recipe
 from styleid_ray.config import StyleParams
+from styleid_ray.engine.structure import SeenStructure
 from styleid_ray.engine.stylizer import Stylizer
-from styleid_ray.engine.transfer import SeenStructure
 
 Take = Callable[[Sequence[int], Tensor, Tensor], Any]
 """Takes some pairs, their pictures (uint8 [N, H, W, 3]) and whether all values are finite [N]."""
