@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -26,7 +27,8 @@ def test_the_thumbnail_in_a_camera_file_is_no_page() -> None:
     whole, small = Image.new("RGB", (24, 24)), Image.new("RGB", (8, 8))
     small.encoderinfo = {"tiffinfo": {254: 1}}
     whole.save(file, "TIFF", save_all=True, append_images=[small])
-    assert Image.open(file).n_frames == 2
+    image: Any = Image.open(file)
+    assert image.n_frames == 2
     assert not has_frames(file.getvalue(), 10**6)
 
 
