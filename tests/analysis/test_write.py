@@ -145,7 +145,7 @@ def test_layers_and_an_oblong_content_are_shown_as_asked_for(
         ({"adain": "0"}, "--adain 0: "),
         ({"content": "/no/such/picture.png"}, "--content"),
         ({"style": "{bad}"}, "--style: bad.png: not a picture in any format that can be read"),
-        ({"output": "{bad}"}, "bad.png is a file: name a folder"),
+        ({"output": "{bad}"}, "bad.png is a file: name another folder"),
         ({"output": "{content}/figures"}, "lies in --content"),
         ({"model": "/no/such/folder"}, "--model demo"),
         ({"fit": "crop", "size": "100"}, "--size 100"),
