@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from styleid_ray.config.tags import Options, Tag
+from styleid_ray.config.tags import Options, Tag, items
 from styleid_ray.deadline import deadline_text
 
 Tracker = Literal["wandb", "tensorboard", "mlflow"]
@@ -70,9 +70,7 @@ class RunOptions(Options):
     @field_validator("log_to", mode="before")
     @classmethod
     def _trackers_from_text(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = [part.strip() for part in value.split(",") if part.strip()]
-        return () if value is None else value
+        return items(value)
 
     @field_validator("max_failures", mode="before")
     @classmethod

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from styleid_ray.config.tags import Options, Tag
+from styleid_ray.config.tags import Options, Tag, items
 
 Pairing = Literal["cross", "zip", "random", "balanced", "by-class", "nearest", "farthest", "table"]
 DRAWING: tuple[Pairing, ...] = ("random", "balanced", "by-class", "nearest", "farthest")
@@ -100,6 +100,4 @@ class SourceOptions(Options):
     @field_validator("annotations", "splits", mode="before")
     @classmethod
     def _names_from_text(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = [part.strip() for part in value.split(",") if part.strip()]
-        return () if value is None else value
+        return items(value)

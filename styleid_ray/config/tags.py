@@ -60,6 +60,13 @@ def flag(option: str) -> str:
     return "--" + option.replace("_", "-")
 
 
+def items(value: Any) -> Any:
+    """The items of a comma-separated text; of None none, and a list as it is."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return () if value is None else value
+
+
 def digest(value: Any, size: int = 8) -> str:
     """Stable hash of a JSON-like value, as 2·size hexadecimal digits."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

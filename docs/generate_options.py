@@ -1,4 +1,4 @@
-"""The page docs/options.md, from the configuration: `python -m styleid_ray.optiontable`."""
+"""The page docs/options.md, from the configuration: `python -m docs.generate_options`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ The last column says what an option changes: the picture of a pair, which pairs 
 picture is computed and stored (encoding). All commands of a run need the same values of these
 options; the others may differ from command to command.
 
-This page is generated from the configuration: `python -m styleid_ray.optiontable`.
+This page is generated from the configuration: `python -m docs.generate_options`.
 """
 
 

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from docs.generate_options import options_page
 from styleid_ray.config import JobConfig
-from styleid_ray.optiontable import options_page
 
 PAGE = Path(__file__).parent.parent / "docs" / "options.md"
 
 
 def test_the_page_of_options_is_the_one_that_the_configuration_generates() -> None:
-    assert PAGE.read_text() == options_page(), "python -m styleid_ray.optiontable > docs/options.md"
+    assert PAGE.read_text() == options_page(), "python -m docs.generate_options > docs/options.md"
 
 
 def test_the_page_has_every_option_once_with_what_it_changes() -> None:
