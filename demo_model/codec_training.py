@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import math
-import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,18 +12,19 @@ from torch import Tensor
 
 from demo_model.codec import Codec, decode, encode
 from demo_model.pictures import Pixels
+from demo_model.trainer import Precision, Schedule, Trainer
 
 
 @dataclass(frozen=True)
-class CodecSchedule:
+class CodecSchedule(Schedule):
     """How to train the codec: `steps` of `batch` crops of `crop` x `crop` pixels."""
 
     steps: int = 1500
+    learning_rate: float = 1e-3
+    ema: float = 0.995
     batch: int = 12
     crop: int = 64
-    learning_rate: float = 1e-3
     latent_noise: float = 0.02
-    ema: float = 0.995
 
 
 class Crops:
@@ -72,113 +66,36 @@ def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
     return loss
 
 
-class CodecTrainer:
-    """State of a codec's training: weights, their average, optimiser, step; saved as one file.
+class CodecTrainer(Trainer[Codec]):
+    """State of a codec's training.
 
     The latents are kept near unit variance and perturbed a little, so that the decoder bears
     latents that no encoder made. With `decoder_only` the encoder, and so the latents, stay.
     """
 
+    name = "codec"
+    schedule: CodecSchedule
+
     def __init__(self, codec: Codec, schedule: CodecSchedule, decoder_only: bool = False) -> None:
-        self.codec, self.schedule, self.decoder_only = codec, schedule, decoder_only
-        self.device = next(codec.parameters()).device
-        self.average = copy.deepcopy(codec).eval().requires_grad_(False)
         codec.train()
         codec.encoder.requires_grad_(not decoder_only)
         codec.quant_conv.requires_grad_(not decoder_only)
-        self.parameters = [p for p in codec.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(
-            self.parameters, schedule.learning_rate, (0.9, 0.99), weight_decay=0.0
-        )
-        self.step = 0
-        self.loss = 0.0
+        super().__init__(codec, schedule, losses=1, weight_decay=0.0)
+        self.decoder_only = decoder_only
 
-    def rate(self) -> float:
-        """Learning rate at this step: linear warm-up, then a cosine to 3 %."""
-        share = min(1.0, self.step / self.schedule.steps)
-        cosine = 0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * share))
-        return self.schedule.learning_rate * min(1.0, (self.step + 1) / 50) * cosine
-
-    def train_step(
-        self, pictures: Tensor, precision: Callable[[], AbstractContextManager[object]]
-    ) -> float:
+    def train_step(self, pictures: Tensor, precision: Precision) -> float:
         """One step on pictures [B, 3, H, W] in [-1, 1]; returns the loss."""
         pictures = pictures.to(self.device)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate()
         with precision():
             with torch.set_grad_enabled(not self.decoder_only):
-                z = encode(self.codec, pictures)
+                z = encode(self.model, pictures)
             noise = self.schedule.latent_noise * torch.randn_like(z)
-            output = decode(self.codec, z + noise).float()
+            output = decode(self.model, z + noise).float()
         loss = reconstruction_loss(output, pictures)
         if not self.decoder_only:
             variance = z.float().var(dim=(0, 2, 3))
             loss = loss + 0.002 * (variance.log() ** 2).mean()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimiser.step()
-        self.step += 1
-        keep = min(self.schedule.ema, self.step / (self.step + 9))
-        with torch.no_grad():
-            for mean, now in zip(self.average.parameters(), self.codec.parameters(), strict=True):
-                mean.lerp_(now, 1.0 - keep)
-        value = float(loss.detach())
-        self.loss += (value - self.loss) / min(self.step, 50)
-        return value
-
-    def save(self, path: Path) -> None:
-        """Write the whole state, aside first, so that a kill leaves a whole file."""
-        state: dict[str, Any] = {
-            "codec": self.codec.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "step": self.step,
-            "loss": self.loss,
-            "random": torch.get_rng_state(),
-        }
-        aside = path.with_suffix(".tmp")
-        torch.save(state, aside)
-        aside.rename(path)
-
-    def load(self, path: Path) -> None:
-        """Go on from a saved state."""
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        self.codec.load_state_dict(state["codec"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.loss = state["step"], state["loss"]
-        torch.set_rng_state(state["random"].cpu())
-
-
-def train_codec(
-    trainer: CodecTrainer,
-    crops: Crops,
-    checkpoint: Path,
-    log: Callable[[str], None],
-    precision: Callable[[], AbstractContextManager[object]],
-    save_every: float = 180.0,
-) -> Codec:
-    """Train to the end of the schedule; returns the exponential moving average.
-
-    Saves every `save_every` seconds and at the end.
-    """
-    plan = trainer.schedule
-    start = saved = time.monotonic()
-    first = trainer.step
-    while trainer.step < plan.steps:
-        trainer.train_step(crops.batch(plan.batch, plan.crop), precision)
-        now = time.monotonic()
-        if trainer.step % 50 == 0:
-            left = (now - start) / (trainer.step - first) * (plan.steps - trainer.step) / 60
-            at = f"{trainer.step}/{plan.steps}"
-            log(f"codec step {at} loss {trainer.loss:.4f} left {left:.1f} min")
-        if now - saved > save_every:
-            trainer.save(checkpoint)
-            saved = now
-    trainer.save(checkpoint)
-    return trainer.average
+        return self.descend(loss, [float(loss.detach())])
 
 
 def psnr(output: Tensor, target: Tensor) -> float:

@@ -22,17 +22,12 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from safetensors.torch import save_file
 
 from demo_model.codec import WIDTHS, Codec, build_codec, start_linear
-from demo_model.codec_training import (
-    CodecSchedule,
-    CodecTrainer,
-    Crops,
-    normalise,
-    train_codec,
-)
+from demo_model.codec_training import CodecSchedule, CodecTrainer, Crops, normalise
 from demo_model.latents import LatentCrops, encode_pictures
 from demo_model.pictures import draw_chunks, load_chunks
-from demo_model.training import Schedule, Trainer, train
+from demo_model.trainer import Precision, train
 from demo_model.unet import SIZES, Denoiser, UNetSize, build_scheduler
+from demo_model.unet_training import UNetSchedule, UNetTrainer
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,7 @@ class Recipe:
     variants: int = 2
     codec: CodecSchedule = field(default_factory=CodecSchedule)
     decoder: CodecSchedule = field(default_factory=CodecSchedule)
-    schedule: Schedule = field(default_factory=Schedule)
+    schedule: UNetSchedule = field(default_factory=UNetSchedule)
 
 
 RECIPES: dict[str, Recipe] = {
@@ -55,20 +50,20 @@ RECIPES: dict[str, Recipe] = {
         SIZES["tiny"], widths=(16, 24, 32, 40), picture_size=64, chunks=1, variants=1,
         codec=CodecSchedule(steps=30, batch=4, crop=64),
         decoder=CodecSchedule(steps=10, batch=4, crop=64),
-        schedule=Schedule(steps=60, crops=((4, 8),), warmup=10),
+        schedule=UNetSchedule(steps=60, crops=((4, 8),), warmup=10),
     ),
-    "small": Recipe(SIZES["small"], schedule=Schedule(steps=2000)),
+    "small": Recipe(SIZES["small"], schedule=UNetSchedule(steps=2000)),
     "base": Recipe(
         SIZES["base"],
         codec=CodecSchedule(steps=2100, batch=12),
         decoder=CodecSchedule(steps=5000, batch=4, crop=128, learning_rate=5e-4),
-        schedule=Schedule(steps=5000, learning_rate=6e-4, ema=0.999),
+        schedule=UNetSchedule(steps=5000, learning_rate=6e-4, ema=0.999),
     ),
     "large": Recipe(
         SIZES["large"], widths=(64, 128, 256, 256), chunks=1000,
         codec=CodecSchedule(steps=50_000, batch=32, crop=128, learning_rate=3e-4),
         decoder=CodecSchedule(steps=20_000, batch=16, crop=256, learning_rate=1e-4),
-        schedule=Schedule(
+        schedule=UNetSchedule(
             steps=200_000, crops=((64, 16), (32, 32)), learning_rate=2e-4, warmup=1000, ema=0.9995
         ),
     ),
@@ -111,18 +106,19 @@ class Workshop:
         normalise(trained, Crops(chunks, self.seed + 1).batch(40, self.recipe.picture_size))
         trained.save_pretrained(self.folder / "codec")
 
-    def _train_codec(
-        self,
-        trainer: CodecTrainer,
-        checkpoint: str,
-        precision: Callable[[], AbstractContextManager[object]],
-    ) -> Codec:
+    def _train_codec(self, trainer: CodecTrainer, checkpoint: str, precision: Precision) -> Codec:
         path = self.folder / checkpoint
         if self.resume and path.exists():
             trainer.load(path)
         # Crops drawn after a resume differ from those before it.
         crops = Crops(load_chunks(self.folder / "pictures"), self.seed + 2 + trainer.step)
-        return train_codec(trainer, crops, path, self.log, precision).cpu()
+        plan = trainer.schedule
+        return train(
+            trainer,
+            lambda: trainer.train_step(crops.batch(plan.batch, plan.crop), precision),
+            path,
+            self.log,
+        ).cpu()
 
     def encode(self) -> None:
         """Encode the training pictures with the codec; its encoder must not change after this."""
@@ -141,7 +137,13 @@ class Workshop:
             trainer.load(checkpoint)
         # Crops drawn after a resume differ from those before it.
         crops = LatentCrops(self.folder / "latents", self.seed + trainer.step)
-        train(trainer, crops, checkpoint, self.log, self.precision)
+        sides = trainer.schedule.crops
+
+        def step() -> None:
+            triples, side = sides[trainer.step % len(sides)]
+            trainer.train_step(crops.batch(triples, side), self.precision)
+
+        train(trainer, step, checkpoint, self.log, saved=crops.reload)
 
     def refine_decoder(self) -> None:
         """Train the decoder further on larger crops while the encoder, and so the latents, stay.
@@ -164,9 +166,9 @@ class Workshop:
         write_model(out, codec, trainer.average)
         self.log(f"wrote {out} after {trainer.step} steps")
 
-    def _trainer(self) -> Trainer:
+    def _trainer(self) -> UNetTrainer:
         denoiser = Denoiser(self.recipe.unet, self.recipe.latent_channels).to(self.device)
-        return Trainer(denoiser, self.recipe.schedule, self.seed)
+        return UNetTrainer(denoiser, self.recipe.schedule, self.seed)
 
 
 def load_codec(folder: Path) -> Codec:

@@ -13,17 +13,17 @@ from demo_model.codec import build_codec, decode, encode, start_linear
 from demo_model.codec_training import Crops, normalise, psnr
 from demo_model.pictures import draw_chunks, load_chunks
 from demo_model.stages import RECIPES, Workshop
-from demo_model.training import (
+from demo_model.unet import SIZES, Denoiser
+from demo_model.unet_training import (
     MixtureAttention,
-    Schedule,
-    Trainer,
+    UNetSchedule,
+    UNetTrainer,
     noised,
     style_strength,
 )
-from demo_model.unet import SIZES, Denoiser
 from styleid_ray.engine.pipeline import StyleIDPipeline
 
-SCHEDULE = Schedule(steps=40, crops=((2, 8),), warmup=5, learning_rate=2e-3)
+SCHEDULE = UNetSchedule(steps=40, crops=((2, 8),), warmup=5, learning_rate=2e-3)
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +34,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def new_trainer() -> Trainer:
+def new_trainer() -> UNetTrainer:
     torch.manual_seed(0)
-    return Trainer(Denoiser(SIZES["tiny"], 4), SCHEDULE, seed=0)
+    return UNetTrainer(Denoiser(SIZES["tiny"], 4), SCHEDULE, seed=0)
 
 
 def test_training_reduces_the_loss_of_all_three_parts() -> None:
@@ -126,7 +126,6 @@ def test_every_stage_runs_and_the_folder_it_writes_loads_as_a_model(tmp_path: Pa
 
 
 def test_a_resumed_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
-
     recipe = replace(RECIPES["tiny"], schedule=replace(RECIPES["tiny"].schedule, steps=2))
     recipe = replace(recipe, codec=replace(recipe.codec, steps=1))
     lines: list[str] = []

@@ -9,20 +9,14 @@ paintings, are ordinary diffusion training.
 
 from __future__ import annotations
 
-import copy
-import math
-import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
-from demo_model.latents import LatentCrops
+from demo_model.trainer import Precision, Schedule, Trainer
 from demo_model.unet import Denoiser, build_scheduler
 from styleid_ray.engine.attention import project_out, replaced, split_heads
 from styleid_ray.model.description import describe
@@ -31,14 +25,16 @@ INJECTED_LAYERS = tuple(range(6, 12))
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How to train: `steps` on crops (triples a step, side in latents), one kind after another."""
+class UNetSchedule(Schedule):
+    """How to train the UNet: on crops (triples per step, side in latents), one kind after
+    another."""
 
     steps: int = 3000
-    crops: tuple[tuple[int, int], ...] = ((16, 16), (16, 16), (16, 16), (7, 24), (4, 32))
     learning_rate: float = 8e-4
-    warmup: int = 100
     ema: float = 0.998
+    warmup: int = 100
+    final_rate: float = 0.02
+    crops: tuple[tuple[int, int], ...] = ((16, 16), (16, 16), (16, 16), (7, 24), (4, 32))
     loss_weight_cap: float = 6.0
 
 
@@ -95,37 +91,19 @@ def noised(
     return x_t, torch.cat([noise, other, (mixture - a * target) / s])
 
 
-class Trainer:
-    """State of a training run: weights, their average, optimiser, step; saved as one file."""
+class UNetTrainer(Trainer[Denoiser]):
+    """State of the UNet's training."""
 
-    def __init__(self, denoiser: Denoiser, schedule: Schedule, seed: int) -> None:
-        self.denoiser, self.schedule = denoiser, schedule
+    name = "unet"
+    schedule: UNetSchedule
+
+    def __init__(self, denoiser: Denoiser, schedule: UNetSchedule, seed: int) -> None:
         denoiser.unet.set_attn_processor(AttnProcessor())
-        self.device = next(denoiser.parameters()).device
-        self.average = copy.deepcopy(denoiser).eval().requires_grad_(False)
-        self.optimiser = torch.optim.AdamW(
-            denoiser.parameters(),
-            schedule.learning_rate,
-            betas=(0.9, 0.99),
-            weight_decay=0.01,
-            fused=True,
-        )
+        super().__init__(denoiser, schedule, losses=3, weight_decay=0.01, fused=True)
         self.alphas = build_scheduler().alphas_cumprod.to(self.device)
-        self.step = 0
-        self.losses = [0.0, 0.0, 0.0]
         torch.manual_seed(seed)
 
-    def rate(self) -> float:
-        """Learning rate at this step: linear warm-up, then a cosine to 2 %."""
-        share = self.step / self.schedule.steps
-        cosine = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
-        return (
-            self.schedule.learning_rate * min(1.0, (self.step + 1) / self.schedule.warmup) * cosine
-        )
-
-    def train_step(
-        self, triples: Tensor, precision: Callable[[], AbstractContextManager[object]]
-    ) -> float:
+    def train_step(self, triples: Tensor, precision: Precision) -> float:
         """One step on latents [3, n, C, h, w]; returns the weighted loss."""
         triples = triples.to(self.device)
         n = triples.shape[1]
@@ -143,77 +121,12 @@ class Trainer:
             style_strength(gamma, temperature),
             drift.to(self.device),
         )
-        sites = describe(self.denoiser.unet.config).sites
+        sites = describe(self.model.unet.config).sites
         mixture = MixtureAttention(gamma, temperature)
         mixtures = {sites[layer].name: mixture for layer in INJECTED_LAYERS}
-        with precision(), replaced(self.denoiser.unet, mixtures):
-            predicted = self.denoiser(x_t, t.repeat(3)).float()
+        with precision(), replaced(self.model.unet, mixtures):
+            predicted = self.model(x_t, t.repeat(3)).float()
         error = (predicted - noise).square().mean(dim=(1, 2, 3)).view(3, n)
         weight = (1 / alpha.flatten()).clamp(max=self.schedule.loss_weight_cap)
         loss = (error * weight).mean() / weight.mean()
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
-        self.optimiser.step()
-        self.step += 1
-        self._average()
-        for k, value in enumerate(error.detach().mean(dim=1).tolist()):
-            self.losses[k] += (value - self.losses[k]) / min(self.step, 100)
-        return float(loss.detach())
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        keep = min(self.schedule.ema, (self.step + 1) / (self.step + 10))
-        for mean, now in zip(self.average.parameters(), self.denoiser.parameters(), strict=True):
-            mean.lerp_(now, 1.0 - keep)
-
-    def save(self, path: Path) -> None:
-        """Write the whole state, aside first, so that a kill leaves a whole file."""
-        state: dict[str, Any] = {
-            "denoiser": self.denoiser.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "step": self.step,
-            "losses": self.losses,
-            "random": torch.get_rng_state(),
-        }
-        aside = path.with_suffix(".tmp")
-        torch.save(state, aside)
-        aside.rename(path)
-
-    def load(self, path: Path) -> None:
-        """Go on from a saved state."""
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        self.denoiser.load_state_dict(state["denoiser"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.losses = state["step"], state["losses"]
-        torch.set_rng_state(state["random"].cpu())
-
-
-def train(
-    trainer: Trainer,
-    crops: LatentCrops,
-    checkpoint: Path,
-    log: Callable[[str], None],
-    precision: Callable[[], AbstractContextManager[object]],
-    save_every: float = 180.0,
-) -> None:
-    """Train to the end of the schedule; saves every `save_every` seconds and at the end."""
-    plan = trainer.schedule
-    start, first, saved = time.monotonic(), trainer.step, time.monotonic()
-    while trainer.step < plan.steps:
-        batch, side = plan.crops[trainer.step % len(plan.crops)]
-        trainer.train_step(crops.batch(batch, side), precision)
-        now = time.monotonic()
-        if trainer.step % 50 == 0:
-            left = (now - start) / (trainer.step - first) * (plan.steps - trainer.step)
-            losses = " ".join(f"{value:.4f}" for value in trainer.losses)
-            log(f"unet step {trainer.step}/{plan.steps} loss {losses} left {left / 60:.1f} min")
-        if now - saved > save_every:
-            trainer.save(checkpoint)
-            crops.reload()
-            saved = now
-    trainer.save(checkpoint)
+        return self.descend(loss, error.detach().mean(dim=1).tolist())
