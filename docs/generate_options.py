@@ -8,13 +8,13 @@ from styleid_ray.config import TAGS, JobConfig, flag, group_of
 _HEAD = """\
 # Options
 
-Every option of `styleid-ray stylize`. `submit`, `plan`, `preview`, `analyze` and `retry` take those
-that concern them. The same names are keys of a job file: `styleid-ray stylize --config job.yaml`
-([example](../jobs/example.yaml)). `styleid-ray stylize --help` shows the usual ones, `--help-all`
-all of them. `--no-NAME` switches a flag off.
+Every option of `styleid-ray stylize`. `submit`, `plan`, `preview`, `analyze` and `retry` accept the
+ones that apply to them. The same names are keys of a job file: `styleid-ray stylize --config
+job.yaml` ([example](../jobs/example.yaml)). `styleid-ray stylize --help` shows the usual ones,
+`--help-all` all of them. `--no-NAME` switches a flag off.
 
 The last column says what an option changes: the picture of a pair, which pairs there are, or how a
-picture is computed and stored (encoding). All commands of a run need the same values of these
+picture is computed and stored (encoding). Every command on a run must use the same values of these
 options; the others may differ from command to command.
 
 This page is generated from the configuration: `python -m docs.generate_options`.

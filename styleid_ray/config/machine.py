@@ -20,8 +20,8 @@ class ShardOptions(Options):
     group = "machine"
 
     shard_pairs: Annotated[int, Field(ge=1, le=2048), Tag("nothing")] = 200
-    """Most pairs in one shard, which inverts each of its pictures once: more pairs take fewer UNet
-    evaluations in all, and more memory. With several actors each gets two shards at least."""
+    """Maximum pairs per shard, which inverts each of its pictures once: larger shards need fewer
+    UNet evaluations but more memory. Several actors get at least two shards each."""
 
 
 class EngineOptions(Options):
@@ -33,7 +33,7 @@ class EngineOptions(Options):
         Annotated[int, Field(ge=1, le=1024)] | Literal["auto"],
         Tag("nothing", needs="model", written="N|auto"),
     ] = "auto"
-    """Most latents in one UNet call, and a quarter as many pictures in one call of the autoencoder;
+    """Maximum latents per UNet call, and a quarter as many pictures per call of the autoencoder;
     auto measures the fastest on a GPU. Halved when memory runs out."""
     features: Annotated[FeatureStore, Tag("nothing", needs="styleid")] = "auto"
     """Where queries, keys and values of inverted pictures are kept: on the device, or in host
@@ -66,8 +66,8 @@ class ClusterOptions(Options):
         tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None,
         Tag("nothing", usual=True, written="MIN,MAX"),
     ] = None
-    """Fewest and most model-holding actors, as 'min,max' or one number; default: one per GPU, or
-    one in all without GPUs."""
+    """Minimum and maximum number of actors (processes that hold the model), as 'min,max' or one
+    number; default: one per GPU, or one in all without GPUs."""
     num_gpus_per_actor: Annotated[Annotated[float, Field(ge=0)] | None, Tag("nothing")] = None
     """GPUs an actor takes; a fraction lets several share one; 0 runs on CPU. Default: 1 where the
     cluster has GPUs."""

@@ -37,7 +37,7 @@ class ModelOptions(Options):
         Annotated[int, Field(ge=64, le=4096, multiple_of=64)] | None,
         Tag("picture", needs="model", only_if_used=True),
     ] = None
-    """Most pixels per side in one call of the autoencoder, a multiple of 64: larger pictures go
+    """Maximum side, in pixels, in one call of the autoencoder, a multiple of 64: larger pictures go
     through it in overlapping tiles that are blended, which takes less memory. Default: whole
     pictures, or those of --tile."""
     lora: Annotated[

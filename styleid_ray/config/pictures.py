@@ -28,9 +28,9 @@ class PictureOptions(Options):
         Annotated[int, Field(ge=64, le=4096)] | None,
         Tag("picture", needs="styleid", only_if_used=True),
     ] = None
-    """Most pixels per side that the model sees at once, such as its default --size: larger pictures
-    are made in overlapping windows that are blended in each step. Styles are brought to its area.
-    Default: whole pictures."""
+    """Maximum side, in pixels, of the window that the model processes, such as its default --size:
+    larger pictures are made in overlapping windows that are blended in each step. Styles are
+    brought to its area. Default: whole pictures."""
     fit: Annotated[Fit, Tag("picture", usual=True)] = "keep"
     """keep: the whole picture, result at the source's own width and height; crop: the centre
     square, result at size x size (as in the paper)."""

@@ -30,8 +30,8 @@ class RunOptions(Options):
     limit: Annotated[Annotated[int, Field(ge=1)] | None, Tag("nothing", usual=True)] = Field(
         default=None, exclude=True
     )
-    """Stop after N pairs, rounded up to whole shards: a pilot, whose run `plan --rate` accepts. The
-    same command without it makes the rest."""
+    """Stop after N pairs, rounded up to whole shards: a pilot run, whose speed `plan --rate RUN`
+    uses. The same command without --limit makes the rest."""
     deadline: Annotated[str | None, Tag("nothing", usual=True, written="TIME|DURATION")] = Field(
         default=None, exclude=True
     )
@@ -40,8 +40,8 @@ class RunOptions(Options):
     max_gpu_hours: Annotated[
         Annotated[float, Field(gt=0)] | None, Tag("nothing", written="HOURS")
     ] = Field(default=None, exclude=True)
-    """Stop when this command's actors have held their GPUs for X hours in all. Shards in progress
-    are left for the same command to resume."""
+    """Stop when this command's actors have held their GPUs for HOURS hours in all. Shards in
+    progress are left for the same command to resume."""
     log_to: Annotated[tuple[Tracker, ...], Tag("nothing", written="NAME,...")] = Field(
         default=(), exclude=True
     )

@@ -48,7 +48,7 @@ class SourceOptions(Options):
         str | None, Tag("nothing", place=True, written="FILE", pairings=("random", "balanced"))
     ] = None
     """CSV, JSONL or Parquet with columns style and weight, for --pairing random or balanced: a
-    style of weight 2 is drawn twice as often, 0 never; default for styles that it lacks: 1."""
+    style of weight 2 is drawn twice as often, 0 never; styles not in the file have weight 1."""
     pairing: Annotated[Pairing, Tag("pairs", usual=True)] = "cross"
     """cross: every content with every style; zip: by order; table: the rows of --table. The others
     choose K styles per content: random; balanced: each style equally often; by-class: by class
@@ -81,9 +81,10 @@ class SourceOptions(Options):
     """With --pairing random and two or more styles per content: contents in random groups share the
     styles they draw from, so that shards invert fewer pictures."""
     masks: Annotated[str | None, Tag("nothing", place=True, needs="styleid", written="URL")] = None
-    """Folder or URL of strength masks, one grey picture per content, of its upright size, with the
-    same relative name but ending in .png: black keeps the content as the autoencoder gives it back
-    (with --detail 1 as it is), white is stylised. A run has them from its beginning or never."""
+    """Folder or URL of strength masks, one grey picture per content, of its size after EXIF
+    rotation, with the same relative name but ending in .png: black keeps the content as the
+    autoencoder reproduces it (with --detail 1 exactly), white is stylised. Masks cannot be added to
+    an existing run."""
     region_styles: Annotated[
         str | None,
         Tag(
