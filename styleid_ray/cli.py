@@ -1,4 +1,4 @@
-"""The command `styleid-ray`.
+"""The command `styleid-ray`. Its main flow, from a job to committed shards, is in `batch.run`.
 
 Exit status: 0 when every pair is done, 1 when some failed or a limit stopped the run, 2 when it
 could not run.
@@ -46,6 +46,8 @@ from styleid_ray.errors import StyleIDError
 from styleid_ray.jobfile import load_job_file, make_config
 
 _HELP = ("-h", "--help", "--help-all")
+_NOWHERE = "memory://nowhere"
+"""Output of a plan that names none: nothing is written."""
 _NOT_RESUMED = {"preview", "analyze", "evaluate"}
 """Commands that begin anew when they are run again."""
 
@@ -80,7 +82,8 @@ def plan(
     """
     from styleid_ray.batch.forecast import forecast
 
-    cost = forecast(_config(config, options), rate, calibrate, price, save_pairs)
+    job = make_config({"output": _NOWHERE, **(load_job_file(config) if config else {}), **options})
+    cost = forecast(job, rate, calibrate, price, save_pairs)
     print_counts(cost.as_dict() if json else cost.as_text(), json)
     return 0
 
@@ -211,6 +214,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
+    words = ["--help", *words[1:]] if words[:1] == ["help"] else words
     helps = [word for word in words if word in _HELP]
     if words[:1] == ["--version"]:
         print(f"styleid-ray {__version__}")

@@ -55,6 +55,13 @@ def test_plan_says_it_with_units_to_a_person(
     assert {line[23:25] for line in lines} == {"  "}
 
 
+def test_a_plan_needs_no_output(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    without = [arg for arg in args if not arg.startswith("--output")]
+    assert len(without) == len(args) - 1
+    assert main(["plan", *without, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["pairs"] == 4
+
+
 def test_a_job_file_gives_options_and_the_command_line_overrides_them(
     args: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,7 +150,18 @@ def test_help_of_retry_has_no_defaults_because_those_of_the_run_hold(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["retry", "--help-all"]) == 0
-    assert "(default" not in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "(default" not in text
+    assert text.index(" --rejected options ") < text.index("--gamma NUMBER")
+
+
+def test_help_of_an_analysis_offers_only_single_values(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["analyze", "--help-all"]) == 0
+    text = capsys.readouterr().out
+    assert "--gamma NUMBER|SCHEDULE" in text
+    assert "one variant per value" not in " ".join(text.split())
 
 
 def test_the_list_of_commands_has_one_sentence_per_command(
@@ -151,6 +169,8 @@ def test_the_list_of_commands_has_one_sentence_per_command(
 ) -> None:
     assert main(["--help"]) == 0
     listed = capsys.readouterr().out
+    assert main(["help"]) == 0
+    assert capsys.readouterr().out == listed
     assert all(f"• {command} " in listed for command in COMMANDS)
     assert "Example" not in listed
 

@@ -109,5 +109,6 @@ def test_the_public_names_are_there_and_others_are_not() -> None:
 
     for name in styleid_ray.__all__:
         assert getattr(styleid_ray, name)
+        assert name in dir(styleid_ray)
     with pytest.raises(AttributeError, match="nonsense"):
         styleid_ray.nonsense  # noqa: B018

@@ -207,10 +207,10 @@ Stylized = Annotated[
     ),
 ]
 Contents = Annotated[
-    str | None, _arg("Folder of the contents; of a run only where they have moved.", "URL")
+    str | None, _arg("Folder of the contents; with a run, needed only if they have moved.", "URL")
 ]
 Styles = Annotated[
-    str | None, _arg("Folder of the styles; of a run only where they have moved.", "URL")
+    str | None, _arg("Folder of the styles; with a run, needed only if they have moved.", "URL")
 ]
 Weights = Annotated[
     str | None,

@@ -114,8 +114,8 @@ def _check_command(command: str, words: list[str], grammar: _Grammar) -> None:
         return
     if len(positional) > grammar.positional:
         raise ConfigError(
-            f"unexpected {positional[grammar.positional]!r}: options begin with --, and a value "
-            f"with spaces needs quotes; styleid-ray {command} --help shows what it takes"
+            f"{positional[grammar.positional]!r} belongs to no option: each takes one value, in "
+            f"quotes if it has spaces; styleid-ray {command} --help lists the options"
         )
     if len(positional) < grammar.needed:
         raise ConfigError(f"name a run: styleid-ray {command} RUN")

@@ -20,7 +20,14 @@ from styleid_ray.config import TAGS, JobConfig, StyleParams, group_of
 from styleid_ray.preview.sweep import OPTIONS as PREVIEWED
 from styleid_ray.preview.sweep import SWEPT
 
-_CONTROLS = ("gamma", "temperature")
+_CONTROLS = {
+    "gamma": "Query preservation: 1 keeps the content's queries (layout), 0 the stylised ones "
+    "(style). A number; a schedule over the sampling steps, linear:0.9:0.5 or cosine:0.75:0.375; "
+    "or either per layer, 6-8=0.9,9-11=0.5.",
+    "temperature": "Attention temperature: factor on the attention logits, above 1 sharpens. "
+    "Written as --gamma.",
+}
+"""The options that are drawn or listed elsewhere, where they have one value."""
 
 
 def written(name: str) -> str:
@@ -44,8 +51,15 @@ class Offered(dict[str, Any]):
     names: ClassVar[Sequence[str]]
     written: ClassVar[Mapping[str, str]] = {}
     """Forms of values in help texts, in place of those of the tags."""
+    meanings: ClassVar[Mapping[str, str]] = {}
+    """Help texts in place of those of the configuration."""
     has_defaults: ClassVar[bool] = True
     """Whether an option left out has its default, rather than the value of an existing run."""
+
+    @classmethod
+    def group_of(cls, name: str) -> str:
+        """The heading of an option."""
+        return group_of(name)
 
 
 class JobOptions(Offered):
@@ -72,12 +86,19 @@ class RetryOptions(Offered):
     )
     has_defaults = False
 
+    @classmethod
+    def group_of(cls, name: str) -> str:
+        """Parameters apart, since only --rejected takes them."""
+        only = name in StyleParams.model_fields
+        return "--rejected" if only else group_of(name)
+
 
 class AnalyzeOptions(Offered):
     """Options of an analysis, in which nothing is drawn."""
 
     names = ANALYZED
     written = dict.fromkeys(_CONTROLS, "NUMBER|SCHEDULE")
+    meanings = _CONTROLS
 
 
 class PreviewOptions(Offered):
@@ -122,7 +143,7 @@ def registry(everything: bool = True) -> ConstructorRegistry:
         groups: dict[str, dict[str, Any]] = {}
         for name in info.type.names:
             if everything or TAGS[name].usual:
-                groups.setdefault(group_of(name), {})[name] = _argument(info.type, name)
+                groups.setdefault(info.type.group_of(name), {})[name] = _argument(info.type, name)
         fields = [
             StructFieldSpec(
                 name=group,
@@ -148,12 +169,12 @@ def _flat(**groups: dict[str, Any]) -> dict[str, Any]:
 
 
 def _argument(offered: type[Offered], name: str) -> Any:
-    help = " ".join((JobConfig.model_fields[name].description or "").split())
+    meaning = offered.meanings.get(name) or JobConfig.model_fields[name].description or ""
     default = default_text(name) if offered.has_defaults and not is_flag(name) else ""
     return Annotated[
         bool if is_flag(name) else str,
         arg(
-            help=help,
+            help=" ".join(meaning.split()),
             metavar=None if is_flag(name) else offered.written.get(name) or written(name),
             help_behavior_hint=f"(default: {default})" if default else "",
         ),

@@ -75,7 +75,8 @@ def status(
 ) -> int:
     """Show how far the run is and why pairs failed, by its files alone: from any machine.
 
-    Exit status: 0 when every pair is done, else 1; 2 when there is no run, or a rule is no rule.
+    Exit status: 0 when every pair is done, else 1; 2 when there is no run, or --reject is not a
+    valid rule.
     """
     from styleid_ray.batch.folder.output import Output
     from styleid_ray.batch.folder.status import read_status, watch_status, with_quality

@@ -70,6 +70,9 @@ def _variants(job: JobConfig) -> Iterator[str]:
         yield f"{' and '.join(map(flag, job.draws))}: no effect without injection"
     if job.variants is None or job.variants == job.combinations:
         return
+    if job.method != "styleid":
+        yield f"--variants has no effect with --method {job.method}, which draws nothing"
+        return
     if job.variants < job.combinations:
         yield (
             f"--variants {job.variants} is less than the {job.combinations} combinations of the "
