@@ -10,20 +10,31 @@ from typing import Any
 import pyarrow as pa
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-"""How pictures are stored."""
-IMAGE_FEATURE: Mapping[str, Any] = {"_type": "Image"}
+"""The Arrow type of pictures."""
+IMAGE_FEATURE = {"_type": "Image"}
 _TIMESTAMP = re.compile(r"timestamp\[(\w+)(?:, tz=(.+))?\]")
 _DECIMAL = re.compile(r"decimal(128|256)\((\d+), (-?\d+)\)")
 _FIXED = re.compile(r"fixed_size_binary\[(\d+)\]")
 
 
+def value_feature(dtype: str) -> dict[str, Any]:
+    """The feature of plain values."""
+    return {"dtype": dtype, "_type": "Value"}
+
+
+def sequence_feature(inner: Any, length: int | None = None) -> dict[str, Any]:
+    """The feature of lists, of a fixed length if there is one."""
+    fixed = {} if length is None else {"length": length}
+    return {"feature": inner, **fixed, "_type": "Sequence"}
+
+
 def in_metadata(features: Mapping[str, Any]) -> dict[str, str]:
-    """Metadata of a schema from which `datasets` reads features."""
+    """The metadata of an Arrow schema from which `datasets` reads features."""
     return {"huggingface": json.dumps({"info": {"features": dict(features)}})}
 
 
 def from_metadata(schema: pa.Schema) -> dict[str, Any]:
-    """The features in the metadata of a schema, by column; none where there are none."""
+    """The features in the metadata of a schema, by column; {} without any."""
     try:
         info = json.loads((schema.metadata or {})[b"huggingface"])["info"]
         features = info["features"]
@@ -33,7 +44,7 @@ def from_metadata(schema: pa.Schema) -> dict[str, Any]:
 
 
 def kind_of(feature: Any) -> str:
-    """Value, ClassLabel, Image, List ...; "struct" for names with a feature each."""
+    """Value, ClassLabel, Image, List ...; "struct" for a mapping of names to features."""
     if isinstance(feature, list):
         return "List"
     kind = feature.get("_type")
@@ -46,15 +57,15 @@ def inner_of(feature: Any) -> Any:
 
 
 def is_table(feature: Any) -> bool:
-    """Whether it is a Sequence of structs, which is stored as a struct of lists."""
+    """Whether a feature is a Sequence of structs, which is stored as a struct of lists."""
     return kind_of(feature) == "Sequence" and kind_of(inner_of(feature)) == "struct"
 
 
 def arrow_type(feature: Any) -> pa.DataType:
-    """How values of a feature are stored.
+    """The Arrow type of a feature's values.
 
     Raises:
-        ValueError: it is of a kind that is not known here.
+        ValueError: the kind of the feature is not known here.
     """
     kind = kind_of(feature)
     if is_table(feature):
@@ -87,10 +98,10 @@ def _value_type(dtype: str) -> pa.DataType:
 
 
 def feature_of(kind: pa.DataType) -> Any:
-    """The feature of values that are stored so.
+    """The feature of values of an Arrow type.
 
     Raises:
-        ValueError: there is none.
+        ValueError: no feature has this type.
     """
     types = pa.types
     if isinstance(kind, pa.BaseExtensionType):
@@ -109,7 +120,7 @@ def feature_of(kind: pa.DataType) -> Any:
         return {"feature": feature_of(kind.value_type), "_type": name}
     if types.is_nested(kind):
         raise ValueError(f"values of type {kind} have no feature")
-    return {"dtype": _dtype(kind), "_type": "Value"}
+    return value_feature(_dtype(kind))
 
 
 def _dtype(kind: pa.DataType) -> str:
@@ -121,11 +132,11 @@ def _dtype(kind: pa.DataType) -> str:
 
 
 def stored(value: Any, feature: Any) -> Any:
-    """A value of a label column as its Arrow type takes it: names of classes become numbers, a
-    table's rows its columns.
+    """A value of a label column in the form of its Arrow type: class names become numbers, and the
+    rows of a table columns.
 
     Raises:
-        ValueError: a class is none of the feature's.
+        ValueError: the feature has no such class.
     """
     kind = kind_of(feature)
     if value is None:
@@ -136,7 +147,9 @@ def stored(value: Any, feature: Any) -> Any:
         return {"bytes": value, "path": None} if isinstance(value, bytes) else value
     if is_table(feature):
         inner = inner_of(feature)
-        lists = value if isinstance(value, Mapping) else _columns(value, inner)
+        lists = value
+        if not isinstance(value, Mapping):
+            lists = {name: [row.get(name) for row in value] for name in inner}
         return {name: [stored(v, inner[name]) for v in lists[name]] for name in inner}
     if kind == "struct":
         named = dict(zip(feature, value, strict=True)) if isinstance(value, tuple) else value
@@ -152,7 +165,3 @@ def _class_number(value: Any, names: Sequence[str]) -> int:
             raise ValueError(f"{value} is no class of {', '.join(names)[:200]}")
         return names.index(value)
     return int(value)
-
-
-def _columns(rows: Sequence[Mapping[str, Any]], inner: Mapping[str, Any]) -> dict[str, list[Any]]:
-    return {name: [row.get(name) for row in rows] for name in inner}

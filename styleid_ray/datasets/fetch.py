@@ -19,12 +19,12 @@ from styleid_ray.storage.members import (
 )
 
 Wanted = tuple[str, str | None]
-"""Key of a picture, and its place in a larger file."""
+"""Key of a picture, and its place in a larger file if it lies in one."""
 
 
 def read_together(wanted: Sequence[Wanted]) -> list[list[int]]:
-    """Which pictures are best read by one call: those of one row group of a Parquet file; any other
-    alone. Indices into `wanted`."""
+    """The pictures that one call should read, as groups of indices into `wanted`: all rows of one
+    row group of a Parquet file, or any other picture alone."""
     groups: dict[object, list[int]] = defaultdict(list)
     for index, (key, place) in enumerate(wanted):
         member = member_of(place) if place else None
@@ -36,8 +36,8 @@ def read_together(wanted: Sequence[Wanted]) -> list[list[int]]:
 def fetch_pictures(
     source: Source, wanted: Sequence[Wanted], max_bytes: int | None = None
 ) -> Iterator[tuple[int, Fetched | RowError]]:
-    """The files of some pictures, one at a time, each with its index in `wanted`; or why one cannot
-    be read."""
+    """The files of some pictures, one at a time, each with its index in `wanted`; a RowError stands
+    for a file that cannot be read."""
     for indices in read_together(wanted):
         members = {index: member_of(place) for index in indices if (place := wanted[index][1])}
         rows = {index: one for index, one in members.items() if isinstance(one, Row)}
@@ -66,7 +66,8 @@ def fetch_picture(
 def _file(source: Source, key: str, member: Range | None, max_bytes: int | None) -> Fetched:
     if member is None:
         return fetch(source.url(key), source.storage_options, max_bytes)
-    return fetch_member(source.url(container(key)), source.storage_options, member, max_bytes)
+    url = source.url(container(key))
+    return Fetched(fetch_member(url, source.storage_options, member, max_bytes))
 
 
 def _rows(
@@ -92,4 +93,4 @@ def _picture(value: object, max_bytes: int | None) -> Fetched | RowError:
         check_size(len(data), max_bytes)
     except RowError as error:
         return error
-    return Fetched(data, "")
+    return Fetched(data)

@@ -1,10 +1,9 @@
-"""The pictures among files: those with an extension that Pillow reads."""
+"""The pictures among files: all files with an extension that Pillow reads."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
 
 from styleid_ray.datasets.files import Files, list_files
 from styleid_ray.datasets.source import Source
@@ -23,8 +22,8 @@ def list_pictures(url: str, what: str, storage_options: Options = None) -> Sourc
 
     Args:
         url: local path, or URL of any fsspec filesystem.
-        what: "content" or "style", for the error messages.
-        storage_options: what the filesystem is opened with.
+        what: "content" or "style", for error messages.
+        storage_options: options of the filesystem.
 
     Raises:
         SourceError: the location is missing, cannot be read, or holds no pictures.
@@ -33,23 +32,26 @@ def list_pictures(url: str, what: str, storage_options: Options = None) -> Sourc
 
 
 def pictures_of(files: Files, what: str, storage_options: Options = None) -> Source:
-    """The pictures among files that were listed; raises SourceError when there are none."""
+    """The pictures among listed files; raises SourceError when there are none."""
     pictures = files.ending(*picture_extensions())
     skipped = files.kinds() - pictures.kinds() + Counter(files.nameless)
     if not len(pictures.names):
-        raise SourceError(_no_pictures(files.url, what, skipped))
-    options = dict(storage_options or {})
+        kinds = ", ".join(shown(kind) for kind, _ in skipped.most_common(5))
+        holds = f"{skipped.total()} files, but no pictures ({kinds})" if skipped else "no files"
+        raise SourceError(
+            f"--{what}: {shown(files.url)} holds {holds}; name a folder, file or pattern of "
+            "pictures such as .jpg, .png, .webp or .tif"
+        )
     if not files.is_web:
-        versions = pictures.versions if any(pictures.versions) else None
-        return Source(files.root, pictures.names, options, None, versions, skipped)
-    # A presigned URL is known by its key without the signature, which is kept apart.
+        return pictures.as_source(storage_options, skipped)
+    # The key of a presigned URL is the URL without its signature, which FullURLs holds.
     named = {_key(files.root, key): join(files.root, key) for key in pictures.names}
-    full_urls = FullURLs.of(named.values())
+    full_urls, options = FullURLs.of(named.values()), dict(storage_options or {})
     return Source(files.root, tuple(sorted(named)), options, full_urls, skipped=skipped)
 
 
 def takes(url: str, location: str) -> bool:
-    """Whether a picture that came to lie at a location would be one of `list_pictures(url)`."""
+    """Whether `list_pictures(url)` would list a new picture at a location."""
     url, location = _real(url), _real(location)
     if extension(url) in (".yaml", ".yml"):
         url = url.rpartition("/")[0]
@@ -69,16 +71,3 @@ def _real(url: str) -> str:
 
 def _key(root: str, key: str) -> str:
     return without_secrets(join(root, key)).removeprefix(without_secrets(root))
-
-
-def _no_pictures(url: str, what: str, skipped: Mapping[str, int]) -> str:
-    counts = Counter(skipped)
-    holds = f"{counts.total()} files, but no pictures ({_kinds(counts)})" if counts else "no files"
-    return (
-        f"--{what}: {shown(url)} holds {holds}; name a folder, file or pattern of pictures such "
-        "as .jpg, .png, .webp or .tif"
-    )
-
-
-def _kinds(counts: Counter[str]) -> str:
-    return ", ".join(shown(kind) for kind, _ in counts.most_common(5))

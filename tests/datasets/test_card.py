@@ -97,12 +97,11 @@ def test_the_front_matter_is_what_the_hub_filters_datasets_by() -> None:
     }
 
 
-def test_the_licence_is_left_to_be_filled_in_where_none_is_given() -> None:
+def test_the_licences_are_left_to_be_filled_in() -> None:
     assert "# license_name:" in CARD.text()
+    assert front_matter(CARD)["license"] == "other"
     assert rows(CARD)["content pictures"] == ["**to be filled in**"]
-    given = replace(CARD, license="cc-by-4.0", content_licence="CC BY 4.0")
-    assert front_matter(given)["license"] == "cc-by-4.0"
-    assert rows(given)["content pictures"] == ["CC BY 4.0"]
+    assert rows(CARD)["model weights"] == ["**to be filled in**"]
 
 
 @pytest.mark.parametrize(
@@ -179,7 +178,6 @@ def test_no_name_breaks_the_front_matter_the_tables_or_the_code() -> None:
         parameters={NASTY: NASTY, "layers": [NASTY]},
         failed=1,
         failed_names=[NASTY],
-        content_licence=NASTY,
         configs=[{"config_name": NASTY, "data_files": [{"split": "train", "path": NASTY}]}],
     )
     for name in get_args(ExportFormat):

@@ -12,17 +12,15 @@ from typing import Any
 import pytest
 from pycocotools.coco import COCO
 
-from styleid_ray.config import ExportFormat
 from styleid_ray.datasets import coco
 from styleid_ray.datasets.example import ORIGIN, Example
 from styleid_ray.datasets.features import arrow_type, stored
 from styleid_ray.datasets.files import list_files
-from styleid_ray.datasets.folder import FolderLabels
-from styleid_ray.datasets.formats import open_labels, open_writer, read_source
+from styleid_ray.datasets.formats import open_labels, read_source
 from styleid_ray.datasets.labels import Labels
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.source import Source
-from styleid_ray.errors import ConfigError, SourceError
+from styleid_ray.errors import SourceError
 from styleid_ray.storage.fetch import read_bytes
 from styleid_ray.storage.store import Store
 from tests.datasets import coco_data
@@ -419,8 +417,8 @@ def test_label_masks_go_beside_the_pictures(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("images", "annotations", "message"),
     [
-        ([image(1), image(3)], [], "names 1 pictures that are not there: train2017/000000000003"),
-        ([image(1, file_name="x.jpg")], [], "none is there, in train2017/, train/, images/"),
+        ([image(1), image(3)], [], "names 1 pictures that do not exist: train2017/000000000003"),
+        ([image(1, file_name="x.jpg")], [], "none of them is in train2017/, train/, images/"),
         ([image(1)], [polygon(4, 77)], "annotation 4 is of image 77, which is not in its images"),
         ([image(1)], [{"id": 4, "bbox": []}], "annotation 4 has the image_id None"),
         ([image(1)], [polygon(4, 1, category_id=5)], "is of category 5, which is not in its"),
@@ -515,14 +513,6 @@ def test_a_content_that_lost_its_entry_stops_the_export(tmp_path: Path) -> None:
     folder(tmp_path / "in")(INSTANCES, annotation_file([image(1)], []))
     with pytest.raises(SourceError, match=r"1 contents .* train2017/000000000002\.jpg"):
         coco.labels(options, contents).prepared(Store(str(tmp_path / "work")))
-
-
-def test_labels_of_other_formats_are_refused_with_the_formats_that_take_them(
-    tmp_path: Path,
-) -> None:
-    format: ExportFormat = "coco"
-    with pytest.raises(ConfigError, match="imagefolder, webdataset or parquet"):
-        open_writer(format, Store(str(tmp_path)), FolderLabels(False, ("cat",)))
 
 
 def test_many_pictures_are_found_again_in_a_table_of_many_files(

@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from styleid_ray.datasets.formats import check_export, read_source, recognised
+from styleid_ray.config import ExportFormat
+from styleid_ray.datasets.folder import FolderLabels
+from styleid_ray.datasets.formats import check_export, open_writer, read_source, recognised
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.splits import dealt
 from styleid_ray.errors import ConfigError, SourceError
+from styleid_ray.storage.store import Store
 from tests.datasets.coco_data import annotation_file, image, polygon
 from tests.datasets.yolo_data import config
 
@@ -77,6 +80,14 @@ def test_exports_that_cannot_be_are_refused_beforehand(job, message) -> None:
         check_export(*job)
     check_export("parquet", "coco", "keep", True)
     check_export("imagefolder", "folder", "crop", False)
+
+
+@pytest.mark.parametrize("format", ["coco", "voc", "yolo"])
+def test_labels_of_another_format_are_refused_with_the_formats_that_hold_them(
+    format: ExportFormat, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=rf"--format {format} .* folder dataset: .* parquet"):
+        open_writer(format, Store(str(tmp_path)), FolderLabels(False, ("cat",)))
 
 
 def test_a_style_that_comes_later_leaves_the_splits_of_the_others_alone() -> None:

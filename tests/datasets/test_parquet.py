@@ -195,7 +195,9 @@ def test_files_whose_classes_differ_are_refused_since_numbers_would_mean_two_thi
 def test_a_damaged_file_is_one_line_that_names_it(tmp_path: Path) -> None:
     good = parquet_bytes([{"image": cell(1)}], PICTURES)
     options = put(tmp_path, {"a.parquet": good, "b.parquet": good[:-20]})
-    with pytest.raises(SourceError, match=r"--content: b\.parquet is not a Parquet file") as error:
+    with pytest.raises(
+        SourceError, match=r"--content: b\.parquet is not a readable Parquet"
+    ) as error:
         read(options)
     assert "\n" not in str(error.value)
 

@@ -14,13 +14,12 @@ from datasets import Features  # pyright: ignore[reportAttributeAccessIssue]
 from styleid_ray.datasets import voc
 from styleid_ray.datasets.example import Example
 from styleid_ray.datasets.files import list_files
-from styleid_ray.datasets.folder import FolderLabels
 from styleid_ray.datasets.labels import Label
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.source import Source, skipped_line
 from styleid_ray.datasets.voc.pictures import VocLabels
 from styleid_ray.datasets.voc.xml import Annotation
-from styleid_ray.errors import ConfigError, SourceError
+from styleid_ray.errors import SourceError
 from styleid_ray.storage.store import Store
 from tests.datasets.voc_data import XML, lists, pictures, put
 
@@ -129,7 +128,7 @@ def test_names_with_dots_and_folders_find_their_annotations(tmp_path: Path):
         ({"JPEGImages/a.png": b""}, r"JPEGImages/a.jpg and JPEGImages/a.png share .*a.xml: remove"),
         (lists(train=["a", "gone"]), r"Main/train.txt lists gone, which has no picture"),
         (lists(train=["a"], val=["b", "a"]), r"Main/val.txt lists a, which is in another split"),
-        (lists(train=[]), r"no picture that has an annotation and is in a list"),
+        (lists(train=[]), r"no picture with an annotation in a list"),
         ({"ImageSets/Main/val.txt": b"\xff\xfe"}, r"Main/val.txt: 'utf-8' codec"),
     ],
 )
@@ -331,11 +330,6 @@ def test_masks_of_the_job_are_exported_beside_the_dataset(tmp_path: Path):
     store = Store(str(tmp_path / "out"))
     voc.Writer(store, labels).write(0, [example("x", label)])
     assert store.read("masks/x.png") == MASK
-
-
-def test_labels_of_another_format_are_refused_with_the_formats_that_hold_them(tmp_path: Path):
-    with pytest.raises(ConfigError, match=r"--format voc: folder labels .* imagefolder, webdatas"):
-        voc.Writer(Store(str(tmp_path)), FolderLabels(False, ()))
 
 
 def test_an_export_of_nothing_writes_nothing(tmp_path: Path):

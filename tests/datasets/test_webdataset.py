@@ -226,7 +226,9 @@ def test_a_damaged_tar_is_one_line_that_names_it(
 ) -> None:
     good = tar_bytes({"a.png": bytes(3000), "b.png": bytes(3000)})
     options = put(tmp_path, {"good.tar": good, "bad.tar": spoil(good)})
-    with pytest.raises(SourceError, match=rf"--content: bad\.tar is not a tar .*{why}") as error:
+    with pytest.raises(
+        SourceError, match=rf"--content: bad\.tar is not a readable tar .*{why}"
+    ) as error:
         read(options)
     assert "leave it out" in str(error.value)
     assert "\n" not in str(error.value)
@@ -240,7 +242,7 @@ def test_samples_whose_members_lie_apart_are_refused_since_labels_would_be_lost(
     with pytest.raises(SourceError, match=r"x\.tar .*the members of a are not side by side"):
         read(options)
     options = put(tmp_path, {"x.tar": tar_bytes([("a.jpg", b"1"), ("a.jpg", b"2")])})
-    with pytest.raises(SourceError, match=r"a\.jpg is there twice"):
+    with pytest.raises(SourceError, match=r"a\.jpg is in it twice"):
         read(options)
 
 

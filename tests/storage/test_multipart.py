@@ -159,7 +159,7 @@ def test_a_server_that_gives_up_every_upload_is_blamed_and_not_the_bucket(
 
     proxy.failure = give_up
     monkeypatch.setattr("styleid_ray.storage.store._WRITE_ATTEMPTS", 2)
-    with pytest.raises(OutputError, match="the store gave up the upload again and again"):
+    with pytest.raises(OutputError, match="the store dropped the upload each time"):
         store(s3, proxy.address).write(NAME, large)
 
 

@@ -1,4 +1,4 @@
-"""Checks of COCO annotation files: their pictures and PNGs exist, and ids fit together."""
+"""Checks of COCO annotation files: pictures and PNGs exist, and ids refer to each other."""
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
 # pyright: reportAttributeAccessIssue=false
@@ -11,20 +11,22 @@ from itertools import chain
 import numpy as np
 import pyarrow.compute as pc
 
-from styleid_ray.datasets.coco.annotations import Annotations
+from styleid_ray.datasets.coco.annotations import Annotations, ImageIndex
 from styleid_ray.datasets.coco.files import AnnotationFile
-from styleid_ray.datasets.coco.index import ImageIndex
 from styleid_ray.datasets.files import list_files
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.errors import SourceError
 from styleid_ray.storage.locations import shown
 
-_MOST_NAMED = 3
-
 
 def folder_of(annotations: Annotations, counts: Mapping[str, int], total: int) -> str:
-    """The folder that pictures lie in: the one of those tried that has most of them."""
+    """The folder with the most of a file's pictures.
+
+    Args:
+        counts: pictures in each folder that may hold them.
+        total: pictures of the file.
+    """
     whole = [folder for folder, count in counts.items() if count == total]
     if len(whole) > 1:
         raise annotations.fault(
@@ -34,19 +36,19 @@ def folder_of(annotations: Annotations, counts: Mapping[str, int], total: int) -
     best = max(counts, key=lambda folder: counts[folder])
     if not counts[best]:
         raise annotations.fault(
-            f"names pictures of which none is there, in {_in_words(counts, 'nor')}: put them into "
-            "one of these folders, or choose others with --splits or --annotations"
+            f"names pictures, and none of them is in {_in_words(counts, 'nor')}: put them into one "
+            "of these folders, or choose others with --splits or --annotations"
         )
     return best
 
 
 def check_exist(annotations: Annotations, keys: Keys, existing: Keys) -> None:
     """Raises SourceError where pictures are not among the existing files."""
-    missing = Keys(keys.array.filter(pc.invert(pc.is_in(keys.array, value_set=existing.array))))
-    if len(missing):
+    missing = keys.without(existing)
+    if missing:
         raise annotations.fault(
-            f"names {len(missing):,} pictures that are not there: {_some(missing)}; add them, or "
-            "remove them from its images"
+            f"names {len(missing):,} pictures that do not exist: {missing.first_few()}; add them, "
+            "or remove them from its images"
         )
 
 
@@ -64,7 +66,7 @@ def check_once(annotations: Annotations, keys: Keys, index: ImageIndex) -> None:
 
 
 def checked_pngs(annotations: Annotations, index: ImageIndex) -> Keys:
-    """The PNGs of panoptic annotations. All annotations are checked for what they refer to."""
+    """The PNGs of panoptic annotations; checks the images and categories of all annotations."""
     categories = annotations.categories()
     seen = np.zeros(len(index.ids), bool)
 
@@ -85,30 +87,23 @@ def checked_pngs(annotations: Annotations, index: ImageIndex) -> Keys:
 def check_pngs(
     annotations: Annotations, names: Keys, file: AnnotationFile, options: DatasetOptions
 ) -> None:
-    """Raises SourceError where PNGs of panoptic annotations are not there."""
+    """Raises SourceError where PNGs of panoptic annotations do not exist."""
     for folder in file.png_folders:
         try:
             existing = list_files(folder, options.what, options.storage_options).names
         except SourceError as error:
-            if "does not exist" not in error.message:  # one of the two need not
+            if "does not exist" not in error.message:  # one of the two is enough
                 raise
             continue
-        missing = Keys(
-            names.array.filter(pc.invert(pc.is_in(names.array, value_set=existing.array)))
-        )
-        if not len(missing):
+        missing = names.without(existing)
+        if not missing:
             return
         raise annotations.fault(
             f"names {len(missing):,} panoptic PNGs that are not in {shown(folder)}: "
-            f"{_some(missing)}; add them"
+            f"{missing.first_few()}; add them"
         )
     folders = " nor in ".join(map(shown, file.png_folders))
     raise annotations.fault(f"is panoptic, and its PNGs are neither in {folders}: put them there")
-
-
-def _some(names: Keys) -> str:
-    more = len(names) - _MOST_NAMED
-    return ", ".join(map(shown, names[:_MOST_NAMED])) + f" and {more:,} more" * (more > 0)
 
 
 def _in_words(folders: Iterable[str], between: str = "and") -> str:

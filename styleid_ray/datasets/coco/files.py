@@ -5,22 +5,33 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from styleid_ray.datasets.coco.annotations import Annotations, opened
+from styleid_ray.datasets.coco.annotations import Annotations
 from styleid_ray.datasets.files import Files
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.splits import split_name
-from styleid_ray.storage.locations import absolute, join, local_path, shown, split_chain
+from styleid_ray.errors import SourceError
+from styleid_ray.storage.fetch import ATTEMPTS, reason, retried
+from styleid_ray.storage.locations import (
+    absolute,
+    join,
+    local_path,
+    open_filesystem,
+    shown,
+    split_chain,
+)
 
 _LAYOUT = r"(?:.*/)?(?:annotations/[^/]+\.json|annotations\.json|_annotations\.coco\.json)\z"
 
@@ -32,7 +43,7 @@ class AnnotationFile:
     url: str
     """Absolute path, or URL."""
     base: str
-    """Folder below the content's root, with a slash at its end; '' for the root."""
+    """Folder below the content's root, with a final slash; '' for the root."""
     split: str | None
     name: str
     """The file's name; SPLIT/NAME where files of several splits have one name."""
@@ -42,13 +53,31 @@ class AnnotationFile:
         """Its name without folders and .json."""
         return _stem(self.url)
 
-    def opened(self, options: DatasetOptions) -> AbstractContextManager[Annotations]:
-        """The file, for as many passes as are needed."""
-        return opened(self.url, options.storage_options, options.fault)
+    @contextmanager
+    def opened(self, options: DatasetOptions) -> Iterator[Annotations]:
+        """The file for any number of passes; a remote one is copied to this machine's disk."""
+
+        def fault(message: str) -> SourceError:
+            return options.fault(f"{shown(self.url)} {message}")
+
+        path = local_path(self.url)
+        if path is not None:
+            yield Annotations(path, fault)
+            return
+        with tempfile.TemporaryDirectory(prefix="styleid-ray-") as folder:
+            copy = os.path.join(folder, "annotations.json")
+            try:
+                filesystem, remote = open_filesystem(self.url, options.storage_options)
+                retried(lambda: filesystem.get_file(remote, copy), ATTEMPTS)
+            except Exception as error:  # each filesystem has its own errors
+                why = reason(error, options.storage_options)
+                message = f"cannot be read ({why}): check the address and the credentials"
+                raise fault(message) from error
+            yield Annotations(copy, fault)
 
     @cached_property
     def folders(self) -> tuple[str, ...]:
-        """Where its pictures may lie below the content's root, the likeliest first."""
+        """Folders below the content's root that may hold its pictures, the likeliest first."""
         words = [*_words(self.stem), *([self.split] if self.split else [])]
         below = [
             *(f"{word}/" for word in words),
@@ -61,7 +90,7 @@ class AnnotationFile:
 
     @property
     def png_folders(self) -> tuple[str, str]:
-        """Where the PNGs of panoptic annotations may lie: in a folder named like the file, or in
+        """Folders that may hold the PNGs of panoptic annotations: one named like the file, and
         `panoptic` beside the pictures' folder."""
         inner, chained = split_chain(self.url)
         stem = inner.removesuffix(".json")
@@ -70,15 +99,15 @@ class AnnotationFile:
 
 
 def is_coco(files: Files) -> bool:
-    """Whether there are annotation files where COCO has them."""
+    """Whether there are annotation files in COCO's layout."""
     return len(files.matching(_LAYOUT).names) > 0
 
 
 def annotation_files(files: Files, options: DatasetOptions) -> list[AnnotationFile]:
-    """The annotation files that are named, or else those that lie where COCO has them.
+    """The annotation files of the options, or else all that lie in COCO's layout.
 
     Raises:
-        SourceError: there are none, or two of one split have the same name.
+        SourceError: there are none, or two files of one split have the same name.
     """
     urls = list(map(_whole, options.annotations)) or [
         join(files.root, name) for name in files.matching(_LAYOUT).names
@@ -95,8 +124,8 @@ def annotation_files(files: Files, options: DatasetOptions) -> list[AnnotationFi
 
 
 def matches(file: AnnotationFile, names: Keys, keys: Keys) -> dict[str, int]:
-    """How many of an annotation file's pictures are among the keys, by the folder that is put
-    before their names; folders in the order of `AnnotationFile.folders`."""
+    """The number of an annotation file's pictures among the keys, by the folder put before their
+    names, in the order of `AnnotationFile.folders`."""
     return {
         folder: pc.sum(pc.is_in(below(folder, names), value_set=keys.array)).as_py() or 0
         for folder in file.folders
@@ -104,7 +133,7 @@ def matches(file: AnnotationFile, names: Keys, keys: Keys) -> dict[str, int]:
 
 
 def below(folder: str, names: Keys) -> pa.StringArray:
-    """Names with a folder before them."""
+    """Names with a folder put before them."""
     return pc.binary_join_element_wise(pa.scalar(folder), names.array, "")
 
 
@@ -149,13 +178,13 @@ def _file(files: Files, url: str) -> AnnotationFile:
 
 def _words(stem: str) -> list[str]:
     """The words of a file's name that may name its split and its folder, the likeliest first:
-    train2017 and train of instances_train2017."""
-    parts = [_tokens(part) for part in stem.split("_")[::-1] if part] or [[stem]]
+    train2017 and train from instances_train2017."""
+    parts = [
+        list(dict.fromkeys([part, *re.findall("[A-Za-z]+", part)]))
+        for part in stem.split("_")[::-1]
+        if part
+    ] or [[stem]]
     return next((words for words in parts if any(map(split_name, words))), parts[0])
-
-
-def _tokens(part: str) -> list[str]:
-    return list(dict.fromkeys([part, *re.findall("[A-Za-z]+", part)]))
 
 
 def _stem(url: str) -> str:

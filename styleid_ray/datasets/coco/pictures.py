@@ -1,4 +1,4 @@
-"""COCO: annotation files for boxes, polygons, keypoints, captions and panoptic segments."""
+"""The pictures that COCO's annotation files list, and their splits."""
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
 # pyright: reportAttributeAccessIssue=false
@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -40,16 +40,16 @@ _APART = r"(?:.*/)?(?:annotations|panoptic|masks)/"
 
 
 def recognises(files: Files) -> bool:
-    """Whether there are pictures, and annotation files where COCO has them."""
+    """Whether there are pictures, and annotation files in COCO's layout."""
     return is_coco(files) and len(files.ending(*picture_extensions()).names) > 0
 
 
 def source(files: Files, options: DatasetOptions) -> Source:
-    """The pictures that annotation files list, with the splits that these files are for.
+    """The pictures that annotation files list, each in the split of its file.
 
     Raises:
-        SourceError: an annotation file is damaged, or names pictures that are not there; or a
-            picture is in two splits.
+        SourceError: an annotation file is damaged or names missing pictures, or a picture is in two
+            splits.
     """
     annotated = annotation_files(files, options)
     listed = [one for file in annotated if (one := _listed(file, files, options))]
@@ -58,16 +58,8 @@ def source(files: Files, options: DatasetOptions) -> Source:
     check_panoptic([one.file for one in listed if one.panoptic], options)
     keys, splits = _merged(listed, options)
     at = pc.index_in(keys.array, value_set=files.names.array)
-    versions = files.versions.take(at)
-    return Source(
-        files.root,
-        keys,
-        dict(options.storage_options or {}),
-        versions=versions if any(versions) else None,
-        skipped=_skipped(files, keys),
-        splits=splits,
-        format="coco",
-    )
+    pictures = replace(files, names=keys, versions=files.versions.take(at))
+    return pictures.as_source(options.storage_options, _skipped(files, keys), splits)
 
 
 @dataclass(frozen=True)
@@ -80,7 +72,7 @@ class _Listed:
 
 
 def _listed(file: AnnotationFile, files: Files, options: DatasetOptions) -> _Listed | None:
-    """The pictures of a file; None where neither they are there nor their split is wanted."""
+    """The pictures of a file; None where none of them exists and its split is not chosen."""
     with file.opened(options) as annotations:
         index = annotations.index()
         counts = matches(file, index.names, files.names)
@@ -126,7 +118,7 @@ def _merged(listed: list[_Listed], options: DatasetOptions) -> tuple[Keys, Keys 
 
 
 def _skipped(files: Files, keys: Keys) -> Counter[str]:
-    """Files that are no contents, by kind, without annotation files and masks."""
+    """Files other than contents, annotation files and masks, by kind."""
     pictures = files.ending(*picture_extensions())
     others = files.kinds() - pictures.kinds() - files.matching(rf"{_APART}|.*\.json\z").kinds()
     names = pictures.names.array

@@ -1,4 +1,4 @@
-"""The lists of Pascal VOC: which pictures are in which split."""
+"""The lists of Pascal VOC, which assign pictures to splits."""
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
 # pyright: reportAttributeAccessIssue=false
@@ -14,21 +14,18 @@ import pyarrow.compute as pc
 from styleid_ray.datasets.files import Files
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.options import DatasetOptions
-from styleid_ray.datasets.text_lists import lines_of
-from styleid_ray.errors import RowError
-from styleid_ray.storage.fetch import read_bytes
 from styleid_ray.storage.locations import join, shown
 
 YEAR = r"((?:[^/]+/){0,2}?)"
-"""Pattern of the folders that a year lies in."""
+"""Pattern of the folders above a year's own."""
 _SPLITS = ("train", "val", "test")
 _LIST = re.compile(rf"{YEAR}ImageSets/Main/(train|val|trainval|test)\.txt\Z")
 
 
 def picture_splits(files: Files, wanted: pa.Array, options: DatasetOptions) -> pa.Array | None:
-    """The split of each picture, null for none; None where there are no lists.
+    """The split of each picture, null outside all lists; None where there are no lists.
 
-    `trainval.txt` alone is train; beside train or val it says nothing new.
+    `trainval.txt` alone is train; beside train or val it adds nothing.
 
     Args:
         wanted: the annotation file of each picture.
@@ -39,26 +36,28 @@ def picture_splits(files: Files, wanted: pa.Array, options: DatasetOptions) -> p
     lists = _lists(files)
     splits = pa.nulls(len(wanted), pa.string())
     for name, split in lists:
-        listed = _listed(files, name, options)
-        missing = listed.filter(pc.invert(pc.is_in(listed, value_set=wanted)))
-        if len(missing):
+        url, year = join(files.root, name), name[: name.index("ImageSets/Main/")]
+        # The lists name pictures; here each stands for its annotation file.
+        listed = Keys(f"{year}Annotations/{line}.xml" for line in options.read_list(url))
+        missing = listed.without(Keys(wanted))
+        if missing:
             raise options.fault(
-                f"{shown(join(files.root, name))} lists {shown(_stem(missing[0].as_py()))}, which "
-                "has no picture in JPEGImages: put it there, or remove the line"
+                f"{shown(url)} lists {shown(_stem(missing[0]))}, which has no picture in "
+                "JPEGImages: put it there, or remove the line"
             )
-        inside = pc.is_in(wanted, value_set=listed)
+        inside = pc.is_in(wanted, value_set=listed.array)
         both = wanted.filter(pc.and_(inside, splits.is_valid()))
         if len(both):
             raise options.fault(
-                f"{shown(join(files.root, name))} lists {shown(_stem(both[0].as_py()))}, which is "
-                "in another split too: a picture belongs to one, remove it from the others"
+                f"{shown(url)} lists {shown(_stem(both[0].as_py()))}, which is in another split "
+                "too: a picture belongs to one, remove it from the others"
             )
         splits = pc.if_else(inside, split, splits)
     return splits if lists else None
 
 
 def _lists(files: Files) -> list[tuple[str, str]]:
-    """The lists of splits and the split of each, of every year."""
+    """The lists of every year, each with its split."""
     years: dict[str, dict[str, str]] = defaultdict(dict)
     for name in files.ending(".txt").matching(rf"{YEAR}ImageSets/Main/").names:
         match = _LIST.match(name)
@@ -69,16 +68,6 @@ def _lists(files: Files) -> list[tuple[str, str]]:
         if both and not lists.keys() & {"train", "val"}:
             lists["train"] = both
     return [(lists[s], s) for lists in years.values() for s in _SPLITS if s in lists]
-
-
-def _listed(files: Files, name: str, options: DatasetOptions) -> pa.Array:
-    """The annotation files of the pictures in a list, in its order."""
-    try:
-        data = read_bytes(join(files.root, name), options.storage_options)
-        year = name[: name.index("ImageSets/Main/")]
-        return Keys(f"{year}Annotations/{line}.xml" for line in lines_of(data)).array
-    except (RowError, UnicodeDecodeError) as error:
-        raise options.fault(f"{shown(join(files.root, name))}: {error}") from error
 
 
 def _stem(annotation: str) -> str:

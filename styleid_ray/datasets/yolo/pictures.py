@@ -1,5 +1,5 @@
-"""Ultralytics YOLO: a YAML file names classes and the pictures of each split; labels are text files
-in `labels/` for the pictures in `images/`."""
+"""The pictures of Ultralytics YOLO: a YAML file names the classes and the pictures of each split;
+pictures in `images/` have label files in `labels/`."""
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
 # pyright: reportAttributeAccessIssue=false
@@ -16,19 +16,18 @@ from styleid_ray.datasets.files import Files, list_files
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.source import Source
-from styleid_ray.datasets.splits import with_splits
 from styleid_ray.datasets.yolo.config import Config, config_name, is_config, open_config
-from styleid_ray.datasets.yolo.reader import BESIDE, IMAGES, YoloLabels
+from styleid_ray.datasets.yolo.reader import YoloLabels, label_names
 from styleid_ray.datasets.yolo.splits import base_of, file_splits
 from styleid_ray.imaging.formats import picture_extensions
 from styleid_ray.storage.locations import join, shown
 
 _OWN = {".txt", ".cache", ".npy", ".yaml", ".yml"}
-"""Kinds of files that Ultralytics keeps beside pictures."""
+"""Extensions of files that Ultralytics keeps beside pictures."""
 
 
 def recognises(files: Files) -> bool:
-    """Whether this is a YAML file, or one beside folders `images` and `labels`."""
+    """Whether this is a YAML file, or a folder with one and with folders `images` and `labels`."""
     if len(files.names) == 1 and is_config(files.url):
         return True
     top = files.ending(".yaml", ".yml").matching(r"[^/]*$").names
@@ -37,10 +36,10 @@ def recognises(files: Files) -> bool:
 
 
 def source(files: Files, options: DatasetOptions) -> Source:
-    """The pictures of the splits that the YAML file names; pictures in none are left out.
+    """The pictures of the YAML file's splits; pictures in none are left out.
 
     Raises:
-        SourceError: the YAML file cannot be used, pictures of train or val are not there, a label
+        SourceError: the YAML file cannot be used, pictures of train or val are missing, a label
             file has no picture, or no picture has a label file.
     """
     config = open_config(options, files.root)
@@ -52,14 +51,9 @@ def source(files: Files, options: DatasetOptions) -> Source:
     splits = splits.filter(is_picture)
     _check_splits(splits, config, options)
     _check_labels(files, pictures.names.array, splits, options)
-    listed = Source(
-        files.root,
-        pictures.names,
-        dict(options.storage_options or {}),
-        versions=pictures.versions if any(pictures.versions) else None,
-        skipped=_left_out(replace(files, names=Keys(others)), splits),
-    )
-    listed = with_splits(listed, pc.fill_null(splits, ""))
+    left_out = _left_out(replace(files, names=Keys(others)), splits)
+    named = Keys(pc.fill_null(splits, ""))
+    listed = pictures.as_source(options.storage_options, left_out, named)
     return listed.only(splits.is_valid().to_numpy(zero_copy_only=False))
 
 
@@ -78,7 +72,7 @@ def _dataset(files: Files, config: Config, options: DatasetOptions) -> tuple[Fil
 
 
 def _left_out(others: Files, splits: pa.Array) -> Counter[str]:
-    """Pictures in no split, and files among those of the splits that are no pictures."""
+    """Pictures in no split and files that are not pictures, counted by kind."""
     kinds = Counter({kind: n for kind, n in others.kinds().items() if kind not in _OWN})
     return Counter(others.nameless) + kinds + Counter({"pictures in no split": splits.null_count})
 
@@ -103,9 +97,9 @@ def _check_labels(
             f"{shown(files.root)}: no picture has a label file, the first should have "
             f"{shown(chosen[0].as_py())}: put labels there"
         )
-    alone = label_files.filter(pc.invert(pc.is_in(label_files, value_set=wanted)))
+    alone = Keys(label_files).without(Keys(wanted)).array
     alone = alone.filter(pc.is_in(_folders(alone), value_set=pc.unique(_folders(chosen))))
-    # Labelling tools leave a list of classes there.
+    # Labelling tools write a list of classes beside label files.
     alone = alone.filter(pc.match_substring_regex(alone, r"(?:\A|/)labels/(?s:.*)"))
     alone = alone.filter(pc.invert(pc.match_substring_regex(alone, r"/classes\.txt\z")))
     if len(alone):
@@ -118,12 +112,3 @@ def _check_labels(
 
 def _folders(names: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(names, pattern=r"[^/]*\z", replacement="")
-
-
-def label_names(pictures: pa.Array) -> pa.Array:
-    """The label file that each picture should have, as `label_name` says."""
-    images, beside = (
-        pc.replace_substring_regex(pictures, pattern=rf"\A{pattern}\z", replacement=text)
-        for pattern, text in ((IMAGES, r"\1labels/\2.txt"), (BESIDE, r"\1.txt"))
-    )
-    return pc.if_else(pc.match_substring_regex(pictures, rf"\A{IMAGES}\z"), images, beside)

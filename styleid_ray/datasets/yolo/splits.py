@@ -1,4 +1,4 @@
-"""Which files of an Ultralytics dataset are in which split."""
+"""The split of each file of an Ultralytics dataset."""
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
 # pyright: reportAttributeAccessIssue=false
@@ -14,29 +14,26 @@ import pyarrow.compute as pc
 from styleid_ray.datasets.files import Files
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.options import DatasetOptions
-from styleid_ray.datasets.text_lists import lines_of
 from styleid_ray.datasets.yolo.config import SPLITS, Config, inside
-from styleid_ray.errors import RowError
-from styleid_ray.storage.fetch import read_bytes
 from styleid_ray.storage.locations import extension, join, shown
 
 
 def base_of(files: Files, config: Config) -> str:
-    """The folder below the root that splits are relative to: that of the key `path` where there is
-    one, else the root, since datasets are moved and their `path` is not."""
+    """The folder below the root that splits are relative to: the key `path` if that folder exists,
+    else the root, since a moved dataset keeps its former `path`."""
     base = inside(config.path, "", [files.root])
     return base if base and _is_folder(files.names.array, base) else ""
 
 
 def file_splits(files: Files, config: Config, base: str, options: DatasetOptions) -> pa.Array:
-    """The split of each file, null for none. A file in several is in the first of train, val and
-    test: some datasets name the same folder for train and val.
+    """The split of each file, null outside all splits. A file in several is in the first of train,
+    val and test: some datasets name the same folder for train and val.
 
     Args:
         base: the folder below the root that splits are relative to.
 
     Raises:
-        SourceError: pictures of train or val are not there.
+        SourceError: pictures of train or val are missing.
     """
     finder = _Finder(files, config, base, options)
     splits = pa.nulls(len(files.names), pa.string())
@@ -55,14 +52,14 @@ class _Finder:
     options: DatasetOptions
 
     def mask(self, split: str, place: str) -> pa.Array:
-        """The files that one place of a split stands for, bool [F]; none where those of test are
-        not there at all: it is often named, and seldom downloaded."""
+        """The files of one place of a split, bool [F]; none for a missing place of test, which
+        datasets often name and users seldom download."""
         names = self.files.names.array
         name = self._name_of(place)
         if name is None and split == "test":
             return names.is_null()
         if name is None:
-            raise self._fault(split, place, "is not there")
+            raise self._fault(split, place, "does not exist")
         if not _is_file(names, name):
             return _below(names, name)
         if extension(name) != ".txt":
@@ -70,8 +67,8 @@ class _Finder:
         return pc.is_in(names, value_set=self._listed(name, optional=split == "test"))
 
     def _name_of(self, place: str) -> str | None:
-        """The name of a place below the root. Ultralytics, too, takes '../train' for 'train' where
-        there is no other."""
+        """The name of a place below the root. '../train' may also mean 'train', as in
+        Ultralytics."""
         names = self.files.names.array
         candidates = [place]
         while candidates[-1].startswith("../"):
@@ -87,12 +84,9 @@ class _Finder:
         return self.files.root, self.config.path
 
     def _listed(self, name: str, optional: bool) -> pa.Array:
-        """The pictures in a list: relative to the list, or to the dataset."""
+        """The pictures in a list, which are relative to the list or to the dataset."""
         location = join(self.files.root, name)
-        try:
-            lines = Keys(lines_of(read_bytes(location, self.options.storage_options)))
-        except (RowError, UnicodeDecodeError) as error:
-            raise self.options.fault(f"{shown(location)}: {error}") from error
+        lines = self.options.read_list(location)
         near, far = (
             Keys(inside(line, folder, self._roots) or "" for line in lines).array
             for folder in (posixpath.dirname(name), self.base)
