@@ -14,7 +14,6 @@ from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.source import Source
 from styleid_ray.datasets.splits import split_name
-from styleid_ray.imaging.formats import picture_extensions
 from styleid_ray.storage.locations import is_absolute, join, shown
 from styleid_ray.storage.members import container
 from styleid_ray.storage.secrets import FullURLs, without_secrets
@@ -53,7 +52,7 @@ def has_no_pictures(files: Files) -> bool:
     """Whether no file is a picture itself, except for the samples of a card."""
     from styleid_ray.datasets.card import SAMPLES
 
-    return all(name == SAMPLES for name in files.ending(*picture_extensions()).names)
+    return all(name == SAMPLES for name in files.pictures().names)
 
 
 def containers(files: Files, options: DatasetOptions, *, need_train: bool) -> list[Container]:

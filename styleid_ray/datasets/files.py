@@ -65,6 +65,10 @@ class Files:
         kinds = Keys(map(self.kind, self.names)).array
         return self._filtered(pc.is_in(kinds, value_set=pa.array(extensions)))
 
+    def pictures(self) -> Files:
+        """The files with an extension that Pillow reads."""
+        return self.ending(*picture_extensions())
+
     def matching(self, pattern: str) -> Files:
         """The files whose names match a regular expression from their start."""
         pattern = pattern.replace(r"\Z", r"\z")  # RE2's syntax

@@ -83,11 +83,10 @@ class Hub:
         """
         if self._checked:
             return
-        with self._errors(), _quiet():
+        with self._client() as api:
             self._token = get_token()
             if self._token is None:
                 raise LocalTokenNotFoundError
-            api = self._api()
             api.whoami()
             # Not False: an organisation's new repositories may be private by default.
             api.create_repo(
@@ -123,15 +122,15 @@ class Hub:
         done = 0
         for batch in _batches(Path(folder), names):
             message = f"Add files {done + 1:,} to {done + len(batch):,} of {len(names):,}"
-            with self._errors(), _quiet():
-                self._commit(Path(folder), batch, message)
+            with self._client() as api:
+                self._commit(api, Path(folder), batch, message)
             done += len(batch)
         return self.url
 
     def _check_same(self, names: Sequence[str]) -> None:
         """Raises ConfigError where the repository holds another dataset's files."""
-        with self._errors(), _quiet():
-            existing = self._api().list_repo_files(self.hub_id, repo_type="dataset")
+        with self._client() as api:
+            existing = api.list_repo_files(self.hub_id, repo_type="dataset")
         others = sorted(name for name in set(existing) - set(names) if not _OWN.match(name))
         if others:
             raise ConfigError(
@@ -170,41 +169,39 @@ class Hub:
     def _try_card(self, text: str) -> str | None:
         try:
             self.check()
-            with self._errors(), _quiet():
+            with self._client() as api:
                 card = CommitOperationAdd(path_in_repo=CARD, path_or_fileobj=text.encode())
-                self._create_commit([card], "Update the card")
+                self._create_commit(api, [card], "Update the card")
         except JobError as error:
             return f"the card of {self.hub_id} is not updated: {error}"
         return None
 
-    def _commit(self, folder: Path, names: Sequence[str], message: str) -> None:
+    def _commit(self, api: HfApi, folder: Path, names: Sequence[str], message: str) -> None:
         """One commit, or several smaller ones after a failure."""
         # New for each attempt, since the hub may have the files although its answer was lost.
         additions = [
             CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in names
         ]
         try:
-            self._create_commit(additions, message)
+            self._create_commit(api, additions, message)
         except HfHubHTTPError as error:
             if len(names) <= _SMALLEST_COMMIT or error.response.status_code not in _TOO_MUCH:
                 raise
             half = len(names) // 2
-            self._commit(folder, names[:half], message)
-            self._commit(folder, names[half:], message)
+            self._commit(api, folder, names[:half], message)
+            self._commit(api, folder, names[half:], message)
 
-    def _create_commit(self, additions: Sequence[CommitOperationAdd], message: str) -> None:
-        self._api().create_commit(
-            self.hub_id, additions, commit_message=message, repo_type="dataset"
-        )
-
-    def _api(self) -> HfApi:
-        return HfApi(endpoint=self.endpoint, library_name="styleid-ray")
+    def _create_commit(
+        self, api: HfApi, additions: Sequence[CommitOperationAdd], message: str
+    ) -> None:
+        api.create_commit(self.hub_id, additions, commit_message=message, repo_type="dataset")
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Turns any error of huggingface_hub into a JobError: one line with a remedy."""
+    def _client(self) -> Iterator[HfApi]:
+        """The hub's silenced client, whose errors become a JobError: one line with a remedy."""
         try:
-            yield
+            with _quiet():
+                yield HfApi(endpoint=self.endpoint, library_name="styleid-ray")
         except JobError:
             raise
         except Exception as error:  # from httpx, hf_xet, the disk ... depending on the version

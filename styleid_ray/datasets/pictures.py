@@ -8,7 +8,6 @@ from collections import Counter
 from styleid_ray.datasets.files import Files, list_files
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import SourceError
-from styleid_ray.imaging.formats import picture_extensions
 from styleid_ray.storage import listing
 from styleid_ray.storage.locations import Options, absolute, extension, join, local_path, shown
 from styleid_ray.storage.secrets import FullURLs, without_secrets
@@ -33,9 +32,9 @@ def list_pictures(url: str, what: str, storage_options: Options = None) -> Sourc
 
 def pictures_of(files: Files, what: str, storage_options: Options = None) -> Source:
     """The pictures among listed files; raises SourceError when there are none."""
-    pictures = files.ending(*picture_extensions())
+    pictures = files.pictures()
     skipped = files.kinds() - pictures.kinds() + Counter(files.nameless)
-    if not len(pictures.names):
+    if not pictures.names:
         kinds = ", ".join(shown(kind) for kind, _ in skipped.most_common(5))
         holds = f"{skipped.total()} files, but no pictures ({kinds})" if skipped else "no files"
         raise SourceError(

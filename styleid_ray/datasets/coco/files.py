@@ -100,7 +100,7 @@ class AnnotationFile:
 
 def is_coco(files: Files) -> bool:
     """Whether there are annotation files in COCO's layout."""
-    return len(files.matching(_LAYOUT).names) > 0
+    return bool(files.matching(_LAYOUT).names)
 
 
 def annotation_files(files: Files, options: DatasetOptions) -> list[AnnotationFile]:

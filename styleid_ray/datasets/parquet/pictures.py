@@ -34,7 +34,7 @@ _PARQUET = r"(?is).*\.parquet(?:\?.*)?\Z"
 
 def recognises(files: Files) -> bool:
     """Whether these are Parquet files without pictures beside them."""
-    return bool(len(files.matching(_PARQUET).names)) and has_no_pictures(files)
+    return bool(files.matching(_PARQUET).names) and has_no_pictures(files)
 
 
 def source(files: Files, options: DatasetOptions) -> Source:
@@ -43,7 +43,7 @@ def source(files: Files, options: DatasetOptions) -> Source:
     The key of a row is its number in its file. A row without a picture fails when it is loaded.
     """
     kind = files.ending(".parquet")
-    if not len(kind.names):
+    if not kind.names:
         raise options.fault(f"{shown(files.url)} holds no .parquet files; name a folder of them")
     held = containers(kind, options, need_train=False)
     read = partial(_footer, options=replace(options, spread=in_threads))

@@ -11,7 +11,7 @@ where several years may lie side by side.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,17 +25,19 @@ from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.labels import Label, Labels
 from styleid_ray.datasets.options import DatasetOptions, in_threads
 from styleid_ray.datasets.source import Source
-from styleid_ray.datasets.voc.lists import YEAR, picture_splits
 from styleid_ray.datasets.voc.writer import MASKS
 from styleid_ray.datasets.voc.xml import Annotation
 from styleid_ray.errors import RowError, SourceError
-from styleid_ray.imaging.formats import picture_extensions
 from styleid_ray.storage.fetch import read_bytes
 from styleid_ray.storage.locations import Options, join, shown
 
-_PICTURE = rf"{YEAR}JPEGImages/((?s:.*))\.[^./]*"
-_ANNOTATION = rf"{YEAR}Annotations/(?s:.*)\.xml$"
-_CLASS_LIST = rf"{YEAR}ImageSets/Main/(?s:.*)_(train|val|trainval|test)\.txt$"
+_YEAR = r"((?:[^/]+/){0,2}?)"
+"""Pattern of the folders above a year's own."""
+_SPLITS = ("train", "val", "test")
+_LIST = re.compile(rf"{_YEAR}ImageSets/Main/(train|val|trainval|test)\.txt\Z")
+_PICTURE = rf"{_YEAR}JPEGImages/((?s:.*))\.[^./]*"
+_ANNOTATION = rf"{_YEAR}Annotations/(?s:.*)\.xml$"
+_CLASS_LIST = rf"{_YEAR}ImageSets/Main/(?s:.*)_(train|val|trainval|test)\.txt$"
 
 _FEATURES: Mapping[str, Any] = {
     "objects": [
@@ -53,7 +55,7 @@ _FEATURES: Mapping[str, Any] = {
 def recognises(files: Files) -> bool:
     """Whether there are pictures in `JPEGImages/` and XML files in `Annotations/`."""
     xml = files.ending(".xml").matching(_ANNOTATION).names
-    return bool(len(xml)) and bool(len(files.matching(rf"{YEAR}JPEGImages/").names))
+    return all(map(len, (xml, files.matching(rf"{_YEAR}JPEGImages/").names)))
 
 
 def source(files: Files, options: DatasetOptions) -> Source:
@@ -65,12 +67,12 @@ def source(files: Files, options: DatasetOptions) -> Source:
         SourceError: an annotation file or a name in a list has no picture, two pictures share an
             annotation file, or a picture is in two splits.
     """
-    pictures = files.ending(*picture_extensions()).matching(rf"{YEAR}JPEGImages/")
+    pictures = files.pictures().matching(rf"{_YEAR}JPEGImages/")
     xml = files.ending(".xml").matching(_ANNOTATION).names.array
     wanted = _beside(pictures.names.array, "Annotations", "xml")
     _check_distinct(wanted, pictures, options)
     _check_pictures(xml, wanted, files, options)
-    splits = picture_splits(files, wanted, options)
+    splits = _picture_splits(files, wanted, options)
     annotated = pc.is_in(wanted, value_set=xml)
     taken = annotated if splits is None else pc.and_(annotated, splits.is_valid())
     if not taken.true_count:
@@ -93,8 +95,8 @@ def source(files: Files, options: DatasetOptions) -> Source:
 def labels(options: DatasetOptions, contents: Source) -> VocLabels:
     """The annotation files and masks of a run's contents."""
     files = list_files(contents.root, options.what, options.storage_options)
-    masks = files.ending(".png").matching(rf"{YEAR}(?:{'|'.join(MASKS)})/").names
-    class_lists = bool(len(files.ending(".txt").matching(_CLASS_LIST).names))
+    masks = files.ending(".png").matching(rf"{_YEAR}(?:{'|'.join(MASKS)})/").names
+    class_lists = bool(files.ending(".txt").matching(_CLASS_LIST).names)
     return VocLabels(contents.root, options.storage_options, masks, class_lists)
 
 
@@ -150,6 +152,58 @@ class VocLabels(Labels):
 
     def _fault(self, name: str, message: str) -> SourceError:
         return SourceError(f"--content: {shown(join(self.root, name))}: {shown(message)}")
+
+
+def _picture_splits(files: Files, wanted: pa.Array, options: DatasetOptions) -> pa.Array | None:
+    """The split of each picture, null outside all lists; None where there are no lists.
+
+    `trainval.txt` alone is train; beside train or val it adds nothing.
+
+    Args:
+        wanted: the annotation file of each picture.
+
+    Raises:
+        SourceError: a name in a list has no picture, or is in two splits.
+    """
+    lists = _lists(files)
+    splits = pa.nulls(len(wanted), pa.string())
+    for name, split in lists:
+        url, year = join(files.root, name), name[: name.index("ImageSets/Main/")]
+        # The lists name pictures; here each stands for its annotation file.
+        listed = Keys(f"{year}Annotations/{line}.xml" for line in options.read_list(url))
+        missing = listed.without(Keys(wanted))
+        if missing:
+            raise options.fault(
+                f"{shown(url)} lists {shown(_stem(missing[0]))}, which has no picture in "
+                "JPEGImages: put it there, or remove the line"
+            )
+        inside = pc.is_in(wanted, value_set=listed.array)
+        both = wanted.filter(pc.and_(inside, splits.is_valid()))
+        if len(both):
+            raise options.fault(
+                f"{shown(url)} lists {shown(_stem(both[0].as_py()))}, which is in another split "
+                "too: a picture belongs to one, remove it from the others"
+            )
+        splits = pc.if_else(inside, split, splits)
+    return splits if lists else None
+
+
+def _lists(files: Files) -> list[tuple[str, str]]:
+    """The lists of every year, each with its split."""
+    years: dict[str, dict[str, str]] = defaultdict(dict)
+    for name in files.ending(".txt").matching(rf"{_YEAR}ImageSets/Main/").names:
+        match = _LIST.match(name)
+        if match:
+            years[match[1]][match[2]] = name
+    for lists in years.values():
+        both = lists.pop("trainval", None)
+        if both and not lists.keys() & {"train", "val"}:
+            lists["train"] = both
+    return [(lists[s], s) for lists in years.values() for s in _SPLITS if s in lists]
+
+
+def _stem(annotation: str) -> str:
+    return annotation.partition("Annotations/")[2].removesuffix(".xml")
 
 
 def _beside(pictures: pa.Array, folder: str, extension: str) -> pa.Array:

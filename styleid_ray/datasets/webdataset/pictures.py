@@ -34,7 +34,7 @@ _CHUNK = 2**14
 
 def recognises(files: Files) -> bool:
     """Whether these are tars without pictures beside them."""
-    return bool(len(files.matching(_TARS).names)) and has_no_pictures(files)
+    return bool(files.matching(_TARS).names) and has_no_pictures(files)
 
 
 def source(files: Files, options: DatasetOptions) -> Source:
@@ -45,13 +45,13 @@ def source(files: Files, options: DatasetOptions) -> Source:
     label. Samples without a picture count as skipped.
     """
     compressed = files.matching(_COMPRESSED).names
-    if len(compressed):
+    if compressed:
         raise options.fault(
             f"{shown(compressed[0])} is compressed, so single pictures cannot be read from it: "
             "unpack it and make a plain .tar (pictures are compressed already)"
         )
     tars = files.ending(".tar")
-    if not len(tars.names):
+    if not tars.names:
         raise options.fault(f"{shown(files.url)} holds no .tar files; name a folder of them")
     held = containers(tars, options, need_train=True)
     read = partial(_index, options=replace(options, spread=in_threads))
