@@ -56,13 +56,11 @@ def has_no_pictures(files: Files) -> bool:
 
 
 def containers(files: Files, options: DatasetOptions, *, need_train: bool) -> list[Container]:
-    """The containers among files of one kind, in the order of their pictures' keys.
+    """The containers among files of one kind, in the order of their pictures' keys; raises
+    SourceError where a folder is named like a container.
 
     Args:
         need_train: read splits from names only when one of them is train.
-
-    Raises:
-        SourceError: a folder is named like a container.
     """
     urls = [join(files.root, name) for name in files.names]
     names = list(files.names)

@@ -70,18 +70,11 @@ class Writer(Protocol):
         ...
 
     def write(self, item: int, examples: Iterable[Example]) -> bytes:
-        """Writes the pictures of one item of work.
-
-        Args:
-            item: number of the item, from 0.
-            examples: a stream; not all are held at once.
-        """
+        """Writes the pictures of the item of work with a number, from 0. `examples` is a stream, of
+        which a few are held at once."""
         ...
 
     def finish(self, parts: Iterator[bytes]) -> None:
-        """Writes the files that list all pictures, and numbers the pictures.
-
-        Args:
-            parts: a stream in the order of the items; memory does not grow with their number.
-        """
+        """Writes the files that list all pictures, and numbers the pictures. `parts` is a stream in
+        the order of the items: memory does not grow with their number."""
         ...

@@ -62,11 +62,8 @@ def is_table(feature: Any) -> bool:
 
 
 def arrow_type(feature: Any) -> pa.DataType:
-    """The Arrow type of a feature's values.
-
-    Raises:
-        ValueError: the kind of the feature is not known here.
-    """
+    """The Arrow type of a feature's values; raises ValueError for a kind of feature that is not
+    known here."""
     kind = kind_of(feature)
     if is_table(feature):
         columns = inner_of(feature).items()
@@ -98,11 +95,7 @@ def _value_type(dtype: str) -> pa.DataType:
 
 
 def feature_of(kind: pa.DataType) -> Any:
-    """The feature of values of an Arrow type.
-
-    Raises:
-        ValueError: no feature has this type.
-    """
+    """The feature of values of an Arrow type; raises ValueError for a type that no feature has."""
     types = pa.types
     if isinstance(kind, pa.BaseExtensionType):
         return feature_of(kind.storage_type)
@@ -133,11 +126,7 @@ def _dtype(kind: pa.DataType) -> str:
 
 def stored(value: Any, feature: Any) -> Any:
     """A value of a label column in the form of its Arrow type: class names become numbers, and the
-    rows of a table columns.
-
-    Raises:
-        ValueError: the feature has no such class.
-    """
+    rows of a table columns. Raises ValueError for an unknown class."""
     kind = kind_of(feature)
     if value is None:
         return None

@@ -27,12 +27,8 @@ _OWN_LABELS = ("coco", "voc", "yolo")
 
 
 def read_source(options: DatasetOptions) -> Source:
-    """The pictures of a dataset's chosen splits.
-
-    Raises:
-        SourceError: the location cannot be read, or its files do not belong together; the message
-            names the file.
-    """
+    """The pictures of a dataset's chosen splits; raises SourceError when the location cannot be
+    read, or a file, which the message names, does not belong to the others."""
     files = list_files(options.url, options.what, options.storage_options)
     name = options.format if options.format != "auto" else _recognised(files, options)
     source = chosen(replace(_module(name).source(files, options), format=name), options)
@@ -42,12 +38,8 @@ def read_source(options: DatasetOptions) -> Source:
 
 
 def recognised(options: DatasetOptions, known: str | None) -> DatasetOptions:
-    """The same options with the dataset's format instead of auto.
-
-    Args:
-        options: of a run's contents.
-        known: the format, where the run recorded it.
-    """
+    """The same options, of a run's contents, with the dataset's format instead of auto; `known` is
+    the format that the run recorded."""
     if options.format != "auto":
         return options
     if known is None:
@@ -57,14 +49,12 @@ def recognised(options: DatasetOptions, known: str | None) -> DatasetOptions:
 
 
 def open_labels(options: DatasetOptions, contents: Source) -> Labels:
-    """The labels of a run's contents.
+    """The labels of a run's contents; raises SourceError when annotation files are missing or
+    damaged.
 
     Args:
         options: of the run, with a format other than auto.
         contents: all contents of the run's plan.
-
-    Raises:
-        SourceError: annotation files are missing or damaged.
     """
     labels = _module(options.format).labels(options, contents)
     return with_masks(labels, options) if options.label_masks else labels

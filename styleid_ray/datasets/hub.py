@@ -143,13 +143,7 @@ class Hub:
         """Publish only the card, as during a long run; raises nothing, and waits `CARD_SECONDS`.
 
         Afterwards the upload continues in a daemon thread, and further calls do nothing until it
-        has ended.
-
-        Args:
-            text: the whole README.md.
-
-        Returns:
-            None when the card is published, else one line with the reason.
+        has ended. Returns None when the card is published, else one line with the reason.
         """
         if self._card_thread is not None and self._card_thread.is_alive():
             return f"the card of {self.hub_id} is not updated: the last upload still runs"

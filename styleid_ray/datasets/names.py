@@ -47,10 +47,9 @@ class Names:
         folder_of: Callable[[str], str],
         ids: bool = False,
     ) -> Names:
-        """The shortest names that distinguish these pictures.
+        """The shortest names that distinguish some contents and styles.
 
         Args:
-            contents, styles: distinct keys.
             folder_of: returns the folder of a content's picture.
             ids: as the field.
         """

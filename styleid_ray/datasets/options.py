@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.errors import RowError, SourceError
-from styleid_ray.storage.fetch import read_bytes
+from styleid_ray.storage.fetch import read_bytes, reason
 from styleid_ray.storage.locations import Options, shown
 
 T = TypeVar("T")
@@ -53,12 +53,16 @@ class DatasetOptions:
         """A SourceError that names the option."""
         return SourceError(f"--{self.what}: {message}")
 
-    def read_list(self, url: str) -> Keys:
-        """The lines of a text file without surrounding blanks; empty lines are skipped.
+    def unreadable(self, file: str, error: Exception) -> SourceError:
+        """The error for a file that a filesystem cannot read."""
+        return self.fault(
+            f"{shown(file)} cannot be read ({reason(error, self.storage_options)}): check the "
+            "address, the credentials and the endpoint"
+        )
 
-        Raises:
-            SourceError: the file cannot be read, or is not UTF-8.
-        """
+    def read_list(self, url: str) -> Keys:
+        """The lines of a text file without surrounding blanks; empty lines are skipped. Raises
+        SourceError when the file cannot be read, or is not UTF-8."""
         try:
             file = io.TextIOWrapper(io.BytesIO(read_bytes(url, self.storage_options)), "utf-8-sig")
             return Keys(line.strip() for line in file if line.strip())

@@ -14,19 +14,9 @@ from styleid_ray.storage.secrets import FullURLs, without_secrets
 
 
 def list_pictures(url: str, what: str, storage_options: Options = None) -> Source:
-    """Find the pictures of a folder (walked recursively), a single file, or a glob pattern.
-
-    A picture is a file with an extension that Pillow reads, in upper or lower case. Hidden files
-    and folders are left out; a folder that matches a pattern is walked.
-
-    Args:
-        url: local path, or URL of any fsspec filesystem.
-        what: "content" or "style", for error messages.
-        storage_options: options of the filesystem.
-
-    Raises:
-        SourceError: the location is missing, cannot be read, or holds no pictures.
-    """
+    """The pictures of a location (`list_files`): files with an extension that Pillow reads, in
+    upper or lower case. Raises SourceError for a location that is missing, unreadable or without
+    pictures."""
     return pictures_of(list_files(url, what, storage_options), what, storage_options)
 
 

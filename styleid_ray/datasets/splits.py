@@ -32,10 +32,7 @@ def split_name(word: str) -> str | None:
 
 def chosen(source: Source, options: DatasetOptions) -> Source:
     """The pictures of the chosen splits; by default of train, or of all splits without a train.
-
-    Raises:
-        SourceError: the dataset lacks a chosen split.
-    """
+    Raises SourceError when the dataset lacks a chosen split."""
     if options.splits == ALL_SPLITS:
         return source
     if source.splits is None:

@@ -65,13 +65,6 @@ def thumbnail(data: bytes, max_pixels: int, side: int) -> Image.Image:
     """Decode a picture file as `decode` does, to a picture whose longer side is `side` pixels.
 
     A JPEG is decoded at a fraction of its size. The shorter side has at least 4 pixels.
-
-    Args:
-        data, max_pixels: as for `decode`.
-        side: pixels.
-
-    Raises:
-        RowError: as `decode`.
     """
 
     def small(image: Image.Image) -> Image.Image:
@@ -83,22 +76,16 @@ def thumbnail(data: bytes, max_pixels: int, side: int) -> Image.Image:
 
 
 def decoding_memory(data: bytes, max_pixels: int) -> int:
-    """About how many bytes decoding a picture file takes at its peak, by its header.
-
-    Raises:
-        RowError: as `decode`, for faults that the header shows.
-    """
+    """About how many bytes decoding a picture file takes at its peak, by its header; raises as
+    `decode` for faults that the header shows."""
     with _opened(data, max_pixels) as image:
         plain = image.mode in ("RGB", "L") and "icc_profile" not in image.info
         return image.width * image.height * _PIXEL_BYTES * (2 if plain else 4)
 
 
 def upright_size(data: bytes, max_pixels: int) -> tuple[int, int]:
-    """Width and height in pixels of the picture that `decode` returns, by the file's header.
-
-    Raises:
-        RowError: as `decode`, for faults that the header shows.
-    """
+    """Width and height in pixels of the picture that `decode` returns, by the file's header; raises
+    as `decode` for faults that the header shows."""
     with _opened(data, max_pixels) as image:
         turned = _orientation(image) in (5, 6, 7, 8)
         return (image.height, image.width) if turned else image.size

@@ -102,13 +102,8 @@ def check_crop_size(size: int, factor: int) -> None:
 
 
 def restore(image: Image.Image, width: int, height: int, fit: Fit) -> Image.Image:
-    """Resize a result to its final size: the source's with "keep", unchanged with "crop".
-
-    Args:
-        image: RGB picture at the working size.
-        width, height: the upright source's size in pixels.
-        fit: as for `fit_picture`.
-    """
+    """Resize a result at the working size to the upright source's width and height in pixels with
+    "keep"; with "crop" it stays unchanged."""
     return image if fit == "crop" else _resize(image, (width, height))
 
 

@@ -51,11 +51,8 @@ class Row:
 
 
 def container(key: str) -> str:
-    """The key of the file that a member lies in: up to the first `.tar` or `.parquet`.
-
-    Raises:
-        ValueError: the key names neither.
-    """
+    """The key of the file that a member lies in, up to the first `.tar` or `.parquet`; raises
+    ValueError for a key with neither."""
     match = _CONTAINER.match(key)
     if match is None:
         raise ValueError(f"{key} lies in no tar or Parquet file")
@@ -89,11 +86,8 @@ def sample_of(place: str) -> Range:
 
 
 def fetch_range(url: str, options: Options, where: Range) -> bytes:
-    """Some bytes of a file.
-
-    Raises:
-        RowError: stage "fetch", when they cannot be read or lie beyond the end.
-    """
+    """Some bytes of a file; raises RowError of stage "fetch" when they cannot be read or lie beyond
+    the end."""
     if not where.size:
         return b""
     end = where.offset + where.size
@@ -120,10 +114,10 @@ def read_part(filesystem: Any, path: str, start: int, end: int) -> bytes:
 
 
 def fetch_member(url: str, options: Options, where: Range, max_bytes: int | None = None) -> bytes:
-    """The bytes of a member of a tar.
+    """The bytes of a member of a tar, after a check that the header before them is of this size.
 
-    The header before them is read too, and must belong to a member of this size. Raises as
-    `fetch_range`, and when the member is larger than `max_bytes` or the tar has been replaced.
+    Raises as `fetch_range`, and when the member is larger than `max_bytes` or the tar has been
+    replaced.
     """
     check_size(where.size, max_bytes)
     block = tarfile.BLOCKSIZE
@@ -145,13 +139,10 @@ def fetch_rows(
 
     The group is streamed once: memory holds a few of its rows, and the data page that they lie in
     (most writers put up to 1,024 rows into one). An interrupted read continues with the row it
-    reached.
+    reached. Raises RowError of stage "fetch" when the file cannot be read or has fewer rows.
 
     Args:
         rows: ascending numbers of rows within the group.
-
-    Raises:
-        RowError: stage "fetch", when the file cannot be read or has fewer rows.
     """
     left = list(rows)
     tables = _rows(url, options, group, columns, left)
@@ -201,11 +192,8 @@ def _rows(
 
 
 def picture_in(value: Any) -> bytes:
-    """The bytes of a cell that holds a picture: bytes, or a struct {bytes, path}.
-
-    Raises:
-        RowError: stage "fetch", when there are none.
-    """
+    """The bytes of a cell that holds a picture as bytes or as a struct {bytes, path}; raises
+    RowError of stage "fetch" for a cell without."""
     data = value.get("bytes") if isinstance(value, dict) else value
     if isinstance(data, bytes) and data:
         return data

@@ -119,8 +119,7 @@ class FullURLs:
     def of(cls, urls: Iterable[str]) -> FullURLs | None:
         """The URLs that hold secrets, under their keys; None when there are none.
 
-        Raises:
-            SourceError: two different URLs have one key; one URL signed twice is no error.
+        Raises SourceError when two different URLs, not one URL signed twice, have the same key.
         """
         full: dict[str, str] = {}
         for url in urls:

@@ -39,11 +39,8 @@ class TarError(Exception):
 
 
 def members(file: BinaryIO) -> Iterator[Member]:
-    """The members of an uncompressed GNU, pax or ustar tar in order, except folders.
-
-    Raises:
-        TarError: the tar is damaged or ends early; the message says how.
-    """
+    """The members of an uncompressed GNU, pax or ustar tar in order, except folders; raises
+    TarError, with the reason, for a tar that is damaged or ends early."""
     try:
         # "r:" refuses compressed files, which could not be read in parts.
         with tarfile.open(fileobj=file, mode="r:", encoding="utf-8") as tar:
@@ -77,11 +74,7 @@ def _check_end(file: BinaryIO, offset: int) -> None:
 def open_tar(url: str, options: Options, size: int | None = None) -> BinaryIO:
     """A tar whose headers will be read; in an object store, large members are skipped.
 
-    Args:
-        size: of the file in bytes, where it is known.
-
-    Raises:
-        TarError: the server does not report the file's size.
+    Raises TarError when the server does not report the file's size, which `size` may give.
     """
     path = local_path(url)
     if path is not None:

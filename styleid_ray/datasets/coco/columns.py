@@ -49,13 +49,7 @@ def features(summaries: Iterable[Summary], names: Sequence[str]) -> dict[str, An
 def columns(
     annotations: Mapping[str, Sequence[Record]], features: Mapping[str, Any], names: Names
 ) -> dict[str, Any]:
-    """The values of one picture's columns.
-
-    Args:
-        annotations: of the picture, by file.
-        features: by column.
-        names: of the categories.
-    """
+    """The values of a picture's columns, from its annotations by file."""
     values: dict[str, Any] = {}
     for column in features:
         if column == "panoptic":

@@ -23,7 +23,7 @@ from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.splits import split_name
 from styleid_ray.errors import SourceError
-from styleid_ray.storage.fetch import ATTEMPTS, reason, retried
+from styleid_ray.storage.fetch import ATTEMPTS, retried
 from styleid_ray.storage.locations import (
     absolute,
     join,
@@ -70,9 +70,7 @@ class AnnotationFile:
                 filesystem, remote = open_filesystem(self.url, options.storage_options)
                 retried(lambda: filesystem.get_file(remote, copy), ATTEMPTS)
             except Exception as error:  # each filesystem has its own errors
-                why = reason(error, options.storage_options)
-                message = f"cannot be read ({why}): check the address and the credentials"
-                raise fault(message) from error
+                raise options.unreadable(self.url, error) from error
             yield Annotations(copy, fault)
 
     @cached_property
@@ -104,11 +102,8 @@ def is_coco(files: Files) -> bool:
 
 
 def annotation_files(files: Files, options: DatasetOptions) -> list[AnnotationFile]:
-    """The annotation files of the options, or else all that lie in COCO's layout.
-
-    Raises:
-        SourceError: there are none, or two files of one split have the same name.
-    """
+    """The annotation files of the options, or else all that lie in COCO's layout; raises
+    SourceError when there are none, or two of one split have the same name."""
     urls = list(map(_whole, options.annotations)) or [
         join(files.root, name) for name in files.matching(_LAYOUT).names
     ]

@@ -89,12 +89,8 @@ def _is_unwanted(file: AnnotationFile, options: DatasetOptions) -> bool:
 
 
 def _folder_of(annotations: Annotations, counts: Mapping[str, int], total: int) -> str:
-    """The folder with the most of a file's pictures.
-
-    Args:
-        counts: pictures in each folder that may hold them.
-        total: pictures of the file.
-    """
+    """The folder with the most of a file's pictures, by their counts in each; `total` is their
+    number."""
     whole = [folder for folder, count in counts.items() if count == total]
     if len(whole) > 1:
         raise annotations.fault(

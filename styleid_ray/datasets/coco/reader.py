@@ -113,11 +113,8 @@ class CocoLabels(Labels):
         return not all(summary.captions for summary in self.summaries.values())
 
     def prepared(self, work: Store) -> CocoLabels:
-        """The same with a table of all labels, written to `labels` in the work folder.
-
-        Raises:
-            SourceError: an annotation file is damaged, or a content is in none.
-        """
+        """The same with a table of all labels, written to `labels` in the work folder; raises
+        SourceError for a damaged annotation file, or a content in none."""
         with ExitStack() as stack:
             opened = [stack.enter_context(file.opened(self.options)) for file in self.files]
             size = sum(os.path.getsize(source.path) for source in opened)

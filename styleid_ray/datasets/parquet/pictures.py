@@ -23,7 +23,6 @@ from styleid_ray.datasets.files import Files
 from styleid_ray.datasets.options import DatasetOptions, in_threads
 from styleid_ray.datasets.parquet.schema import column_of_pictures, read_footer
 from styleid_ray.datasets.source import Source
-from styleid_ray.storage.fetch import reason
 from styleid_ray.storage.locations import shown
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
@@ -83,11 +82,7 @@ def _footer(file: Container, options: DatasetOptions) -> _Footer:
             "it again, or leave it out"
         ) from error
     except Exception as error:  # each filesystem has its own errors
-        why = reason(error, options.storage_options)
-        raise options.fault(
-            f"{shown(file.name)} cannot be read ({why}): check the address, the credentials and "
-            "the endpoint"
-        ) from error
+        raise options.unreadable(file.name, error) from error
     groups = range(metadata.num_row_groups)
     rows = tuple(metadata.row_group(group).num_rows for group in groups)
     return _Footer(file.name, metadata.schema.to_arrow_schema(), rows)

@@ -155,15 +155,10 @@ class VocLabels(Labels):
 
 
 def _picture_splits(files: Files, wanted: pa.Array, options: DatasetOptions) -> pa.Array | None:
-    """The split of each picture, null outside all lists; None where there are no lists.
+    """The split of each picture, by its annotation file in `wanted`: null outside all lists; None
+    where there are no lists. Beside train or val, `trainval.txt` adds nothing.
 
-    `trainval.txt` alone is train; beside train or val it adds nothing.
-
-    Args:
-        wanted: the annotation file of each picture.
-
-    Raises:
-        SourceError: a name in a list has no picture, or is in two splits.
+    Raises SourceError when a name in a list has no picture, or is in two splits.
     """
     lists = _lists(files)
     splits = pa.nulls(len(wanted), pa.string())

@@ -22,7 +22,6 @@ from styleid_ray.datasets.files import Files
 from styleid_ray.datasets.options import DatasetOptions, in_threads
 from styleid_ray.datasets.source import Source
 from styleid_ray.datasets.webdataset.samples import WITHOUT_PICTURE, Sample, samples
-from styleid_ray.storage.fetch import reason
 from styleid_ray.storage.locations import shown
 from styleid_ray.storage.members import tar_place
 from styleid_ray.storage.tars import TarError, members, open_tar
@@ -91,11 +90,7 @@ def _index(tar: Container, options: DatasetOptions) -> _Index:
             "with the members of a sample side by side, or leave it out"
         ) from error
     except Exception as error:  # each filesystem has its own errors
-        why = reason(error, options.storage_options)
-        raise options.fault(
-            f"{shown(tar.name)} cannot be read ({why}): check the address, the credentials and the "
-            "endpoint"
-        ) from error
+        raise options.unreadable(tar.name, error) from error
     example = next((f"{s.name}.{suffix}" for s in seen for suffix in s.members), "")
     return _Index(table, skipped, example)
 

@@ -49,13 +49,11 @@ class Sample:
 
 
 def samples(members: Iterable[Member], skipped: Counter[str]) -> Iterator[Sample]:
-    """The samples among the members of a tar.
+    """The samples among the members of a tar; raises TarError when two members of a sample have the
+    same name.
 
     Args:
         skipped: counts the files outside samples by kind.
-
-    Raises:
-        TarError: two members of a sample have the same name.
     """
     for name, ones in groupby(_named(members, skipped), key=lambda one: one[0]):
         sample = Sample(name, {})

@@ -17,7 +17,7 @@ class Writer:
     """One tar per item of work, `shard-000012.tar`, below the split's folder where there are
     splits: pictures, their unchanged label files, and their origins in NAME.origin.json.
 
-    Where a name is taken twice, the label file `NAME.png` beside a PNG picture becomes
+    Files whose name is taken get another: a label file `NAME.png` beside a PNG picture becomes
     `NAME.label.png`, and beside the dataset's own `NAME.origin.json` ours is `NAME.origin2.json`.
     """
 

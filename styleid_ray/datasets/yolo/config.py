@@ -68,14 +68,8 @@ def config_name(names: Iterable[str]) -> str | None:
 
 
 def open_config(options: DatasetOptions, root: str) -> Config:
-    """The YAML file that the location names, or the one at its top.
-
-    Args:
-        root: the folder that was listed.
-
-    Raises:
-        SourceError: there is none, it cannot be read, or it lacks class names or splits.
-    """
+    """The YAML file that the location names, or the one at the top of the listed folder `root`;
+    raises SourceError when there is none, or it cannot be read, or lacks class names or splits."""
     if is_config(options.url):
         path = local_path(options.url)
         return _parsed(options.url if path is None else absolute(path), options)
@@ -134,14 +128,12 @@ def _splits(content: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def inside(place: str, folder: str, roots: Iterable[str]) -> str | None:
-    """A place in a YAML file or a list of pictures as a name below the dataset's root.
+    """A place in a YAML file or a list of pictures as a name below the dataset's root: '' for the
+    root itself; None for a place outside it.
 
     Args:
         folder: name of the folder that a relative place is below.
         roots: present and former locations of the dataset, which an absolute place may be below.
-
-    Returns:
-        The name; '' for the root itself; None for a place outside it.
     """
     if is_absolute(place):
         place = place.rstrip("/") + "/"

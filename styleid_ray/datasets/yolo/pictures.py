@@ -92,11 +92,8 @@ def _file_splits(files: Files, config: Config, base: str, options: DatasetOption
     """The split of each file, null outside all splits. A file in several is in the first of train,
     val and test: some datasets name the same folder for train and val.
 
-    Args:
-        base: the folder below the root that splits are relative to.
-
-    Raises:
-        SourceError: pictures of train or val are missing.
+    Raises SourceError when pictures of train or val are missing. `base` is the folder below the
+    root that splits are relative to.
     """
     finder = _Finder(files, config, base, options)
     splits = pa.nulls(len(files.names), pa.string())
