@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -96,7 +96,6 @@ def _value_type(dtype: str) -> pa.DataType:
 
 def feature_of(kind: pa.DataType) -> Any:
     """The feature of values of an Arrow type; raises ValueError for a type that no feature has."""
-    types = pa.types
     if isinstance(kind, pa.BaseExtensionType):
         return feature_of(kind.storage_type)
     if isinstance(kind, pa.DictionaryType):
@@ -111,17 +110,11 @@ def feature_of(kind: pa.DataType) -> Any:
     if isinstance(kind, (pa.ListType, pa.LargeListType)):
         name = "List" if isinstance(kind, pa.ListType) else "LargeList"
         return {"feature": feature_of(kind.value_type), "_type": name}
-    if types.is_nested(kind):
-        raise ValueError(f"values of type {kind} have no feature")
-    return value_feature(_dtype(kind))
-
-
-def _dtype(kind: pa.DataType) -> str:
     names = {pa.float16(): "float16", pa.float32(): "float32", pa.float64(): "float64"}
     dtype = names.get(kind) or re.sub(r"^(date\d\d)\[.*", r"\1", str(kind))
-    if _value_type(dtype) != kind:
+    if pa.types.is_nested(kind) or _value_type(dtype) != kind:
         raise ValueError(f"values of type {kind} have no feature")
-    return dtype
+    return value_feature(dtype)
 
 
 def stored(value: Any, feature: Any) -> Any:
@@ -131,7 +124,10 @@ def stored(value: Any, feature: Any) -> Any:
     if value is None:
         return None
     if kind == "ClassLabel":
-        return _class_number(value, feature["names"])
+        names = feature["names"]
+        if isinstance(value, str) and value not in names:
+            raise ValueError(f"{value} is no class of {', '.join(names)[:200]}")
+        return names.index(value) if isinstance(value, str) else int(value)
     if kind == "Image":
         return {"bytes": value, "path": None} if isinstance(value, bytes) else value
     if is_table(feature):
@@ -146,11 +142,3 @@ def stored(value: Any, feature: Any) -> Any:
     if kind in ("List", "Sequence", "LargeList"):
         return [stored(one, inner_of(feature)) for one in value]
     return value
-
-
-def _class_number(value: Any, names: Sequence[str]) -> int:
-    if isinstance(value, str):
-        if value not in names:
-            raise ValueError(f"{value} is no class of {', '.join(names)[:200]}")
-        return names.index(value)
-    return int(value)

@@ -130,7 +130,8 @@ def _tables(
     listed = iter(listed)
     while chunk := list(islice(listed, _CHUNK)):
         kept = [one for one in chunk if _has_name(one[0], what, root, nameless)]
-        names = [_safe(name, root) for name, _ in kept]
+        # In an object store 'folder//etc/x.png' is a valid key; it must not become /etc/x.png.
+        names = [f"{root.rstrip('/')}/{n}" if is_absolute(n) else n for n, _ in kept]
         yield pa.table(
             [pa.array(names, pa.string()), pa.array([v for _, v in kept], pa.string())],
             schema=_EMPTY.schema,
@@ -152,11 +153,6 @@ def _has_name(name: str, what: str, root: str, nameless: list[str]) -> bool:
         nameless.append(_NOT_TEXT)
         return False
     return True
-
-
-def _safe(name: str, root: str) -> str:
-    # In an object store 'folder//etc/x.png' is a valid key; it must not become the path /etc/x.png.
-    return f"{root.rstrip('/')}/{name}" if is_absolute(name) else name
 
 
 def _list_disk(path: str, what: str) -> tuple[str, Iterable[listing.Listed]]:
@@ -182,8 +178,9 @@ def _list_store(url: str, what: str, options: Options) -> tuple[str, Iterable[li
         info = retried(lambda: _info(filesystem, path))
         # A web server marks a folder only by the slash at the end.
         if info and info["type"] == "file" and not inner.endswith("/"):
-            folder, name = _split_name(inner)
-            return folder + chained, [(name, version_of(info))]
+            # A presigned URL has a query after the name, which may hold slashes.
+            cut = (inner.partition("?")[0] if is_web(filesystem) else inner).rindex("/") + 1
+            return inner[:cut] + chained, [(inner[cut:], version_of(info))]
         if info:
             return url, listing.walk_store(filesystem, path)
         folder, pattern = listing.split_glob(inner)
@@ -198,12 +195,6 @@ def _list_store(url: str, what: str, options: Options) -> tuple[str, Iterable[li
             f"--{what}: cannot list {shown(url)}: {reason(error, options)}; check the address, the "
             "credentials and the endpoint"
         ) from error
-
-
-def _split_name(url: str) -> tuple[str, str]:
-    path = url.partition("?")[0] if url.lower().startswith(("http://", "https://")) else url
-    cut = path.rindex("/") + 1
-    return url[:cut], url[cut:]
 
 
 def _info(filesystem: Any, path: str) -> Mapping[str, Any] | None:

@@ -34,8 +34,9 @@ def pictures_of(files: Files, what: str, storage_options: Options = None) -> Sou
     if not files.is_web:
         return pictures.as_source(storage_options, skipped)
     # The key of a presigned URL is the URL without its signature, which FullURLs holds.
-    named = {_key(files.root, key): join(files.root, key) for key in pictures.names}
-    full_urls, options = FullURLs.of(named.values()), dict(storage_options or {})
+    urls, root = [join(files.root, key) for key in pictures.names], without_secrets(files.root)
+    named = {without_secrets(url).removeprefix(root): url for url in urls}
+    options, full_urls = dict(storage_options or {}), FullURLs.of(named.values())
     return Source(files.root, tuple(sorted(named)), options, full_urls, skipped=skipped)
 
 
@@ -56,7 +57,3 @@ def takes(url: str, location: str) -> bool:
 def _real(url: str) -> str:
     path = local_path(url)
     return url if path is None else os.path.realpath(absolute(path))
-
-
-def _key(root: str, key: str) -> str:
-    return without_secrets(join(root, key)).removeprefix(without_secrets(root))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import tarfile
+from bisect import bisect_left
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -170,25 +171,22 @@ def _rows(
 ) -> Generator[pa.Table, None, None]:
     filesystem, path = open_filesystem(url, options)
     ahead = {} if _is_local(filesystem) else {"cache_type": "readahead", "block_size": _AHEAD}
-    with filesystem.open(path, "rb", **ahead) as file:
+    with (
+        filesystem.open(path, "rb", **ahead) as file,
         # Otherwise Arrow reads all of the group's bytes of a column at once.
-        parquet = pq.ParquetFile(file, buffer_size=_PIECE, pre_buffer=False)
-        with closing(parquet):
-            start, wanted = 0, iter(rows)
-            batches = parquet.iter_batches(
-                _ROWS_AT_ONCE, row_groups=[group], columns=list(columns), use_threads=False
-            )
-            row = next(wanted, None)
-            for batch in batches:
-                end, inside = start + batch.num_rows, list[int]()
-                while row is not None and row < end:
-                    inside.append(row - start)
-                    row = next(wanted, None)
-                if inside:
-                    yield pa.Table.from_batches([batch]).take(pa.array(inside))
-                if row is None:
-                    return
-                start = end
+        closing(pq.ParquetFile(file, buffer_size=_PIECE, pre_buffer=False)) as parquet,
+    ):
+        start = done = 0
+        for batch in parquet.iter_batches(
+            _ROWS_AT_ONCE, row_groups=[group], columns=list(columns), use_threads=False
+        ):
+            end = start + batch.num_rows
+            inside = rows[done : bisect_left(rows, end)]
+            if inside:
+                yield pa.Table.from_batches([batch]).take(pa.array([r - start for r in inside]))
+            start, done = end, done + len(inside)
+            if done == len(rows):
+                return
 
 
 def picture_in(value: Any) -> bytes:

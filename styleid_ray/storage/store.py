@@ -34,13 +34,12 @@ class Store:
     store it is one put or one completed multipart upload, and requests are retried for as long as
     an outage commonly lasts. Instances can be pickled and sent to any node.
 
+    Raises OutputError when the URL cannot be opened, and later when a file cannot be written or
+    read.
+
     Args:
         url: local path, or URL of any fsspec filesystem.
         storage_options: options of the filesystem.
-
-    Raises:
-        OutputError: the URL cannot be opened; methods raise it when a file cannot be written or
-            read.
     """
 
     option = "output"
@@ -137,10 +136,9 @@ class Store:
     def _aside(self) -> Iterator[str]:
         """A name for a temporary file; for a target on a disk, on the same filesystem."""
         if not self.is_local:
-            with tempfile.TemporaryDirectory(
-                prefix="styleid-ray-", ignore_cleanup_errors=True
-            ) as folder:
-                yield os.path.join(folder, "file")
+            folder = tempfile.TemporaryDirectory("", "styleid-ray-", ignore_cleanup_errors=True)
+            with folder as path:
+                yield os.path.join(path, "file")
             return
         aside = self.path(f"{self.work}/tmp/{uuid.uuid4().hex}")
         os.makedirs(os.path.dirname(aside), exist_ok=True)

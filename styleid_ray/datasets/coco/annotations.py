@@ -104,7 +104,10 @@ class Annotations:
         def names() -> Iterator[str]:
             for record in self.records("images"):
                 ids.append(self._number(record.get("id"), "an image has the id"))
-                yield self._name(record)
+                name = record.get("file_name")
+                if not isinstance(name, str) or not name:
+                    raise self.fault(f"image {record['id']} has no file_name: give it one")
+                yield name
 
         keys = Keys(names())
         index = ImageIndex(np.array(ids, np.int64), keys)
@@ -113,7 +116,13 @@ class Annotations:
                 "has no images, so it is no COCO annotation file: choose some with --annotations, "
                 "or read the pictures alone with --content-format folder"
             )
-        self._check_ids(index)
+        twice = np.flatnonzero(np.diff(index.sorted_ids) == 0)
+        if len(twice):
+            first, second = index.order[twice[0]], index.order[twice[0] + 1]
+            raise self.fault(
+                f"the images {shown(keys[int(first)])} and {shown(keys[int(second)])} have the "
+                f"same id, {ids[first]}: give one another, also in its annotations"
+            )
         return index
 
     def placed(self, index: ImageIndex) -> Iterator[tuple[int, Record]]:
@@ -190,21 +199,6 @@ class Annotations:
             raise self.fault(f"is not valid JSON ({_first_line(error)}): repair it") from error
         except OSError as error:
             raise self.fault(f"cannot be read ({reason(error)}): check the path") from error
-
-    def _check_ids(self, index: ImageIndex) -> None:
-        twice = np.flatnonzero(np.diff(index.sorted_ids) == 0)
-        if len(twice):
-            first, second = index.order[twice[0]], index.order[twice[0] + 1]
-            raise self.fault(
-                f"the images {shown(index.names[int(first)])} and "
-                f"{shown(index.names[int(second)])} have the same id, {index.ids[first]}: give "
-                "one another, also in its annotations"
-            )
-
-    def _name(self, record: Record) -> str:
-        if isinstance(name := record.get("file_name"), str) and name:
-            return name
-        raise self.fault(f"image {record['id']} has no file_name: give it one")
 
     def _image_id(self, record: Record) -> int:
         who = f"annotation {record.get('id')} has the image_id"

@@ -60,7 +60,11 @@ def columns(
             continue
         (wanted,) = features[column]
         entries = _segments if column == "segments" else _objects
-        values[column] = [_entry(record, wanted, names, f) for f, record in entries(annotations)]
+        values[column] = [
+            {name: _plain(record.get(name), feature) for name, feature in wanted.items()}
+            | {"category": names.get((file, record.get("category_id")))}
+            for file, record in entries(annotations)
+        ]
     return values
 
 
@@ -102,11 +106,6 @@ def _segments(annotations: Mapping[str, Sequence[Record]]) -> list[tuple[str, Re
         for record in records
         for segment in record.get("segments_info", ())
     ]
-
-
-def _entry(record: Record, wanted: Mapping[str, Any], names: Names, file: str) -> dict[str, Any]:
-    entry = {name: _plain(record.get(name), feature) for name, feature in wanted.items()}
-    return {**entry, "category": names.get((file, record.get("category_id")))}
 
 
 def _plain(value: Any, feature: Mapping[str, Any]) -> Any:

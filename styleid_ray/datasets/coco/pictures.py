@@ -72,7 +72,9 @@ def _listed(file: AnnotationFile, files: Files, options: DatasetOptions) -> _Lis
     with file.opened(options) as annotations:
         index = annotations.index()
         counts = matches(file, index.names, files.names)
-        if not any(counts.values()) and _is_unwanted(file, options):
+        wanted = {split_name(name) or name for name in options.splits}
+        chosen = not wanted or options.splits == ALL_SPLITS or file.split in wanted
+        if not chosen and not any(counts.values()):
             return None
         keys = Keys(below(_folder_of(annotations, counts, len(index.names)), index.names))
         _check_exist(annotations, keys, files.names)
@@ -81,11 +83,6 @@ def _listed(file: AnnotationFile, files: Files, options: DatasetOptions) -> _Lis
         if pngs:
             _check_pngs(annotations, pngs, file, options)
     return _Listed(file, keys, bool(pngs))
-
-
-def _is_unwanted(file: AnnotationFile, options: DatasetOptions) -> bool:
-    wanted = {split_name(name) or name for name in options.splits}
-    return bool(wanted) and options.splits != ALL_SPLITS and file.split not in wanted
 
 
 def _folder_of(annotations: Annotations, counts: Mapping[str, int], total: int) -> str:

@@ -132,16 +132,6 @@ class CocoLabels(Labels):
             covered[at[at >= 0]] = True
             yield from _lines(b"%d i" % number, at, enumerate(source.records("images")))
             yield from _lines(b"%d a" % number, at, source.placed(index))
-        self._check_all(covered)
-
-    def _numbers(self, file: AnnotationFile, index: ImageIndex) -> np.ndarray:
-        """The number of each image's content, int64 [I]; -1 for an image that is no content."""
-        counts = matches(file, index.names, self.keys)
-        keys = below(max(counts, key=lambda folder: counts[folder]), index.names)
-        numbers = pc.index_in(keys, value_set=self.keys.array)
-        return pc.fill_null(numbers, -1).to_numpy().astype(np.int64)
-
-    def _check_all(self, covered: np.ndarray) -> None:
         missing = np.flatnonzero(~covered)
         if len(missing):
             names = self.keys.take(pa.array(missing)).first_few()
@@ -150,6 +140,13 @@ class CocoLabels(Labels):
                 f"{len(missing):,} contents of the run are in none of {files}: {names}; put their "
                 "images back, or name the annotation files with --annotations"
             )
+
+    def _numbers(self, file: AnnotationFile, index: ImageIndex) -> np.ndarray:
+        """The number of each image's content, int64 [I]; -1 for an image that is no content."""
+        counts = matches(file, index.names, self.keys)
+        keys = below(max(counts, key=lambda folder: counts[folder]), index.names)
+        numbers = pc.index_in(keys, value_set=self.keys.array)
+        return pc.fill_null(numbers, -1).to_numpy().astype(np.int64)
 
     def _whole(self, pieces: list[bytes]) -> bytes:
         """The JSON of one picture."""
@@ -177,20 +174,18 @@ class CocoLabels(Labels):
         content = json.loads(text)
         image, annotations = content["image"], content["annotations"]
         size = image.get("width"), image.get("height")
+        files = {"json": text}
+        for file in self.files:
+            for record in annotations.get(file.name, ()):
+                if "segments_info" in record:  # in one record at most
+                    files[PNG] = self._png(file, record["file_name"])
         return Label(
             columns(annotations, self.features, self._names[0]),
-            {"json": text, **self._png(annotations)},
+            files,
             size=size if all(isinstance(side, int) for side in size) else None,
         )
 
-    def _png(self, annotations: Mapping[str, Sequence[Record]]) -> dict[str, bytes]:
-        for file in self.files:
-            for record in annotations.get(file.name, ()):
-                if "segments_info" in record:
-                    return {PNG: self._read_png(file, record["file_name"])}
-        return {}
-
-    def _read_png(self, file: AnnotationFile, name: str) -> bytes:
+    def _png(self, file: AnnotationFile, name: str) -> bytes:
         urls = [join(folder, name) for folder in file.png_folders]
         errors: list[RowError] = []
         for url in urls:

@@ -102,31 +102,35 @@ class ParquetLabels(Labels):
         return {index: self._label(row) for (_, index), row in zip(ordered, values, strict=True)}
 
     def _label(self, row: Mapping[str, Any]) -> Label:
-        files = dict(
-            one for name in self.columns if (one := self._picture(name, row[name])) is not None
-        )
-        plain = {name: row[name] for name in self.columns if not _is_image(self.columns[name])}
+        plain: dict[str, Any] = {}
+        files: dict[str, bytes] = {}
+        for name, value in row.items():
+            if not _is_image(self.columns[name]):
+                plain[name] = value
+            elif data := value.get("bytes") if isinstance(value, dict) else value:
+                files[f"{stem_of(self.names[name])}{_extension(data)}"] = data
         if plain:
-            files["json"] = _json(plain)
-        number = None if self._class_names is None else row[self._class]
-        if number is not None and number >= 0:
-            files["cls"] = str(number).encode()
+            text = json.dumps(_without_bytes(plain), ensure_ascii=False, default=str)
+            files["json"] = text.encode()
+        value, names = row.get(self._class), self._class_names
+        if names is None:
+            folder = folder_name(value or "")
+        else:
+            folder = folder_name(names[value]) if value in range(len(names)) else ""
+            if value is not None and value >= 0:
+                files["cls"] = str(value).encode()
+        size = row.get("width"), row.get("height")
+        known = self.geometry and all(isinstance(side, int) for side in size)
         columns = {self.names[name]: value for name, value in plain.items()}
-        return Label(columns, files, self._folder(row), self._size(row))
-
-    def _picture(self, name: str, value: Any) -> tuple[str, bytes] | None:
-        if not _is_image(self.columns[name]):
-            return None
-        data = value.get("bytes") if isinstance(value, dict) else value
-        return (f"{stem_of(self.names[name])}{_extension(data)}", data) if data else None
+        return Label(columns, files, folder, size if known else None)  # pyright: ignore
 
     @cached_property
     def _class(self) -> str:
         """The column of the class; '' where there is none."""
-        classes = [
-            name for name, feature in self.columns.items() if kind_of(feature) == "ClassLabel"
-        ]
-        if "label" in self.columns and ("label" in classes or _is_text(self.columns["label"])):
+        classes = [name for name, kind in self.columns.items() if kind_of(kind) == "ClassLabel"]
+        label = self.columns.get("label", {})
+        is_text = kind_of(label) == "Value" and label["dtype"] in ("string", "large_string")
+        if "label" in classes or is_text:
             return "label"
         return classes[0] if len(classes) == 1 else ""
 
@@ -136,36 +140,15 @@ class ParquetLabels(Labels):
         feature = self.columns.get(self._class, {})
         return feature["names"] if kind_of(feature) == "ClassLabel" else None
 
-    def _folder(self, row: Mapping[str, Any]) -> str:
-        value, names = row.get(self._class), self._class_names
-        if value is None:
-            return ""
-        if names is None:
-            return folder_name(value)
-        return folder_name(names[value]) if 0 <= value < len(names) else ""
-
-    def _size(self, row: Mapping[str, Any]) -> tuple[int, int] | None:
-        size = row.get("width"), row.get("height")
-        known = self.geometry and all(isinstance(side, int) for side in size)
-        return size if known else None  # pyright: ignore
-
 
 def _is_image(feature: Any) -> bool:
     return kind_of(feature) == "Image"
-
-
-def _is_text(feature: Any) -> bool:
-    return kind_of(feature) == "Value" and feature["dtype"] in ("string", "large_string")
 
 
 def _extension(data: bytes) -> str:
     if data.startswith(b"\xff\xd8"):
         return ".jpg"
     return ".webp" if data[:4] == b"RIFF" else ".png"
-
-
-def _json(row: Mapping[str, Any]) -> bytes:
-    return json.dumps(_without_bytes(row), ensure_ascii=False, default=str).encode()
 
 
 def _without_bytes(value: Any) -> Any:

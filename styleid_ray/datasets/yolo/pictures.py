@@ -61,7 +61,9 @@ def source(files: Files, options: DatasetOptions) -> Source:
             "the paths, or put pictures there"
         )
     _check_labels(files, pictures.names.array, splits, options)
-    left_out = _left_out(replace(files, names=Keys(others)), splits)
+    kinds = replace(files, names=Keys(others)).kinds()
+    left_out = Counter({kind: count for kind, count in kinds.items() if kind not in _OWN})
+    left_out += Counter(files.nameless) + Counter({"pictures in no split": splits.null_count})
     named = Keys(pc.fill_null(splits, ""))
     listed = pictures.as_source(options.storage_options, left_out, named)
     return listed.only(splits.is_valid().to_numpy(zero_copy_only=False))
@@ -181,12 +183,6 @@ def _is_folder(names: pa.Array, name: str) -> bool:
 
 def _is_file(names: pa.Array, name: str) -> bool:
     return pc.index(names, name).as_py() >= 0
-
-
-def _left_out(others: Files, splits: pa.Array) -> Counter[str]:
-    """Pictures in no split and files that are not pictures, counted by kind."""
-    kinds = Counter({kind: n for kind, n in others.kinds().items() if kind not in _OWN})
-    return Counter(others.nameless) + kinds + Counter({"pictures in no split": splits.null_count})
 
 
 def _check_labels(
