@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 from styleid_ray.datasets.features import value_feature
 from styleid_ray.datasets.labels import Label, Labels
@@ -56,6 +57,21 @@ def each_written(write: Callable[[Example], T], examples: Iterable[Example]) -> 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         while some := list(islice(examples, _AT_ONCE)):
             yield from pool.map(write, some)
+
+
+class TextFiles(ExitStack):
+    """Text files of a store that grow line by line, all put in place at the end."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self.store = store
+        self.files: dict[str, BinaryIO] = {}
+
+    def add(self, name: str, line: str) -> None:
+        """Adds a line to a file."""
+        if name not in self.files:
+            self.files[name] = self.enter_context(self.store.writing(name))
+        self.files[name].write(f"{line}\n".encode())
 
 
 class Writer(Protocol):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
-from styleid_ray.datasets.example import Example, each_written
+from styleid_ray.datasets.example import Example, TextFiles, each_written
 from styleid_ray.datasets.features import kind_of
 from styleid_ray.datasets.files import Files
 from styleid_ray.datasets.keys import Keys
@@ -39,9 +38,8 @@ def source(files: Files, options: DatasetOptions) -> Source:
 
 def labels(options: DatasetOptions, contents: Source) -> FolderLabels:
     """The class folders of a run's contents."""
-    split = all(map(_top_split, contents.keys))
-    classes = {_class_of(key, split) for key in contents.keys}
-    return FolderLabels(split, tuple(sorted(classes - {""})))
+    classes = set(class_folders(contents.keys)) - {""}
+    return FolderLabels(all(map(_top_split, contents.keys)), tuple(sorted(classes)))
 
 
 def class_folders(keys: Sequence[str]) -> list[str]:
@@ -123,15 +121,11 @@ class Writer:
 
     def finish(self, parts: Iterator[bytes]) -> None:
         """Writes `metadata.jsonl` of each split."""
-        with ExitStack() as stack:
-            files: dict[str, Any] = {}
+        with TextFiles(self.store) as files:
             for part in parts:
                 for line in part.splitlines():
                     top, row = json.loads(line)
-                    if top not in files:
-                        writing = self.store.writing(f"{top}metadata.jsonl")
-                        files[top] = stack.enter_context(writing)
-                    files[top].write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+                    files.add(f"{top}metadata.jsonl", json.dumps(row, ensure_ascii=False))
 
 
 def _top_split(key: str) -> str | None:

@@ -64,7 +64,7 @@ def png(colour: str, size: tuple[int, int] = (64, 48)) -> bytes:
     return buffer.getvalue()
 
 
-def test_a_card_tells_sources_counts_parameters_model_and_version() -> None:
+def test_a_card_lists_sources_counts_parameters_model_and_version() -> None:
     table = rows(CARD)
     assert table["content"] == ["…/cars", "300"]
     assert table["style"] == ["…/paintings", "40"]
@@ -288,7 +288,7 @@ def test_coco_and_yolo_code_begins_at_the_file_that_the_export_names() -> None:
     assert 'train(data=root + "/data.yaml")' in code(yolo)
 
 
-def test_a_dataset_without_a_train_split_is_not_asked_for_one() -> None:
+def test_the_code_of_a_dataset_without_a_train_split_loads_no_train() -> None:
     assert 'dataset["train"]' not in code(replace(CARD, splits={"val": 3}))
 
 
@@ -320,7 +320,7 @@ def test_a_strip_of_very_many_pictures_stays_small() -> None:
     assert Image.open(io.BytesIO(data)).width == 64 * 36 - 4
 
 
-def test_time_is_told_in_utc() -> None:
+def test_the_time_is_in_utc() -> None:
     assert Progress(1, 2, datetime(2026, 1, 2, 3, 4, tzinfo=UTC)).time == "2026-01-02 03:04 UTC"
 
 

@@ -325,7 +325,7 @@ def test_annotations_of_two_files_are_one_object_in_columns(tmp_path: Path) -> N
     assert second["captions"] == ['A "dog", rightly – 犬\n']
 
 
-def test_captions_alone_hold_for_crops_too(tmp_path: Path) -> None:
+def test_captions_are_valid_for_crops(tmp_path: Path) -> None:
     records = [{"image_id": 1, "id": 1, "caption": "A dog."}]
     files = {"annotations/captions_train2017.json": annotation_file([image(1)], records, None)}
     options = dataset(tmp_path / "in", files, *names("train2017", 1))
@@ -376,7 +376,7 @@ def test_a_panoptic_png_that_is_missing_stops_before_anything_is_written(tmp_pat
     assert "its PNGs are neither in" in refused(options)
 
 
-def test_split_folders_with_an_annotation_file_each_stay_apart(tmp_path: Path) -> None:
+def test_split_folders_with_their_own_annotation_files_stay_separate(tmp_path: Path) -> None:
     files = {
         f"{split}/_annotations.coco.json": annotation_file([image(1)], [polygon(1, 1, area=area)])
         for split, area in (("train", 5), ("valid", 6))
@@ -396,7 +396,7 @@ def test_ids_may_be_texts(tmp_path: Path) -> None:
     assert content["annotations"] == [polygon(1, 2)]
 
 
-def test_categories_with_one_name_stay_apart_in_columns(tmp_path: Path) -> None:
+def test_categories_that_share_a_name_stay_distinct_in_columns(tmp_path: Path) -> None:
     categories = [*CATEGORIES, {"id": 91, "name": "dog", "supercategory": "toy"}]
     records = [polygon(1, 1, category_id=91), polygon(2, 1, category_id=18)]
     files = {INSTANCES: annotation_file([image(1)], records, categories)}
@@ -501,7 +501,7 @@ def test_annotation_files_with_one_name_in_one_split_are_refused(tmp_path: Path)
     assert "have the same name" in line
 
 
-def test_an_annotation_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_annotation_file_is_named(tmp_path: Path) -> None:
     two_pictures(tmp_path)
     missing = DatasetOptions(str(tmp_path), "content", annotations=(f"{tmp_path}/no.json",))
     assert f"{tmp_path}/no.json cannot be read (the file does not exist)" in refused(missing)
@@ -551,7 +551,7 @@ def test_a_bucket_is_read_and_written(tmp_path: Path, s3: str) -> None:
     assert read_bytes(f"{root}/val/panoptic/000000000001__night.png") == panoptic_png([70000, 5])
 
 
-def test_an_annotation_file_that_is_not_in_the_bucket_is_named(s3: str) -> None:
+def test_an_annotation_file_missing_in_the_bucket_is_named(s3: str) -> None:
     import s3fs
 
     s3fs.S3FileSystem().pipe_file(f"{s3}/a.jpg", picture())

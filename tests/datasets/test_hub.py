@@ -289,7 +289,7 @@ def test_offline_mode_is_one_line_that_says_what_to_unset(
         Hub(HUB_ID).check()
 
 
-def test_the_card_is_updated_alone(server: HubServer, folder: Path) -> None:
+def test_the_card_can_be_updated_alone(server: HubServer, folder: Path) -> None:
     hub = Hub(HUB_ID)
     hub.upload(folder)
     assert hub.upload_card(CARD + "10 of 20\n") is None

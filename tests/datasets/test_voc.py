@@ -206,7 +206,7 @@ def test_a_damaged_annotation_is_one_line_that_names_its_file(tmp_path: Path, xm
     assert message in str(error.value)
 
 
-def test_an_annotation_that_is_gone_is_one_line_that_names_it(tmp_path: Path):
+def test_a_deleted_annotation_is_one_line_that_names_it(tmp_path: Path):
     put(tmp_path, pictures(["a"]))
     source, labels = opened(tmp_path)
     (tmp_path / "Annotations/a.xml").unlink()
@@ -264,7 +264,7 @@ def test_comments_and_character_data_in_a_text_go_with_it():
     assert edited == b"<a><filename >y.png</filename><path >z</path></a>"
 
 
-def test_texts_that_are_right_already_stay_with_their_blanks():
+def test_texts_that_are_already_right_keep_their_blanks():
     xml = b"<a><filename> x.png </filename><folder><deep/></folder></a>"
     assert Annotation(xml).edited({("filename",): "x.png", ("folder",): "y"}) == xml
 

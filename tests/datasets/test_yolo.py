@@ -165,7 +165,7 @@ def test_lists_in_a_folder_name_pictures_relative_to_it_or_to_the_dataset(tmp_pa
     assert source_of(tmp_path).keys == KEYS
 
 
-def test_a_test_split_that_was_not_downloaded_is_none(tmp_path: Path):
+def test_a_test_split_that_was_not_downloaded_is_ignored(tmp_path: Path):
     lists = {"test.txt": "./images/test/x.jpg\n"}
     put(tmp_path, TRAIN_VAL | lists | config(test="test.txt"))
     assert source_of(tmp_path).keys == KEYS
@@ -252,7 +252,7 @@ def test_pictures_and_labels_that_do_not_fit_are_one_line_that_names_them(
         source_of(tmp_path)
 
 
-def test_labels_of_pictures_that_are_not_there_at_all_are_no_error(tmp_path: Path):
+def test_labels_without_any_picture_of_their_split_are_no_error(tmp_path: Path):
     put(tmp_path, TRAIN_VAL | {"labels/test/x.txt": BOXES} | config())
     assert source_of(tmp_path).keys == KEYS
 
@@ -359,7 +359,7 @@ def test_an_export_copies_labels_and_every_key_but_the_places_of_the_source(tmp_
     assert "köter" in text
 
 
-def test_a_split_that_was_not_exported_is_said_and_replaced_where_it_is_required(tmp_path: Path):
+def test_a_missing_split_is_noted_and_a_required_one_replaced(tmp_path: Path):
     files = TRAIN_VAL | pictures(["images/test/d"]) | config(test="images/test")
     put(tmp_path / "in", files)
     text = exported(tmp_path / "in", tmp_path / "out", ("train",)).read("data.yaml").decode()

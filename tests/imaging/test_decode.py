@@ -220,7 +220,7 @@ def test_a_decompression_bomb_is_refused_by_its_header(side):
         decode(bomb(side, 1000 if side == 1001 else side), LIMIT)
 
 
-def test_pillows_own_limit_does_not_interfere_and_is_left_as_it_was(monkeypatch):
+def test_pillows_own_limit_does_not_interfere_and_is_restored(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -253,7 +253,7 @@ def test_odd_pictures_are_decoded_at_their_own_size(name):
 
 
 @pytest.mark.parametrize("name", corpus.NOT_PICTURES)
-def test_what_is_no_picture_is_refused_in_one_short_line(name):
+def test_a_file_that_is_not_a_picture_is_refused_in_one_short_line(name):
     with pytest.raises(RowError) as caught:
         decode(corpus.NOT_PICTURES[name], corpus.MAX_PIXELS)
     assert str(caught.value).isprintable()

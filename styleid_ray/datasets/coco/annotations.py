@@ -30,7 +30,7 @@ Fault = Callable[[str], SourceError]
 
 @dataclass(frozen=True)
 class ImageIndex:
-    """The images of an annotation file by their ids."""
+    """The images of an annotation file by their ids, at least one."""
 
     ids: np.ndarray
     """The number of each image's id (`number_of`), int64 [I]."""
@@ -49,8 +49,6 @@ class ImageIndex:
 
     def indices(self, ids: np.ndarray) -> np.ndarray:
         """The index of the image with each id, int64 [N]; -1 for an unknown id."""
-        if not len(self.ids):
-            return np.full(len(ids), -1)
         at = np.minimum(np.searchsorted(self.sorted_ids, ids), len(self.ids) - 1)
         return np.where(self.sorted_ids[at] == ids, self.order[at], -1)
 

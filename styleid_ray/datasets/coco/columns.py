@@ -93,9 +93,9 @@ def _objects(annotations: Mapping[str, Sequence[Record]]) -> list[tuple[str, Rec
                 continue
             same = json.dumps([record.get(name) for name in ("id", "category_id", "bbox")])
             first, known = objects.get(same, (file, {}))
-            alone = "id" not in record or (first == file and known)
-            key = f"{file} {len(objects)}" if alone else same
-            objects[key] = (file, record) if alone else (first, {**record, **known})
+            distinct = "id" not in record or (first == file and known)
+            key = f"{file} {len(objects)}" if distinct else same
+            objects[key] = (file, record) if distinct else (first, {**record, **known})
     return list(objects.values())
 
 

@@ -48,11 +48,6 @@ class AnnotationFile:
     name: str
     """The file's name; SPLIT/NAME where files of several splits have one name."""
 
-    @property
-    def stem(self) -> str:
-        """Its name without folders and .json."""
-        return _stem(self.url)
-
     @contextmanager
     def opened(self, options: DatasetOptions) -> Iterator[Annotations]:
         """The file for any number of passes; a remote one is copied to this machine's disk."""
@@ -76,7 +71,7 @@ class AnnotationFile:
     @cached_property
     def folders(self) -> tuple[str, ...]:
         """Folders below the content's root that may hold its pictures, the likeliest first."""
-        words = [*_words(self.stem), *([self.split] if self.split else [])]
+        words = [*_words(_stem(self.url)), *([self.split] if self.split else [])]
         below = [
             *(f"{word}/" for word in words),
             *(f"images/{word}/" for word in words),
@@ -104,17 +99,15 @@ def is_coco(files: Files) -> bool:
 def annotation_files(files: Files, options: DatasetOptions) -> list[AnnotationFile]:
     """The annotation files of the options, or else all that lie in COCO's layout; raises
     SourceError when there are none, or two of one split have the same name."""
-    urls = list(map(_whole, options.annotations)) or [
-        join(files.root, name) for name in files.matching(_LAYOUT).names
-    ]
-    listed = [_file(files, url) for url in urls]
+    found = [join(files.root, name) for name in files.matching(_LAYOUT).names]
+    listed = [_file(files, url) for url in list(map(_whole, options.annotations)) or found]
     if not listed:
         raise options.fault(
             f"{shown(files.url)} holds no annotations/*.json: name the annotation files with "
             "--annotations"
         )
     if any(file.split for file in listed):
-        listed = [replace(file, split=file.split or _words(file.stem)[-1]) for file in listed]
+        listed = [replace(file, split=file.split or _words(_stem(file.url))[-1]) for file in listed]
     return _named(listed, options)
 
 
@@ -183,4 +176,5 @@ def _words(stem: str) -> list[str]:
 
 
 def _stem(url: str) -> str:
+    """The name of a file without folders and .json."""
     return split_chain(url)[0].rpartition("/")[2].removesuffix(".json")

@@ -220,11 +220,11 @@ def _check_distinct(wanted: pa.Array, pictures: Files, options: DatasetOptions) 
 
 
 def _check_pictures(xml: pa.Array, wanted: pa.Array, files: Files, options: DatasetOptions) -> None:
-    alone = Keys(xml).without(Keys(wanted))
-    if alone:
-        name = alone[0]
+    unpaired = Keys(xml).without(Keys(wanted))
+    if unpaired:
+        name = unpaired[0]
         picture = re.sub(r"^(.*?)Annotations/(.*)\.xml$", r"\1JPEGImages/\2", name, flags=re.DOTALL)
-        more = f" (and {len(alone) - 1:,} more like it)" if len(alone) > 1 else ""
+        more = f" (and {len(unpaired) - 1:,} more like it)" if len(unpaired) > 1 else ""
         raise options.fault(
             f"{shown(join(files.root, name))} has no picture {shown(picture)}.jpg{more}: put the "
             "picture there, or remove the XML file"

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from typing import IO, Any
 
-from styleid_ray.datasets.example import Example, each_written
+from styleid_ray.datasets.example import Example, TextFiles, each_written
 from styleid_ray.datasets.labels import Labels
 from styleid_ray.datasets.voc.xml import Annotation
 from styleid_ray.storage.store import Store
@@ -83,36 +82,22 @@ class Writer:
                 self._class_lists(lines, lists, named[start : start + _CLASSES_AT_ONCE])
 
     def _split_lists(self, lines: IO[bytes], lists: Mapping[str, Sequence[str]]) -> None:
-        with _Lists(self.store) as written:
+        with TextFiles(self.store) as files:
             for split, name, segmented, _ in _replayed(lines):
                 for one in lists[split]:
-                    written.add(f"Main/{one}", name)
+                    files.add(f"ImageSets/Main/{one}.txt", name)
                     if segmented:
-                        written.add(f"Segmentation/{one}", name)
+                        files.add(f"ImageSets/Segmentation/{one}.txt", name)
 
     def _class_lists(
         self, lines: IO[bytes], lists: Mapping[str, Sequence[str]], classes: Sequence[str]
     ) -> None:
-        with _Lists(self.store) as written:
+        with TextFiles(self.store) as files:
             for split, name, _, states in _replayed(lines):
                 for one in lists[split]:
                     for cls in classes:
                         line = f"{name} {states.get(cls, _ABSENT):2d}"
-                        written.add(f"Main/{cls}_{one}", line)
-
-
-class _Lists(ExitStack):
-    """Text files in `ImageSets/`, all put in place at the end."""
-
-    def __init__(self, store: Store) -> None:
-        super().__init__()
-        self.store, self.files = store, {}
-
-    def add(self, name: str, line: str) -> None:
-        if name not in self.files:
-            writing = self.store.writing(f"ImageSets/{name}.txt")
-            self.files[name] = self.enter_context(writing)
-        self.files[name].write(f"{line}\n".encode())
+                        files.add(f"ImageSets/Main/{cls}_{one}.txt", line)
 
 
 def _replayed(lines: IO[bytes]) -> Iterator[list[Any]]:

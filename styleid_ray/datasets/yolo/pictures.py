@@ -197,15 +197,15 @@ def _check_labels(
             f"{shown(files.root)}: no picture has a label file, the first should have "
             f"{shown(chosen[0].as_py())}: put labels there"
         )
-    alone = Keys(label_files).without(Keys(wanted)).array
-    alone = alone.filter(pc.is_in(_folders(alone), value_set=pc.unique(_folders(chosen))))
+    unpaired = Keys(label_files).without(Keys(wanted)).array
+    unpaired = unpaired.filter(pc.is_in(_folders(unpaired), value_set=pc.unique(_folders(chosen))))
     # Labelling tools write a list of classes beside label files.
-    alone = alone.filter(pc.match_substring_regex(alone, r"(?:\A|/)labels/(?s:.*)"))
-    alone = alone.filter(pc.invert(pc.match_substring_regex(alone, r"/classes\.txt\z")))
-    if len(alone):
-        more = f" (and {len(alone) - 1:,} more like it)" if len(alone) > 1 else ""
+    unpaired = unpaired.filter(pc.match_substring_regex(unpaired, r"(?:\A|/)labels/(?s:.*)"))
+    unpaired = unpaired.filter(pc.invert(pc.match_substring_regex(unpaired, r"/classes\.txt\z")))
+    if len(unpaired):
+        more = f" (and {len(unpaired) - 1:,} more like it)" if len(unpaired) > 1 else ""
         raise options.fault(
-            f"{shown(join(files.root, alone[0].as_py()))} has no picture in the folder of images"
+            f"{shown(join(files.root, unpaired[0].as_py()))} has no picture in the folder of images"
             f"{more}: put the picture there, or remove the label file"
         )
 

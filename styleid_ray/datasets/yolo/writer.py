@@ -52,19 +52,14 @@ class Writer:
 
 def _config(splits: set[str], header: Mapping[str, Any]) -> str:
     rest = {key: value for key, value in header.items() if key not in _OF_THE_SOURCE}
+    first = next(split for split in (*_REQUIRED, "test", *sorted(splits)) if split in splits)
     lines = ["# Paths are relative to the folder of this file."]
     for split in (*_REQUIRED, *sorted(splits - set(_REQUIRED))):
         if split not in splits:
             # Ultralytics rejects a file without this key.
             lines.append(f"# no {split} pictures were exported: replace this")
-        lines.append(f"{split}: images/{split if split in splits else min(splits, key=_order)}")
+        lines.append(f"{split}: images/{split if split in splits else first}")
     if header.get("test") and "test" not in splits:
         lines.append("# no test pictures were exported")
     dumped = yaml.safe_dump(rest, sort_keys=False, allow_unicode=True, width=100)
     return "\n".join([*lines, dumped])
-
-
-def _order(split: str) -> int:
-    """The rank of a split as a substitute for a missing one, the lowest first."""
-    order = (*_REQUIRED, "test")
-    return order.index(split) if split in order else len(order)
