@@ -49,7 +49,6 @@ _ENTRIES: Mapping[ExportFormat, str] = {
     "parquet": "data/*.parquet",
 }
 
-_MOST_SAMPLES = 64
 _MOST_PIXELS = 64_000_000
 """Larger pictures are not decoded for a sample."""
 _GAP, _PAPER = 4, (255, 255, 255)
@@ -179,13 +178,13 @@ def strip(pictures: Sequence[tuple[bytes, bytes]], side: int = 192) -> bytes:
     """One picture of samples: contents in the upper row, their results below.
 
     Args:
-        pictures: the files of a content and its result per pair; only the first 64 are used.
+        pictures: the files of a content and its result per pair, a few pairs.
         side: pixels per side of the square crop of each picture.
 
     Returns:
         A JPEG file without pairs that have an unreadable picture; empty when none can be read.
     """
-    columns = [column for pair in pictures[:_MOST_SAMPLES] if (column := _column(pair, side))]
+    columns = [column for pair in pictures if (column := _column(pair, side))]
     if not columns:
         return b""
     step = side + _GAP

@@ -6,7 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi, constants, get_token
@@ -256,11 +256,8 @@ _OWN = re.compile(r"\.git|README\.md$|LICEN[CS]E", re.IGNORECASE)
 
 
 def _valid(hub_id: str) -> str:
-    try:
+    with suppress(HFValidationError):
         validate_repo_id(hub_id)
-    except HFValidationError:
-        pass
-    else:
         if hub_id.count("/") == 1:
             return hub_id
     raise ConfigError(

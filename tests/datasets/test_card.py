@@ -315,11 +315,6 @@ def test_pictures_that_cannot_be_read_are_left_out_of_the_strip() -> None:
     assert strip([]) == b""
 
 
-def test_a_strip_of_very_many_pictures_stays_small() -> None:
-    data = strip([(png("red"), png("blue"))] * 500, side=32)
-    assert Image.open(io.BytesIO(data)).width == 64 * 36 - 4
-
-
 def test_the_time_is_in_utc() -> None:
     assert Progress(1, 2, datetime(2026, 1, 2, 3, 4, tzinfo=UTC)).time == "2026-01-02 03:04 UTC"
 

@@ -74,21 +74,15 @@ def make_table(
             spool.add(index * count // len(keys), b"%d %b" % (index, line))
         spool.flush()
         for number in range(count):
-            rows = _sorted(spool.lines(number), whole)
-            texts = {keys[index]: text for index, text in rows}
+            pieces_of: dict[int, list[bytes]] = defaultdict(list)
+            for line in spool.lines(number):
+                index, _, piece = line.partition(b" ")
+                pieces_of[int(index)].append(piece)
+            texts = {keys[index]: whole(pieces_of.pop(index)) for index in sorted(pieces_of)}
             table = pa.table([list(texts), list(texts.values())], schema=_SCHEMA)
             with store.writing(_name(folder, number)) as file:
                 pq.write_table(table, file, row_group_size=_ROWS_OF_GROUP, compression="zstd")
     return LabelTable(store, folder, tuple(keys[bound] for bound in bounds if len(keys)))
-
-
-def _sorted(lines: Iterable[bytes], whole: Callable[[list[bytes]], bytes]) -> Iterator[Piece]:
-    pieces: dict[int, list[bytes]] = defaultdict(list)
-    for line in lines:
-        index, _, piece = line.partition(b" ")
-        pieces[int(index)].append(piece)
-    for index in sorted(pieces):
-        yield index, whole(pieces.pop(index))
 
 
 def _name(folder: str, number: int) -> str:

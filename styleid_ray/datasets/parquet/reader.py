@@ -112,13 +112,12 @@ class ParquetLabels(Labels):
         if plain:
             text = json.dumps(_without_bytes(plain), ensure_ascii=False, default=str)
             files["json"] = text.encode()
-        value, names = row.get(self._class), self._class_names
+        value, names, folder = row.get(self._class), self._class_names, ""
         if names is None:
             folder = folder_name(value or "")
-        else:
-            folder = folder_name(names[value]) if value in range(len(names)) else ""
-            if value is not None and value >= 0:
-                files["cls"] = str(value).encode()
+        elif value is not None and value >= 0:
+            files["cls"] = str(value).encode()
+            folder = folder_name(names[value]) if value < len(names) else ""
         size = row.get("width"), row.get("height")
         known = self.geometry and all(isinstance(side, int) for side in size)
         columns = {self.names[name]: value for name, value in plain.items()}

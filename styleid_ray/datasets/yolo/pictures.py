@@ -134,14 +134,10 @@ class _Finder:
         """The name of a place below the root. '../train' may also mean 'train', as in
         Ultralytics."""
         names = self.files.names.array
-        candidates = [place]
-        while candidates[-1].startswith("../"):
-            candidates.append(candidates[-1][len("../") :])
-        for candidate in candidates:
-            name = self._inside(candidate, self.base)
-            if name is not None and (_is_folder(names, name) or _is_file(names, name)):
-                return name
-        return None
+        name = self._inside(place, self.base)
+        if name is not None and (_is_folder(names, name) or _is_file(names, name)):
+            return name
+        return self._name_of(place[3:]) if place.startswith("../") else None
 
     def _inside(self, place: str, folder: str) -> str | None:
         return inside(place, folder, (self.files.root, self.config.path))
