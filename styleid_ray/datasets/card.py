@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any, Literal
@@ -35,13 +35,20 @@ _TASKS: Mapping[LabelKind, str] = {
     "keypoints": "keypoint-detection",
     "caption": "image-to-text",
 }
-_TAGS = ("style-transfer", "data-augmentation")
 _MOST_NAMES = 20
 _MOST_CHARACTERS = 300
 _MARKUP = re.compile(r"[\\`*_\[\]<>|~&$]|^[-+#=]")
 _NUMBERED = re.compile(r"^(\d+)([.)])(?=\s)")
 
-_MOST_SAMPLES = 64
+_ENTRIES: Mapping[ExportFormat, str] = {
+    "imagefolder": "",
+    "coco": "annotations/train.json",
+    "voc": "Annotations/*.xml",
+    "yolo": "data.yaml",
+    "webdataset": "*.tar",
+    "parquet": "data/*.parquet",
+}
+
 _MOST_PIXELS = 64_000_000
 """Larger pictures are not decoded for a sample."""
 _GAP, _PAPER = 4, (255, 255, 255)
@@ -49,34 +56,35 @@ _GAP, _PAPER = 4, (255, 255, 255)
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is that still makes the dataset."""
+    """How far a run under way is."""
 
     done: int
-    """Pairs that are done."""
+    """Finished pairs."""
     planned: int
     updated: datetime
     """With a time zone."""
 
     @property
     def percent(self) -> int:
-        """Rounded down: 100 only where everything is done."""
+        """Rounded down: 100 only for a finished run."""
         return 100 * self.done // self.planned if self.planned else 0
 
     @property
     def time(self) -> str:
-        """When it was so, in UTC."""
+        """When it was updated, in UTC."""
         return f"{self.updated.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """The content of a card. Any text may be a file's name: none breaks YAML, tables or code."""
+    """The content of a card. Texts may be file names with any characters, which break neither YAML
+    nor tables nor code."""
 
     name: str
-    """The dataset's name for people."""
+    """The dataset's name for readers."""
     format: ExportFormat
     content: str
-    """Location of the content pictures; shown without secrets, as all locations."""
+    """Location of the content pictures; as all locations, it is shown without secrets."""
     style: str
     """Location of the style pictures."""
     contents: int
@@ -84,11 +92,11 @@ class Card:
     styles: int
     """Different style pictures."""
     stylised: int
-    """Pictures that are results."""
+    """Results."""
     originals: int = 0
     """Content pictures mixed in unchanged."""
     splits: Mapping[str, int] = field(default_factory=dict)
-    """Pictures of each split."""
+    """Number of pictures per split."""
     failed: int = 0
     failed_names: Sequence[str] = ()
     """Names of failed contents; the first 20 are shown."""
@@ -98,11 +106,11 @@ class Card:
     reject: str | None = None
     """Rule on the quality columns, if there is one."""
     rejected: int = 0
-    """Pairs that it rejects: they are left out, or marked."""
+    """Pairs that the rule rejects."""
     marked: bool = False
+    """Whether rejected pairs are in the dataset, with a mark."""
     parameters: Mapping[str, object] = field(default_factory=dict)
-    """Preset, steps, gamma, temperature, layers, size, fit ... by name; those that are None are not
-    shown."""
+    """Preset, steps, gamma, temperature, layers, size, fit ... by name; None is not shown."""
     method: Method = "styleid"
     model: str | None
     """None where the method has none."""
@@ -117,23 +125,12 @@ class Card:
     hub_id: str | None = None
     """OWNER/NAME on the hub, where the dataset is or will be published."""
     entry: str = ""
-    """The file that a reader begins with, below the dataset's folder: an annotation file of coco,
-    data.yaml of yolo, a list of voc; a pattern for webdataset and parquet. Default: as exports name
-    it."""
+    """The file to load, below the dataset's folder: an annotation file of coco, data.yaml of yolo;
+    a pattern for voc, webdataset and parquet. Default: its name in exports."""
     samples: bool = False
     """Whether `samples.jpg` lies beside the card."""
-    license: str = "other"
-    """Identifier of the whole dataset's licence on the hub."""
-    content_licence: str = ""
-    style_licence: str = ""
-    model_licence: str = ""
     progress: Progress | None = None
-    """Shown at the top, for a run that is still under way."""
-
-    @property
-    def total(self) -> int:
-        """Pictures in all."""
-        return self.stylised + self.originals
+    """Of a run under way, shown at the top."""
 
     def text(self) -> str:
         """The whole README.md."""
@@ -144,62 +141,50 @@ class Card:
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
-        environment.filters |= {"inline": _inline, "location": _location}
+        environment.filters |= {"inline": _inline, "location": _location, "literal": _literal}
         template = files("styleid_ray.datasets").joinpath("card.md.j2").read_text(encoding="utf-8")
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
-        values |= {
-            "total": self.total,
+        parameters = [(n, _value(v)) for n, v in self.parameters.items() if v not in (None, "")]
+        known = self.hub_id is not None or self.configs or self.format == "imagefolder"
+        values = {
+            **vars(self),
             "described": METHODS[self.method],
-            "front_matter": _dumped(self._front_matter()),
+            "front_matter": self._front_matter(),
             "samples_name": SAMPLES,
-            "named": list(self._named()),
-            "parameters": [
-                (name, _value(value))
-                for name, value in self.parameters.items()
-                if value is not None and value != ""
+            "missing": [
+                ("Failed", self.failed, self.failed_names[:_MOST_NAMES]),
+                ("Left out", self.left_out, self.left_out_names[:_MOST_NAMES]),
             ],
-            "loading_intro": "From the hub:" if self.hub_id else "In this folder:",
-            "code": _loading(self),
-            "licences": [
-                ("content pictures", self.content_licence),
-                ("style pictures", self.style_licence),
-                *([("model weights", self.model_licence)] if self.model else []),
-            ],
+            "parameters": parameters,
+            "entry": self.entry or _ENTRIES[self.format],
+            "has_train": not (known and self.splits) or "train" in self.splits,
         }
         return environment.from_string(template).render(values)
 
-    def _front_matter(self) -> dict[str, Any]:
+    def _front_matter(self) -> str:
         data: dict[str, Any] = {
-            "license": self.license,
+            "license": "other",
             "pretty_name": shown(self.name),
             "task_categories": [_TASKS[kind] for kind in dict.fromkeys(self.labels)],
-            "tags": [_TAGS[0], self.method, *_TAGS[1:]],
-            "size_categories": [_size_category(self.total)],
-            "configs": [_plain(config) for config in self.configs],
+            "tags": ["style-transfer", self.method, "data-augmentation"],
+            "size_categories": [_size_category(self.stylised + self.originals)],
+            "configs": list(self.configs),
         }
-        return {name: value for name, value in data.items() if value}
-
-    def _named(self) -> Iterator[tuple[str, int, list[str]]]:
-        """Title, count and names of contents missing from the dataset."""
-        for title, count, names in (
-            ("Failed", self.failed, self.failed_names),
-            ("Left out", self.left_out, self.left_out_names),
-        ):
-            if names:
-                yield title, max(count, len(names)), list(names[:_MOST_NAMES])
+        filled = {name: value for name, value in data.items() if value}
+        text = yaml.safe_dump(filled, sort_keys=False, allow_unicode=True, width=10**6)
+        return text.rstrip("\n")
 
 
 def strip(pictures: Sequence[tuple[bytes, bytes]], side: int = 192) -> bytes:
-    """Sample pictures in one: contents in the upper row, the result of each below it.
+    """One picture of samples: contents in the upper row, their results below.
 
     Args:
-        pictures: the files of a content and of its result, each; of more than 64, the first ones.
-        side: edge of the square that is shown of each picture, in pixels.
+        pictures: the files of a content and its result per pair, a few pairs.
+        side: pixels per side of the square crop of each picture.
 
     Returns:
-        A JPEG file. Pairs with an unreadable picture are skipped; empty when none can be read.
+        A JPEG file without pairs that have an unreadable picture; empty when none can be read.
     """
-    columns = [column for pair in pictures[:_MOST_SAMPLES] if (column := _column(pair, side))]
+    columns = [column for pair in pictures if (column := _column(pair, side))]
     if not columns:
         return b""
     step = side + _GAP
@@ -220,7 +205,7 @@ def _column(pair: tuple[bytes, bytes], side: int) -> list[Image.Image]:
 
 
 def _inline(text: object) -> str:
-    """A text as one line of Markdown that is shown as it stands, in a table too."""
+    """A text as one line of Markdown, escaped, also for a table."""
     line = shown(str(text or "")).strip()
     if len(line) > _MOST_CHARACTERS:
         line = line[: _MOST_CHARACTERS - 1] + "…"
@@ -228,8 +213,8 @@ def _inline(text: object) -> str:
 
 
 def _location(location: str) -> str:
-    """As `_inline`, without secrets; and of an absolute local path or a bucket the last part only:
-    the text above it names who made the dataset, which means nothing to others."""
+    """A location as `_inline`, without secrets. Only the last part of an absolute local path or a
+    bucket is shown: the rest concerns the dataset's maker and means nothing to others."""
     path = local_path(location)
     public = location.startswith(("http://", "https://", "hf://"))
     if not public and (path is None or path.startswith(("/", "~"))):
@@ -248,22 +233,8 @@ def _value(value: object) -> str:
     return without_secrets(str(value))
 
 
-def _dumped(front_matter: dict[str, Any]) -> str:
-    text = yaml.safe_dump(front_matter, sort_keys=False, allow_unicode=True, width=10**6)
-    return text.rstrip("\n")
-
-
-def _plain(value: Any) -> Any:
-    """Mappings and sequences as YAML's safe dumper takes them."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(inner) for name, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    return value
-
-
 def _size_category(pictures: int) -> str:
-    """As the hub names how large a dataset is."""
+    """The hub's category for a dataset's size."""
     names = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B")
     for place, name in enumerate(names):
         if pictures < 10 ** (3 + place):
@@ -271,61 +242,7 @@ def _size_category(pictures: int) -> str:
     return "n>1T"
 
 
-_ENTRIES: Mapping[ExportFormat, str] = {
-    "imagefolder": "",
-    "coco": "annotations/train.json",
-    "voc": "Annotations/*.xml",
-    "yolo": "data.yaml",
-    "webdataset": "*.tar",
-    "parquet": "data/*.parquet",
-}
-
-
-def _loading(card: Card) -> str:
-    """Code that opens the dataset: from the hub, or else with its folder as working directory."""
-    if card.format in ("imagefolder", "webdataset", "parquet"):
-        return _load_dataset(card)
-    entry = _quoted("/" + (card.entry or _ENTRIES[card.format]))
-    library, line = {
-        "coco": ("from pycocotools.coco import COCO", f"coco = COCO(root + {entry})"),
-        "voc": ("from glob import glob", f"annotations = sorted(glob(root + {entry}))"),
-        "yolo": (
-            "from ultralytics import YOLO",
-            f'YOLO("yolo11n.pt").train(data=root + {entry})',
-        ),
-    }[card.format]
-    if card.hub_id is None:
-        return f'{library}\n\nroot = "."\n{line}'
-    return (
-        f"from huggingface_hub import snapshot_download\n{library}\n\n"
-        f'root = snapshot_download({_quoted(card.hub_id)}, repo_type="dataset")\n{line}'
-    )
-
-
-def _load_dataset(card: Card) -> str:
-    entry = card.entry or _ENTRIES[card.format]
-    if card.hub_id is not None:
-        arguments = _quoted(card.hub_id)
-    elif card.format == "imagefolder":
-        arguments = '"imagefolder", data_dir="."'
-    elif card.configs:
-        # Files that are given by one pattern are one split, whatever they hold.
-        parts = card.configs[0]["data_files"]
-        files = ", ".join(f"{_quoted(p['split'])}: {_quoted(p['path'])}" for p in parts)
-        arguments = f'"{card.format}", data_files={{{files}}}'
-    else:
-        arguments = f'"{card.format}", data_files={_quoted(entry)}'
-    streaming = ", streaming=True" if card.format == "webdataset" else ""
-    known = card.hub_id is not None or card.configs or card.format == "imagefolder"
-    train = not (known and card.splits) or "train" in card.splits
-    return (
-        "from datasets import load_dataset\n\n"
-        f"dataset = load_dataset({arguments}{streaming})\n"
-        + ('example = next(iter(dataset["train"]))' if train else "print(dataset)")
-    )
-
-
-def _quoted(text: str) -> str:
-    """A text as a literal of Python."""
+def _literal(text: str) -> str:
+    """A text as a Python literal."""
     plain = text.isprintable() and not set('"\\') & set(text)
     return f'"{text}"' if plain else repr(text)

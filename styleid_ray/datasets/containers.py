@@ -9,19 +9,18 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from styleid_ray.datasets.files import Files, one_chunk
+from styleid_ray.datasets.files import Files
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.source import Source
 from styleid_ray.datasets.splits import split_name
-from styleid_ray.imaging.formats import picture_extensions
 from styleid_ray.storage.locations import is_absolute, join, shown
 from styleid_ray.storage.members import container
 from styleid_ray.storage.secrets import FullURLs, without_secrets
 from styleid_ray.storage.version import size_in
 
 INDEX = pa.schema([(n, pa.string()) for n in ("key", "place", "version", "split")])
-"""Pictures of some containers: as `Source` has them, '' for the split of one that has none."""
+"""Pictures of some containers, by the columns of `Source`; the split is '' without splits."""
 _WORDS = re.compile(r"[-._ 0-9]+")
 _SHARDED = re.compile(r"(?:.*/)?(\w+)-\d{5}-of-\d{5}\b[^/]*\Z")
 _ALSO = {"eval": "test", "evaluation": "test"}
@@ -37,33 +36,31 @@ class Container:
     url: str = field(repr=False)
     version: str
     split: str
-    """'' where not all have one."""
+    """'' unless every container has a split."""
 
     @property
     def size(self) -> int | None:
-        """Its bytes, where the listing has them."""
+        """Its number of bytes, where the listing has it."""
         return size_in(self.version)
 
     def version_of(self, size: int) -> str:
-        """The version of a picture in it, of this many bytes."""
+        """The version of a picture of `size` bytes in it."""
         return f"{size}:{self.version.partition(':')[2]}"
 
 
 def has_no_pictures(files: Files) -> bool:
-    """Whether no pictures lie loose among the files, except for the samples of a card."""
+    """Whether no file is a picture itself, except for the samples of a card."""
     from styleid_ray.datasets.card import SAMPLES
 
-    return all(name == SAMPLES for name in files.ending(*picture_extensions()).names)
+    return all(name == SAMPLES for name in files.pictures().names)
 
 
 def containers(files: Files, options: DatasetOptions, *, need_train: bool) -> list[Container]:
-    """The containers among files of one kind, in the order of their pictures' keys.
+    """The containers among files of one kind, in the order of their pictures' keys; raises
+    SourceError where a folder is named like a container.
 
     Args:
-        need_train: take names for splits only when one of them is train.
-
-    Raises:
-        SourceError: a folder has the name of a container.
+        need_train: read splits from names only when one of them is train.
     """
     urls = [join(files.root, name) for name in files.names]
     names = list(files.names)
@@ -94,7 +91,7 @@ def source_of(
     """The pictures of all containers, from their indices in any order."""
     table = pa.concat_tables([INDEX.empty_table(), *indices])
     table = table.sort_by("key").combine_chunks()
-    key, place, version, split = (Keys(one_chunk(table[name])) for name in INDEX.names)
+    key, place, version, split = map(Keys.column, table.columns)
     return Source(
         files.root,
         key,
@@ -108,13 +105,13 @@ def source_of(
 
 
 def others(files: Files, held: Files) -> Counter[str]:
-    """Files that are none of the containers, counted by kind."""
+    """Files other than the containers, counted by kind."""
     return files.kinds() - held.kinds() + Counter(files.nameless)
 
 
 def split_of(name: str) -> str | None:
-    """The split in a file's name, as Hugging Face reads it: by a folder, or else by a word
-    of its own name; of `WORD-00000-of-00004`, any word."""
+    """The split in a file's name, by the rules of Hugging Face: from a folder, or else from a word
+    of the file's own name; any WORD in `WORD-00000-of-00004`."""
     *folders, file = name.rstrip("/").split("/") if not is_absolute(name) else [name]
     for part in [*reversed(folders), file.partition(".")[0]]:
         for word in _WORDS.split(part):
@@ -126,7 +123,7 @@ def split_of(name: str) -> str | None:
 
 
 def folder_name(text: str) -> str:
-    """The name of a class as that of a folder; '' for one that has none."""
+    """A class name as a folder name; '' where nothing of it can be one."""
     text = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in text.strip())
     text = text.encode()[:_MOST_FOLDER_BYTES].decode(errors="ignore").strip()
     return "" if text in (".", "..") else text

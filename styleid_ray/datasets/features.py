@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-"""How pictures are stored."""
-IMAGE_FEATURE: Mapping[str, Any] = {"_type": "Image"}
+"""The Arrow type of pictures."""
+IMAGE_FEATURE = {"_type": "Image"}
 _TIMESTAMP = re.compile(r"timestamp\[(\w+)(?:, tz=(.+))?\]")
 _DECIMAL = re.compile(r"decimal(128|256)\((\d+), (-?\d+)\)")
 _FIXED = re.compile(r"fixed_size_binary\[(\d+)\]")
 
 
+def value_feature(dtype: str) -> dict[str, Any]:
+    """The feature of plain values."""
+    return {"dtype": dtype, "_type": "Value"}
+
+
+def sequence_feature(inner: Any, length: int | None = None) -> dict[str, Any]:
+    """The feature of lists, of a fixed length if there is one."""
+    fixed = {} if length is None else {"length": length}
+    return {"feature": inner, **fixed, "_type": "Sequence"}
+
+
 def in_metadata(features: Mapping[str, Any]) -> dict[str, str]:
-    """Metadata of a schema from which `datasets` reads features."""
+    """The metadata of an Arrow schema from which `datasets` reads features."""
     return {"huggingface": json.dumps({"info": {"features": dict(features)}})}
 
 
 def from_metadata(schema: pa.Schema) -> dict[str, Any]:
-    """The features in the metadata of a schema, by column; none where there are none."""
+    """The features in the metadata of a schema, by column; {} without any."""
     try:
         info = json.loads((schema.metadata or {})[b"huggingface"])["info"]
         features = info["features"]
@@ -33,7 +44,7 @@ def from_metadata(schema: pa.Schema) -> dict[str, Any]:
 
 
 def kind_of(feature: Any) -> str:
-    """Value, ClassLabel, Image, List ...; "struct" for names with a feature each."""
+    """Value, ClassLabel, Image, List ...; "struct" for a mapping of names to features."""
     if isinstance(feature, list):
         return "List"
     kind = feature.get("_type")
@@ -46,16 +57,13 @@ def inner_of(feature: Any) -> Any:
 
 
 def is_table(feature: Any) -> bool:
-    """Whether it is a Sequence of structs, which is stored as a struct of lists."""
+    """Whether a feature is a Sequence of structs, which is stored as a struct of lists."""
     return kind_of(feature) == "Sequence" and kind_of(inner_of(feature)) == "struct"
 
 
 def arrow_type(feature: Any) -> pa.DataType:
-    """How values of a feature are stored.
-
-    Raises:
-        ValueError: it is of a kind that is not known here.
-    """
+    """The Arrow type of a feature's values; raises ValueError for a kind of feature that is not
+    known here."""
     kind = kind_of(feature)
     if is_table(feature):
         columns = inner_of(feature).items()
@@ -87,12 +95,7 @@ def _value_type(dtype: str) -> pa.DataType:
 
 
 def feature_of(kind: pa.DataType) -> Any:
-    """The feature of values that are stored so.
-
-    Raises:
-        ValueError: there is none.
-    """
-    types = pa.types
+    """The feature of values of an Arrow type; raises ValueError for a type that no feature has."""
     if isinstance(kind, pa.BaseExtensionType):
         return feature_of(kind.storage_type)
     if isinstance(kind, pa.DictionaryType):
@@ -107,36 +110,31 @@ def feature_of(kind: pa.DataType) -> Any:
     if isinstance(kind, (pa.ListType, pa.LargeListType)):
         name = "List" if isinstance(kind, pa.ListType) else "LargeList"
         return {"feature": feature_of(kind.value_type), "_type": name}
-    if types.is_nested(kind):
-        raise ValueError(f"values of type {kind} have no feature")
-    return {"dtype": _dtype(kind), "_type": "Value"}
-
-
-def _dtype(kind: pa.DataType) -> str:
     names = {pa.float16(): "float16", pa.float32(): "float32", pa.float64(): "float64"}
     dtype = names.get(kind) or re.sub(r"^(date\d\d)\[.*", r"\1", str(kind))
-    if _value_type(dtype) != kind:
+    if pa.types.is_nested(kind) or _value_type(dtype) != kind:
         raise ValueError(f"values of type {kind} have no feature")
-    return dtype
+    return value_feature(dtype)
 
 
 def stored(value: Any, feature: Any) -> Any:
-    """A value of a label column as its Arrow type takes it: names of classes become numbers, a
-    table's rows its columns.
-
-    Raises:
-        ValueError: a class is none of the feature's.
-    """
+    """A value of a label column in the form of its Arrow type: class names become numbers, and the
+    rows of a table columns. Raises ValueError for an unknown class."""
     kind = kind_of(feature)
     if value is None:
         return None
     if kind == "ClassLabel":
-        return _class_number(value, feature["names"])
+        names = feature["names"]
+        if isinstance(value, str) and value not in names:
+            raise ValueError(f"{value} is no class of {', '.join(names)[:200]}")
+        return names.index(value) if isinstance(value, str) else int(value)
     if kind == "Image":
         return {"bytes": value, "path": None} if isinstance(value, bytes) else value
     if is_table(feature):
         inner = inner_of(feature)
-        lists = value if isinstance(value, Mapping) else _columns(value, inner)
+        lists = value
+        if not isinstance(value, Mapping):
+            lists = {name: [row.get(name) for row in value] for name in inner}
         return {name: [stored(v, inner[name]) for v in lists[name]] for name in inner}
     if kind == "struct":
         named = dict(zip(feature, value, strict=True)) if isinstance(value, tuple) else value
@@ -144,15 +142,3 @@ def stored(value: Any, feature: Any) -> Any:
     if kind in ("List", "Sequence", "LargeList"):
         return [stored(one, inner_of(feature)) for one in value]
     return value
-
-
-def _class_number(value: Any, names: Sequence[str]) -> int:
-    if isinstance(value, str):
-        if value not in names:
-            raise ValueError(f"{value} is no class of {', '.join(names)[:200]}")
-        return names.index(value)
-    return int(value)
-
-
-def _columns(rows: Sequence[Mapping[str, Any]], inner: Mapping[str, Any]) -> dict[str, list[Any]]:
-    return {name: [row.get(name) for row in rows] for name in inner}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import RowError
@@ -19,12 +20,12 @@ from styleid_ray.storage.members import (
 )
 
 Wanted = tuple[str, str | None]
-"""Key of a picture, and its place in a larger file."""
+"""Key of a picture, and its place in a larger file if it lies in one."""
 
 
 def read_together(wanted: Sequence[Wanted]) -> list[list[int]]:
-    """Which pictures are best read by one call: those of one row group of a Parquet file; any other
-    alone. Indices into `wanted`."""
+    """The pictures that one call should read, as groups of indices into `wanted`: all rows of one
+    row group of a Parquet file, or any other picture alone."""
     groups: dict[object, list[int]] = defaultdict(list)
     for index, (key, place) in enumerate(wanted):
         member = member_of(place) if place else None
@@ -36,21 +37,19 @@ def read_together(wanted: Sequence[Wanted]) -> list[list[int]]:
 def fetch_pictures(
     source: Source, wanted: Sequence[Wanted], max_bytes: int | None = None
 ) -> Iterator[tuple[int, Fetched | RowError]]:
-    """The files of some pictures, one at a time, each with its index in `wanted`; or why one cannot
-    be read."""
+    """The files of some pictures, one at a time, each with its index in `wanted`; a RowError stands
+    for a file that cannot be read."""
     for indices in read_together(wanted):
-        members = {index: member_of(place) for index in indices if (place := wanted[index][1])}
-        rows = {index: one for index, one in members.items() if isinstance(one, Row)}
-        if rows:
-            yield from _rows(source, container(wanted[indices[0]][0]), rows, max_bytes)
+        key, place = wanted[indices[0]]
+        member = member_of(place) if place else None
+        if isinstance(member, Row):
+            rows = [(member_of(wanted[index][1] or ""), index) for index in indices]
+            yield from _rows(source, container(key), rows, max_bytes)
             continue
-        for index in indices:
-            member = members.get(index)
-            assert not isinstance(member, Row)
-            try:
-                yield index, _file(source, wanted[index][0], member, max_bytes)
-            except RowError as error:
-                yield index, error
+        try:
+            yield indices[0], _file(source, key, member, max_bytes)
+        except RowError as error:
+            yield indices[0], error
 
 
 def fetch_picture(
@@ -66,23 +65,23 @@ def fetch_picture(
 def _file(source: Source, key: str, member: Range | None, max_bytes: int | None) -> Fetched:
     if member is None:
         return fetch(source.url(key), source.storage_options, max_bytes)
-    return fetch_member(source.url(container(key)), source.storage_options, member, max_bytes)
+    url = source.url(container(key))
+    return Fetched(fetch_member(url, source.storage_options, member, max_bytes))
 
 
 def _rows(
-    source: Source, file: str, rows: Mapping[int, Row], max_bytes: int | None
+    source: Source, file: str, rows: Sequence[tuple[Any, int]], max_bytes: int | None
 ) -> Iterator[tuple[int, Fetched | RowError]]:
-    """Pictures of one row group, in the order of its rows."""
-    left = sorted(rows, key=lambda index: rows[index].row)
-    first = rows[left[0]]
-    numbers = [rows[index].row for index in left]
+    """Pictures of one row group, given with their indices, in the order of its rows."""
+    left = sorted(rows, key=lambda one: one[0].row)
+    first, numbers = left[0][0], [row.row for row, _ in left]
     url, options = source.url(file), source.storage_options
     try:
         for table in fetch_rows(url, options, first.group, [first.column], numbers):
             for value in table[first.column]:
-                yield left.pop(0), _picture(value.as_py(), max_bytes)
+                yield left.pop(0)[1], _picture(value.as_py(), max_bytes)
     except RowError as error:
-        for index in left:
+        for _, index in left:
             yield index, error
 
 
@@ -92,4 +91,4 @@ def _picture(value: object, max_bytes: int | None) -> Fetched | RowError:
         check_size(len(data), max_bytes)
     except RowError as error:
         return error
-    return Fetched(data, "")
+    return Fetched(data)

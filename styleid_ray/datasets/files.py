@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from styleid_ray.datasets.keys import Keys
+from styleid_ray.datasets.source import Source
 from styleid_ray.errors import SourceError
 from styleid_ray.imaging.formats import picture_extensions
 from styleid_ray.storage import listing
-from styleid_ray.storage.fetch import reason, retrying
+from styleid_ray.storage.fetch import reason, retried
 from styleid_ray.storage.locations import (
     Options,
     absolute,
@@ -45,14 +46,14 @@ class Files:
     """The files of a location, sorted by their names."""
 
     url: str
-    """The location as it was given."""
+    """The location as the user gave it."""
     root: str
     """Folder that the names are relative to: absolute local path, or URL."""
     names: Keys = field(repr=False)
     versions: Keys = field(repr=False)
     """'' for a file whose version is not known."""
     nameless: tuple[str, ...] = ()
-    """Faults of the other files' names, one entry per file."""
+    """What is wrong with the names of all other files, one entry per file."""
 
     @property
     def is_web(self) -> bool:
@@ -60,18 +61,17 @@ class Files:
         return self.url.lower().startswith(("http://", "https://"))
 
     def ending(self, *extensions: str) -> Files:
-        """Those with one of these extensions, given in lower case with their dot."""
-        kinds = pa.array(extensions)
-        chosen = [
-            pc.is_in(pa.array([self.kind(name) for name in chunk], pa.string()), kinds)
-            for chunk in _chunked(self.names)
-        ]
-        mask = pa.chunked_array(chosen, pa.bool_()).combine_chunks()
-        return self._filtered(mask)
+        """The files with one of these extensions, in lower case with their dot."""
+        kinds = Keys(map(self.kind, self.names)).array
+        return self._filtered(pc.is_in(kinds, value_set=pa.array(extensions)))
+
+    def pictures(self) -> Files:
+        """The files with an extension that Pillow reads."""
+        return self.ending(*picture_extensions())
 
     def matching(self, pattern: str) -> Files:
-        """Those whose names match a regular expression from their start."""
-        pattern = pattern.replace(r"\Z", r"\z")  # as RE2 has it
+        """The files whose names match a regular expression from their start."""
+        pattern = pattern.replace(r"\Z", r"\z")  # RE2's syntax
         return self._filtered(pc.match_substring_regex(self.names.array, rf"\A(?:{pattern})"))
 
     def kind(self, name: str) -> str:
@@ -81,6 +81,14 @@ class Files:
     def kinds(self) -> Counter[str]:
         """How many files there are of each extension."""
         return Counter(self.kind(name) or _NO_EXTENSION for name in self.names)
+
+    def as_source(
+        self, options: Options, skipped: Mapping[str, int], splits: Keys | None = None
+    ) -> Source:
+        """These files as the pictures of a source."""
+        versions = self.versions if any(self.versions) else None
+        options = dict(options or {})
+        return Source(self.root, self.names, options, None, versions, skipped, splits=splits)
 
     def _filtered(self, mask: pa.BooleanArray) -> Files:
         names, versions = (Keys(c.array.filter(mask)) for c in (self.names, self.versions))
@@ -94,8 +102,8 @@ def list_files(url: str, what: str, storage_options: Options = None) -> Files:
 
     Args:
         url: local path, or URL of any fsspec filesystem.
-        what: the option that names it, for the error messages: "content", "style" ...
-        storage_options: what the filesystem is opened with.
+        what: the option that gives the location, for error messages: "content", "style" ...
+        storage_options: options of the filesystem.
 
     Raises:
         SourceError: the location is missing or cannot be read.
@@ -109,16 +117,11 @@ def list_files(url: str, what: str, storage_options: Options = None) -> Files:
     nameless: list[str] = []
     table = pa.concat_tables([_EMPTY, *_tables(listed, what, root, nameless)]).combine_chunks()
     table = table.sort_by("name").combine_chunks()
-    names, versions = (Keys(one_chunk(table[column])) for column in ("name", "version"))
+    names, versions = Keys.column(table["name"]), Keys.column(table["version"])
     return Files(url, root, names, versions, tuple(nameless))
 
 
 _EMPTY = pa.schema([("name", pa.string()), ("version", pa.string())]).empty_table()
-
-
-def one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    """A column as one array."""
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _tables(
@@ -127,7 +130,8 @@ def _tables(
     listed = iter(listed)
     while chunk := list(islice(listed, _CHUNK)):
         kept = [one for one in chunk if _has_name(one[0], what, root, nameless)]
-        names = [_safe(name, root) for name, _ in kept]
+        # In an object store 'folder//etc/x.png' is a valid key; it must not become /etc/x.png.
+        names = [f"{root.rstrip('/')}/{n}" if is_absolute(n) else n for n, _ in kept]
         yield pa.table(
             [pa.array(names, pa.string()), pa.array([v for _, v in kept], pa.string())],
             schema=_EMPTY.schema,
@@ -135,7 +139,7 @@ def _tables(
 
 
 def _has_name(name: str, what: str, root: str, nameless: list[str]) -> bool:
-    """Whether a name can be a key; a picture whose name is not UTF-8 is an error."""
+    """Whether a name can be a key; raises SourceError for a picture whose name is not UTF-8."""
     if any(map(listing.is_dots, name.split("/"))):
         nameless.append(_DOTS)
         return False
@@ -151,18 +155,8 @@ def _has_name(name: str, what: str, root: str, nameless: list[str]) -> bool:
     return True
 
 
-def _safe(name: str, root: str) -> str:
-    # In an object store 'folder//etc/x.png' is a key as any other; it must not become a path.
-    return f"{root.rstrip('/')}/{name}" if is_absolute(name) else name
-
-
-def _chunked(names: Keys) -> Iterator[Sequence[str]]:
-    for start in range(0, len(names), _CHUNK):
-        yield names.array.slice(start, _CHUNK).to_pylist()
-
-
 def _list_disk(path: str, what: str) -> tuple[str, Iterable[listing.Listed]]:
-    # A real name goes first: 'photos [2020]' may well be a folder.
+    # An existing name is no pattern: 'photos [2020]' may be a folder.
     if os.path.isdir(path):
         return path, listing.walk_disk(path, what)
     if os.path.isfile(path):
@@ -181,18 +175,18 @@ def _list_store(url: str, what: str, options: Options) -> tuple[str, Iterable[li
         raise SourceError(f"--{what}: {cannot_open(url, error)}") from error
     inner, chained = split_chain(url)
     try:
-        info = _info(filesystem, path)
-        # A web server tells a folder from a file only by the slash at the end.
+        info = retried(lambda: _info(filesystem, path))
+        # A web server marks a folder only by the slash at the end.
         if info and info["type"] == "file" and not inner.endswith("/"):
-            folder, name = _split_name(inner)
-            return folder + chained, [(name, version_of(info))]
+            # A presigned URL has a query after the name, which may hold slashes.
+            cut = (inner.partition("?")[0] if is_web(filesystem) else inner).rindex("/") + 1
+            return inner[:cut] + chained, [(inner[cut:], version_of(info))]
         if info:
             return url, listing.walk_store(filesystem, path)
         folder, pattern = listing.split_glob(inner)
         if not listing.has_glob(inner):
             raise _missing(url, what)
-        filesystem, path = open_filesystem(folder + chained, options)
-        listed = listing.walk_store(filesystem, path)
+        listed = listing.walk_store(*open_filesystem(folder + chained, options))
         return folder + chained, listing.matching(listed, pattern)
     except SourceError:
         raise
@@ -203,23 +197,14 @@ def _list_store(url: str, what: str, options: Options) -> tuple[str, Iterable[li
         ) from error
 
 
-def _split_name(url: str) -> tuple[str, str]:
-    path = url.partition("?")[0] if url.lower().startswith(("http://", "https://")) else url
-    cut = path.rindex("/") + 1
-    return url[:cut], url[cut:]
-
-
 def _info(filesystem: Any, path: str) -> Mapping[str, Any] | None:
-    for attempt in retrying():
-        with attempt:
-            try:
-                return filesystem.info(path)
-            except FileNotFoundError as error:
-                # For the web, fsspec raises this for any failure.
-                if is_web(filesystem) and getattr(error.__cause__, "status", None) != 404:
-                    raise error.__cause__ or error from None
-                return None
-    raise AssertionError("unreachable: the last attempt returns or raises")
+    try:
+        return filesystem.info(path)
+    except FileNotFoundError as error:
+        # fsspec's filesystem for the web raises this for any failure.
+        if is_web(filesystem) and getattr(error.__cause__, "status", None) != 404:
+            raise error.__cause__ or error from None
+        return None
 
 
 def _missing(url: str, what: str) -> SourceError:

@@ -4,61 +4,59 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from styleid_ray.datasets.example import Example, each_written
+from styleid_ray.datasets.example import Example, TextFiles, each_written
 from styleid_ray.datasets.features import kind_of
 from styleid_ray.datasets.files import Files
+from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.labels import Label, Labels
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.pictures import pictures_of
 from styleid_ray.datasets.source import Source
-from styleid_ray.datasets.splits import split_name, with_splits
+from styleid_ray.datasets.splits import split_name
 from styleid_ray.storage.locations import is_absolute
 from styleid_ray.storage.store import Store
 
 
 def recognises(files: Files) -> bool:
-    """Always: any files of no other format are pictures in folders."""
+    """Always true: files of no other format are pictures in folders."""
     return True
 
 
 def source(files: Files, options: DatasetOptions) -> Source:
-    """The pictures of a folder tree. Folders train, val and test at its top are its splits."""
+    """The pictures of a folder tree. Folders train, val and test at the top are splits."""
     pictures = pictures_of(files, options.what, options.storage_options)
     if options.what != "content":
         return pictures
     splits = set(map(_top_split, pictures.keys))
     if None in splits or "train" not in splits:
         return pictures
-    return with_splits(pictures, (_top_split(key) or "" for key in pictures.keys))
+    return replace(pictures, splits=Keys(_top_split(key) or "" for key in pictures.keys))
 
 
 def labels(options: DatasetOptions, contents: Source) -> FolderLabels:
     """The class folders of a run's contents."""
-    split = all(map(_top_split, contents.keys))
-    classes = {_class_of(key, split) for key in contents.keys}
-    return FolderLabels(split, tuple(sorted(classes - {""})))
+    classes = set(class_folders(contents.keys)) - {""}
+    return FolderLabels(all(map(_top_split, contents.keys)), tuple(sorted(classes)))
 
 
 def class_folders(keys: Sequence[str]) -> list[str]:
-    """The class of each picture of a folder tree; '' for one in no class folder."""
+    """The class of each picture of a folder tree; '' outside class folders."""
     split = all(map(_top_split, keys))
     return [_class_of(key, split) for key in keys]
 
 
 @dataclass(frozen=True)
-class FolderLabels:
-    """The class of a picture is the first folder of its key, below the split's."""
+class FolderLabels(Labels):
+    """The class of a picture is the first folder of its key, below the split's folder."""
 
     split: bool
     """Whether the top folders are splits."""
     classes: tuple[str, ...]
-    """Their names in order; none where pictures lie in no folder."""
+    """Names in order; none where pictures lie in no folder."""
     format = "folder"
-    geometry = False
 
     @property
     def header(self) -> Mapping[str, Any]:
@@ -67,17 +65,11 @@ class FolderLabels:
 
     @property
     def features(self) -> Mapping[str, Any]:
-        """The column of the class."""
         if not self.classes:
             return {}
         return {"label": {"names": list(self.classes), "_type": "ClassLabel"}}
 
-    def prepared(self, work: Store) -> FolderLabels:
-        """Needs nothing: the class is in the key."""
-        return self
-
     def read(self, keys: Sequence[str], places: Sequence[str | None]) -> list[Label]:
-        """The classes of some pictures."""
         return list(map(self._label, keys))
 
     def _label(self, key: str) -> Label:
@@ -89,15 +81,15 @@ class FolderLabels:
         return Label({"label": name}, {"cls": number}, name, split=split)
 
     def folder_of(self, key: str) -> str:
-        """The folder of an `imagefolder` export that a picture comes to lie in."""
+        """The folder of a picture in an `imagefolder` export."""
         label = self._label(key)
         return f"{label.split}/{label.folder}"
 
 
 class Writer:
-    """`CLASS/NAME__STYLE.png`, below the split's folder where there are splits, and
-    `metadata.jsonl` as Hugging Face reads it. With masks, pictures lie in `images/` and masks in
-    `masks/`, or in a folder of their column's name."""
+    """`CLASS/NAME__STYLE.png` below the split's folder, where there are splits, and
+    `metadata.jsonl` as Hugging Face reads it. With masks, pictures lie in `images/`, and masks in
+    `masks/` or in a folder named like their column."""
 
     def __init__(self, store: Store, labels: Labels) -> None:
         self.store = store
@@ -105,7 +97,7 @@ class Writer:
         self.masks = [name for name, kind in kinds if kind_of(kind) == "Image"]
 
     def write(self, item: int, examples: Iterable[Example]) -> bytes:
-        """Writes pictures; the part has their lines of metadata, by split."""
+        """Writes pictures; the part holds a line of metadata for each, with its split."""
         return b"".join(each_written(self._one, examples))
 
     def _one(self, example: Example) -> bytes:
@@ -129,15 +121,11 @@ class Writer:
 
     def finish(self, parts: Iterator[bytes]) -> None:
         """Writes `metadata.jsonl` of each split."""
-        with ExitStack() as stack:
-            files: dict[str, Any] = {}
+        with TextFiles(self.store) as files:
             for part in parts:
                 for line in part.splitlines():
                     top, row = json.loads(line)
-                    if top not in files:
-                        writing = self.store.writing(f"{top}metadata.jsonl")
-                        files[top] = stack.enter_context(writing)
-                    files[top].write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+                    files.add(f"{top}metadata.jsonl", json.dumps(row, ensure_ascii=False))
 
 
 def _top_split(key: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The dataset formats: recognised, read, and written again."""
+"""The dataset formats: recognising, reading and writing them."""
 
 from __future__ import annotations
 
@@ -12,25 +12,23 @@ from styleid_ray.config import DatasetFormat, ExportFormat, StyleFormat
 from styleid_ray.datasets.example import Writer
 from styleid_ray.datasets.files import Files, list_files
 from styleid_ray.datasets.folder import FolderLabels
-from styleid_ray.datasets.labels import Labels
-from styleid_ray.datasets.masks import MaskedLabels, check_masks, with_masks
+from styleid_ray.datasets.labels import Labels, Wrapped
+from styleid_ray.datasets.masks import check_masks, with_masks
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.source import Source
 from styleid_ray.datasets.splits import chosen
 from styleid_ray.errors import ConfigError
 from styleid_ray.storage.store import Store
 
-# Recognised in this order: the last one takes anything.
 _ORDER = (*(n for n in get_args(DatasetFormat) if n not in ("auto", "folder")), "folder")
+"""The order in which formats are tried; the last one takes any files."""
+_OWN_LABELS = ("coco", "voc", "yolo")
+"""Formats whose exports hold only labels of their own kind."""
 
 
 def read_source(options: DatasetOptions) -> Source:
-    """The pictures of a dataset, of the chosen splits.
-
-    Raises:
-        SourceError: the location cannot be read, or its files do not fit together; the message
-            names the file.
-    """
+    """The pictures of a dataset's chosen splits; raises SourceError when the location cannot be
+    read, or a file, which the message names, does not belong to the others."""
     files = list_files(options.url, options.what, options.storage_options)
     name = options.format if options.format != "auto" else _recognised(files, options)
     source = chosen(replace(_module(name).source(files, options), format=name), options)
@@ -40,12 +38,8 @@ def read_source(options: DatasetOptions) -> Source:
 
 
 def recognised(options: DatasetOptions, known: str | None) -> DatasetOptions:
-    """The same options with the format that the dataset has.
-
-    Args:
-        options: of a run's contents.
-        known: the format, where the run has recorded it.
-    """
+    """The same options, of a run's contents, with the dataset's format instead of auto; `known` is
+    the format that the run recorded."""
     if options.format != "auto":
         return options
     if known is None:
@@ -55,51 +49,52 @@ def recognised(options: DatasetOptions, known: str | None) -> DatasetOptions:
 
 
 def open_labels(options: DatasetOptions, contents: Source) -> Labels:
-    """The labels of a run's contents.
+    """The labels of a run's contents; raises SourceError when annotation files are missing or
+    damaged.
 
     Args:
-        options: as the run was begun with; the format is one that was recognised.
+        options: of the run, with a format other than auto.
         contents: all contents of the run's plan.
-
-    Raises:
-        SourceError: annotation files are missing or damaged.
     """
     labels = _module(options.format).labels(options, contents)
     return with_masks(labels, options) if options.label_masks else labels
 
 
 def open_writer(name: ExportFormat, store: Store, labels: Labels) -> Writer:
-    """The writer of an export; raises ConfigError when it cannot hold these labels."""
+    """The writer of an export; raises ConfigError when its format cannot hold these labels."""
+    if name in _OWN_LABELS and labels.format != name:
+        raise ConfigError(
+            f"--format {name} cannot hold the labels of a {labels.format} dataset: use "
+            "--format imagefolder, webdataset or parquet, which hold any labels"
+        )
     return _module("folder" if name == "imagefolder" else name).Writer(store, labels)
 
 
 def folder_of(labels: Labels) -> Callable[[str], str]:
-    """A function from a picture's key to its folder in an `imagefolder` export; '' for labels other
-    than class folders, which are known only once read."""
-    inner = labels.inner if isinstance(labels, MaskedLabels) else labels
-    return inner.folder_of if isinstance(inner, FolderLabels) else lambda key: ""
+    """A function from a picture's key to its folder in an `imagefolder` export. It returns '' for
+    labels other than class folders, which must be read first."""
+    while isinstance(labels, Wrapped):
+        labels = labels.inner
+    return labels.folder_of if isinstance(labels, FolderLabels) else lambda key: ""
 
 
 def check_geometry(labels: Labels, fit: str) -> None:
-    """Raises ConfigError where results are crops, in which coordinates and masks do not hold."""
+    """Raises ConfigError where results are crops, for which coordinates and masks are not valid."""
     if labels.geometry and fit == "crop":
         raise ConfigError(
             f"the run has --fit crop, and the coordinates and masks of its {labels.format} labels "
-            "hold in whole pictures alone: stylize with --fit keep to export them"
+            "are valid only for whole pictures: stylize with --fit keep to export them"
         )
 
 
 def check_export(name: ExportFormat, format: str, fit: str, masks: bool) -> None:
-    """Checks before a run whether it can be exported, as far as options and format tell.
+    """Raises ConfigError before a run that could not be exported, by its options and formats.
 
     Args:
         name: format of the export.
         format: dataset format of the contents.
-        fit: that of the run.
+        fit: option of the run.
         masks: whether contents have label masks.
-
-    Raises:
-        ConfigError: it cannot.
     """
     if name in _OWN_LABELS and name != format:
         raise ConfigError(
@@ -108,11 +103,8 @@ def check_export(name: ExportFormat, format: str, fit: str, masks: bool) -> None
         )
     if fit == "crop" and (format in _OWN_LABELS or masks):
         raise ConfigError(
-            "--export: coordinates and masks hold in whole pictures alone: use --fit keep"
+            "--export: coordinates and masks are valid only for whole pictures: use --fit keep"
         )
-
-
-_OWN_LABELS = ("coco", "voc", "yolo")
 
 
 def _recognised(files: Files, options: DatasetOptions) -> str:

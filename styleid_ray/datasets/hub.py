@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi, constants, get_token
@@ -30,32 +30,28 @@ from styleid_ray.storage.locations import shown
 from styleid_ray.storage.secrets import scrubbed, without_secrets
 
 CARD_SECONDS = 60.0
-"""Longest time that `Hub.upload_card` waits for the hub."""
-
+"""The longest that `Hub.upload_card` waits for the hub."""
 _COMMIT_FILES = 500
 _COMMIT_BYTES = 10 * 2**30
 _SMALLEST_COMMIT = 50
-"""A commit of no more files than this is not split when the hub fails to take it."""
+"""A failed commit of more files than this is split and retried."""
 _TOO_MUCH = (413, 500, 502, 503, 504)
-"""The hub's answers to commits that are too large for it, among others."""
+"""Status codes of the hub for a commit that may be too large."""
 _NOT_PUBLISHED = {".git", ".cache"}
-"""Folders that the hub refuses; huggingface_hub keeps its own notes in the second one."""
+"""Folders that the hub rejects; huggingface_hub itself uses the second one."""
 _NETWORK = {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3"}
 _MOST_DETAIL = 300
-
-Progress = Callable[[int, int], object]
-"""Called with the number of files that are published and the number of all files."""
 
 
 class Hub:
     """One dataset repository of the hub, at HF_ENDPOINT where that is set.
 
     Args:
-        hub_id: OWNER/NAME of the repository, as --push-to has it.
-        private: create the repository as a private one.
+        hub_id: OWNER/NAME of the repository, from --push-to.
+        private: create a private repository.
 
     Raises:
-        ConfigError: `hub_id` is not of that form.
+        ConfigError: `hub_id` does not have this form.
     """
 
     def __init__(self, hub_id: str, private: bool = False) -> None:
@@ -67,60 +63,58 @@ class Hub:
 
     @property
     def endpoint(self) -> str:
-        """Address of the hub. huggingface_hub itself reads HF_ENDPOINT only when it is imported."""
+        """Address of the hub; huggingface_hub itself reads HF_ENDPOINT only on import."""
         return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
 
     @property
     def url(self) -> str:
-        """Address of the dataset's page, without a password of HF_ENDPOINT."""
+        """Address of the dataset's page, without a password in HF_ENDPOINT."""
         return f"{without_secrets(self.endpoint)}/datasets/{self.hub_id}"
 
     def check(self) -> None:
-        """Make sure that the hub takes our files; the repository is created where it is missing.
+        """Make sure that the hub accepts our files; creates a missing repository.
 
-        Meant for the start of a job: a missing token must not show after hours of work.
+        Meant for the start of a job, which must not fail for want of a token after hours of work.
 
         Raises:
-            ConfigError: there is no token, the hub does not accept it, it may not write to the
-                repository, or the repository is public and `private` is true.
-            OutputError: the hub cannot be reached, or does not answer as it should.
+            ConfigError: there is no token, the hub does not accept it, it has no write access to
+                the repository, or the repository is public and `private` is true.
+            OutputError: the hub cannot be reached, or answers with an error.
         """
         if self._checked:
             return
-        with self._errors(), _quiet():
+        with self._client() as api:
             self._token = get_token()
             if self._token is None:
                 raise LocalTokenNotFoundError
-            api = self._api()
             api.whoami()
-            # None and not False: an organisation may have its new repositories private by default.
+            # Not False: an organisation's new repositories may be private by default.
             api.create_repo(
                 self.hub_id, repo_type="dataset", private=self.private or None, exist_ok=True
             )
             if self.private and not api.dataset_info(self.hub_id).private:
                 raise ConfigError(
-                    f"{self.hub_id} is public, and a private dataset is asked for: make it private "
-                    f"at {self.url}/settings, or choose another name for --push-to"
+                    f"{self.hub_id} is public, and --private asks for a private dataset: make it "
+                    f"private at {self.url}/settings, or choose another name for --push-to"
                 )
         self._checked = True
 
-    def upload(self, folder: str | Path, progress: Progress | None = None) -> str:
+    def upload(self, folder: str | Path) -> str:
         """Publish every file of a folder; files that the hub already has are not sent again.
 
-        The files go up in commits of some hundreds, the card in the last one. When it breaks off,
-        the next call resumes: contents that reached the hub stay there, even without a commit.
-        Nothing is written to the folder, and nothing is deleted from the repository.
+        Commits hold some hundred files each, the last one the card. After an interruption the next
+        call resumes: file contents that reached the hub stay there, even without a commit. Nothing
+        is written to the folder, and nothing is deleted from the repository.
 
         Args:
             folder: a local folder; a link to a file counts as that file.
-            progress: called after each commit.
 
         Returns:
             Address of the dataset's page.
 
         Raises:
-            ConfigError: as `check`, which is called where it was not yet.
-            OutputError: the folder is not there or empty, or the upload broke off.
+            ConfigError: as `check`, which runs unless it ran before.
+            OutputError: the folder is missing or empty, or the upload failed.
         """
         names = _files(Path(folder))
         self.check()
@@ -128,17 +122,15 @@ class Hub:
         done = 0
         for batch in _batches(Path(folder), names):
             message = f"Add files {done + 1:,} to {done + len(batch):,} of {len(names):,}"
-            with self._errors(), _quiet():
-                self._commit(Path(folder), batch, message)
+            with self._client() as api:
+                self._commit(api, Path(folder), batch, message)
             done += len(batch)
-            if progress is not None:
-                progress(done, len(names))
         return self.url
 
     def _check_same(self, names: Sequence[str]) -> None:
-        """Raises ConfigError where the repository holds files of another dataset."""
-        with self._errors(), _quiet():
-            existing = self._api().list_repo_files(self.hub_id, repo_type="dataset")
+        """Raises ConfigError where the repository holds another dataset's files."""
+        with self._client() as api:
+            existing = api.list_repo_files(self.hub_id, repo_type="dataset")
         others = sorted(name for name in set(existing) - set(names) if not _OWN.match(name))
         if others:
             raise ConfigError(
@@ -147,72 +139,66 @@ class Hub:
                 "dataset"
             )
 
-    def upload_card(self, text: str, seconds: float = CARD_SECONDS) -> str | None:
-        """Publish the card alone, as during a long run; never raises and never waits for long.
+    def upload_card(self, text: str) -> str | None:
+        """Publish only the card, as during a long run; raises nothing, and waits `CARD_SECONDS`.
 
-        Args:
-            text: the whole README.md.
-            seconds: how long to wait. After that the upload continues in a thread, which does not
-                keep the process alive, and further calls do nothing until it has ended.
-
-        Returns:
-            None when the card is published, or else one line that says why it is not.
+        Afterwards the upload continues in a daemon thread, and further calls do nothing until it
+        has ended. Returns None when the card is published, else one line with the reason.
         """
         if self._card_thread is not None and self._card_thread.is_alive():
-            return (
-                f"the card of {self.hub_id} is not updated: the upload of the last one still runs"
-            )
+            return f"the card of {self.hub_id} is not updated: the last upload still runs"
         outcome: list[str | None] = []
         self._card_thread = threading.Thread(
             target=lambda: outcome.append(self._try_card(text)), name="card", daemon=True
         )
         self._card_thread.start()
-        self._card_thread.join(seconds)
+        self._card_thread.join(CARD_SECONDS)
         if not outcome:
-            return f"the card of {self.hub_id} is not updated: no answer within {seconds:g} seconds"
+            return (
+                f"the card of {self.hub_id} is not updated: no answer within {CARD_SECONDS:g} "
+                "seconds"
+            )
         return outcome[0]
 
     def _try_card(self, text: str) -> str | None:
         try:
             self.check()
-            with self._errors(), _quiet():
+            with self._client() as api:
                 card = CommitOperationAdd(path_in_repo=CARD, path_or_fileobj=text.encode())
-                self._create_commit([card], "Update the card")
+                self._create_commit(api, [card], "Update the card")
         except JobError as error:
             return f"the card of {self.hub_id} is not updated: {error}"
         return None
 
-    def _commit(self, folder: Path, names: Sequence[str], message: str) -> None:
-        """One commit, or several smaller ones where the hub fails to take it."""
-        # New for each attempt: the hub may have taken the files although its answer was lost.
+    def _commit(self, api: HfApi, folder: Path, names: Sequence[str], message: str) -> None:
+        """One commit, or several smaller ones after a failure."""
+        # New for each attempt, since the hub may have the files although its answer was lost.
         additions = [
             CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in names
         ]
         try:
-            self._create_commit(additions, message)
+            self._create_commit(api, additions, message)
         except HfHubHTTPError as error:
             if len(names) <= _SMALLEST_COMMIT or error.response.status_code not in _TOO_MUCH:
                 raise
             half = len(names) // 2
-            self._commit(folder, names[:half], message)
-            self._commit(folder, names[half:], message)
+            self._commit(api, folder, names[:half], message)
+            self._commit(api, folder, names[half:], message)
 
-    def _create_commit(self, additions: Sequence[CommitOperationAdd], message: str) -> None:
-        self._api().create_commit(
-            self.hub_id, additions, commit_message=message, repo_type="dataset"
-        )
-
-    def _api(self) -> HfApi:
-        return HfApi(endpoint=self.endpoint, library_name="styleid-ray")
+    def _create_commit(
+        self, api: HfApi, additions: Sequence[CommitOperationAdd], message: str
+    ) -> None:
+        api.create_commit(self.hub_id, additions, commit_message=message, repo_type="dataset")
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Turns any error of huggingface_hub into one line with a remedy."""
+    def _client(self) -> Iterator[HfApi]:
+        """The hub's silenced client, whose errors become a JobError: one line with a remedy."""
         try:
-            yield
+            with _quiet():
+                yield HfApi(endpoint=self.endpoint, library_name="styleid-ray")
         except JobError:
             raise
-        except Exception as error:  # of httpx, hf_xet, the disk ... by version
+        except Exception as error:  # from httpx, hf_xet, the disk ... depending on the version
             raise self._described(error) from error
 
     def _described(self, error: Exception) -> JobError:
@@ -258,7 +244,7 @@ class Hub:
         return OutputError(f"{hub} answered with status {status} ({detail}): {again}")
 
     def _detail(self, causes: Sequence[BaseException]) -> str:
-        """The reason in the words of the hub where it gives one, without tokens and signatures."""
+        """The reason, in the hub's words where it gives one, without tokens and signatures."""
         messages = (getattr(cause, "server_message", None) for cause in causes)
         text = next(filter(None, messages), None) or first_line(causes[-1])
         text = scrubbed(" ".join(text.split()), {"token": self._token})
@@ -266,37 +252,31 @@ class Hub:
 
 
 _OWN = re.compile(r"\.git|README\.md$|LICEN[CS]E", re.IGNORECASE)
-"""Files of a repository that may stand beside any dataset."""
+"""Files of a repository that may accompany any dataset."""
 
 
 def _valid(hub_id: str) -> str:
-    try:
+    with suppress(HFValidationError):
         validate_repo_id(hub_id)
-    except HFValidationError:
-        pass
-    else:
         if hub_id.count("/") == 1:
             return hub_id
     raise ConfigError(
-        f"--push-to {shown(hub_id)} is not the id of a dataset: it looks like OWNER/NAME, as in "
+        f"--push-to {shown(hub_id)} is not the id of a dataset: use OWNER/NAME, such as "
         "someone/stylised-cars, of letters, digits and single '-', '_' and '.'"
     )
 
 
 def _files(folder: Path) -> list[str]:
     """The files to publish, as paths below the folder with '/'; the card comes last."""
+    paths = (path.relative_to(folder) for path in folder.glob("**/*") if path.is_file())
     names = [
-        path.relative_to(folder).as_posix()
-        for path in folder.glob("**/*")
-        if path.is_file() and not _is_private(path.relative_to(folder))
+        path.as_posix()
+        for path in paths
+        if not any(part in _NOT_PUBLISHED or part.startswith(".export") for part in path.parts)
     ]
     if not names:
         raise OutputError(f"there is nothing to publish in {shown(str(folder))}")
     return sorted(names, key=lambda name: (name == CARD, name))
-
-
-def _is_private(path: Path) -> bool:
-    return any(part in _NOT_PUBLISHED or part.startswith(".export") for part in path.parts)
 
 
 def _batches(folder: Path, names: Sequence[str]) -> Iterator[list[str]]:
@@ -313,7 +293,7 @@ def _batches(folder: Path, names: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and what caused it, outermost first."""
+    """An error and its causes, outermost first."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
@@ -333,12 +313,12 @@ _loud: tuple[int, bool] = (0, False)
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without huggingface_hub's bars and warnings, which quote signed URLs.
+    """Hides huggingface_hub's bars and warnings, which quote signed URLs.
 
-    The last of the threads in it restores them.
+    The last of concurrent threads restores them.
     """
     global _quiet_users, _loud
-    # A bar requested by HF_HUB_DISABLE_PROGRESS_BARS=0 stays.
+    # The user's HF_HUB_DISABLE_PROGRESS_BARS has precedence.
     bars = constants.HF_HUB_DISABLE_PROGRESS_BARS is None
     with _quiet_lock:
         _quiet_users += 1

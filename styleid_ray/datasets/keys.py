@@ -1,4 +1,7 @@
-"""Texts in one Arrow array: a tenth of the memory of as many Python strings."""
+"""Strings in one Arrow array, in a tenth of the memory of Python strings."""
+
+# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
+# pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
@@ -7,18 +10,27 @@ from itertools import islice
 from typing import overload
 
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from styleid_ray.storage.locations import shown
 
 _CHUNK = 2**16
+_MOST_NAMED = 3
 
 
 class Keys(Sequence[str]):
-    """A sequence of strings that is equal to a tuple of them. Keys are sorted by their makers."""
+    """A sequence of strings, equal to a tuple with the same items. The caller sorts them."""
 
     def __init__(self, texts: Iterable[str] | pa.Array = ()) -> None:
-        """Keeps an Arrow array of strings; anything else is read chunk by chunk."""
+        """Keeps an Arrow array of strings; copies anything else chunk by chunk."""
         self.array: pa.StringArray = (
             texts if isinstance(texts, pa.Array) else pa.concat_arrays(_chunks(texts))
         )
+
+    @classmethod
+    def column(cls, column: pa.ChunkedArray) -> Keys:
+        """The strings of a table's column."""
+        return cls(column.chunk(0) if column.num_chunks == 1 else column.combine_chunks())
 
     def __len__(self) -> int:
         return len(self.array)
@@ -47,8 +59,17 @@ class Keys(Sequence[str]):
         return repr(tuple(self))
 
     def take(self, indices: pa.Array) -> Keys:
-        """Those at some indices, int [T]."""
+        """The strings at some indices, int [T]."""
         return Keys(self.array.take(indices))
+
+    def without(self, others: Keys) -> Keys:
+        """The strings that are not among others."""
+        return Keys(self.array.filter(pc.invert(pc.is_in(self.array, value_set=others.array))))
+
+    def first_few(self) -> str:
+        """The first strings and the number of the rest, for a message."""
+        more = len(self) - _MOST_NAMED
+        return ", ".join(map(shown, self[:_MOST_NAMED])) + f" and {more:,} more" * (more > 0)
 
 
 def _chunks(texts: Iterable[str]) -> list[pa.Array]:

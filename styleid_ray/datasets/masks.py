@@ -1,5 +1,4 @@
-"""Masks: a picture of classes or of strengths per content, in a folder of its own, with the same
-name."""
+"""Masks: a picture of classes or strengths per content, with the same name in another folder."""
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
 # pyright: reportAttributeAccessIssue=false
@@ -13,18 +12,17 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from styleid_ray.datasets.features import IMAGE_FEATURE
 from styleid_ray.datasets.files import list_files
 from styleid_ray.datasets.keys import Keys
-from styleid_ray.datasets.labels import Label, Labels
+from styleid_ray.datasets.labels import Label, Labels, Wrapped
 from styleid_ray.datasets.options import DatasetOptions, in_threads
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import RowError, SourceError
 from styleid_ray.imaging.decode import upright_size
 from styleid_ray.storage.fetch import read_bytes
 from styleid_ray.storage.locations import Options, absolute, join, local_path, shown
-from styleid_ray.storage.store import Store
 
-_MOST_NAMED = 3
 _MOST_PIXELS = 2**30
 
 
@@ -46,8 +44,8 @@ def check_all_masked(
     Args:
         contents: with their keys.
         url: folder of the masks.
-        option: that names it, such as "masks".
-        storage_options: what its filesystem is opened with.
+        option: the option that gives the folder, such as "masks".
+        storage_options: options of the filesystem.
         names: of the masks, one per content; by default their `mask_name`.
     """
     path = local_path(url)
@@ -57,25 +55,24 @@ def check_all_masked(
     keys = Keys(contents.keys)
     masks = Keys(map(mask_name, keys) if names is None else names)
     absent = pc.invert(pc.is_in(masks.array, files.names.array))
-    missing = keys.array.filter(absent).to_pylist()
+    missing = Keys(keys.array.filter(absent))
     if missing:
-        more = len(missing) - _MOST_NAMED
-        some = ", ".join(map(shown, missing[:_MOST_NAMED])) + f" and {more} more" * (more > 0)
         first = masks.array.filter(absent)[0].as_py()
         raise SourceError(
-            f"--{option}: {shown(url)} has no mask for {some}: a mask has the relative name of its "
-            f"content and ends in .png, or the name in a table's column mask, here {shown(first)}"
+            f"--{option}: {shown(url)} has no mask for {missing.first_few()}: a mask has the "
+            "relative name of its content with the extension .png, or the name in a table's column "
+            f"mask, here {shown(first)}"
         )
 
 
 def mask_source(url: str, storage_options: Options) -> Source:
-    """The place of masks; the key of a content's mask is its `mask_name`."""
+    """The folder of masks as a source; the key of a content's mask is its `mask_name`."""
     path = local_path(url)
     return Source(url if path is None else absolute(path), (), dict(storage_options or {}))
 
 
 def mask_name(key: str) -> str:
-    """The name of a content's mask below the folder of masks."""
+    """The name of a content's mask in the folder of masks."""
     folder, slash, name = key.rpartition("/")
     return f"{folder}{slash}{name.rpartition('.')[0] or name}.png"
 
@@ -87,32 +84,19 @@ def with_masks(labels: Labels, options: DatasetOptions) -> MaskedLabels:
 
 
 @dataclass(frozen=True)
-class MaskedLabels:
-    """Labels, and a mask per picture: its file unchanged."""
+class MaskedLabels(Wrapped):
+    """Labels with a mask per picture, an unchanged file."""
 
-    inner: Labels
     root: str
     storage_options: Options
-    geometry = True
 
     @property
-    def format(self) -> str:
-        """That of the labels."""
-        return self.inner.format
+    def geometry(self) -> bool:
+        return True
 
     @property
     def features(self) -> Mapping[str, Any]:
-        """Those of the labels, and the mask as an image."""
-        return {**self.inner.features, "mask": {"_type": "Image"}}
-
-    @property
-    def header(self) -> Mapping[str, Any]:
-        """That of the labels."""
-        return self.inner.header
-
-    def prepared(self, work: Store) -> MaskedLabels:
-        """The same with its labels prepared."""
-        return replace(self, inner=self.inner.prepared(work))
+        return {**self.inner.features, "mask": IMAGE_FEATURE}
 
     def read(self, keys: Sequence[str], places: Sequence[str | None]) -> list[Label]:
         """Labels with masks; raises SourceError when a mask cannot be read."""
@@ -131,10 +115,10 @@ class MaskedLabels:
 
 
 def _size(label: Label, mask: bytes) -> tuple[int, int] | None:
-    """The size that labels and mask were made for, by the mask where the labels have none."""
+    """The picture size that labels and mask were made for, by the mask where labels lack it."""
     if label.size is not None:
         return label.size
     try:
         return upright_size(mask, _MOST_PIXELS)
-    except RowError:  # any file is copied unchanged
+    except RowError:  # the file is copied unchanged, whatever it is
         return None

@@ -10,12 +10,13 @@ from typing import Literal
 
 import numpy as np
 
+from styleid_ray.storage.secrets import digests
+
 Mode = Literal["stem", "path", "hash"]
-_MODES: tuple[Mode, ...] = ("stem", "path", "hash")
 _OTHER = re.compile(r"(?:[^\w-]|_)+")
 _TAKEN = {"samples", "readme", "con", "prn", "aux", "nul"}
 _TAKEN |= {f"{device}{number}" for device in ("com", "lpt") for number in range(10)}
-"""Names of an export's own files, and those that Windows keeps for devices."""
+"""Names of an export's own files, and names that Windows reserves for devices."""
 _ID = 12
 """Digits of a pair's id in a name."""
 _MOST = 80
@@ -24,19 +25,19 @@ _MOST = 80
 
 @dataclass(frozen=True)
 class Names:
-    """Names NAME__STYLE of pictures, unique in an export, whatever pairs it holds.
+    """Names NAME__STYLE of pictures, unique in an export of any pairs.
 
-    A picture is named by its stem where all pictures of its kind have different ones, else by its
-    path, else by path and hash. Names hold neither dots nor, within a part, two underscores.
+    A picture is named by its stem where all pictures of its kind have different stems, else by its
+    path, else by path and hash. Names hold no dots, and no part of one holds two underscores.
     """
 
     content: Mode
     content_in_folder: Mode
-    """The same for names that need to be unique in the content's class folder alone."""
+    """For names that are unique only within the content's class folder."""
     style: Mode
     ids: bool = False
-    """Whether results have a part of the pair's id besides: several may have one content, style
-    and k."""
+    """Whether names of results end in a part of the pair's id, since several pairs may have the
+    same content, style and k."""
 
     @classmethod
     def of(
@@ -46,12 +47,11 @@ class Names:
         folder_of: Callable[[str], str],
         ids: bool = False,
     ) -> Names:
-        """The shortest names that distinguish these pictures.
+        """The shortest names that distinguish some contents and styles.
 
         Args:
-            contents, styles: distinct keys.
-            folder_of: the folder that a content's picture will lie in.
-            ids: whether several pairs have one content, style and k.
+            folder_of: returns the folder of a content's picture.
+            ids: as the field.
         """
         return cls(
             _shortest(contents, lambda key: ""),
@@ -73,7 +73,8 @@ class Names:
         return "__".join(parts)
 
     def as_dict(self) -> dict[str, str | bool]:
-        """How pictures are named; the same as before there were `ids` where there are none."""
+        """The modes, for an export's digest; without `ids` where they are off, so that the digests
+        of older exports stay valid."""
         return {name: value for name, value in asdict(self).items() if value is not False}
 
     def original(self, content: str, in_folder: bool = False) -> str:
@@ -82,7 +83,7 @@ class Names:
 
 
 def part(key: str, mode: Mode) -> str:
-    """The part of a name that stands for one picture."""
+    """The part of a name for one picture."""
     folder, slash, name = key.rpartition("/")
     stem = name.rpartition(".")[0] or name
     text = stem if mode == "stem" else f"{folder}{slash}{stem}"
@@ -96,10 +97,10 @@ def part(key: str, mode: Mode) -> str:
 
 
 def _shortest(keys: Sequence[str], folder_of: Callable[[str], str]) -> Mode:
-    for mode in _MODES[:-1]:
-        # File systems that ignore case are common where datasets are unpacked.
+    modes: tuple[Mode, ...] = ("stem", "path")
+    for mode in modes:
+        # Users unpack datasets on filesystems that ignore case.
         names = (f"{folder_of(key)}/{part(key, mode)}".casefold() for key in keys)
-        digests = b"".join(hashlib.blake2b(n.encode(), digest_size=8).digest() for n in names)
-        if len(np.unique(np.frombuffer(digests, "<u8"))) == len(keys):
+        if len(np.unique(digests(names))) == len(keys):
             return mode
     return "hash"

@@ -1,55 +1,47 @@
-"""The pictures among files: those with an extension that Pillow reads."""
+"""The pictures among files: all files with an extension that Pillow reads."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
 
 from styleid_ray.datasets.files import Files, list_files
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import SourceError
-from styleid_ray.imaging.formats import picture_extensions
 from styleid_ray.storage import listing
 from styleid_ray.storage.locations import Options, absolute, extension, join, local_path, shown
 from styleid_ray.storage.secrets import FullURLs, without_secrets
 
 
 def list_pictures(url: str, what: str, storage_options: Options = None) -> Source:
-    """Find the pictures of a folder (walked recursively), a single file, or a glob pattern.
-
-    A picture is a file with an extension that Pillow reads, in upper or lower case. Hidden files
-    and folders are left out; a folder that matches a pattern is walked.
-
-    Args:
-        url: local path, or URL of any fsspec filesystem.
-        what: "content" or "style", for the error messages.
-        storage_options: what the filesystem is opened with.
-
-    Raises:
-        SourceError: the location is missing, cannot be read, or holds no pictures.
-    """
+    """The pictures of a location (`list_files`): files with an extension that Pillow reads, in
+    upper or lower case. Raises SourceError for a location that is missing, unreadable or without
+    pictures."""
     return pictures_of(list_files(url, what, storage_options), what, storage_options)
 
 
 def pictures_of(files: Files, what: str, storage_options: Options = None) -> Source:
-    """The pictures among files that were listed; raises SourceError when there are none."""
-    pictures = files.ending(*picture_extensions())
+    """The pictures among listed files; raises SourceError when there are none."""
+    pictures = files.pictures()
     skipped = files.kinds() - pictures.kinds() + Counter(files.nameless)
-    if not len(pictures.names):
-        raise SourceError(_no_pictures(files.url, what, skipped))
-    options = dict(storage_options or {})
+    if not pictures.names:
+        kinds = ", ".join(shown(kind) for kind, _ in skipped.most_common(5))
+        holds = f"{skipped.total()} files, but no pictures ({kinds})" if skipped else "no files"
+        raise SourceError(
+            f"--{what}: {shown(files.url)} holds {holds}; name a folder, file or pattern of "
+            "pictures such as .jpg, .png, .webp or .tif"
+        )
     if not files.is_web:
-        versions = pictures.versions if any(pictures.versions) else None
-        return Source(files.root, pictures.names, options, None, versions, skipped)
-    # A presigned URL is known by its key without the signature, which is kept apart.
-    named = {_key(files.root, key): join(files.root, key) for key in pictures.names}
-    full_urls = FullURLs.of(named.values())
+        return pictures.as_source(storage_options, skipped)
+    # The key of a presigned URL is the URL without its signature, which FullURLs holds.
+    urls, root = [join(files.root, key) for key in pictures.names], without_secrets(files.root)
+    named = {without_secrets(url).removeprefix(root): url for url in urls}
+    options, full_urls = dict(storage_options or {}), FullURLs.of(named.values())
     return Source(files.root, tuple(sorted(named)), options, full_urls, skipped=skipped)
 
 
 def takes(url: str, location: str) -> bool:
-    """Whether a picture that came to lie at a location would be one of `list_pictures(url)`."""
+    """Whether `list_pictures(url)` would list a new picture at a location."""
     url, location = _real(url), _real(location)
     if extension(url) in (".yaml", ".yml"):
         url = url.rpartition("/")[0]
@@ -65,20 +57,3 @@ def takes(url: str, location: str) -> bool:
 def _real(url: str) -> str:
     path = local_path(url)
     return url if path is None else os.path.realpath(absolute(path))
-
-
-def _key(root: str, key: str) -> str:
-    return without_secrets(join(root, key)).removeprefix(without_secrets(root))
-
-
-def _no_pictures(url: str, what: str, skipped: Mapping[str, int]) -> str:
-    counts = Counter(skipped)
-    holds = f"{counts.total()} files, but no pictures ({_kinds(counts)})" if counts else "no files"
-    return (
-        f"--{what}: {shown(url)} holds {holds}; name a folder, file or pattern of pictures such "
-        "as .jpg, .png, .webp or .tif"
-    )
-
-
-def _kinds(counts: Counter[str]) -> str:
-    return ", ".join(shown(kind) for kind, _ in counts.most_common(5))

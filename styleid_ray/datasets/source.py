@@ -1,4 +1,4 @@
-"""Pictures below one location, as a plan knows them."""
+"""The pictures of a location, as a plan lists them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOST_KINDS = 5
 
 @dataclass(frozen=True)
 class Source:
-    """Pictures below one root. The keys do not change when the root moves."""
+    """Pictures below one root. Their keys do not change when the root moves."""
 
     root: str
     """Folder: absolute local path, or URL."""
@@ -28,19 +28,19 @@ class Source:
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Options of the filesystem; may hold secrets."""
     full_urls: FullURLs | None = field(default=None, repr=False, compare=False)
-    """Where keys lie whose URLs hold secrets."""
+    """The URLs of keys whose URLs hold secrets."""
     versions: Keys | None = field(default=None, repr=False, compare=False)
-    """SIZE:TAG of each key's file, the tag its ETag or time of change; '' for a file without. None
-    where nothing was listed or the listing does not tell (web servers, tables)."""
+    """SIZE:TAG of each key's file, with its ETag or modification time as the tag; '' where the
+    filesystem has none. None where no listing reports versions (web servers, tables)."""
     skipped: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
     """Files that were left out of the listing, counted by kind."""
     places: Keys | None = field(default=None, repr=False, compare=False)
-    """Where in a larger file each picture lies (`storage.members`); None for pictures that are
-    files of their own."""
+    """The place of each picture in a larger file (`storage.members`); None where each picture is a
+    file of its own."""
     splits: Keys | None = field(default=None, repr=False, compare=False)
     """The split of each picture: train, val, test ...; None where the dataset has none."""
     format: str = field(default="folder", compare=False)
-    """The dataset format that was read or recognised; '' where nothing was listed."""
+    """The dataset format; '' where nothing was listed."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.keys, Keys):
@@ -52,8 +52,8 @@ class Source:
         return replace(self, keys=(), versions=None, skipped={}, places=None, splits=None)
 
     def url(self, key: str) -> str:
-        """The location of a key; a key that is a URL or an absolute path is its own location.
-        It may hold secrets."""
+        """The location of a key, which may hold secrets. A key that is a URL or an absolute path is
+        its own location."""
         location = join(self.root, key)
         if self.full_urls is None:
             return location
@@ -79,13 +79,13 @@ def dataset_line(source: Source) -> str:
 
 
 def skipped_line(*sources: Source) -> str | None:
-    """One line on the files that listings left out, counted by kind; None when there are none."""
+    """One line about the files that listings left out, counted by kind; None without any."""
     skipped = skipped_files(*sources)
     return f"left out: {in_words(skipped)}" if skipped else None
 
 
 def skipped_files(*sources: Source) -> Counter[str]:
-    """The files that listings left out, counted by kind; those of one root once."""
+    """The files that listings left out, counted by kind; files of the same root count once."""
     counts: Counter[str] = Counter()
     for source in {source.root: source for source in sources}.values():
         counts.update(source.skipped)
@@ -93,7 +93,7 @@ def skipped_files(*sources: Source) -> Counter[str]:
 
 
 def in_words(skipped: Mapping[str, int]) -> str:
-    """Counts of files by kind, the most first, on one line."""
+    """Counts of files by kind on one line, the largest first."""
     first = Counter(skipped).most_common(_MOST_KINDS)
     kinds = [f"{count:,} {shown(kind)}" for kind, count in first]
     more = sum(skipped.values()) - sum(count for _, count in first)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 
-from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.source import Source
+from styleid_ray.storage.secrets import digests
 
 _NAMES = {
     "train": "train",
@@ -23,9 +21,8 @@ _NAMES = {
     "testing": "test",
 }
 
-
 ALL_SPLITS = ("*",)
-"""Every split that a dataset has."""
+"""Stands for every split of a dataset."""
 
 
 def split_name(word: str) -> str | None:
@@ -33,17 +30,9 @@ def split_name(word: str) -> str | None:
     return _NAMES.get(word.lower())
 
 
-def with_splits(source: Source, splits: Iterable[str]) -> Source:
-    """The source with the split of each picture, in the order of its keys."""
-    return replace(source, splits=Keys(splits))
-
-
 def chosen(source: Source, options: DatasetOptions) -> Source:
-    """The pictures of the chosen splits: of train by default.
-
-    Raises:
-        SourceError: the dataset does not have them.
-    """
+    """The pictures of the chosen splits; by default of train, or of all splits without a train.
+    Raises SourceError when the dataset lacks a chosen split."""
     if options.splits == ALL_SPLITS:
         return source
     if source.splits is None:
@@ -66,8 +55,6 @@ def chosen(source: Source, options: DatasetOptions) -> Source:
 
 
 def dealt(styles: Sequence[str], splits: Sequence[str]) -> np.ndarray:
-    """The split that each style is for, int [S]: by a hash of its key, so that a style that comes
-    later changes no other's."""
-    digests = b"".join(hashlib.blake2b(key.encode(), digest_size=8).digest() for key in styles)
-    hashes = np.frombuffer(digests, "<u8")
-    return (hashes % np.uint64(len(splits))).astype(np.int64)
+    """The split that each style is for, int [S], by a hash of its key: adding a style changes the
+    split of no other."""
+    return (digests(styles) % np.uint64(len(splits))).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Pictures in and out: decode anything, bring it to the model's size, bring it back, encode."""
+"""Pictures in and out: decode any file, resize to the model's size and back, encode."""
 
 from styleid_ray.imaging.decode import decode, decoding_memory
 from styleid_ray.imaging.encode import encode, extension

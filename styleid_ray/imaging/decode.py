@@ -1,4 +1,4 @@
-"""From the bytes of any picture file to an upright 8-bit RGB picture."""
+"""The bytes of any picture file decoded to an upright 8-bit RGB picture, or to a small one."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ from styleid_ray.imaging.modes import to_rgb
 _PIXEL_BYTES = 4
 """Bytes of a colour pixel in Pillow's memory. A plain picture is held twice while it is rotated;
 profiles, palettes, transparency and deep colours take further copies."""
+_LEAST_SIDE = 4
+_ONE_PICTURE = {"MPO", "PSD"}
+"""Formats whose further frames belong to the first: gain maps and depths of phones, layers."""
+_SUBFILE, _REDUCED = 254, 1
+"""The tag of a TIFF page, and its bit for a smaller copy of another page, such as a thumbnail."""
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -27,9 +32,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-
 Convert = Callable[[Image.Image], Image.Image]
-"""A loaded picture of any mode as one of the mode that is wanted, or RowError."""
+"""Converts a loaded picture of any mode, or raises RowError."""
 
 
 def decode(
@@ -37,51 +41,72 @@ def decode(
 ) -> Image.Image:
     """Decode a picture file to an RGB picture, upright, in sRGB, with transparency over white.
 
-    Grey, palette, CMYK, 16-bit and float pictures become 8-bit RGB; animated files give their
-    first frame; an embedded colour profile is applied where it can be, a broken one ignored.
+    Grey, palette, CMYK, 16-bit and float pictures become 8-bit RGB. Animated files give their
+    first frame. An embedded colour profile is applied; one that cannot be used is ignored.
 
     Args:
         data: the file's bytes, in any picture format that Pillow reads.
-        max_pixels: the most pixels (width x height) that are decoded; checked on the header.
-        convert: gives another kind of picture than RGB.
-        draft: pixels that each side needs at least; a JPEG may be decoded smaller than it is.
+        max_pixels: the most pixels (width x height) that are decoded, checked on the header.
+        convert: produces another kind of picture than RGB.
+        draft: the least pixels per side; a JPEG may be decoded at a fraction of its size.
 
     Raises:
-        RowError: stage "decode", for everything that keeps the picture from being read.
+        RowError: stage "decode", for any reason that the picture cannot be read.
     """
     with _opened(data, max_pixels) as image:
         if draft:
             image.draft("RGB", (draft, draft))
         image.load()
-        _check_size(image, max_pixels)  # icon files have their real size only now
+        _check_size(image, max_pixels)  # icon files have their real size only after loading
         return _upright(image, convert(image))
 
 
-def decoding_memory(data: bytes, max_pixels: int) -> int:
-    """Bytes that decoding a picture file takes at most at a time, about, judged by its header.
+def thumbnail(data: bytes, max_pixels: int, side: int) -> Image.Image:
+    """Decode a picture file as `decode` does, to a picture whose longer side is `side` pixels.
 
-    Raises:
-        RowError: as `decode`, for what the header already shows.
+    A JPEG is decoded at a fraction of its size. The shorter side has at least 4 pixels.
     """
+
+    def small(image: Image.Image) -> Image.Image:
+        longer = max(image.size)
+        size = [max(_LEAST_SIDE, round(own * side / longer)) for own in image.size]
+        return to_rgb(image).resize(size, Image.Resampling.BOX, reducing_gap=2.0)
+
+    return decode(data, max_pixels, small, draft=side)
+
+
+def decoding_memory(data: bytes, max_pixels: int) -> int:
+    """About how many bytes decoding a picture file takes at its peak, by its header; raises as
+    `decode` for faults that the header shows."""
     with _opened(data, max_pixels) as image:
         plain = image.mode in ("RGB", "L") and "icc_profile" not in image.info
         return image.width * image.height * _PIXEL_BYTES * (2 if plain else 4)
 
 
 def upright_size(data: bytes, max_pixels: int) -> tuple[int, int]:
-    """Width and height in pixels of a picture file as `decode` gives it, by its header.
-
-    Raises:
-        RowError: as `decode`, for what the header already shows.
-    """
+    """Width and height in pixels of the picture that `decode` returns, by the file's header; raises
+    as `decode` for faults that the header shows."""
     with _opened(data, max_pixels) as image:
         turned = _orientation(image) in (5, 6, 7, 8)
         return (image.height, image.width) if turned else image.size
 
 
+def has_frames(data: bytes, max_pixels: int) -> bool:
+    """Whether a picture file that `decode` reads is animated or has several pages."""
+    try:
+        with _opened(data, max_pixels) as image:
+            if image.format in _ONE_PICTURE or not getattr(image, "is_animated", False):
+                return False
+            image.seek(1)
+            tags = getattr(image, "tag_v2", {})
+            return not tags.get(_SUBFILE, 0) & _REDUCED
+    except RowError:  # damaged after its first frame
+        return False
+
+
 @contextmanager
 def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
-    """The picture with its header read; everything that goes wrong within becomes a RowError."""
+    """The picture with its header read; any error in the block becomes a RowError."""
     if not data:
         raise RowError("decode", "the file is empty (0 bytes)")
     with quiet_pillow(max_pixels):
@@ -115,7 +140,7 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
 
 
 def _upright(image: Image.Image, converted: Image.Image) -> Image.Image:
-    # Read after load(): TIFF is turned by Pillow itself, which then drops the tag.
+    # After load(), since Pillow itself turns a TIFF and then drops the tag.
     turn = _UPRIGHT.get(_orientation(image))
     return converted if turn is None else converted.transpose(turn)
 

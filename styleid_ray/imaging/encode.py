@@ -1,4 +1,4 @@
-"""Result pictures to the bytes of a file."""
+"""Result pictures encoded to the bytes of a file."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def encode(image: Image.Image, picture_format: PictureFormat, quality: int) -> b
     Args:
         image: RGB picture.
         picture_format: "png" (lossless), "jpeg" (full colour resolution, 4:4:4) or "webp".
-        quality: 1 to 100 for jpeg and webp; webp at 100 is lossless. Of no effect on png.
+        quality: 1 to 100 for jpeg and webp, no effect on png; webp at 100 is lossless.
 
     Raises:
-        RowError: stage "encode", when the format cannot hold the picture (jpeg ends at 65,535
-            pixels a side, webp at 16,383).
+        RowError: stage "encode", when the picture is too large for the format (jpeg: 65,535 pixels
+            per side, webp: 16,383).
     """
     buffer = io.BytesIO()
     try:
@@ -43,7 +43,7 @@ def extension(picture_format: PictureFormat) -> str:
 
 def _settings(picture_format: PictureFormat, quality: int) -> dict[str, Any]:
     if picture_format == "png":
-        # Level 4 takes half the time of the default 6 for files a few percent larger.
+        # Level 4 takes half the time of the default 6; files are a few percent larger.
         return {"compress_level": 4}
     if picture_format == "jpeg":
         return {"quality": quality, "subsampling": 0}

@@ -1,4 +1,4 @@
-"""To the size that the model works at, and back to the size that the user expects."""
+"""Resizing to the size that the model works at, and back to the size that the user expects."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from styleid_ray.errors import ConfigError
 from styleid_ray.imaging.guard import quiet_pillow
 
 MAX_ASPECT = 4.0
-"""Pictures more oblong than 4:1 are worked on at 4:1: a strip of a few pixels gives the model
-nothing to see, and its long side would leave the range that the model was trained for."""
+"""Pictures more oblong than 4:1 are processed at 4:1: a strip of a few pixels shows the model
+nothing, and its long side would leave the range that the model was trained for."""
 
 
 def working_size(width: int, height: int, size: int, factor: int) -> tuple[int, int]:
     """The size at which a whole picture is processed.
 
-    Both sides are multiples of `factor`, the area is near `size`², the aspect near the picture's
-    (clamped to `MAX_ASPECT`). There are few sizes, so that pictures of like shape share a batch;
-    turning the picture turns the result.
+    Both sides are multiples of `factor`, the area is near `size`², and the aspect near the
+    picture's (clamped to `MAX_ASPECT`). There are few sizes, so that pictures of similar shape
+    share a batch. Rotating the picture by 90° swaps the sides of the result.
 
     Args:
         width, height: the picture's size in pixels, at least 1.
         size: the square root of the wanted area, in pixels.
-        factor: what both sides have to be a multiple of, in pixels.
+        factor: pixels that divide both sides.
 
     Returns:
         (width, height) in pixels.
@@ -44,7 +44,7 @@ def working_size(width: int, height: int, size: int, factor: int) -> tuple[int, 
     def misfit(candidate: tuple[int, int]) -> tuple[float, int, int]:
         w, h = candidate
         shape, area = log(w / h / aspect), log(w * h / size**2)
-        # A bent shape is seen, a few more or fewer pixels are not.
+        # A distorted shape is visible; a few pixels more or fewer are not.
         return round(2 * shape**2 + area**2, 9), w * h, w
 
     return min(candidates, key=misfit)
@@ -61,22 +61,22 @@ def fit_picture(
     factor: int,
     resampling: Image.Resampling | None = None,
 ) -> Image.Image:
-    """Bring a picture to the size that the model works at.
+    """Resize a picture to the size that the model works at.
 
     Args:
         image: picture of any size, RGB or grey.
         size: `--size` in pixels.
         fit: "keep" resizes the whole picture to `working_size`; "crop" takes the centre square
             and resizes it to size x size.
-        factor: what both sides have to be a multiple of, in pixels.
-        resampling: Pillow's filter; by default the one that suits pictures.
+        factor: pixels that divide both sides.
+        resampling: Pillow's filter; by default Lanczos for smaller sizes and bicubic for larger.
 
     Raises:
-        ConfigError: `size` is no multiple of `factor` though `fit` is "crop".
+        ConfigError: `fit` is "crop" and `size` is not a multiple of `factor`.
     """
     if fit == "crop":
         check_crop_size(size, factor)
-        # Cut first: resizing a box would let the pixels around it into the edges.
+        # Cut first: resizing with a box would blend the pixels around it into the edges.
         return _resize(centre_square(image), (size, size), resampling)
     return _resize(image, working_size(image.width, image.height, size, factor), resampling)
 
@@ -90,11 +90,8 @@ def centre_square(image: Image.Image) -> Image.Image:
 
 
 def check_crop_size(size: int, factor: int) -> None:
-    """Refuse a `--size` that a square result cannot have, and name those nearest to it.
-
-    Raises:
-        ConfigError: `size` is no multiple of `factor`.
-    """
+    """Raises ConfigError, with the nearest sizes, where `size` is not a multiple of `factor`: the
+    sides of a square result must be."""
     if size % factor:
         below = size // factor * factor
         nearest = " or ".join(str(s) for s in (below, below + factor) if s > 0)
@@ -105,13 +102,8 @@ def check_crop_size(size: int, factor: int) -> None:
 
 
 def restore(image: Image.Image, width: int, height: int, fit: Fit) -> Image.Image:
-    """Bring a result to its final size: the source's own with "keep", unchanged with "crop".
-
-    Args:
-        image: RGB picture at the working size.
-        width, height: the upright source's size in pixels.
-        fit: as in `fit_picture`.
-    """
+    """Resize a result at the working size to the upright source's width and height in pixels with
+    "keep"; with "crop" it stays unchanged."""
     return image if fit == "crop" else _resize(image, (width, height))
 
 
@@ -120,9 +112,8 @@ def _resize(
 ) -> Image.Image:
     if image.size == size:
         return image
-    if resampling is not None:
-        return image.resize(size, resampling)
-    shrinks = size[0] < image.width or size[1] < image.height
-    # Lanczos keeps most detail on the way down; on the way up it rings more than bicubic does.
-    how = Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC
-    return image.resize(size, how)
+    if resampling is None:
+        shrinks = size[0] < image.width or size[1] < image.height
+        # Lanczos keeps the most detail when shrinking; enlarging, it rings more than bicubic.
+        resampling = Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC
+    return image.resize(size, resampling)

@@ -8,8 +8,8 @@ from functools import cache
 
 from PIL import Image
 
-# Documents, scientific containers and metafiles: not pictures, and some of them start programs
-# (Ghostscript for EPS) to be drawn.
+# Documents, scientific containers and metafiles are not pictures, and drawing some of them starts
+# a program (Ghostscript for EPS).
 _NOT_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
 
 
@@ -31,7 +31,7 @@ def picture_extensions() -> frozenset[str]:
 
 
 def picture_extension(name: str, data: bytes) -> str:
-    """The extension of a picture file with its dot: that of its name, or else of its format."""
+    """The extension of a picture file with its dot, by its name or else by its format."""
     extension = os.path.splitext(name)[1]
     if extension.lower() in picture_extensions():
         return extension

@@ -17,10 +17,10 @@ _warnings = warnings.catch_warnings()
 
 @contextmanager
 def quiet_pillow(max_pixels: int) -> Iterator[None]:
-    """Within: no warnings, and Pillow's own bomb check at `max_pixels` instead of its default.
+    """Silences warnings, and sets Pillow's own bomb check to `max_pixels`.
 
-    Both are global to the process, so threads that decode side by side share one change: the first
-    makes it and the last undoes it. Meanwhile the largest of their limits holds.
+    Both are global to the process, so concurrent threads share one change: the first makes it, the
+    last undoes it, and the largest of their limits applies.
     """
     global _saved_limit, _warnings
     with _lock:

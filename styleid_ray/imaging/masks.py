@@ -1,4 +1,4 @@
-"""Pictures that are numbers: strength masks and label maps."""
+"""Pictures whose pixels are numbers: strength masks and label maps."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
 def to_strength(image: Image.Image) -> Image.Image:
     """A loaded picture of any mode as strengths, mode L: 0 is black, 255 white.
 
-    Colours count by their luma, palettes by their colours, 16-bit pictures by their full range;
-    transparent pixels are black.
+    Colours and palettes count by their luma, 16-bit pictures by their full range; transparent
+    pixels are black.
 
     Raises:
-        RowError: stage "decode", for a mask of 0 and 1 in 8 bits, which is black to the eye.
+        RowError: stage "decode", for a mask of 0 and 1 in 8 bits, which looks all black.
     """
     grey = _grey(image)
     if image.mode != "1" and grey.getextrema()[1] == 1:
@@ -33,15 +33,15 @@ def to_strength(image: Image.Image) -> Image.Image:
 
 
 def to_regions(image: Image.Image, regions: Mapping[int, int]) -> Image.Image:
-    """A loaded label map as the number of each pixel's region, mode L.
+    """A loaded label map as region numbers, mode L.
 
     Args:
-        image: one class number per pixel: grey of 1 to 32 bits, or a palette, whose indices are
-            the classes. Colours whose channels are equal count as grey.
-        regions: the number of a class's region, 1 to 255; all other classes get 0.
+        image: one class number per pixel, as grey of 1 to 32 bits or as palette index. RGB with
+            equal channels counts as grey.
+        regions: the region of each class, 1 to 255; all other classes get 0.
 
     Raises:
-        RowError: stage "decode", for a picture in colours or of fractions.
+        RowError: stage "decode", for a picture of colours or fractions.
     """
     classes = _classes(image)
     numbers = np.zeros(classes.shape, np.uint8)

@@ -1,4 +1,4 @@
-"""Every pixel format that Pillow knows, turned into 8-bit sRGB without transparency."""
+"""Every pixel format that Pillow knows, converted to 8-bit sRGB without transparency."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PROFILE_SPACE = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """A loaded picture of any mode as a new one of mode RGB, transparency laid over white."""
+    """A loaded picture of any mode as a new one of mode RGB, transparency over white."""
     profile = image.info.get("icc_profile")
     picture, alpha = _split(image)
     picture = _to_srgb(picture, profile)
@@ -27,7 +27,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Colours (mode RGB, L, CMYK or LAB) and, where there is any, the alpha channel (mode L)."""
+    """Colours (mode RGB, L, CMYK or LAB), and the alpha channel (mode L) if there is one."""
     mode, transparent = image.mode, image.info.get("transparency")
     if mode in ("RGBa", "La"):
         image = image.convert("RGBA" if mode == "RGBa" else "LA")
@@ -53,9 +53,9 @@ def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 def to_8_bit(values: np.ndarray, mode: str) -> np.ndarray:
     """Deep grey, shape (h, w), to uint8.
 
-    16-bit pictures are scaled by their full range, never clipped. Those of 32 bits or floats do
-    not say what white is: 0..1, 0..255 and 0..65535 are taken for such ranges, anything else is
-    stretched from its least to its greatest value.
+    16-bit pictures are scaled by their full range, never clipped. 32-bit and float pictures do not
+    define white: values within 0..1 (floats), 0..255 or 0..65535 are scaled by that range, any
+    others from their least to their greatest value.
     """
     low, high = (0.0, 65535.0) if mode.startswith("I;16") else _range(values, mode)
     grey = np.empty(values.shape, np.uint8)
@@ -76,8 +76,8 @@ def _range(values: np.ndarray, mode: str) -> tuple[float, float]:
 
 
 def _blocks(values: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Rows of a picture as float64, a few at a time: the whole would take ten times the memory of
-    an RGB picture."""
+    """Rows of a picture as float64, a few at a time: the whole would take ten times the memory
+    of an RGB picture."""
     height = max(1, _BLOCK // values.shape[1])
     for top in range(0, values.shape[0], height):
         rows = slice(top, top + height)
@@ -89,7 +89,7 @@ def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     if profile:
         try:
             return _apply_profile(picture, profile)
-        except Exception:  # a profile that cannot be used is as good as none
+        except Exception:  # an unusable profile counts as none
             pass
     if picture.mode == "LAB":
         return _transform(picture, ImageCms.createProfile("LAB"))
@@ -110,11 +110,7 @@ def _apply_profile(picture: Image.Image, data: bytes) -> Image.Image:
 
 
 def _transform(picture: Image.Image, profile: Any) -> Image.Image:
-    converted = ImageCms.profileToProfile(
-        picture,
-        profile,
-        ImageCms.createProfile("sRGB"),
-        outputMode="RGB",
-    )
+    srgb = ImageCms.createProfile("sRGB")
+    converted = ImageCms.profileToProfile(picture, profile, srgb, outputMode="RGB")
     assert converted is not None  # only None when working in place
     return converted

@@ -18,8 +18,7 @@ from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.options import Spread, in_threads
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import RowError
-from styleid_ray.imaging.decode import decoding_memory
-from styleid_ray.imaging.thumbnail import thumbnail
+from styleid_ray.imaging.decode import decoding_memory, thumbnail
 from styleid_ray.planning.statistics import SIDE, SIZE, statistics
 from styleid_ray.planning.statistics_store import StatisticsStore
 from styleid_ray.storage.fetch import Fetched

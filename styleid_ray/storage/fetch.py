@@ -1,4 +1,4 @@
-"""Bytes of one file from anywhere: transient failures are retried, others raised."""
+"""Bytes of one file from anywhere; transient failures are retried."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import io
 import logging
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import stamina
 from fsspec.asyn import sync
@@ -21,8 +22,10 @@ from styleid_ray.storage.version import disk_version, version_of
 # stamina would log every failure, signed URLs included; successful retries need no log line.
 logging.getLogger("stamina").setLevel(logging.ERROR)
 
+T = TypeVar("T")
+
 ATTEMPTS = 4
-"""Attempts to read one file, with exponential backoff and jitter between them."""
+"""Attempts to read one file."""
 _PIECE = 2**20
 
 _PERMANENT = (
@@ -41,15 +44,15 @@ _PERMANENT_BY_NAME = {"NoCredentialsError", "PartialCredentialsError", "ParamVal
 
 @dataclass(frozen=True)
 class Fetched:
-    """A whole file, as it was read."""
+    """A whole file."""
 
     data: bytes = field(repr=False)
-    version: str
-    """Its version in a listing of its filesystem; '' where that has none, as web servers."""
+    version: str = ""
+    """Its version in a listing of its filesystem; '' where that has none, as on web servers."""
 
 
 def read_bytes(url: str, storage_options: Options = None) -> bytes:
-    """The bytes of one whole file of any size: `fetch` without a bound."""
+    """The bytes of one whole file of any size; raises as `fetch`."""
     return fetch(url, storage_options).data
 
 
@@ -58,42 +61,45 @@ def fetch(url: str, storage_options: Options = None, max_bytes: int | None = Non
 
     Args:
         url: local path, or URL of any fsspec filesystem.
-        storage_options: what the filesystem is opened with (credentials, endpoint ...).
-        max_bytes: of a larger file, no more than this is read.
+        storage_options: options of the filesystem (credentials, endpoint ...).
+        max_bytes: no more than this is read of a larger file.
 
     Raises:
-        RowError: stage "fetch", when the file is not there, is too large, may not be read, or
+        RowError: stage "fetch", when the file does not exist, is too large, may not be read, or
             still fails after a few attempts.
     """
     path = local_path(url)
-    try:
+    with row_errors(storage_options):
         if path is not None:
             return _read_local(path, max_bytes)
-        return _read_remote(url, storage_options, max_bytes)
+        filesystem, remote = open_filesystem(url, storage_options)
+        return retried(lambda: _read_remote(filesystem, remote, max_bytes), ATTEMPTS)
+
+
+def retried(request: Callable[[], T], attempts: int = 2, timeout: float = 60) -> T:
+    """The result of a request, repeated while it fails transiently, with exponential backoff and
+    jitter.
+
+    Two attempts are enough while planning: many filesystems retry by themselves, and a wrong
+    endpoint should be reported soon.
+    """
+    call = stamina.RetryingCaller(attempts, timeout, wait_initial=0.2, wait_max=5, wait_jitter=1)
+    return call(is_transient, request)
+
+
+@contextmanager
+def row_errors(options: Options) -> Iterator[None]:
+    """Turns any error of a filesystem into a RowError of stage "fetch"."""
+    try:
+        yield
     except RowError:
         raise
     except Exception as error:  # each filesystem has its own errors
-        raise RowError("fetch", reason(error, storage_options)) from error
-
-
-def retrying(attempts: int = 2, timeout: float = 60) -> Iterable[stamina.Attempt]:
-    """Attempts around a request, for `for attempt in retrying(): with attempt: ...`.
-
-    Two are enough while planning: many filesystems try again by themselves, and a wrong endpoint
-    should be reported soon.
-    """
-    return stamina.retry_context(
-        on=is_transient,
-        attempts=attempts,
-        timeout=timeout,
-        wait_initial=0.2,
-        wait_max=5,
-        wait_jitter=1,
-    )
+        raise RowError("fetch", reason(error, options)) from error
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the same request may well succeed a moment later."""
+    """Whether the same request may succeed a moment later."""
     if is_lost_upload(error):
         return True
     if isinstance(error, _PERMANENT) or type(error).__name__ in _PERMANENT_BY_NAME:
@@ -123,7 +129,7 @@ def reason(error: BaseException, storage_options: Options = None) -> str:
 
 
 def _read_local(path: str, max_bytes: int | None) -> Fetched:
-    # Opening a pipe would wait for its writer for ever.
+    # Opening a pipe would wait forever for its writer.
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise RowError("fetch", "it is a pipe or a device, not a file")
@@ -133,18 +139,9 @@ def _read_local(path: str, max_bytes: int | None) -> Fetched:
         return Fetched(file.read(status.st_size), disk_version(status))
 
 
-def _read_remote(url: str, options: Options, max_bytes: int | None) -> Fetched:
-    filesystem, path = open_filesystem(url, options)
-    for attempt in retrying(ATTEMPTS):
-        with attempt:
-            if is_web(filesystem):
-                data: Any = sync(filesystem.loop, _streamed, filesystem, path, max_bytes)
-                return Fetched(data, "")
-            return _read_stored(filesystem, path, max_bytes)
-    raise AssertionError("unreachable: the last attempt returns or raises")
-
-
-def _read_stored(filesystem: Any, path: str, max_bytes: int | None) -> Fetched:
+def _read_remote(filesystem: Any, path: str, max_bytes: int | None) -> Fetched:
+    if is_web(filesystem):
+        return Fetched(sync(filesystem.loop, _streamed, filesystem, path, max_bytes))  # pyright: ignore
     info = filesystem.info(path)
     if info["type"] == "directory":
         raise IsADirectoryError(path)
@@ -153,15 +150,15 @@ def _read_stored(filesystem: Any, path: str, max_bytes: int | None) -> Fetched:
         with filesystem.open(path, "rb") as file:
             data = file.read(-1 if max_bytes is None else max_bytes + 1)
         check_size(len(data), max_bytes)
-        return Fetched(data, "")
+        return Fetched(data)
     check_size(size, max_bytes)
-    # A range, so that a file that has grown is not read further, nor its size asked again.
+    # A range: a file that has grown is not read further, and its size is not requested again.
     data = filesystem.cat_file(path, start=0, end=size) if size else b""
     return Fetched(data, version_of(info))
 
 
 async def _streamed(filesystem: Any, url: str, max_bytes: int | None) -> bytes:
-    """A file of a web server in one GET: a presigned URL allows nothing else."""
+    """A file of a web server in one GET; a presigned URL allows no other request."""
     session = await filesystem.set_session()
     async with session.get(filesystem.encode_url(url), **filesystem.kwargs) as answer:
         if answer.status == 404:
@@ -176,6 +173,6 @@ async def _streamed(filesystem: Any, url: str, max_bytes: int | None) -> bytes:
 
 
 def check_size(size: int, max_bytes: int | None) -> None:
-    """Raises RowError when a picture has more bytes than are allowed."""
+    """Raises RowError when a picture has more than `max_bytes` bytes."""
     if max_bytes is not None and size > max_bytes:
         raise RowError("fetch", f"the file has more than {max_bytes:,} bytes (--max-bytes)")

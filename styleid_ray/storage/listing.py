@@ -1,11 +1,12 @@
-"""Every file below a folder, on a disk or in an object store, as keys relative to it, each with its
-version."""
+"""Every file below a folder, on a disk or in an object store: its key relative to the folder, and
+its version."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from fsspec import AbstractFileSystem
@@ -13,12 +14,12 @@ from fsspec.asyn import AsyncFileSystem, sync
 from fsspec.utils import glob_translate
 
 from styleid_ray.errors import SourceError
-from styleid_ray.storage.fetch import retrying
+from styleid_ray.storage.fetch import retried
 from styleid_ray.storage.locations import shown
 from styleid_ray.storage.version import disk_version, version_of
 
 Listed = tuple[str, str]
-"""Key and version of a file; '' where the filesystem has no version."""
+"""Key and version of a file; the version is '' where the filesystem has none."""
 _PAGE = 1000
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -26,9 +27,9 @@ _MAGIC = re.compile(r"[*?\[]")
 def walk_disk(root: str, what: str) -> Iterator[Listed]:
     """All files below a local folder, in no particular order.
 
-    Linked folders are followed, but each folder is walked once, under its real name where that
-    lies below `root` too: a loop of links ends, and no picture is listed twice. Pipes, sockets
-    and devices are left out. Hidden folders are not walked.
+    Links to folders are followed, but each folder is walked once, under its real name where that
+    lies below `root`: a loop of links ends, and no picture is listed twice. Pipes, sockets, devices
+    and hidden files are left out, and hidden folders are not walked.
 
     Raises:
         SourceError: a folder cannot be read.
@@ -55,7 +56,7 @@ def walk_disk(root: str, what: str) -> Iterator[Listed]:
                 if is_hidden(entry.name):
                     continue
                 if _is_folder(entry):
-                    # Links wait until everything has been seen under its real name.
+                    # Links wait until everything has been walked under its real name.
                     (links if entry.is_symlink() else pending).append(f"{prefix}{entry.name}/")
                 elif _is_file(entry):
                     yield prefix + entry.name, _version(entry)
@@ -64,23 +65,24 @@ def walk_disk(root: str, what: str) -> Iterator[Listed]:
 def walk_store(filesystem: Any, folder: str) -> list[Listed]:
     """All files below a folder of an fsspec filesystem, in no particular order."""
     prefix = folder.rstrip("/") + "/" if folder.strip("/") else folder
-    listed: list[Listed] = []
-    for attempt in retrying():
-        with attempt:
-            filesystem.invalidate_cache()
-            files = ((path.removeprefix(prefix), v) for path, v in _files(filesystem, folder))
-            listed = [
-                (key, version)
-                for key, version in files
-                if not key.endswith("/") and not any(map(is_hidden, key.split("/")))
-            ]
+
+    def listed() -> list[Listed]:
+        filesystem.invalidate_cache()
+        files = ((path.removeprefix(prefix), v) for path, v in _files(filesystem, folder))
+        return [
+            (key, version)
+            for key, version in files
+            if not key.endswith("/") and not any(map(is_hidden, key.split("/")))
+        ]
+
+    files = retried(listed)
     filesystem.invalidate_cache()  # the cache of a large listing would stay for the whole run
-    return listed
+    return files
 
 
 def _files(filesystem: Any, folder: str) -> Iterator[Listed]:
-    """Paths of all files below a folder, page by page in S3: `find` would hold a description of
-    every file, ten times its name, until the last is there."""
+    """Paths of all files below a folder, page by page in S3, where `find` would hold a description
+    of every file, ten times the size of its name, until the end."""
     if not hasattr(filesystem, "_iterdir"):
         if _finds(filesystem):
             for path, info in filesystem.find(folder, detail=True).items():
@@ -106,12 +108,12 @@ def _finds(filesystem: Any) -> bool:
 
 
 def _walk(filesystem: Any, folder: str) -> Iterator[Listed]:
-    """Paths of all files below a folder. fsspec's own `find` passes over folders that it cannot
-    list without a word."""
+    """Paths of all files below a folder. fsspec's generic `find` silently skips folders that it
+    cannot list."""
     pending = [folder]
     while pending:
         current = pending.pop()
-        for info in _listed(filesystem, current, needed=current == folder):
+        for info in retried(partial(_listed, filesystem, current, current == folder)):
             if info["type"] != "directory":
                 yield info["name"], version_of(info)
             elif info["name"].rstrip("/") != current.rstrip("/"):
@@ -119,15 +121,12 @@ def _walk(filesystem: Any, folder: str) -> Iterator[Listed]:
 
 
 def _listed(filesystem: Any, folder: str, needed: bool) -> list[dict[str, Any]]:
-    for attempt in retrying():
-        with attempt:
-            try:
-                return filesystem.ls(folder, detail=True)
-            except FileNotFoundError:
-                if needed:
-                    raise
-                return []  # it went away, or is linked to on the web without being there
-    raise AssertionError("unreachable: the last attempt returns or raises")
+    try:
+        return filesystem.ls(folder, detail=True)
+    except FileNotFoundError:
+        if needed:
+            raise
+        return []  # it was deleted meanwhile, or is a dead link on the web
 
 
 async def _page(files: AsyncIterator[dict[str, Any]]) -> list[Listed]:
@@ -140,29 +139,29 @@ async def _page(files: AsyncIterator[dict[str, Any]]) -> list[Listed]:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is none of the user's own: .git, .DS_Store, __MACOSX ..."""
+    """Whether a file or folder is not the user's data: .git, .DS_Store, __MACOSX ..."""
     return (name.startswith(".") and not is_dots(name)) or name == "__MACOSX"
 
 
 def is_dots(name: str) -> bool:
-    """Whether a part of a key is '.' or '..', which would lead elsewhere in a path."""
+    """Whether a part of a key is '.' or '..', which a path would resolve."""
     return name in (".", "..")
 
 
 def has_glob(url: str) -> bool:
-    """Whether a location could be a pattern."""
+    """Whether a location may be a glob pattern."""
     return _MAGIC.search(url) is not None
 
 
 def split_glob(pattern: str) -> tuple[str, str]:
-    """A pattern as the folder that all matches lie in, and the pattern below that folder."""
+    """The folder that all matches of a pattern lie in, and the pattern below that folder."""
     magic = _MAGIC.search(pattern)
     cut = pattern.rfind("/", 0, magic.start() if magic else len(pattern)) + 1
     return pattern[:cut], pattern[cut:]
 
 
 def matching(files: Iterable[Listed], pattern: str) -> Iterator[Listed]:
-    """The files whose keys match a glob pattern, or that lie in a folder which does."""
+    """The files that match a glob pattern, or lie in a folder that does."""
     match = re.compile(glob_translate(pattern)).match
     for key, version in files:
         if match(key) or any(match(key[: cut.start()]) for cut in re.finditer("/", key)):
@@ -177,7 +176,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
-    # A link to nowhere counts: it becomes a row error, where leaving it out would be silent.
+    # A dangling link counts as a file: it becomes a row error instead of missing silently.
     try:
         return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
     except OSError:
@@ -187,5 +186,5 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 def _version(entry: os.DirEntry[str]) -> str:
     try:
         return disk_version(entry.stat())
-    except OSError:  # a link to nowhere
+    except OSError:  # a dangling link
         return ""

@@ -14,7 +14,7 @@ from fsspec.registry import known_implementations
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 _LOCAL = re.compile(r"(?:file|local)://", re.IGNORECASE)
-_CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.\-]*://)")
+CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.\-]*://)")
 _QUERY = re.compile(r"(://[^?]{0,4096})\?[^\s'\"]+")
 _USER = re.compile(r"://[^\s/?]+@")
 
@@ -24,13 +24,13 @@ Options = Mapping[str, Any] | None
 
 
 def is_absolute(key: str) -> bool:
-    """Whether a key is a location itself (a URL or an absolute path), not one below a root."""
+    """Whether a key is a URL or an absolute path, not relative to a root."""
     return key.startswith("/") or _URL.match(key) is not None
 
 
 def local_path(url: str) -> str | None:
-    """The path that a location on this machine's disks stands for; None for any other URL."""
-    if _CHAIN.search(url):
+    """The path of a location on this machine's disks; None for any other URL."""
+    if CHAIN.search(url):
         return None
     prefix = _LOCAL.match(url)
     if prefix:
@@ -48,7 +48,7 @@ def join(root: str, key: str) -> str:
 
 def split_chain(url: str) -> tuple[str, str]:
     """'zip://a/b' and '::s3://bucket/x.zip' of a chained URL; the URL and '' of any other."""
-    chain = _CHAIN.search(url)
+    chain = CHAIN.search(url)
     return (url[: chain.start()], url[chain.start() :]) if chain else (url, "")
 
 
@@ -61,10 +61,10 @@ def open_filesystem(url: str, options: Options) -> tuple[Any, str]:
     """
     inner, chained = split_chain(url)
     if chained:
-        # As fsspec wants them: under the protocol of the link that they are for.
-        links = [_protocol(link) for link in _CHAIN.split(url)]
+        # fsspec takes options under the protocol of the link that they are for.
+        links = [_protocol(link) for link in CHAIN.split(url)]
         return url_to_fs(url, **{link: options_for(link, options) for link in links})
-    # Only the protocol is looked up: fsspec would take '::' in a file's name for a chain of URLs.
+    # Only the protocol is looked up: fsspec would read '::' in a file's name as a chain of URLs.
     protocol = _protocol(inner)
     cls = fsspec.get_filesystem_class(protocol)
     own = options_for(protocol, options)
@@ -73,12 +73,12 @@ def open_filesystem(url: str, options: Options) -> tuple[Any, str]:
 
 
 def is_web(filesystem: Any) -> bool:
-    """Whether a filesystem is fsspec's for web servers."""
+    """Whether it is fsspec's filesystem for web servers."""
     return "https" in filesystem.protocol
 
 
 def cannot_open(url: str, error: Exception) -> str:
-    """Why `open_filesystem` failed, and what helps."""
+    """Why `open_filesystem` failed, with a remedy."""
     protocol = _protocol(url)
     if isinstance(error, ImportError):
         hint = known_implementations.get(protocol, {}).get("err") or shown(str(error))
@@ -90,15 +90,15 @@ def cannot_open(url: str, error: Exception) -> str:
 
 
 def options_for(protocol: str, options: Options) -> dict[str, Any]:
-    """The storage options that are for one protocol.
+    """The storage options for one protocol.
 
-    Those under the protocol's own name, `{"s3": {...}}`, are for it alone; those under no
-    protocol's name are for every object store and server, not for disks and archives.
+    Options below a protocol's name, `{"s3": {...}}`, are for that protocol alone. All others are
+    for every object store and server, not for disks and archives.
     """
     options = dict(options or {})
     general = {name: value for name, value in options.items() if name not in known_implementations}
     own = options.get(protocol)
-    return {**({} if protocol in _NO_SERVER else general), **(own if own else {})}
+    return {**({} if protocol in _NO_SERVER else general), **(own or {})}
 
 
 def _protocol(url: str) -> str:
@@ -106,7 +106,7 @@ def _protocol(url: str) -> str:
 
 
 def shown(text: str) -> str:
-    """A URL, or a message that holds some, fit to be printed: one line, without secrets.
+    """A URL, or a message with URLs, ready to print: one line, without secrets.
 
     The query of a URL (a presigned signature) and its user part are replaced.
     """
@@ -122,5 +122,5 @@ def extension(location: str) -> str:
 
 
 def absolute(path: str) -> str:
-    """A local path that means the same in every working directory, '~' expanded."""
+    """A local path as an absolute one, '~' expanded."""
     return os.path.abspath(os.path.expanduser(path))

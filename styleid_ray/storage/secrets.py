@@ -1,7 +1,7 @@
 """The secrets in a location: passwords, and the signatures of presigned URLs.
 
-A key names a picture in the plan, in the dataset and in messages; it must neither hold a secret nor
-change when a URL is signed again. `FullURLs` keeps, in memory alone, the URL to fetch it from.
+A key names a picture in the plan, in the dataset and in messages. It must not hold a secret, nor
+change when a URL is signed again. `FullURLs` keeps the URLs to fetch from, in memory only.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from styleid_ray.errors import SourceError
-from styleid_ray.storage.locations import shown
+from styleid_ray.storage.locations import CHAIN, shown
 
-_CHAIN = re.compile(r"(::)(?=[A-Za-z][A-Za-z0-9+.\-]*://)")
-# Parameters of a query that sign it, and those that unlock it.
+# Query parameters that sign a URL, and those that unlock it.
 _SIGNATURE = re.compile(
     r"^x-(?:amz|goog|oss|obs|tos|cos|ms)-|^q-|(?:^|[-_.])sig(?:n|nature)?$|^hmac$"
     r"|^(?:aws|google|oss|obs)?access(?:key)?_?id$|^expires$|^policy$|^key-pair-id$",
@@ -29,33 +28,32 @@ _UNLOCKING = re.compile(
     r"|(?:api|access)[-_.]?key|key)$",
     re.IGNORECASE,
 )
-# The parts of an Azure shared access signature; they are one where "sig" is among them.
+# The parameters of an Azure shared access signature, which always has "sig" among them.
 _SHARED_ACCESS = frozenset(
     (
         *("sv", "ss", "srt", "sp", "st", "se", "spr", "sip", "sr", "sdd", "saoid", "suoid"),
         *("scid", "skoid", "sktid", "skt", "ske", "sks", "skv"),
     )
 )
-_WEB = ("http", "https")
 
 
 def without_secrets(location: str) -> str:
     """A key or URL without passwords and signatures; one without any is returned unchanged.
 
-    In the query of an http(s) URL, the parameters that sign or unlock it are dropped; those that
-    tell one picture from another (`?id=5`) stay. Only URLs have a query and a user part, so
-    paths and the keys of object stores do not change.
+    In the query of an http(s) URL, parameters that sign or unlock it are dropped, and those that
+    distinguish pictures (`?id=5`) stay. Only URLs have a query and a user part, so paths and the
+    keys of object stores do not change.
     """
     if "://" not in location or not ("?" in location or "@" in location):
         return location
-    return "".join(map(_without_secrets, _CHAIN.split(location)))
+    return "::".join(map(_without_secrets, CHAIN.split(location)))
 
 
 def _without_secrets(url: str) -> str:
     scheme, mark, rest = url.partition("://")
     if not mark:
         return url
-    web = scheme.lower() in _WEB
+    web = scheme.lower() in ("http", "https")
     place = re.match(r"[^/?#]*", rest)[0] if web else rest.partition("/")[0]  # pyright: ignore
     path = rest[len(place) :]
     user, at, host = place.rpartition("@")
@@ -88,7 +86,7 @@ def _is_signed(url: str) -> bool:
 
 
 def scrubbed(text: str, options: Mapping[str, object] | None) -> str:
-    """A message without the values of storage options that are texts: keys, secrets, tokens."""
+    """A message without the texts among the storage options: keys, secrets, tokens."""
     for value in sorted(_texts(options), key=len, reverse=True):
         text = text.replace(value, "...")
     return text
@@ -100,31 +98,28 @@ def _texts(options: object) -> Iterator[str]:
     if isinstance(options, (list, tuple)):
         for inner in options:
             yield from _texts(inner)
-    # Short ones and addresses are no secrets, and messages need them.
+    # Short texts and addresses are no secrets, and messages need them.
     elif isinstance(options, str) and len(options) >= 6 and "://" not in options:
         yield options
 
 
 class FullURLs:
-    """The URLs of keys that lack their secrets.
+    """The URL of each key whose secrets were removed.
 
-    Held in a few flat buffers: Ray's workers map them from shared memory and copy nothing, however
-    many there are.
+    They are held in a few flat buffers, which Ray's workers map from shared memory without a copy.
     """
 
     def __init__(self, urls: Mapping[str, str]) -> None:
-        """The URL of each key."""
-        digests = _digests(urls)
-        order = np.argsort(digests)
-        self._digests = digests[order]
+        hashes = digests(urls)
+        order = np.argsort(hashes)
+        self._digests = hashes[order]
         self._urls = pa.array(list(urls.values()), pa.large_string()).take(pa.array(order))
 
     @classmethod
     def of(cls, urls: Iterable[str]) -> FullURLs | None:
         """The URLs that hold secrets, under their keys; None when there are none.
 
-        Raises:
-            SourceError: two URLs have one key and are not one URL signed twice.
+        Raises SourceError when two different URLs, not one URL signed twice, have the same key.
         """
         full: dict[str, str] = {}
         for url in urls:
@@ -133,20 +128,21 @@ class FullURLs:
                 continue
             if full.setdefault(key, url) != url and not (_is_signed(url) and _is_signed(full[key])):
                 raise SourceError(
-                    f"two URLs of {shown(key)} differ in a password or token alone, which is no "
-                    "part of a picture's name: use one of them, or names that tell them apart"
+                    f"two URLs of {shown(key)} differ only in a password or token, which is no "
+                    "part of a picture's name: use one of them, or names that differ"
                 )
             full[key] = url
         return cls(full) if full else None
 
     def get(self, key: str) -> str | None:
-        """The URL to fetch a key from, when it has one of its own."""
-        wanted = _digests([key])[0]
+        """The URL to fetch a key from; None when the key itself is the URL."""
+        wanted = digests([key])[0]
         at = int(np.searchsorted(self._digests, wanted))
         known = at < len(self._digests) and self._digests[at] == wanted
         return self._urls[at].as_py() if known else None
 
 
-def _digests(keys: Iterable[str]) -> np.ndarray:
-    data = b"".join(hashlib.blake2b(key.encode(), digest_size=8).digest() for key in keys)
+def digests(texts: Iterable[str]) -> np.ndarray:
+    """A stable hash of each text, uint64 [T]."""
+    data = b"".join(hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts)
     return np.frombuffer(data, "<u8")

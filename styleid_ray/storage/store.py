@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from styleid_ray.errors import OutputError, StyleIDError
-from styleid_ray.storage.fetch import is_transient, retrying
+from styleid_ray.storage.fetch import is_transient, retried
 from styleid_ray.storage.locations import Options, cannot_open, open_filesystem, shown
 from styleid_ray.storage.secrets import scrubbed, without_secrets
 from styleid_ray.storage.trouble import impatient, no_answer, trouble
@@ -29,22 +28,22 @@ T = TypeVar("T")
 
 
 class Store:
-    """Files under one URL. Names are relative to it, with '/' between their parts.
+    """Files under one URL. Their names are relative to it, with '/' between parts.
 
-    Every write is whole or does not happen: aside and renamed on a disk, one put or one completed
-    multipart upload in an object store, where requests are retried for as long as an outage
-    commonly lasts. Instances can be pickled and sent to any node.
+    Every write is whole or does not happen: on a disk a temporary file is renamed, in an object
+    store it is one put or one completed multipart upload, and requests are retried for as long as
+    an outage commonly lasts. Instances can be pickled and sent to any node.
+
+    Raises OutputError when the URL cannot be opened, and later when a file cannot be written or
+    read.
 
     Args:
         url: local path, or URL of any fsspec filesystem.
-        storage_options: what the filesystem is opened with.
-
-    Raises OutputError, here when nothing can be opened at the URL, later when a file cannot be
-    written or read.
+        storage_options: options of the filesystem.
     """
 
     option = "output"
-    """Option that names it, for errors."""
+    """The option that gives the location, for error messages."""
     work = "_run"
     """Folder of files that are not part of the result."""
 
@@ -65,24 +64,24 @@ class Store:
         return isinstance(self.fs, LocalFileSystem)
 
     def path(self, name: str) -> str:
-        """Where a file lies on the filesystem `fs`."""
+        """The path of a file on the filesystem `fs`."""
         return f"{self.root}/{name}"
 
     def check_reachable(self) -> None:
-        """Raises OutputError within seconds when no server answers; other requests try for longer,
-        since an outage may end."""
+        """Raises OutputError within seconds when no server answers; other requests retry for
+        longer, since an outage may end."""
         if self.is_local:
             return
         with self._reported("", "read"):
             try:
                 impatient(self.fs).info(self.path(self.work))
-            except Exception as e:  # other faults show in the requests that follow
+            except Exception as e:  # the next requests report other faults
                 if no_answer(e):
                     raise
 
     def check_writable(self) -> None:
         """Raises OutputError within seconds when nothing can be written here: a read-only folder, a
-        full disk, no such bucket, no server that answers. A successful check leaves nothing behind.
+        full disk, a missing bucket, no answer from a server. A successful check leaves no file.
         """
         with self._reported("", "written"):
             if self.is_local:
@@ -98,24 +97,24 @@ class Store:
                 if no_answer(e) or not is_transient(e):
                     raise
                 self.write(probe, b"probe")  # a busy server
-            with suppress(Exception):  # some may write and not delete
+            with suppress(Exception):  # the credentials may permit no deletion
                 fs.rm_file(self.path(probe))
 
     def write(self, name: str, data: bytes) -> None:
-        """Puts a whole file in place; a reader sees the old one or the new one, never a part."""
+        """Writes a whole file; a reader sees the old one or the new one, never a part."""
         if self.is_local:
             with self.writing(name) as file:
                 file.write(data)
             return
         with self._reported(name, "written", _ROOM):
-            for attempt in retrying(_WRITE_ATTEMPTS, timeout=120):
-                with attempt:
-                    self.fs.pipe_file(self.path(name), data)
+            retried(lambda: self.fs.pipe_file(self.path(name), data), _WRITE_ATTEMPTS, timeout=120)
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
-        """A file to write to; at the end of the block it is put in place, whole. After an error
-        in the block no file is; an error that is not about files is raised unchanged."""
+        """A file to write to, put in place whole at the end of the block.
+
+        After an error in the block no file is written; only an OSError becomes an OutputError.
+        """
         with self._reported(name, "written", _ROOM, OSError), self._aside() as aside:
             with open(aside, "wb") as file:
                 yield file
@@ -130,56 +129,52 @@ class Store:
         if self.is_local:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             os.replace(aside, path)
-            return
-        for attempt in retrying(_WRITE_ATTEMPTS, timeout=120):
-            with attempt:
-                self.fs.put_file(aside, path)
+        else:
+            retried(lambda: self.fs.put_file(aside, path), _WRITE_ATTEMPTS, timeout=120)
 
     @contextmanager
     def _aside(self) -> Iterator[str]:
-        """A name for a temporary file: on a disk in the same filesystem as the target."""
+        """A name for a temporary file; for a target on a disk, on the same filesystem."""
         if not self.is_local:
-            folder = tempfile.mkdtemp(prefix="styleid-ray-")
-            try:
-                yield os.path.join(folder, "file")
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
+            folder = tempfile.TemporaryDirectory("", "styleid-ray-", ignore_cleanup_errors=True)
+            with folder as path:
+                yield os.path.join(path, "file")
             return
         aside = self.path(f"{self.work}/tmp/{uuid.uuid4().hex}")
         os.makedirs(os.path.dirname(aside), exist_ok=True)
         try:
             yield aside
         finally:
-            with suppress(FileNotFoundError):  # put in place
+            with suppress(FileNotFoundError):  # it was renamed
                 os.unlink(aside)
 
     def read(self, name: str) -> bytes:
-        """A file's bytes; raises FileNotFoundError when it is not there."""
+        """A file's bytes; raises FileNotFoundError when it does not exist."""
         with self._reported(name, "read"):
             return self._retried(lambda: self.fs.cat_file(self.path(name)))
 
     def delete(self, name: str) -> None:
-        """Removes a file; one that is not there is no error."""
+        """Removes a file, if it exists."""
         with self._reported(name, "removed"), suppress(FileNotFoundError):
             self._retried(lambda: self.fs.rm_file(self.path(name)))
 
     @contextmanager
     def open(self, name: str) -> Iterator[Any]:
-        """A file to read parts of, without read-ahead: of a large file of pictures, a column of
-        ids is read alone."""
+        """A file to read parts of, without read-ahead: a column of ids is read without the pictures
+        beside it."""
         ahead = {} if self.is_local else {"cache_type": "none"}
         with self.fs.open(self.path(name), "rb", **ahead) as f:
             yield f
 
     def parsed(self, name: str, parse: Callable[[Any], T]) -> T:
-        """The result of `parse` on an open file, which it need not read to the end.
+        """The result of `parse` on an open file, which it may read in part.
 
-        Only a whole read tells a damaged file from a failed connection: no file is called damaged
-        because a store could not be reached.
+        Only a whole read distinguishes a damaged file from a failed connection, so after a failure
+        the whole file is read and parsed again.
 
         Raises:
             pyarrow.ArrowInvalid: the file is damaged.
-            FileNotFoundError: it is not there.
+            FileNotFoundError: it does not exist.
         """
 
         def read() -> T:
@@ -195,15 +190,15 @@ class Store:
             return parse(io.BytesIO(data))
         except (pa.ArrowInvalid, StyleIDError):
             raise
-        except Exception as e:  # with all bytes read, any error is their fault
+        except Exception as e:  # all bytes were read, so they are at fault
             raise pa.ArrowInvalid(f"{type(e).__name__}: {shown(str(e))}"[:300]) from e
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """A Parquet file's rows; raises as `parsed` does."""
+        """A Parquet file's rows; raises as `parsed`."""
         return self.parsed(name, lambda f: pq.read_table(f, columns=columns))
 
     def files(self, folder: str) -> list[str]:
-        """Names of the Parquet files in a folder, sorted; none when it does not exist."""
+        """Names of the Parquet files in a folder, sorted; none when the folder does not exist."""
         return [name for name in self.listed(folder) if name.endswith(".parquet")]
 
     def listed(self, folder: str) -> list[str]:
@@ -211,7 +206,7 @@ class Store:
         return sorted(self._listed(folder, self._ls(folder, detail=False)))
 
     def versions(self, folder: str) -> dict[str, str]:
-        """Versions of the files that `listed` names; '' where the filesystem has none."""
+        """Versions of the files that `listed` returns; '' where the filesystem has none."""
         infos = {info["name"]: info for info in self._ls(folder, detail=True)}
         named = self._listed(folder, infos)
         return {name: version_of(infos[path]) for name, path in sorted(named.items())}
@@ -230,18 +225,14 @@ class Store:
         return {f"{folder}/{n}": path for n, path in names.items() if n[:1] not in (".", "_")}
 
     def _retried(self, request: Callable[[], T]) -> T:
-        """The result of a request, retried while it fails."""
-        for attempt in retrying(1 if self.is_local else _READ_ATTEMPTS):
-            with attempt:
-                return request()
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        return retried(request, 1 if self.is_local else _READ_ATTEMPTS)
 
     @contextmanager
     def _reported(
         self, name: str, done: str, remedy: str = _CHECK, kinds: type[Exception] = Exception
     ) -> Iterator[None]:
-        """Turns errors of these kinds in the block into OutputError, except for a file that is
-        damaged, or that is missing when it is read."""
+        """Turns errors of these kinds into OutputError, except for a file that is damaged, or
+        missing when it is read."""
         try:
             yield
         except (pa.ArrowInvalid, StyleIDError):
@@ -255,7 +246,7 @@ class Store:
 
 
 def _existing_parent(path: str) -> str:
-    """The path, or the nearest folder above it that exists."""
+    """The path, or its nearest parent folder that exists."""
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     return path

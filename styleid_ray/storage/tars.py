@@ -1,4 +1,4 @@
-"""Tars by their headers: where each member lies, without reading what it holds."""
+"""Tars read by their headers: where each member lies, without reading its content."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
-from styleid_ray.storage.fetch import ATTEMPTS, retrying
+from styleid_ray.storage.fetch import ATTEMPTS, retried
 from styleid_ray.storage.locations import Options, local_path, open_filesystem
 from styleid_ray.storage.members import Range, read_part
 
 _LITTLE, _MUCH = 2**14, 2**22
 _GAP = 2**20
-"""Members of more bytes than this are passed over, smaller ones read with their headers: a request
-takes about as long as a megabyte."""
+"""Larger members are skipped, smaller ones read with their headers: a request takes about as long
+as a megabyte."""
 _BLOCK = tarfile.BLOCKSIZE
 
 
@@ -24,7 +24,7 @@ class Member:
     """A member of a tar."""
 
     name: str
-    """The name in the tar; bytes other than UTF-8 are escaped."""
+    """Bytes other than UTF-8 are escaped."""
     start: int
     """First byte of its headers."""
     data: Range
@@ -35,20 +35,17 @@ class Member:
 
 
 class TarError(Exception):
-    """A tar is damaged, or of a kind that cannot be read in parts."""
+    """A tar that is damaged, or of a kind that cannot be read in parts."""
 
 
 def members(file: BinaryIO) -> Iterator[Member]:
-    """The members of an uncompressed tar but for folders, in order: GNU, pax and ustar.
-
-    Raises:
-        TarError: it is damaged or ends early; the message says how.
-    """
+    """The members of an uncompressed GNU, pax or ustar tar in order, except folders; raises
+    TarError, with the reason, for a tar that is damaged or ends early."""
     try:
         # "r:" refuses compressed files, which could not be read in parts.
         with tarfile.open(fileobj=file, mode="r:", encoding="utf-8") as tar:
             while (info := tar.next()) is not None:
-                tar.members = []  # pyright: ignore  # which would keep them all
+                tar.members = []  # pyright: ignore  # else it keeps every member
                 if not info.isdir():
                     yield _member(info)
             _check_end(file, tar.offset)
@@ -66,7 +63,8 @@ def _member(info: tarfile.TarInfo) -> Member:
 
 
 def _check_end(file: BinaryIO, offset: int) -> None:
-    """tarfile takes a damaged header for the end; only zeros are, or the end of the file."""
+    """Raises TarError where the tar does not end here: tarfile takes a damaged header for the end,
+    which only zeros or the end of the file are."""
     file.seek(offset)
     header = file.read(_BLOCK)
     if header.strip(b"\0"):
@@ -74,13 +72,9 @@ def _check_end(file: BinaryIO, offset: int) -> None:
 
 
 def open_tar(url: str, options: Options, size: int | None = None) -> BinaryIO:
-    """A tar to look for headers in. In an object store, large members are passed over.
+    """A tar whose headers will be read; in an object store, large members are skipped.
 
-    Args:
-        size: of the file in bytes, where it is known.
-
-    Raises:
-        TarError: the server does not report its size.
+    Raises TarError when the server does not report the file's size, which `size` may give.
     """
     path = local_path(url)
     if path is not None:
@@ -88,23 +82,20 @@ def open_tar(url: str, options: Options, size: int | None = None) -> BinaryIO:
     filesystem, path = open_filesystem(url, options)
 
     def read(start: int, end: int) -> bytes:
-        for attempt in retrying(ATTEMPTS):
-            with attempt:
-                return read_part(filesystem, path, start, end)
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        return retried(lambda: read_part(filesystem, path, start, end), ATTEMPTS)
 
     size = filesystem.size(path) if size is None else size
     if size is None:
-        raise TarError("the server does not tell its size")
+        raise TarError("the server does not report its size")
     return cast(BinaryIO, Hopping(read, size))
 
 
 class Hopping(io.RawIOBase):
-    """A file of a server, read in large pieces for a reader in sequence, and in small ones for a
+    """A file on a server, read in large pieces while it is read in sequence, and in small ones by a
     reader that hops from header to header.
 
     Args:
-        read: gives the bytes from a start to an end.
+        read: returns the bytes from a start to an end.
         size: of the file in bytes.
     """
 
@@ -135,14 +126,13 @@ class Hopping(io.RawIOBase):
         return self._held[start - self._start : end - self._start]
 
     def _hold(self, start: int, end: int) -> None:
-        goes_on = 0 <= start - (self._start + len(self._held)) < _GAP
-        # A read across the end of the held bytes is in sequence, too.
-        goes_on = goes_on or self._start <= start < self._start + len(self._held)
-        end = min(max(end, start + (_MUCH if goes_on else _LITTLE)), self._size)
+        # In sequence is a read that starts in the held bytes, or shortly after them.
+        in_sequence = self._start <= start < self._start + len(self._held) + _GAP
+        end = min(max(end, start + (_MUCH if in_sequence else _LITTLE)), self._size)
         held = self._read(start, end)
         if len(held) != end - start:
             raise TarError(
-                "the server does not give parts of files"
+                "the server does not serve parts of files"
                 if len(held) > end - start
                 else "it is shorter than when it was listed"
             )

@@ -1,4 +1,4 @@
-"""Reasons why a location cannot be used, with remedies."""
+"""Why a location cannot be used, with remedies."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _NO_ANSWER = {
     *("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError"),  # botocore
     *("ProxyConnectionError", "ClientConnectorError", "ConnectionRefusedError", "gaierror"),
 }
-# A client that learns within seconds whether a server answers, instead of trying for minutes.
+# Whether a server answers should be known within seconds, not after minutes of retries.
 _IMPATIENT = {"connect_timeout": 5, "read_timeout": 10, "retries": {"total_max_attempts": 1}}
 
 
 def impatient(fs: Any) -> Any:
-    """The same filesystem with short timeouts and few retries, where it has such options (S3)."""
+    """The same filesystem; on S3, with short timeouts and few retries."""
     if "s3" not in fs.protocol:
         return fs
     config = {**_IMPATIENT, **fs.storage_options.get("config_kwargs", {})}
@@ -30,7 +30,7 @@ def impatient(fs: Any) -> Any:
 
 
 def no_answer(error: BaseException) -> bool:
-    """Whether there is no server at an address, or one that does not answer."""
+    """Whether an address has no server, or one that does not answer."""
     return any(kind.__name__ in _NO_ANSWER for kind in type(error).__mro__)
 
 
@@ -40,11 +40,10 @@ def trouble(
     """Reason and remedy of a failed request, each a short text without secrets.
 
     Args:
-        error: what the filesystem raised.
-        filesystem: the fsspec filesystem.
-        root: path on it; its first part is the bucket of an object store.
-        options: storage options, whose values are left out.
-        remedy: for errors that do not suggest one.
+        error: raised by the filesystem.
+        root: path on the filesystem; its first part is the bucket of an object store.
+        options: storage options, whose values do not appear.
+        remedy: used where the error suggests no other.
     """
     why = reason(error, options)
     if isinstance(error, OSError) and error.errno in _FULL:
@@ -52,7 +51,7 @@ def trouble(
     if no_answer(error):
         return f"no server answers: {why}", "check the endpoint's URL and the network"
     if is_lost_upload(error):
-        return "the store gave up the upload again and again", remedy
+        return "the store dropped the upload each time", remedy
     if isinstance(error, FileNotFoundError) and not isinstance(filesystem, LocalFileSystem):
         bucket = root.strip("/").split("/", 1)[0]
         return f"there is no bucket or container {bucket}", "create it, or check the URL"

@@ -1,4 +1,4 @@
-"""Versions of files: a short text that changes when a file does, as its filesystem reports it."""
+"""Versions of files: a short text from the filesystem that changes when the file does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-# How filesystems name what changes with a file's content, the best first.
+# Fields of a filesystem that change with a file's content, the best first.
 _TAGS = (
     "ETag",
     "etag",
@@ -30,7 +30,7 @@ def version_of(info: Mapping[str, Any]) -> str:
 
 
 def disk_version(status: os.stat_result) -> str:
-    """SIZE:TIME of a file on a disk, with its time of change in nanoseconds."""
+    """SIZE:TIME of a file on a disk, with its modification time in nanoseconds."""
     return f"{status.st_size}:{status.st_mtime_ns}"
 
 

@@ -12,17 +12,15 @@ from typing import Any
 import pytest
 from pycocotools.coco import COCO
 
-from styleid_ray.config import ExportFormat
 from styleid_ray.datasets import coco
 from styleid_ray.datasets.example import ORIGIN, Example
 from styleid_ray.datasets.features import arrow_type, stored
 from styleid_ray.datasets.files import list_files
-from styleid_ray.datasets.folder import FolderLabels
-from styleid_ray.datasets.formats import open_labels, open_writer, read_source
+from styleid_ray.datasets.formats import open_labels, read_source
 from styleid_ray.datasets.labels import Labels
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.source import Source
-from styleid_ray.errors import ConfigError, SourceError
+from styleid_ray.errors import SourceError
 from styleid_ray.storage.fetch import read_bytes
 from styleid_ray.storage.store import Store
 from tests.datasets import coco_data
@@ -327,7 +325,7 @@ def test_annotations_of_two_files_are_one_object_in_columns(tmp_path: Path) -> N
     assert second["captions"] == ['A "dog", rightly – 犬\n']
 
 
-def test_captions_alone_hold_for_crops_too(tmp_path: Path) -> None:
+def test_captions_are_valid_for_crops(tmp_path: Path) -> None:
     records = [{"image_id": 1, "id": 1, "caption": "A dog."}]
     files = {"annotations/captions_train2017.json": annotation_file([image(1)], records, None)}
     options = dataset(tmp_path / "in", files, *names("train2017", 1))
@@ -378,7 +376,7 @@ def test_a_panoptic_png_that_is_missing_stops_before_anything_is_written(tmp_pat
     assert "its PNGs are neither in" in refused(options)
 
 
-def test_split_folders_with_an_annotation_file_each_stay_apart(tmp_path: Path) -> None:
+def test_split_folders_with_their_own_annotation_files_stay_separate(tmp_path: Path) -> None:
     files = {
         f"{split}/_annotations.coco.json": annotation_file([image(1)], [polygon(1, 1, area=area)])
         for split, area in (("train", 5), ("valid", 6))
@@ -398,7 +396,7 @@ def test_ids_may_be_texts(tmp_path: Path) -> None:
     assert content["annotations"] == [polygon(1, 2)]
 
 
-def test_categories_with_one_name_stay_apart_in_columns(tmp_path: Path) -> None:
+def test_categories_that_share_a_name_stay_distinct_in_columns(tmp_path: Path) -> None:
     categories = [*CATEGORIES, {"id": 91, "name": "dog", "supercategory": "toy"}]
     records = [polygon(1, 1, category_id=91), polygon(2, 1, category_id=18)]
     files = {INSTANCES: annotation_file([image(1)], records, categories)}
@@ -419,8 +417,8 @@ def test_label_masks_go_beside_the_pictures(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("images", "annotations", "message"),
     [
-        ([image(1), image(3)], [], "names 1 pictures that are not there: train2017/000000000003"),
-        ([image(1, file_name="x.jpg")], [], "none is there, in train2017/, train/, images/"),
+        ([image(1), image(3)], [], "names 1 pictures that do not exist: train2017/000000000003"),
+        ([image(1, file_name="x.jpg")], [], "none of them is in train2017/, train/, images/"),
         ([image(1)], [polygon(4, 77)], "annotation 4 is of image 77, which is not in its images"),
         ([image(1)], [{"id": 4, "bbox": []}], "annotation 4 has the image_id None"),
         ([image(1)], [polygon(4, 1, category_id=5)], "is of category 5, which is not in its"),
@@ -503,7 +501,7 @@ def test_annotation_files_with_one_name_in_one_split_are_refused(tmp_path: Path)
     assert "have the same name" in line
 
 
-def test_an_annotation_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_annotation_file_is_named(tmp_path: Path) -> None:
     two_pictures(tmp_path)
     missing = DatasetOptions(str(tmp_path), "content", annotations=(f"{tmp_path}/no.json",))
     assert f"{tmp_path}/no.json cannot be read (the file does not exist)" in refused(missing)
@@ -515,14 +513,6 @@ def test_a_content_that_lost_its_entry_stops_the_export(tmp_path: Path) -> None:
     folder(tmp_path / "in")(INSTANCES, annotation_file([image(1)], []))
     with pytest.raises(SourceError, match=r"1 contents .* train2017/000000000002\.jpg"):
         coco.labels(options, contents).prepared(Store(str(tmp_path / "work")))
-
-
-def test_labels_of_other_formats_are_refused_with_the_formats_that_take_them(
-    tmp_path: Path,
-) -> None:
-    format: ExportFormat = "coco"
-    with pytest.raises(ConfigError, match="imagefolder, webdataset or parquet"):
-        open_writer(format, Store(str(tmp_path)), FolderLabels(False, ("cat",)))
 
 
 def test_many_pictures_are_found_again_in_a_table_of_many_files(
@@ -561,7 +551,7 @@ def test_a_bucket_is_read_and_written(tmp_path: Path, s3: str) -> None:
     assert read_bytes(f"{root}/val/panoptic/000000000001__night.png") == panoptic_png([70000, 5])
 
 
-def test_an_annotation_file_that_is_not_in_the_bucket_is_named(s3: str) -> None:
+def test_an_annotation_file_missing_in_the_bucket_is_named(s3: str) -> None:
     import s3fs
 
     s3fs.S3FileSystem().pipe_file(f"{s3}/a.jpg", picture())

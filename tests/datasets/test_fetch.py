@@ -27,7 +27,7 @@ def outcome(file: object) -> object:
     return str(file) if isinstance(file, RowError) else file.data  # pyright: ignore
 
 
-def test_rows_of_one_row_group_are_read_together_and_all_others_alone() -> None:
+def test_rows_of_one_row_group_are_read_together_and_other_pictures_singly() -> None:
     places = ["0/0 image", "0+1 0+1024", "1/0 image", None, "0/1 image"]
     keys = ["a.parquet/0", "x.tar/0.jpg", "a.parquet/2", "loose.png", "a.parquet/1"]
     assert read_together(list(zip(keys, places, strict=True))) == [[0, 4], [1], [2], [3]]
@@ -67,7 +67,7 @@ def test_rows_that_cannot_be_read_cost_no_other_row(tmp_path: Path) -> None:
     ]
 
 
-def test_a_file_that_is_gone_is_an_error_of_each_of_its_rows_alone(tmp_path: Path) -> None:
+def test_a_deleted_file_is_an_error_of_its_own_rows_only(tmp_path: Path) -> None:
     rows = [{"image": {"bytes": picture(n), "path": None}} for n in range(2)]
     for name in ("a.parquet", "b.parquet"):
         (tmp_path / name).write_bytes(parquet_bytes(rows, SCHEMA))

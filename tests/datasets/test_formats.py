@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from styleid_ray.datasets.formats import check_export, read_source, recognised
+from styleid_ray.config import ExportFormat
+from styleid_ray.datasets.folder import FolderLabels
+from styleid_ray.datasets.formats import check_export, open_writer, read_source, recognised
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.splits import dealt
 from styleid_ray.errors import ConfigError, SourceError
+from styleid_ray.storage.store import Store
 from tests.datasets.coco_data import annotation_file, image, polygon
 from tests.datasets.yolo_data import config
 
@@ -35,7 +38,7 @@ def test_top_folders_are_splits_only_where_all_of_them_are(folder) -> None:
     assert source.splits is None
 
 
-def test_splits_that_are_asked_for_are_taken_and_others_are_named(folder) -> None:
+def test_requested_splits_are_taken_and_unknown_ones_are_named(folder) -> None:
     root = folder("in", ["train/1.png", "valid/2.png", "test/3.png"])
     assert read_source(content(root)).keys == ("train/1.png",)
     source = read_source(content(root, splits=("valid", "test")))
@@ -72,14 +75,22 @@ def test_a_file_data_yaml_makes_it_yolo(folder) -> None:
         (("imagefolder", "folder", "crop", True), "--fit keep"),
     ],
 )
-def test_exports_that_cannot_be_are_refused_beforehand(job, message) -> None:
+def test_impossible_exports_are_refused_before_the_run(job, message) -> None:
     with pytest.raises(ConfigError, match=message):
         check_export(*job)
     check_export("parquet", "coco", "keep", True)
     check_export("imagefolder", "folder", "crop", False)
 
 
-def test_a_style_that_comes_later_leaves_the_splits_of_the_others_alone() -> None:
+@pytest.mark.parametrize("format", ["coco", "voc", "yolo"])
+def test_labels_of_another_format_are_refused_with_the_formats_that_hold_them(
+    format: ExportFormat, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=rf"--format {format} .* folder dataset: .* parquet"):
+        open_writer(format, Store(str(tmp_path)), FolderLabels(False, ("cat",)))
+
+
+def test_a_later_style_does_not_change_the_splits_of_others() -> None:
     styles = [f"{n}.png" for n in range(40)]
     before, after = dealt(styles[:30], ["train", "val"]), dealt(styles, ["train", "val"])
     assert before.tolist() == after[:30].tolist()

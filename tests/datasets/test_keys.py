@@ -20,3 +20,11 @@ def test_keys_are_equal_to_a_tuple_of_them() -> None:
 def test_keys_take_little_more_than_their_letters() -> None:
     keys = Keys(f"folder/{i:08d}.jpg" for i in range(100_000))
     assert keys.array.nbytes < 100_000 * (19 + 5)
+
+
+def test_keys_without_others_name_the_first_few() -> None:
+    missing = Keys(["a", "b\n", "c", "d", "e"]).without(Keys(["c"]))
+    assert missing == ("a", "b\n", "d", "e")
+    assert missing.first_few() == "a, b\\n, d and 1 more"
+    assert Keys(["a"]).first_few() == "a"
+    assert not Keys(["a"]).without(Keys(["a"]))

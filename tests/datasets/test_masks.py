@@ -18,7 +18,7 @@ def folder(path: Path, *names: str) -> str:
     return str(path)
 
 
-def test_a_mask_lies_below_its_folder_as_its_content_does_and_is_a_png(tmp_path: Path) -> None:
+def test_a_mask_has_the_relative_name_of_its_content_as_a_png(tmp_path: Path) -> None:
     root = folder(tmp_path, "a.png", "deep/b.png")
     check_all_masked(Source("/in", ("a.jpg", "deep/b.tif")), root, "masks", None)
     assert mask_source(root, None).url(mask_name("deep/b.tif")) == f"{root}/deep/b.png"
@@ -39,7 +39,7 @@ def test_contents_with_names_of_their_own_have_no_mask_below_a_folder(tmp_path: 
 
 
 @pytest.mark.parametrize(("name", "reason"), [("gone", "does not exist"), ("a.png", "is a file")])
-def test_masks_that_are_no_folder_are_refused(tmp_path: Path, name: str, reason: str) -> None:
+def test_masks_that_are_not_a_folder_are_refused(tmp_path: Path, name: str, reason: str) -> None:
     root = folder(tmp_path, "a.png")
     with pytest.raises(SourceError, match=f"--masks: .*{reason}"):
         check_all_masked(Source("/in", ("a.jpg",)), f"{root}/{name}", "masks", None)

@@ -141,7 +141,7 @@ def test_an_index_has_the_row_of_every_row_group(tmp_path: Path) -> None:
         ([("jpg", pa.binary())], None, "jpg"),
     ],
 )
-def test_the_column_of_pictures_is_told_by_features_type_or_name(
+def test_the_column_of_pictures_is_recognised_by_features_type_or_name(
     tmp_path: Path, schema: list[Any], features: dict[str, Any] | None, column: str
 ) -> None:
     kinds = pa.schema(schema)
@@ -195,7 +195,9 @@ def test_files_whose_classes_differ_are_refused_since_numbers_would_mean_two_thi
 def test_a_damaged_file_is_one_line_that_names_it(tmp_path: Path) -> None:
     good = parquet_bytes([{"image": cell(1)}], PICTURES)
     options = put(tmp_path, {"a.parquet": good, "b.parquet": good[:-20]})
-    with pytest.raises(SourceError, match=r"--content: b\.parquet is not a Parquet file") as error:
+    with pytest.raises(
+        SourceError, match=r"--content: b\.parquet is not a readable Parquet"
+    ) as error:
         read(options)
     assert "\n" not in str(error.value)
 
@@ -211,7 +213,7 @@ def test_a_damaged_file_is_one_line_that_names_it(tmp_path: Path) -> None:
         (["0.parquet", "train.parquet"], None),
     ],
 )
-def test_splits_are_told_by_names_as_hugging_face_does(
+def test_splits_are_read_from_names_as_by_hugging_face(
     tmp_path: Path, names: list[str], splits: str | None
 ) -> None:
     data = parquet_bytes([{"image": cell(1)}], PICTURES)

@@ -76,7 +76,7 @@ def test_files_of_other_kinds_are_one_line_of_counts(folder):
     assert str(skipped_line(many)).endswith(", 4 others")
 
 
-def test_keys_with_dots_for_parts_are_counted_where_they_are_left_out(bucket):
+def test_keys_with_dot_segments_are_counted_as_left_out(bucket):
     url = bucket(["in/a.png", "in/.hidden/b.png"])
     import s3fs
 
@@ -88,7 +88,7 @@ def test_keys_with_dots_for_parts_are_counted_where_they_are_left_out(bucket):
     assert skipped_line(source) == "left out: 2 with '.' or '..' in the key"
 
 
-def test_a_listing_tells_the_version_that_reading_a_picture_gives(folder, bucket):
+def test_a_listing_has_the_same_version_as_a_read_picture(folder, bucket):
     root, url = folder("in", ["a.png", "b/c.png"]), bucket(["in/a.png", "in/b/c.png"])
     for place in (str(root), f"{url}/in", f"{root}/a.png", f"{url}/in/a.png", f"{url}/in/*.png"):
         source = list_pictures(place, "content")
@@ -101,7 +101,7 @@ def test_a_listing_tells_the_version_that_reading_a_picture_gives(folder, bucket
     assert [old == new for old, new in zip(before or (), after or (), strict=True)] == [False, True]
 
 
-def test_a_link_to_nowhere_has_no_version(folder):
+def test_a_dangling_link_has_no_version(folder):
     root = folder("in", ["a.png"])
     (root / "b.png").symlink_to(root / "none.png")
     source = list_pictures(str(root), "content")
@@ -118,7 +118,7 @@ def test_hostile_names_are_listed_and_read(folder, name):
     assert read_bytes(source.url(name)) == (root / name).read_bytes()
 
 
-def test_a_folder_with_brackets_in_its_name_is_no_pattern(folder):
+def test_a_folder_with_brackets_in_its_name_is_not_a_pattern(folder):
     root = folder("photos [2020]*", ["a.png"])
     assert list_pictures(str(root), "content").keys == ("a.png",)
     assert list_pictures(str(root / "a.png"), "content").keys == ("a.png",)
@@ -187,7 +187,7 @@ def test_a_missing_location_names_the_option(tmp_path, what):
             list_pictures(url, what)
 
 
-def test_an_empty_source_says_what_was_there_instead(folder, tmp_path):
+def test_an_empty_source_names_the_kinds_of_its_files(folder, tmp_path):
     root = folder("in", ["a.txt", "b.TXT", "c.pdf", "README"])
     with pytest.raises(SourceError, match=r"4 files, but no pictures \(\.txt, without an ext"):
         list_pictures(str(root), "content")
@@ -210,7 +210,7 @@ def test_an_unknown_protocol_is_refused():
         list_pictures("nope://x", "style")
 
 
-def test_any_fsspec_filesystem_will_do():
+def test_any_fsspec_filesystem_works():
     memory = fsspec.filesystem("memory")
     memory.pipe({"/shelf/a.png": b"1", "/shelf/b/c.png": b"2", "/shelf/d.txt": b"3"})
     source = list_pictures("memory://shelf", "content")
@@ -267,7 +267,7 @@ def test_a_key_of_a_bucket_cannot_become_a_local_path(bucket, folder):
     assert all(source.url(key).startswith(f"{url}/in") for key in source.keys)
 
 
-def test_what_is_not_in_a_bucket_is_an_error(bucket):
+def test_a_location_missing_in_a_bucket_is_an_error(bucket):
     url = bucket(["in/a.png"])
     with pytest.raises(SourceError, match="does not exist"):
         list_pictures(f"{url}/none", "content")
@@ -315,7 +315,7 @@ def test_pictures_on_the_web_are_listed_and_read(web):
         read_bytes(f"{url}/none.png")
 
 
-def test_a_web_server_that_is_out_of_order_is_not_taken_to_be_empty(web):
+def test_a_failing_web_server_is_not_taken_for_empty(web):
     _, url = web
     with unreliable(url, share=1) as proxy:
         for place in ("in/", "in/b/c.jpg"):
@@ -363,13 +363,13 @@ def test_a_folder_that_cannot_be_listed_is_an_error_and_not_empty(folder):
         ("s3://bucket/in", False),
     ],
 )
-def test_what_a_source_would_take_is_known_before_it_is_there(folder, url, taken):
+def test_a_new_picture_is_known_to_match_a_source_before_it_exists(folder, url, taken):
     root = folder("in", ["a.png"])
     (root / "link").symlink_to(root)
     assert takes(url.format(root), f"{root}/out/images/x.png") == taken
 
 
-def test_what_a_bucket_would_take_is_known_before_it_is_there():
+def test_a_new_picture_is_known_to_match_a_bucket_before_it_exists():
     assert takes("s3://bucket/in/", "s3://bucket/in/out/images/x.png")
     assert not takes("s3://bucket/in", "s3://bucket/input/images/x.png")
 

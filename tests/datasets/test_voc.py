@@ -14,13 +14,12 @@ from datasets import Features  # pyright: ignore[reportAttributeAccessIssue]
 from styleid_ray.datasets import voc
 from styleid_ray.datasets.example import Example
 from styleid_ray.datasets.files import list_files
-from styleid_ray.datasets.folder import FolderLabels
 from styleid_ray.datasets.labels import Label
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.source import Source, skipped_line
 from styleid_ray.datasets.voc.pictures import VocLabels
 from styleid_ray.datasets.voc.xml import Annotation
-from styleid_ray.errors import ConfigError, SourceError
+from styleid_ray.errors import SourceError
 from styleid_ray.storage.store import Store
 from tests.datasets.voc_data import XML, lists, pictures, put
 
@@ -129,7 +128,7 @@ def test_names_with_dots_and_folders_find_their_annotations(tmp_path: Path):
         ({"JPEGImages/a.png": b""}, r"JPEGImages/a.jpg and JPEGImages/a.png share .*a.xml: remove"),
         (lists(train=["a", "gone"]), r"Main/train.txt lists gone, which has no picture"),
         (lists(train=["a"], val=["b", "a"]), r"Main/val.txt lists a, which is in another split"),
-        (lists(train=[]), r"no picture that has an annotation and is in a list"),
+        (lists(train=[]), r"no picture with an annotation in a list"),
         ({"ImageSets/Main/val.txt": b"\xff\xfe"}, r"Main/val.txt: 'utf-8' codec"),
     ],
 )
@@ -207,7 +206,7 @@ def test_a_damaged_annotation_is_one_line_that_names_its_file(tmp_path: Path, xm
     assert message in str(error.value)
 
 
-def test_an_annotation_that_is_gone_is_one_line_that_names_it(tmp_path: Path):
+def test_a_deleted_annotation_is_one_line_that_names_it(tmp_path: Path):
     put(tmp_path, pictures(["a"]))
     source, labels = opened(tmp_path)
     (tmp_path / "Annotations/a.xml").unlink()
@@ -265,7 +264,7 @@ def test_comments_and_character_data_in_a_text_go_with_it():
     assert edited == b"<a><filename >y.png</filename><path >z</path></a>"
 
 
-def test_texts_that_are_right_already_stay_with_their_blanks():
+def test_texts_that_are_already_right_keep_their_blanks():
     xml = b"<a><filename> x.png </filename><folder><deep/></folder></a>"
     assert Annotation(xml).edited({("filename",): "x.png", ("folder",): "y"}) == xml
 
@@ -331,11 +330,6 @@ def test_masks_of_the_job_are_exported_beside_the_dataset(tmp_path: Path):
     store = Store(str(tmp_path / "out"))
     voc.Writer(store, labels).write(0, [example("x", label)])
     assert store.read("masks/x.png") == MASK
-
-
-def test_labels_of_another_format_are_refused_with_the_formats_that_hold_them(tmp_path: Path):
-    with pytest.raises(ConfigError, match=r"--format voc: folder labels .* imagefolder, webdatas"):
-        voc.Writer(Store(str(tmp_path)), FolderLabels(False, ()))
 
 
 def test_an_export_of_nothing_writes_nothing(tmp_path: Path):

@@ -104,7 +104,7 @@ def test_each_sample_gives_its_picture_and_its_labels_byte_for_byte(tmp_path: Pa
     }
 
 
-def test_of_two_pictures_in_a_sample_the_jpeg_is_the_picture_and_the_png_a_label(
+def test_in_a_sample_of_two_pictures_the_jpeg_is_the_picture_and_the_png_a_label(
     tmp_path: Path,
 ) -> None:
     members = {"a.png": picture(1), "a.jpg": picture(2, "JPEG")}
@@ -191,7 +191,7 @@ def test_the_version_of_a_picture_is_its_size_and_the_change_of_its_tar(tmp_path
         (["0.tar"], None),
     ],
 )
-def test_splits_are_told_by_the_names_of_all_tars(
+def test_splits_are_read_from_the_names_of_all_tars(
     tmp_path: Path, names: list[str], splits: list[str] | None
 ) -> None:
     options = put(tmp_path, {name: tar_bytes({"a.png": picture(1)}) for name in names})
@@ -226,13 +226,15 @@ def test_a_damaged_tar_is_one_line_that_names_it(
 ) -> None:
     good = tar_bytes({"a.png": bytes(3000), "b.png": bytes(3000)})
     options = put(tmp_path, {"good.tar": good, "bad.tar": spoil(good)})
-    with pytest.raises(SourceError, match=rf"--content: bad\.tar is not a tar .*{why}") as error:
+    with pytest.raises(
+        SourceError, match=rf"--content: bad\.tar is not a readable tar .*{why}"
+    ) as error:
         read(options)
     assert "leave it out" in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_samples_whose_members_lie_apart_are_refused_since_labels_would_be_lost(
+def test_samples_whose_members_are_not_adjacent_are_refused_since_labels_would_be_lost(
     tmp_path: Path,
 ) -> None:
     members = {"a.jpg": b"1", "b.jpg": b"2", "a.cls": b"1", "b.cls": b"2"}
@@ -240,7 +242,7 @@ def test_samples_whose_members_lie_apart_are_refused_since_labels_would_be_lost(
     with pytest.raises(SourceError, match=r"x\.tar .*the members of a are not side by side"):
         read(options)
     options = put(tmp_path, {"x.tar": tar_bytes([("a.jpg", b"1"), ("a.jpg", b"2")])})
-    with pytest.raises(SourceError, match=r"a\.jpg is there twice"):
+    with pytest.raises(SourceError, match=r"a\.jpg is in it twice"):
         read(options)
 
 
@@ -257,7 +259,7 @@ def test_tars_without_pictures_are_one_line_that_shows_a_name(tmp_path: Path) ->
         read(options)
 
 
-def test_loose_pictures_make_a_folder_of_pictures_but_for_the_samples_of_a_card(
+def test_loose_pictures_make_a_plain_folder_except_the_samples_of_a_card(
     tmp_path: Path,
 ) -> None:
     options = put(tmp_path, {"x.tar": tar_bytes({"a.png": b"1"}), "samples.jpg": b"strip"})
@@ -289,7 +291,7 @@ def test_labels_of_a_tar_that_was_replaced_are_an_error(tmp_path: Path) -> None:
         ({}, False),
     ],
 )
-def test_coordinates_and_masks_are_told_by_names(
+def test_coordinates_and_masks_are_recognised_by_names(
     tmp_path: Path, files: Mapping[str, bytes], geometry: bool
 ) -> None:
     members = {"a.png": picture(1), **{f"a.{suffix}": data for suffix, data in files.items()}}

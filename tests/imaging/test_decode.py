@@ -9,6 +9,7 @@ import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from PIL import Image, ImageCms
 
 from styleid_ray.errors import RowError
 from styleid_ray.imaging import decode
+from styleid_ray.imaging.decode import has_frames
 from tests.hostile import corpus
 
 LIMIT = 1_000_000
@@ -218,7 +220,7 @@ def test_a_decompression_bomb_is_refused_by_its_header(side):
         decode(bomb(side, 1000 if side == 1001 else side), LIMIT)
 
 
-def test_pillows_own_limit_does_not_interfere_and_is_left_as_it_was(monkeypatch):
+def test_pillows_own_limit_does_not_interfere_and_is_restored(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -251,8 +253,40 @@ def test_odd_pictures_are_decoded_at_their_own_size(name):
 
 
 @pytest.mark.parametrize("name", corpus.NOT_PICTURES)
-def test_what_is_no_picture_is_refused_in_one_short_line(name):
+def test_a_file_that_is_not_a_picture_is_refused_in_one_short_line(name):
     with pytest.raises(RowError) as caught:
         decode(corpus.NOT_PICTURES[name], corpus.MAX_PIXELS)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 350
+
+
+def frames_of(kind: str, frames: int) -> bytes:
+    first, *more = (Image.new("RGB", (24, 24), (80 * i, 0, 0)) for i in range(frames))
+    file = io.BytesIO()
+    first.save(file, kind, save_all=True, append_images=more)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_a_file_with_several_frames_or_pages_is_told_from_a_still(kind: str) -> None:
+    assert has_frames(frames_of(kind, 3), LIMIT)
+    assert not has_frames(frames_of(kind, 1), LIMIT)
+
+
+def test_the_thumbnail_in_a_camera_file_is_not_a_page() -> None:
+    file = io.BytesIO()
+    whole, small = Image.new("RGB", (24, 24)), Image.new("RGB", (8, 8))
+    small.encoderinfo = {"tiffinfo": {254: 1}}
+    whole.save(file, "TIFF", save_all=True, append_images=[small])
+    image: Any = Image.open(file)
+    assert image.n_frames == 2
+    assert not has_frames(file.getvalue(), LIMIT)
+
+
+def test_the_views_in_a_phones_photograph_are_one_picture() -> None:
+    assert not has_frames(frames_of("MPO", 2), LIMIT)
+
+
+def test_damage_after_the_first_frame_raises_nothing() -> None:
+    whole = frames_of("GIF", 2)
+    assert {has_frames(whole[:end], LIMIT) for end in range(len(whole))} == {False, True}

@@ -45,7 +45,7 @@ def test_working_sizes_of_common_and_extreme_pictures(source, size, factor, expe
     assert working_size(source[0], source[1], size, factor) == expected
 
 
-def test_pictures_of_like_shape_share_a_size():
+def test_pictures_of_similar_shape_share_a_size():
     assert len({working_size(640 + d, 480 - d, 512, 64) for d in range(-10, 6)}) == 1
 
 

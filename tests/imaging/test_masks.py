@@ -91,7 +91,7 @@ def test_a_label_map_of_fractions_says_how_to_save_it() -> None:
 
 
 @pytest.mark.parametrize("fit", ["keep", "crop"])
-def test_resized_classes_are_none_that_were_not_there_and_strengths_are_blended(fit) -> None:
+def test_resizing_adds_no_classes_and_blends_strengths(fit) -> None:
     rng = np.random.default_rng(0)
     noise = Image.fromarray(rng.choice([0, 100, 255], (130, 190)).astype(np.uint8))
     for size in (64, 320):

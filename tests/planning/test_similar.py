@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from PIL import Image
 from styleid_ray.config import SourceOptions
 from styleid_ray.datasets.options import in_threads
 from styleid_ray.errors import SourceError
-from styleid_ray.imaging.thumbnail import thumbnail
+from styleid_ray.imaging.decode import thumbnail
 from styleid_ray.planning import gather as gathering
 from styleid_ray.planning import similar
 from styleid_ray.planning.earlier import Earlier
@@ -217,7 +218,8 @@ def test_a_jpeg_of_many_pixels_is_read_at_a_fraction_of_its_size(monkeypatch):
     picture(1).resize((2400, 2000)).save(buffer, "JPEG")
     sizes: list[tuple[int, int]] = []
     monkeypatch.setattr(
-        "styleid_ray.imaging.thumbnail.to_rgb",
+        sys.modules[thumbnail.__module__],
+        "to_rgb",
         lambda image: (sizes.append(image.size), image.convert("RGB"))[1],
     )
     assert thumbnail(buffer.getvalue(), 10**8, 64).size == (64, 53)

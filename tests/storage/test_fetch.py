@@ -46,7 +46,7 @@ def flaky(monkeypatch):
     stamina.set_testing(False)
 
 
-def test_a_passing_failure_is_tried_again(flaky, monkeypatch):
+def test_a_transient_failure_is_retried(flaky, monkeypatch):
     monkeypatch.setattr(flaky, "failures", ATTEMPTS - 1)
     assert read_bytes("flaky://a.png") == b"picture"
 
@@ -67,7 +67,7 @@ def test_a_lasting_failure_is_a_row_error_without_secrets(flaky, monkeypatch):
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError("x"), PermissionError("x")])
-def test_a_permanent_failure_is_not_tried_again(flaky, monkeypatch, error):
+def test_a_permanent_failure_is_not_retried(flaky, monkeypatch, error):
     monkeypatch.setattr(flaky, "failures", 99)
     monkeypatch.setattr(flaky, "error", error)
     with pytest.raises(RowError):
@@ -175,13 +175,13 @@ def test_an_empty_object_is_read_as_no_bytes(s3):
     assert fetch(f"{s3}/empty.png").data == b""
 
 
-def test_a_folder_of_a_store_is_no_file(s3):
+def test_a_folder_of_a_store_is_not_a_file(s3):
     fsspec.filesystem("s3").pipe_file(f"{s3}/in/a.png", b"x")
     with pytest.raises(RowError, match="it is a folder, not a file"):
         fetch(f"{s3}/in")
 
 
-def test_a_filesystem_that_tells_no_size_is_read_up_to_the_bound():
+def test_a_filesystem_without_sizes_is_read_up_to_the_bound():
     class Sizeless(MemoryFileSystem):
         protocol = "sizeless"
 

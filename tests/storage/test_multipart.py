@@ -109,7 +109,7 @@ def test_a_large_table_is_read_back_by_pyarrow_row_group_by_row_group(s3: str) -
 
 
 @pytest.mark.parametrize("how", ["503", "before", "after"])
-def test_requests_that_fail_within_an_upload_are_made_again(
+def test_requests_that_fail_within_an_upload_are_retried(
     s3: str, proxy: Unreliable, large: bytes, how: str
 ) -> None:
     failed: list[str] = []
@@ -127,7 +127,7 @@ def test_requests_that_fail_within_an_upload_are_made_again(
     assert stored(s3) == (hashlib.sha256(large).hexdigest(), 3)
 
 
-def test_an_upload_that_the_server_has_given_up_begins_again(
+def test_an_upload_that_the_server_dropped_restarts(
     s3: str, proxy: Unreliable, large: bytes
 ) -> None:
     steps: list[str] = []
@@ -147,7 +147,7 @@ def test_an_upload_that_the_server_has_given_up_begins_again(
     assert stored(s3) == (hashlib.sha256(large).hexdigest(), 3)
 
 
-def test_a_server_that_gives_up_every_upload_is_blamed_and_not_the_bucket(
+def test_a_server_that_drops_every_upload_is_reported_instead_of_the_bucket(
     s3: str, proxy: Unreliable, large: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def give_up(method: str, path: str) -> None:
@@ -159,7 +159,7 @@ def test_a_server_that_gives_up_every_upload_is_blamed_and_not_the_bucket(
 
     proxy.failure = give_up
     monkeypatch.setattr("styleid_ray.storage.store._WRITE_ATTEMPTS", 2)
-    with pytest.raises(OutputError, match="the store gave up the upload again and again"):
+    with pytest.raises(OutputError, match="the store dropped the upload each time"):
         store(s3, proxy.address).write(NAME, large)
 
 

@@ -56,7 +56,7 @@ def test_one_picture_signed_twice_is_one_and_two_tokens_are_refused() -> None:
     full = FullURLs.of([f"https://host/a.png?Expires={n}&Signature={n}" for n in range(2)])
     assert full is not None
     assert full.get("https://host/a.png") == "https://host/a.png?Expires=1&Signature=1"
-    with pytest.raises(SourceError, match="differ in a password or token alone") as caught:
+    with pytest.raises(SourceError, match="differ only in a password or token") as caught:
         FullURLs.of(["https://host/a.png?key=first", "https://host/a.png?key=second"])
     assert "first" not in str(caught.value)
 

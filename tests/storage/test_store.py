@@ -53,7 +53,7 @@ def test_a_missing_bucket_is_named(s3: str) -> None:
 @pytest.mark.parametrize(
     ("check", "done"), [("check_writable", "written"), ("check_reachable", "read")]
 )
-def test_an_address_without_a_server_is_called_that(check: str, done: str) -> None:
+def test_an_address_without_a_server_is_reported_as_such(check: str, done: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     options = {"key": "someone", "secret": "something", "endpoint_url": f"http://127.0.0.1:{port}"}
@@ -63,7 +63,7 @@ def test_an_address_without_a_server_is_called_that(check: str, done: str) -> No
     assert message.endswith("check the endpoint's URL and the network")
 
 
-def test_a_full_disk_is_called_full(mount: Callable[[str], Path]) -> None:
+def test_a_full_disk_is_reported_as_full(mount: Callable[[str], Path]) -> None:
     disk = mount("size=64k")
     with pytest.raises(OSError, match="No space left"), open(disk / "ballast", "wb") as ballast:
         ballast.write(bytes(2**17))
@@ -72,7 +72,7 @@ def test_a_full_disk_is_called_full(mount: Callable[[str], Path]) -> None:
     assert message.endswith("): make room there")
 
 
-def test_a_read_only_folder_is_called_read_only(mount: Callable[[str], Path]) -> None:
+def test_a_read_only_folder_is_reported_as_read_only(mount: Callable[[str], Path]) -> None:
     message = refused(Store(str(mount("ro") / "deep" / "run")))
     assert "Read-only file system" in message
     assert message.endswith("): check permissions and credentials")
@@ -83,7 +83,7 @@ def test_a_file_in_the_place_of_a_folder_is_no_output(tmp_path: Path) -> None:
     assert "Not a directory" in refused(Store(str(tmp_path / "file" / "run")))
 
 
-def test_an_output_that_can_be_written_is_left_as_it_was(tmp_path: Path, s3: str) -> None:
+def test_a_writable_output_is_left_unchanged(tmp_path: Path, s3: str) -> None:
     import s3fs
 
     Store(str(tmp_path / "deep" / "run")).check_writable()
@@ -93,7 +93,7 @@ def test_an_output_that_can_be_written_is_left_as_it_was(tmp_path: Path, s3: str
     assert s3fs.S3FileSystem().find(s3) == []
 
 
-def test_an_error_of_a_writer_that_is_not_about_files_is_raised_as_it_is(tmp_path: Path) -> None:
+def test_an_error_unrelated_to_files_is_raised_unchanged(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "run"))
     with pytest.raises(ZeroDivisionError), store.writing("data/a.parquet") as file:
         file.write(bytes(1 // 0))

@@ -12,7 +12,7 @@ from styleid_ray.config import digest
 from styleid_ray.errors import ModelError
 from styleid_ray.model.checkpoint import Checkpoint
 from styleid_ray.model.parts import INDEX, PARTS, check_parts, has, is_zero_prompt
-from styleid_ray.storage.fetch import ATTEMPTS, reason, retrying
+from styleid_ray.storage.fetch import ATTEMPTS, reason, retried
 from styleid_ray.storage.locations import Options, cannot_open, open_filesystem, shown
 from styleid_ray.storage.secrets import scrubbed, without_secrets
 from styleid_ray.storage.version import size_in, version_of
@@ -134,9 +134,7 @@ class ModelStore:
     def _tried(self, failure: str, work: Callable[[], T], attempts: int = 2) -> T:
         """The result of a request, repeated while it fails for a passing reason."""
         try:
-            for attempt in retrying(attempts, _HOUR):
-                with attempt:
-                    return work()
+            return retried(work, attempts, _HOUR)
         except FileNotFoundError as e:
             raise ModelError(
                 f"model {self.name}: {failure} (there is no such bucket, folder or file): check "
@@ -147,4 +145,3 @@ class ModelStore:
                 f"model {self.name}: {failure} ({reason(e, self.storage_options)}): check the "
                 "network, permissions, and credentials in the environment or --storage-options"
             ) from e
-        raise AssertionError("unreachable: the last attempt returns or raises")

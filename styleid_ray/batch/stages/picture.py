@@ -12,8 +12,7 @@ from styleid_ray.batch.stages import row_error
 from styleid_ray.config import Fit
 from styleid_ray.errors import RowError
 from styleid_ray.imaging import decode, decoding_memory, fit_picture
-from styleid_ray.imaging.decode import Convert
-from styleid_ray.imaging.frames import has_frames
+from styleid_ray.imaging.decode import Convert, has_frames
 from styleid_ray.imaging.modes import to_rgb
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from styleid_ray.batch.folder.output import Output, data_file
 from styleid_ray.errors import OutputError, RowError
-from styleid_ray.imaging.thumbnail import thumbnail
+from styleid_ray.imaging.decode import thumbnail
 
 _COLUMNS, _MOST, _SIDE = 4, 8, 192
 

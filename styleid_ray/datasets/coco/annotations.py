@@ -1,13 +1,13 @@
-"""One annotation file of COCO, read in passing: memory does not grow with its annotations."""
+"""One annotation file of COCO, streamed: memory does not grow with its annotations."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
@@ -15,11 +15,10 @@ import ijson
 import numpy as np
 from ijson.common import ObjectBuilder
 
-from styleid_ray.datasets.coco.index import ImageIndex, number_of
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.errors import SourceError
-from styleid_ray.storage.fetch import ATTEMPTS, reason, retrying
-from styleid_ray.storage.locations import Options, local_path, open_filesystem, shown
+from styleid_ray.storage.fetch import reason
+from styleid_ray.storage.locations import shown
 
 _BATCH = 4096
 _LISTS = ("images", "annotations")
@@ -30,23 +29,55 @@ Fault = Callable[[str], SourceError]
 
 
 @dataclass(frozen=True)
+class ImageIndex:
+    """The images of an annotation file by their ids, at least one."""
+
+    ids: np.ndarray
+    """The number of each image's id (`number_of`), int64 [I]."""
+    names: Keys
+    """The file_name of each."""
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """Indices of the images in the order of their ids, int64 [I]."""
+        return np.argsort(self.ids, kind="stable")
+
+    @cached_property
+    def sorted_ids(self) -> np.ndarray:
+        """The ids in order, int64 [I]."""
+        return self.ids[self.order]
+
+    def indices(self, ids: np.ndarray) -> np.ndarray:
+        """The index of the image with each id, int64 [N]; -1 for an unknown id."""
+        at = np.minimum(np.searchsorted(self.sorted_ids, ids), len(self.ids) - 1)
+        return np.where(self.sorted_ids[at] == ids, self.order[at], -1)
+
+
+def number_of(value: Any) -> int | None:
+    """An id as a number: a whole number itself, a text by its hash; None for any other value."""
+    if isinstance(value, str):
+        return int.from_bytes(blake2b(value.encode(), digest_size=8).digest(), signed=True)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+@dataclass(frozen=True)
 class Summary:
     """The part of an annotation file that concerns all pictures."""
 
     header: Mapping[str, Any]
-    """Its fields except for images and annotations: info, licenses, categories ..."""
+    """The file's fields except images and annotations: info, licenses, categories ..."""
     fields: frozenset[str]
-    """Names of the fields that its annotations have."""
+    """Names of the fields of its annotations."""
 
     @property
     def categories(self) -> Sequence[Record]:
-        """Its categories; none where it has no list of them."""
+        """The file's categories; none where it has no list of them."""
         categories = self.header.get("categories")
         return categories if isinstance(categories, list) else []
 
     @property
     def captions(self) -> bool:
-        """Whether it holds captions, which are true of a picture of any size."""
+        """Whether it holds only captions, which are valid for a picture of any size."""
         return "caption" in self.fields and not self.fields & {"bbox", "segmentation", "keypoints"}
 
     @property
@@ -57,29 +88,24 @@ class Summary:
 
 @dataclass(frozen=True)
 class Annotations:
-    """An annotation file on this machine's disk. Anything wrong in it is raised as a SourceError
-    that names the file, and the image or annotation by its id."""
+    """An annotation file on this machine's disk. Each fault in it raises a SourceError that names
+    the file, and the image or annotation by its id."""
 
     path: str
     fault: Fault = field(repr=False)
-    """Makes the error of a message."""
-
-    def images(self) -> Iterator[Record]:
-        """The records of its images."""
-        return self._records("images")
-
-    def annotations(self) -> Iterator[Record]:
-        """The records of its annotations."""
-        return self._records("annotations")
+    """Returns the error with a message."""
 
     def index(self) -> ImageIndex:
-        """The ids and names of its images, at least one."""
+        """The ids and names of the images, at least one."""
         ids = array("q")
 
         def names() -> Iterator[str]:
-            for record in self.images():
+            for record in self.records("images"):
                 ids.append(self._number(record.get("id"), "an image has the id"))
-                yield self._name(record)
+                name = record.get("file_name")
+                if not isinstance(name, str) or not name:
+                    raise self.fault(f"image {record['id']} has no file_name: give it one")
+                yield name
 
         keys = Keys(names())
         index = ImageIndex(np.array(ids, np.int64), keys)
@@ -88,12 +114,18 @@ class Annotations:
                 "has no images, so it is no COCO annotation file: choose some with --annotations, "
                 "or read the pictures alone with --content-format folder"
             )
-        self._check_ids(index)
+        twice = np.flatnonzero(np.diff(index.sorted_ids) == 0)
+        if len(twice):
+            first, second = index.order[twice[0]], index.order[twice[0] + 1]
+            raise self.fault(
+                f"the images {shown(keys[int(first)])} and {shown(keys[int(second)])} have the "
+                f"same id, {ids[first]}: give one another, also in its annotations"
+            )
         return index
 
     def placed(self, index: ImageIndex) -> Iterator[tuple[int, Record]]:
-        """Its annotations, each with the number of its image in the file."""
-        records = self.annotations()
+        """The annotations, each with the index of its image."""
+        records = self.records("annotations")
         while batch := list(islice(records, _BATCH)):
             indices = index.indices(np.array(list(map(self._image_id, batch)), np.int64))
             for image, record in zip(indices.tolist(), batch, strict=True):
@@ -105,9 +137,9 @@ class Annotations:
                 yield image, record
 
     def categories(self) -> dict[int, str]:
-        """The names of its categories by their ids."""
+        """The names of the categories by their ids."""
         names: dict[int, str] = {}
-        for record in self._records("categories"):
+        for record in self.records("categories"):
             number = self._number(record.get("id"), "a category has the id")
             if not isinstance(record.get("name"), str):
                 raise self.fault(f"category {record['id']} has no name: give it one")
@@ -117,8 +149,7 @@ class Annotations:
         return names
 
     def check(self, record: Record, categories: Mapping[int, str]) -> None:
-        """Raises SourceError when the category of an annotation, or of a segment of it, is none of
-        the file's."""
+        """Raises SourceError when an annotation or one of its segments has an unknown category."""
         segments = record.get("segments_info", [])
         who = f"annotation {record.get('id', '')} of image {record['image_id']}".replace("  ", " ")
         if not isinstance(segments, list) or not all(isinstance(one, dict) for one in segments):
@@ -131,7 +162,7 @@ class Annotations:
                 )
 
     def summary(self) -> Summary:
-        """Everything but images and annotations."""
+        """Everything except images and annotations."""
         header: dict[str, Any] = {}
         fields: set[str] = set()
         depth, name, builder = 0, "", None
@@ -149,7 +180,8 @@ class Annotations:
                     fields.add(value)
         return Summary(header, frozenset(fields))
 
-    def _records(self, name: str) -> Iterator[Record]:
+    def records(self, name: str) -> Iterator[Record]:
+        """The records of a list of the file, such as images."""
         with self._stream() as (file, config):
             for record in ijson.items(file, f"{name}.item", **config):
                 if not isinstance(record, dict):
@@ -166,21 +198,6 @@ class Annotations:
         except OSError as error:
             raise self.fault(f"cannot be read ({reason(error)}): check the path") from error
 
-    def _check_ids(self, index: ImageIndex) -> None:
-        twice = np.flatnonzero(np.diff(index.sorted_ids) == 0)
-        if len(twice):
-            first, second = index.order[twice[0]], index.order[twice[0] + 1]
-            raise self.fault(
-                f"the images {shown(index.names[int(first)])} and "
-                f"{shown(index.names[int(second)])} have the same id, {index.ids[first]}: give "
-                "one another, also in its annotations"
-            )
-
-    def _name(self, record: Record) -> str:
-        if isinstance(name := record.get("file_name"), str) and name:
-            return name
-        raise self.fault(f"image {record['id']} has no file_name: give it one")
-
     def _image_id(self, record: Record) -> int:
         who = f"annotation {record.get('id')} has the image_id"
         return self._number(record.get("image_id"), who)
@@ -190,37 +207,6 @@ class Annotations:
         if number is None:
             raise self.fault(f"{who} {value!r:.50}: ids are whole numbers or texts")
         return number
-
-
-@contextmanager
-def opened(url: str, options: Options, fault: Fault) -> Iterator[Annotations]:
-    """An annotation file, for as many passes as are needed: one that lies elsewhere is copied to
-    this machine's disk for as long.
-
-    Args:
-        url: absolute path, or URL.
-        options: what the filesystem is opened with.
-        fault: makes the error of a message.
-    """
-
-    def named(message: str) -> SourceError:
-        return fault(f"{shown(url)} {message}")
-
-    path = local_path(url)
-    if path is not None:
-        yield Annotations(path, named)
-        return
-    with tempfile.TemporaryDirectory(prefix="styleid-ray-") as folder:
-        copy = os.path.join(folder, "annotations.json")
-        try:
-            filesystem, remote = open_filesystem(url, options)
-            for attempt in retrying(ATTEMPTS):
-                with attempt:
-                    filesystem.get_file(remote, copy)
-        except Exception as error:  # each filesystem has its own errors
-            message = f"cannot be read ({reason(error, options)}): check the address"
-            raise named(f"{message} and the credentials") from error
-        yield Annotations(copy, named)
 
 
 def _first_line(error: Exception) -> str:

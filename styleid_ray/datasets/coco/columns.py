@@ -1,4 +1,4 @@
-"""The labels of COCO as columns, in the Hugging Face hub's convention."""
+"""The labels of COCO as columns, by the convention of the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from itertools import chain
 from typing import Any
 
 from styleid_ray.datasets.coco.annotations import Record, Summary
+from styleid_ray.datasets.features import IMAGE_FEATURE, sequence_feature, value_feature
 
 Names = Mapping[tuple[str, Any], str]
-"""Names of categories, by the file and the category's id in it."""
+"""Names of categories, by file and by the category's id in that file."""
 
 
 def category_names(summaries: Mapping[str, Summary]) -> tuple[Names, tuple[str, ...]]:
-    """The name of each category, and all names in the order of ids; of different categories with
-    one name, each later one has its id behind it."""
+    """The name of each category, and all names in the order of ids. Where different categories
+    share a name, the id is added to each but the first."""
     entries = [
         (category["id"], category["name"], file)
         for file, summary in summaries.items()
@@ -31,7 +32,7 @@ def category_names(summaries: Mapping[str, Summary]) -> tuple[Names, tuple[str, 
 
 
 def features(summaries: Iterable[Summary], names: Sequence[str]) -> dict[str, Any]:
-    """The Hugging Face features of the columns that annotations with these fields have."""
+    """The Hugging Face features of the columns of annotation files."""
     fields = [summary.fields for summary in summaries if not summary.panoptic]
     some = set(chain.from_iterable(fields))
     columns: dict[str, Any] = {}
@@ -39,22 +40,16 @@ def features(summaries: Iterable[Summary], names: Sequence[str]) -> dict[str, An
         columns["objects"] = [_object_features(some, names)]
     if any(summary.panoptic for summary in summaries):
         columns["segments"] = [_object_features({"bbox", "area", "iscrowd"}, names)]
-        columns["panoptic"] = {"_type": "Image"}
+        columns["panoptic"] = IMAGE_FEATURE
     if "caption" in some:
-        columns["captions"] = _list(_value("string"))
+        columns["captions"] = sequence_feature(value_feature("string"))
     return columns
 
 
 def columns(
     annotations: Mapping[str, Sequence[Record]], features: Mapping[str, Any], names: Names
 ) -> dict[str, Any]:
-    """The values of one picture's columns.
-
-    Args:
-        annotations: of the picture, by file.
-        features: of the columns.
-        names: of the categories.
-    """
+    """The values of a picture's columns, from its annotations by file."""
     values: dict[str, Any] = {}
     for column in features:
         if column == "panoptic":
@@ -65,28 +60,32 @@ def columns(
             continue
         (wanted,) = features[column]
         entries = _segments if column == "segments" else _objects
-        values[column] = [_entry(record, wanted, names, f) for f, record in entries(annotations)]
+        values[column] = [
+            {name: _plain(record.get(name), feature) for name, feature in wanted.items()}
+            | {"category": names.get((file, record.get("category_id")))}
+            for file, record in entries(annotations)
+        ]
     return values
 
 
 def _object_features(fields: set[str], names: Sequence[str]) -> dict[str, Any]:
     kinds = {
-        "bbox": _list(_value("float64")),
-        "area": _value("float64"),
-        "iscrowd": _value("int64"),
-        "segmentation": _value("string"),
-        "keypoints": _list(_value("float64")),
+        "bbox": sequence_feature(value_feature("float64")),
+        "area": value_feature("float64"),
+        "iscrowd": value_feature("int64"),
+        "segmentation": value_feature("string"),
+        "keypoints": sequence_feature(value_feature("float64")),
     }
     return {
-        "id": _value("int64"),
+        "id": value_feature("int64"),
         "category": {"names": list(names), "_type": "ClassLabel"},
         **{name: kind for name, kind in kinds.items() if name in fields},
     }
 
 
 def _objects(annotations: Mapping[str, Sequence[Record]]) -> list[tuple[str, Record]]:
-    """Annotations of objects. One that several files have, as instances and person_keypoints do,
-    is one object with the fields of both."""
+    """Annotations of objects. An object in several files, such as instances and person_keypoints,
+    is one object with the fields of all."""
     objects: dict[str, tuple[str, Record]] = {}
     for file, records in annotations.items():
         for record in records:
@@ -94,9 +93,9 @@ def _objects(annotations: Mapping[str, Sequence[Record]]) -> list[tuple[str, Rec
                 continue
             same = json.dumps([record.get(name) for name in ("id", "category_id", "bbox")])
             first, known = objects.get(same, (file, {}))
-            alone = "id" not in record or (first == file and known)
-            key = f"{file} {len(objects)}" if alone else same
-            objects[key] = (file, record) if alone else (first, {**record, **known})
+            distinct = "id" not in record or (first == file and known)
+            key = f"{file} {len(objects)}" if distinct else same
+            objects[key] = (file, record) if distinct else (first, {**record, **known})
     return list(objects.values())
 
 
@@ -109,13 +108,8 @@ def _segments(annotations: Mapping[str, Sequence[Record]]) -> list[tuple[str, Re
     ]
 
 
-def _entry(record: Record, wanted: Mapping[str, Any], names: Names, file: str) -> dict[str, Any]:
-    entry = {name: _plain(record.get(name), feature) for name, feature in wanted.items()}
-    return {**entry, "category": names.get((file, record.get("category_id")))}
-
-
 def _plain(value: Any, feature: Mapping[str, Any]) -> Any:
-    """A value as its feature has it; None where it is of another kind."""
+    """A value in the form of its feature; None where it is of another kind."""
     if feature["_type"] == "Sequence":
         numbers = value if isinstance(value, list) else []
         return [_plain(number, feature["feature"]) for number in numbers] or None
@@ -125,11 +119,3 @@ def _plain(value: Any, feature: Mapping[str, Any]) -> Any:
     if not isinstance(value, int | float):
         return None
     return int(value) if kind == "int64" else float(value)
-
-
-def _value(dtype: str) -> dict[str, Any]:
-    return {"dtype": dtype, "_type": "Value"}
-
-
-def _list(feature: Mapping[str, Any]) -> dict[str, Any]:
-    return {"feature": feature, "_type": "Sequence"}

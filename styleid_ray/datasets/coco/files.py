@@ -5,22 +5,33 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from styleid_ray.datasets.coco.annotations import Annotations, opened
+from styleid_ray.datasets.coco.annotations import Annotations
 from styleid_ray.datasets.files import Files
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.splits import split_name
-from styleid_ray.storage.locations import absolute, join, local_path, shown, split_chain
+from styleid_ray.errors import SourceError
+from styleid_ray.storage.fetch import ATTEMPTS, retried
+from styleid_ray.storage.locations import (
+    absolute,
+    join,
+    local_path,
+    open_filesystem,
+    shown,
+    split_chain,
+)
 
 _LAYOUT = r"(?:.*/)?(?:annotations/[^/]+\.json|annotations\.json|_annotations\.coco\.json)\z"
 
@@ -32,24 +43,35 @@ class AnnotationFile:
     url: str
     """Absolute path, or URL."""
     base: str
-    """Folder below the content's root, with a slash at its end; '' for the root."""
+    """Folder below the content's root, with a final slash; '' for the root."""
     split: str | None
     name: str
     """The file's name; SPLIT/NAME where files of several splits have one name."""
 
-    @property
-    def stem(self) -> str:
-        """Its name without folders and .json."""
-        return _stem(self.url)
+    @contextmanager
+    def opened(self, options: DatasetOptions) -> Iterator[Annotations]:
+        """The file for any number of passes; a remote one is copied to this machine's disk."""
 
-    def opened(self, options: DatasetOptions) -> AbstractContextManager[Annotations]:
-        """The file, for as many passes as are needed."""
-        return opened(self.url, options.storage_options, options.fault)
+        def fault(message: str) -> SourceError:
+            return options.fault(f"{shown(self.url)} {message}")
+
+        path = local_path(self.url)
+        if path is not None:
+            yield Annotations(path, fault)
+            return
+        with tempfile.TemporaryDirectory(prefix="styleid-ray-") as folder:
+            copy = os.path.join(folder, "annotations.json")
+            try:
+                filesystem, remote = open_filesystem(self.url, options.storage_options)
+                retried(lambda: filesystem.get_file(remote, copy), ATTEMPTS)
+            except Exception as error:  # each filesystem has its own errors
+                raise options.unreadable(self.url, error) from error
+            yield Annotations(copy, fault)
 
     @cached_property
     def folders(self) -> tuple[str, ...]:
-        """Where its pictures may lie below the content's root, the likeliest first."""
-        words = [*_words(self.stem), *([self.split] if self.split else [])]
+        """Folders below the content's root that may hold its pictures, the likeliest first."""
+        words = [*_words(_stem(self.url)), *([self.split] if self.split else [])]
         below = [
             *(f"{word}/" for word in words),
             *(f"images/{word}/" for word in words),
@@ -61,7 +83,7 @@ class AnnotationFile:
 
     @property
     def png_folders(self) -> tuple[str, str]:
-        """Where the PNGs of panoptic annotations may lie: in a folder named like the file, or in
+        """Folders that may hold the PNGs of panoptic annotations: one named like the file, and
         `panoptic` beside the pictures' folder."""
         inner, chained = split_chain(self.url)
         stem = inner.removesuffix(".json")
@@ -70,33 +92,28 @@ class AnnotationFile:
 
 
 def is_coco(files: Files) -> bool:
-    """Whether there are annotation files where COCO has them."""
-    return len(files.matching(_LAYOUT).names) > 0
+    """Whether there are annotation files in COCO's layout."""
+    return bool(files.matching(_LAYOUT).names)
 
 
 def annotation_files(files: Files, options: DatasetOptions) -> list[AnnotationFile]:
-    """The annotation files that are named, or else those that lie where COCO has them.
-
-    Raises:
-        SourceError: there are none, or two of one split have the same name.
-    """
-    urls = list(map(_whole, options.annotations)) or [
-        join(files.root, name) for name in files.matching(_LAYOUT).names
-    ]
-    listed = [_file(files, url) for url in urls]
+    """The annotation files of the options, or else all that lie in COCO's layout; raises
+    SourceError when there are none, or two of one split have the same name."""
+    found = [join(files.root, name) for name in files.matching(_LAYOUT).names]
+    listed = [_file(files, url) for url in list(map(_whole, options.annotations)) or found]
     if not listed:
         raise options.fault(
             f"{shown(files.url)} holds no annotations/*.json: name the annotation files with "
             "--annotations"
         )
     if any(file.split for file in listed):
-        listed = [replace(file, split=file.split or _words(file.stem)[-1]) for file in listed]
+        listed = [replace(file, split=file.split or _words(_stem(file.url))[-1]) for file in listed]
     return _named(listed, options)
 
 
 def matches(file: AnnotationFile, names: Keys, keys: Keys) -> dict[str, int]:
-    """How many of an annotation file's pictures are among the keys, by the folder that is put
-    before their names; folders in the order of `AnnotationFile.folders`."""
+    """The number of an annotation file's pictures among the keys, by the folder put before their
+    names, in the order of `AnnotationFile.folders`."""
     return {
         folder: pc.sum(pc.is_in(below(folder, names), value_set=keys.array)).as_py() or 0
         for folder in file.folders
@@ -104,7 +121,7 @@ def matches(file: AnnotationFile, names: Keys, keys: Keys) -> dict[str, int]:
 
 
 def below(folder: str, names: Keys) -> pa.StringArray:
-    """Names with a folder before them."""
+    """Names with a folder put before them."""
     return pc.binary_join_element_wise(pa.scalar(folder), names.array, "")
 
 
@@ -149,14 +166,15 @@ def _file(files: Files, url: str) -> AnnotationFile:
 
 def _words(stem: str) -> list[str]:
     """The words of a file's name that may name its split and its folder, the likeliest first:
-    train2017 and train of instances_train2017."""
-    parts = [_tokens(part) for part in stem.split("_")[::-1] if part] or [[stem]]
+    train2017 and train from instances_train2017."""
+    parts = [
+        list(dict.fromkeys([part, *re.findall("[A-Za-z]+", part)]))
+        for part in stem.split("_")[::-1]
+        if part
+    ] or [[stem]]
     return next((words for words in parts if any(map(split_name, words))), parts[0])
 
 
-def _tokens(part: str) -> list[str]:
-    return list(dict.fromkeys([part, *re.findall("[A-Za-z]+", part)]))
-
-
 def _stem(url: str) -> str:
+    """The name of a file without folders and .json."""
     return split_chain(url)[0].rpartition("/")[2].removesuffix(".json")

@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,8 +28,8 @@ Piece = tuple[int, bytes]
 
 @dataclass(frozen=True)
 class LabelTable:
-    """One text per key, in files by ranges of keys: the pictures of a task, which lie beside each
-    other, are in one or two."""
+    """One text per key, in a file per range of keys: the pictures of a task, whose keys are
+    consecutive, are in one or two files."""
 
     store: Store
     folder: str
@@ -36,21 +37,16 @@ class LabelTable:
     """The first key of each file."""
 
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
-        """The text of each key; None for a key that has none."""
+        """The text of each key; None for a key without one."""
         wanted: dict[int, list[str]] = defaultdict(list)
         for key in keys:
             wanted[max(bisect_right(self.starts, key) - 1, 0)].append(key)
         texts: dict[str, bytes] = {}
         for number, some in wanted.items():
-            texts |= self._texts(number, some)
+            read = partial(pq.read_table, filters=[("key", "in", some)])
+            table = self.store.parsed(_name(self.folder, number), read)
+            texts |= zip(table["key"].to_pylist(), table["label"].to_pylist(), strict=True)
         return [texts.get(key) for key in keys]
-
-    def _texts(self, number: int, keys: list[str]) -> dict[str, bytes]:
-        name = _name(self.folder, number)
-        table = self.store.parsed(
-            name, lambda file: pq.read_table(file, filters=[("key", "in", keys)])
-        )
-        return dict(zip(table["key"].to_pylist(), table["label"].to_pylist(), strict=True))
 
 
 def make_table(
@@ -61,15 +57,14 @@ def make_table(
     pieces: Iterable[Piece],
     whole: Callable[[list[bytes]], bytes],
 ) -> LabelTable:
-    """Sorts pieces of text by key, on this machine's disk: memory does not grow with them.
+    """Sorts pieces of text by key on this machine's disk: memory does not grow with them.
 
     Args:
-        store: where the table is written.
-        folder: its folder there.
-        keys: sorted; those without a piece have no row.
-        size: about how many bytes all pieces have.
-        pieces: lines, in any order.
-        whole: makes the text of a key from its pieces, in the order in which they came.
+        store, folder: the table is written to this folder of the store.
+        keys: sorted; a key without a piece has no row.
+        size: bytes of all pieces, about.
+        pieces: lines in any order.
+        whole: joins the pieces of a key, in their order, to its text.
     """
     count = max(1, min(-(-size // _FILE_BYTES), _MOST_FILES, len(keys)))
     bounds = [-(-number * len(keys) // count) for number in range(count)]
@@ -79,21 +74,15 @@ def make_table(
             spool.add(index * count // len(keys), b"%d %b" % (index, line))
         spool.flush()
         for number in range(count):
-            rows = _sorted(spool.lines(number), whole)
-            texts = {keys[index]: text for index, text in rows}
+            pieces_of: dict[int, list[bytes]] = defaultdict(list)
+            for line in spool.lines(number):
+                index, _, piece = line.partition(b" ")
+                pieces_of[int(index)].append(piece)
+            texts = {keys[index]: whole(pieces_of.pop(index)) for index in sorted(pieces_of)}
             table = pa.table([list(texts), list(texts.values())], schema=_SCHEMA)
             with store.writing(_name(folder, number)) as file:
                 pq.write_table(table, file, row_group_size=_ROWS_OF_GROUP, compression="zstd")
     return LabelTable(store, folder, tuple(keys[bound] for bound in bounds if len(keys)))
-
-
-def _sorted(lines: Iterable[bytes], whole: Callable[[list[bytes]], bytes]) -> Iterator[Piece]:
-    pieces: dict[int, list[bytes]] = defaultdict(list)
-    for line in lines:
-        index, _, piece = line.partition(b" ")
-        pieces[int(index)].append(piece)
-    for index in sorted(pieces):
-        yield index, whole(pieces.pop(index))
 
 
 def _name(folder: str, number: int) -> str:
@@ -101,7 +90,7 @@ def _name(folder: str, number: int) -> str:
 
 
 class _Spool:
-    """Lines in many local files, with one bound on what is held of all."""
+    """Lines in many local files, with one bound on the memory for all."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""COCO: annotation files for boxes, polygons, keypoints, captions and panoptic segments."""
+"""The pictures that COCO's annotation files list, and their splits."""
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
 # pyright: reportAttributeAccessIssue=false
@@ -6,19 +6,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from styleid_ray.datasets.coco.checks import (
-    check_exist,
-    check_once,
-    check_pngs,
-    checked_pngs,
-    folder_of,
-)
+from styleid_ray.datasets.coco.annotations import Annotations, ImageIndex
 from styleid_ray.datasets.coco.files import (
     AnnotationFile,
     annotation_files,
@@ -27,12 +23,12 @@ from styleid_ray.datasets.coco.files import (
     is_coco,
     matches,
 )
-from styleid_ray.datasets.files import Files
+from styleid_ray.datasets.files import Files, list_files
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.source import Source
 from styleid_ray.datasets.splits import ALL_SPLITS, split_name
-from styleid_ray.imaging.formats import picture_extensions
+from styleid_ray.errors import SourceError
 from styleid_ray.storage.locations import shown
 
 _UNLISTED = "pictures without an entry in the annotations"
@@ -40,16 +36,16 @@ _APART = r"(?:.*/)?(?:annotations|panoptic|masks)/"
 
 
 def recognises(files: Files) -> bool:
-    """Whether there are pictures, and annotation files where COCO has them."""
-    return is_coco(files) and len(files.ending(*picture_extensions()).names) > 0
+    """Whether there are pictures, and annotation files in COCO's layout."""
+    return is_coco(files) and bool(files.pictures().names)
 
 
 def source(files: Files, options: DatasetOptions) -> Source:
-    """The pictures that annotation files list, with the splits that these files are for.
+    """The pictures that annotation files list, each in the split of its file.
 
     Raises:
-        SourceError: an annotation file is damaged, or names pictures that are not there; or a
-            picture is in two splits.
+        SourceError: an annotation file is damaged or names missing pictures, or a picture is in two
+            splits.
     """
     annotated = annotation_files(files, options)
     listed = [one for file in annotated if (one := _listed(file, files, options))]
@@ -58,16 +54,8 @@ def source(files: Files, options: DatasetOptions) -> Source:
     check_panoptic([one.file for one in listed if one.panoptic], options)
     keys, splits = _merged(listed, options)
     at = pc.index_in(keys.array, value_set=files.names.array)
-    versions = files.versions.take(at)
-    return Source(
-        files.root,
-        keys,
-        dict(options.storage_options or {}),
-        versions=versions if any(versions) else None,
-        skipped=_skipped(files, keys),
-        splits=splits,
-        format="coco",
-    )
+    pictures = replace(files, names=keys, versions=files.versions.take(at))
+    return pictures.as_source(options.storage_options, _skipped(files, keys), splits)
 
 
 @dataclass(frozen=True)
@@ -80,24 +68,108 @@ class _Listed:
 
 
 def _listed(file: AnnotationFile, files: Files, options: DatasetOptions) -> _Listed | None:
-    """The pictures of a file; None where neither they are there nor their split is wanted."""
+    """The pictures of a file; None where none of them exists and its split is not chosen."""
     with file.opened(options) as annotations:
         index = annotations.index()
         counts = matches(file, index.names, files.names)
-        if not any(counts.values()) and _is_unwanted(file, options):
+        wanted = {split_name(name) or name for name in options.splits}
+        chosen = not wanted or options.splits == ALL_SPLITS or file.split in wanted
+        if not chosen and not any(counts.values()):
             return None
-        keys = Keys(below(folder_of(annotations, counts, len(index.names)), index.names))
-        check_exist(annotations, keys, files.names)
-        check_once(annotations, keys, index)
-        pngs = checked_pngs(annotations, index)
+        keys = Keys(below(_folder_of(annotations, counts, len(index.names)), index.names))
+        _check_exist(annotations, keys, files.names)
+        _check_once(annotations, keys, index)
+        pngs = _checked_pngs(annotations, index)
         if pngs:
-            check_pngs(annotations, pngs, file, options)
+            _check_pngs(annotations, pngs, file, options)
     return _Listed(file, keys, bool(pngs))
 
 
-def _is_unwanted(file: AnnotationFile, options: DatasetOptions) -> bool:
-    wanted = {split_name(name) or name for name in options.splits}
-    return bool(wanted) and options.splits != ALL_SPLITS and file.split not in wanted
+def _folder_of(annotations: Annotations, counts: Mapping[str, int], total: int) -> str:
+    """The folder with the most of a file's pictures, by their counts in each; `total` is their
+    number."""
+    whole = [folder for folder, count in counts.items() if count == total]
+    if len(whole) > 1:
+        raise annotations.fault(
+            f"names pictures that lie both in {_in_words(whole)}: remove one of these folders, or "
+            "put the folder's name into each file_name"
+        )
+    best = max(counts, key=lambda folder: counts[folder])
+    if not counts[best]:
+        raise annotations.fault(
+            f"names pictures, and none of them is in {_in_words(counts, 'nor')}: put them into one "
+            "of these folders, or choose others with --splits or --annotations"
+        )
+    return best
+
+
+def _check_exist(annotations: Annotations, keys: Keys, existing: Keys) -> None:
+    """Raises SourceError where pictures are not among the existing files."""
+    missing = keys.without(existing)
+    if missing:
+        raise annotations.fault(
+            f"names {len(missing):,} pictures that do not exist: {missing.first_few()}; add them, "
+            "or remove them from its images"
+        )
+
+
+def _check_once(annotations: Annotations, keys: Keys, index: ImageIndex) -> None:
+    """Raises SourceError where a file lists one picture as two images."""
+    counts = pc.value_counts(keys.array)
+    twice = counts.filter(pc.greater(counts.field("counts"), 1))
+    if len(twice):
+        key = twice[0]["values"]
+        first, second, *_ = np.flatnonzero(pc.equal(keys.array, key).to_numpy(False))
+        raise annotations.fault(
+            f"has the picture {shown(key.as_py())} twice, as image {index.ids[first]} and image "
+            f"{index.ids[second]}: make them one"
+        )
+
+
+def _checked_pngs(annotations: Annotations, index: ImageIndex) -> Keys:
+    """The PNGs of panoptic annotations; checks the images and categories of all annotations."""
+    categories = annotations.categories()
+    seen = np.zeros(len(index.ids), bool)
+
+    def names() -> Iterator[str]:
+        for image, record in annotations.placed(index):
+            annotations.check(record, categories)
+            if "segments_info" in record:
+                if seen[image]:
+                    raise annotations.fault(
+                        f"has two panoptic annotations of image {record['image_id']}: keep one"
+                    )
+                seen[image] = True
+                yield str(record.get("file_name"))
+
+    return Keys(names())
+
+
+def _check_pngs(
+    annotations: Annotations, names: Keys, file: AnnotationFile, options: DatasetOptions
+) -> None:
+    """Raises SourceError where PNGs of panoptic annotations do not exist."""
+    for folder in file.png_folders:
+        try:
+            existing = list_files(folder, options.what, options.storage_options).names
+        except SourceError as error:
+            if "does not exist" not in error.message:  # one of the two is enough
+                raise
+            continue
+        missing = names.without(existing)
+        if not missing:
+            return
+        raise annotations.fault(
+            f"names {len(missing):,} panoptic PNGs that are not in {shown(folder)}: "
+            f"{missing.first_few()}; add them"
+        )
+    folders = " nor in ".join(map(shown, file.png_folders))
+    raise annotations.fault(f"is panoptic, and its PNGs are neither in {folders}: put them there")
+
+
+def _in_words(folders: Iterable[str], between: str = "and") -> str:
+    *first, last = (folder or "the root" for folder in folders)
+    return f" {between} ".join(chain([", ".join(first)] if first else [], [last]))
 
 
 def _merged(listed: list[_Listed], options: DatasetOptions) -> tuple[Keys, Keys | None]:
@@ -126,13 +198,9 @@ def _merged(listed: list[_Listed], options: DatasetOptions) -> tuple[Keys, Keys 
 
 
 def _skipped(files: Files, keys: Keys) -> Counter[str]:
-    """Files that are no contents, by kind, without annotation files and masks."""
-    pictures = files.ending(*picture_extensions())
+    """Files other than contents, annotation files and masks, by kind."""
+    pictures = files.pictures()
     others = files.kinds() - pictures.kinds() - files.matching(rf"{_APART}|.*\.json\z").kinds()
-    names = pictures.names.array
-    listed = pc.or_(
-        pc.is_in(names, value_set=keys.array),
-        pc.match_substring_regex(names, rf"\A{_APART}"),
-    )
-    unlisted = pc.sum(pc.invert(listed)).as_py() or 0
+    unlisted = pictures.names.without(keys).array
+    unlisted = pc.match_substring_regex(unlisted, rf"\A{_APART}").false_count
     return others + Counter(files.nameless) + Counter({_UNLISTED: unlisted})

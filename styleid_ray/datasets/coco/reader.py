@@ -1,4 +1,4 @@
-"""The annotations of COCO by picture: a table for tasks, made in one pass over each file."""
+"""The annotations of COCO by picture, in a table for tasks that one pass over each file makes."""
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
 # pyright: reportAttributeAccessIssue=false
@@ -15,9 +15,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from styleid_ray.datasets.coco.annotations import Annotations, Record, Summary
+from styleid_ray.datasets.coco.annotations import Annotations, ImageIndex, Record, Summary
 from styleid_ray.datasets.coco.columns import Names, category_names, columns, features
 from styleid_ray.datasets.coco.files import (
     AnnotationFile,
@@ -26,11 +27,10 @@ from styleid_ray.datasets.coco.files import (
     check_panoptic,
     matches,
 )
-from styleid_ray.datasets.coco.index import ImageIndex
 from styleid_ray.datasets.coco.label_table import LabelTable, Piece, make_table
 from styleid_ray.datasets.files import Files, list_files
 from styleid_ray.datasets.keys import Keys
-from styleid_ray.datasets.labels import Label
+from styleid_ray.datasets.labels import Label, Labels
 from styleid_ray.datasets.options import DatasetOptions, in_threads
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import RowError
@@ -40,8 +40,6 @@ from styleid_ray.storage.store import Store
 
 PNG = "panoptic.png"
 """Name of a panoptic annotation's PNG among label files."""
-
-_MOST_NAMED = 3
 
 
 def labels(options: DatasetOptions, contents: Source) -> CocoLabels:
@@ -56,7 +54,7 @@ def labels(options: DatasetOptions, contents: Source) -> CocoLabels:
     ]
     if not chosen:
         raise options.fault(
-            f"{shown(options.url)} has no annotation files any more for the splits of the run: put "
+            f"{shown(options.url)} no longer has annotation files for the splits of the run: put "
             "them back, or name them with --annotations"
         )
     summaries = {file.name: _summary(file, options) for file in chosen}
@@ -73,12 +71,12 @@ def _summary(file: AnnotationFile, options: DatasetOptions) -> Summary:
 
 
 @dataclass(frozen=True)
-class CocoLabels:
-    """The image record of a picture, and its annotations in each file, unchanged.
+class CocoLabels(Labels):
+    """The image record of a picture and its annotations in each file, unchanged.
 
     `Label.files["json"]` is `{"image": RECORD, "annotations": {FILE: [RECORD, ...]}}`, with an
-    entry of each file that lists the picture. Where the files' image records differ, the first
-    one's fields go before those that only others have.
+    entry for each file that lists the picture. Where the files' image records differ, RECORD has
+    the fields of all, and the first file's values.
     """
 
     files: tuple[AnnotationFile, ...]
@@ -86,7 +84,7 @@ class CocoLabels:
     """Summary of each file, by its name."""
     options: DatasetOptions
     keys: Keys = field(repr=False)
-    """Keys of the contents, sorted; none once prepared."""
+    """Sorted keys of the contents; none after `prepared`."""
     table: LabelTable | None = None
     format = "coco"
 
@@ -96,13 +94,13 @@ class CocoLabels:
 
     @cached_property
     def features(self) -> Mapping[str, Any]:
-        """Columns objects, segments and captions, as far as there are such annotations."""
+        """Columns objects, segments and captions, where there are such annotations."""
         return features(self.summaries.values(), self._names[1])
 
     @property
     def header(self) -> Mapping[str, Any]:
-        """`files`: of each annotation file its name, its split, and its fields except for images
-        and annotations."""
+        """`files`: the name of each annotation file, its split, and its fields except images and
+        annotations."""
         files = [
             {"name": file.name, "split": file.split, "fields": self.summaries[file.name].header}
             for file in self.files
@@ -115,11 +113,8 @@ class CocoLabels:
         return not all(summary.captions for summary in self.summaries.values())
 
     def prepared(self, work: Store) -> CocoLabels:
-        """The same with a table of all labels in `labels` of the work folder.
-
-        Raises:
-            SourceError: an annotation file is damaged, or has no entry of a content.
-        """
+        """The same with a table of all labels, written to `labels` in the work folder; raises
+        SourceError for a damaged annotation file, or a content in none."""
         with ExitStack() as stack:
             opened = [stack.enter_context(file.opened(self.options)) for file in self.files]
             size = sum(os.path.getsize(source.path) for source in opened)
@@ -129,32 +124,29 @@ class CocoLabels:
         return replace(self, keys=Keys(), table=table)
 
     def _pieces(self, opened: list[Annotations]) -> Iterator[Piece]:
-        """Records of images and annotations, each after the number of its file and its kind."""
+        """Records of images and annotations, each after its file's number and its kind."""
         covered = np.zeros(len(self.keys), bool)
         for number, (file, source) in enumerate(zip(self.files, opened, strict=True)):
             index = source.index()
             at = self._numbers(file, index)
             covered[at[at >= 0]] = True
-            yield from _lines(b"%d i" % number, at, enumerate(source.images()))
+            yield from _lines(b"%d i" % number, at, enumerate(source.records("images")))
             yield from _lines(b"%d a" % number, at, source.placed(index))
-        self._check_all(covered)
-
-    def _numbers(self, file: AnnotationFile, index: ImageIndex) -> np.ndarray:
-        """The number of the content that each image is, int64 [I]; -1 for an image of none."""
-        counts = matches(file, index.names, self.keys)
-        keys = below(max(counts, key=lambda folder: counts[folder]), index.names)
-        numbers = pc.index_in(keys, value_set=self.keys.array)
-        return pc.fill_null(numbers, -1).to_numpy().astype(np.int64)
-
-    def _check_all(self, covered: np.ndarray) -> None:
         missing = np.flatnonzero(~covered)
         if len(missing):
-            names = ", ".join(shown(self.keys[int(i)]) for i in missing[:_MOST_NAMED])
+            names = self.keys.take(pa.array(missing)).first_few()
             files = ", ".join(shown(file.url) for file in self.files)
             raise self.options.fault(
                 f"{len(missing):,} contents of the run are in none of {files}: {names}; put their "
                 "images back, or name the annotation files with --annotations"
             )
+
+    def _numbers(self, file: AnnotationFile, index: ImageIndex) -> np.ndarray:
+        """The number of each image's content, int64 [I]; -1 for an image that is no content."""
+        counts = matches(file, index.names, self.keys)
+        keys = below(max(counts, key=lambda folder: counts[folder]), index.names)
+        numbers = pc.index_in(keys, value_set=self.keys.array)
+        return pc.fill_null(numbers, -1).to_numpy().astype(np.int64)
 
     def _whole(self, pieces: list[bytes]) -> bytes:
         """The JSON of one picture."""
@@ -162,8 +154,8 @@ class CocoLabels:
         records: dict[str, list[bytes]] = defaultdict(list)
         for piece in pieces:
             number, kind, text = piece.split(b" ", 2)
-            of = records[self.files[int(number)].name]
-            (images if kind == b"i" else of).append(text)
+            annotations = records[self.files[int(number)].name]
+            (images if kind == b"i" else annotations).append(text)
         lists = b", ".join(
             json.dumps(name).encode() + b": [" + b", ".join(texts) + b"]"
             for name, texts in records.items()
@@ -171,32 +163,29 @@ class CocoLabels:
         return b'{"image": ' + _merged(images) + b', "annotations": {' + lists + b"}}"
 
     def read(self, keys: Sequence[str], places: Sequence[str | None]) -> list[Label]:
-        """The labels of some pictures; raises SourceError when a panoptic PNG cannot be read."""
         assert self.table, "not prepared"
         texts = self.table.read(keys)
         lost = [key for key, text in zip(keys, texts, strict=True) if text is None]
         if lost:
-            raise self.options.fault(f"{shown(lost[0])} is no content of the run")
+            raise self.options.fault(f"{shown(lost[0])} is not a content of the run")
         return list(in_threads(self._label, [text for text in texts if text is not None]))
 
     def _label(self, text: bytes) -> Label:
         content = json.loads(text)
         image, annotations = content["image"], content["annotations"]
         size = image.get("width"), image.get("height")
+        files = {"json": text}
+        for file in self.files:
+            for record in annotations.get(file.name, ()):
+                if "segments_info" in record:  # in one record at most
+                    files[PNG] = self._png(file, record["file_name"])
         return Label(
             columns(annotations, self.features, self._names[0]),
-            {"json": text, **self._png(annotations)},
+            files,
             size=size if all(isinstance(side, int) for side in size) else None,
         )
 
-    def _png(self, annotations: Mapping[str, Sequence[Record]]) -> dict[str, bytes]:
-        for file in self.files:
-            for record in annotations.get(file.name, ()):
-                if "segments_info" in record:
-                    return {PNG: self._read_png(file, record["file_name"])}
-        return {}
-
-    def _read_png(self, file: AnnotationFile, name: str) -> bytes:
+    def _png(self, file: AnnotationFile, name: str) -> bytes:
         urls = [join(folder, name) for folder in file.png_folders]
         errors: list[RowError] = []
         for url in urls:
@@ -208,7 +197,12 @@ class CocoLabels:
 
 
 def _lines(mark: bytes, at: np.ndarray, records: Iterable[tuple[int, Record]]) -> Iterator[Piece]:
-    """Records as JSON after a mark, by the contents `at` which their images are."""
+    """Records as JSON after a mark, by the number of their image's content.
+
+    Args:
+        at: the number of each image's content, int64 [I]; -1 for an image that is no content.
+        records: each with the index of its image.
+    """
     numbers = at.tolist()
     for image, record in records:
         if numbers[image] >= 0:

@@ -1,4 +1,4 @@
-"""COCO out: pictures, annotation files with new ids, panoptic PNGs."""
+"""Writing COCO: pictures, annotation files with new ids, panoptic PNGs."""
 
 from __future__ import annotations
 
@@ -14,30 +14,24 @@ from styleid_ray.datasets.coco.annotations import Record
 from styleid_ray.datasets.coco.reader import PNG
 from styleid_ray.datasets.example import Example, each_written
 from styleid_ray.datasets.labels import Labels
-from styleid_ray.errors import ConfigError
 from styleid_ray.storage.store import Store
 
 
 class Writer:
-    """`images/NAME.png` and `annotations.json`, or `annotations/NAME.json` of each annotation file
-    where there are several, `panoptic/NAME.png` and `masks/NAME.png`; all below the split's folder
-    where there are splits.
+    """`images/NAME.png` and `annotations.json`, or `annotations/NAME.json` for each of several
+    annotation files, `panoptic/NAME.png` and `masks/NAME.png`; all below the split's folder, where
+    there are splits.
 
-    Ids of images and annotations are new; an image has one id in all files. Segment ids of
-    panoptic PNGs stay, and so does everything else of the records and of the files.
+    Ids of images and annotations are new, and an image has one id in all files. The segment ids of
+    panoptic PNGs and everything else in records and files stay the same.
     """
 
     def __init__(self, store: Store, labels: Labels) -> None:
-        if labels.format != "coco":
-            raise ConfigError(
-                f"--format coco writes COCO annotations alone, and the run has {labels.format} "
-                "labels: use --format imagefolder, webdataset or parquet"
-            )
         self.store = store
         self.files = labels.header["files"]
 
     def write(self, item: int, examples: Iterable[Example]) -> bytes:
-        """Writes pictures; the part has their records without ids."""
+        """Writes pictures; the part holds their records without ids."""
         return b"".join(each_written(self._one, examples))
 
     def _one(self, example: Example) -> bytes:
@@ -73,25 +67,21 @@ class Writer:
                 lists.end()
 
     def _begin(self, split: str, stack: ExitStack) -> dict[str, _Lists]:
-        """The annotation files of a split, by the names that labels know them by."""
+        """The annotation files of a split, by their names in the labels."""
         files = [file for file in self.files if file["split"] == split] or self.files
         begun: dict[str, _Lists] = {}
         for file in files:
             own = file["name"].removeprefix(f"{split}/")
             name = f"annotations/{own}" if len(files) > 1 else "annotations.json"
             out = stack.enter_context(self.store.writing(f"{split}/{name}" if split else name))
-            spool = stack.enter_context(_spool())
-            begun[file["name"]] = _Lists(out, spool, file["fields"])
+            spool: Any = tempfile.TemporaryFile(prefix="styleid-ray-")  # noqa: SIM115
+            begun[file["name"]] = _Lists(out, stack.enter_context(spool), file["fields"])
         return begun
 
 
-def _spool() -> Any:
-    return tempfile.TemporaryFile(prefix="styleid-ray-")
-
-
 class _Lists:
-    """An annotation file that grows: its annotations wait in a file of their own until the last
-    image is there."""
+    """An annotation file that grows; its annotations wait in a temporary file until the last image
+    is written."""
 
     def __init__(self, out: BinaryIO, spool: BinaryIO, fields: Mapping[str, Any]) -> None:
         self.out, self.spool = out, spool
@@ -119,8 +109,8 @@ class _Lists:
 
 
 def _pictures(parts: Iterator[bytes]) -> Iterator[tuple[str, Mapping[str, int], Iterator[bytes]]]:
-    """For each picture its split, its number of annotations by file, and the lines of its records,
-    which must all be consumed."""
+    """The split of each picture, its number of annotations by file, and an iterator of its records,
+    one per line, which the caller must consume."""
     for part in parts:
         lines = (line.rstrip(b"\n") for line in io.BytesIO(part))
         for head in lines:
@@ -129,7 +119,7 @@ def _pictures(parts: Iterator[bytes]) -> Iterator[tuple[str, Mapping[str, int], 
 
 
 def _annotation(record: Record, name: str) -> bytes:
-    """A record without ids, after + where it has one of its own: panoptic ones have none."""
+    """A record without ids, after + if it gets a new id and - if not, as panoptic records."""
     panoptic = "segments_info" in record
     numbered = "id" in record or not panoptic
     if panoptic:

@@ -1,4 +1,4 @@
-"""Parquet files with pictures in a column, as Hugging Face has them."""
+"""Parquet files with pictures in a column and labels in others, in the layout of Hugging Face."""
 
 from styleid_ray.datasets.parquet.pictures import recognises, source
 from styleid_ray.datasets.parquet.reader import labels

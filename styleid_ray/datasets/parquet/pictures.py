@@ -1,8 +1,8 @@
-"""Parquet in and out, as Hugging Face lays datasets out: pictures in a column, labels in others."""
+"""The pictures of Parquet files, one per row."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,12 +20,10 @@ from styleid_ray.datasets.containers import (
 )
 from styleid_ray.datasets.features import from_metadata
 from styleid_ray.datasets.files import Files
-from styleid_ray.datasets.options import DatasetOptions
+from styleid_ray.datasets.options import DatasetOptions, in_threads
 from styleid_ray.datasets.parquet.schema import column_of_pictures, read_footer
 from styleid_ray.datasets.source import Source
-from styleid_ray.errors import SourceError
-from styleid_ray.storage.fetch import reason
-from styleid_ray.storage.locations import Options, shown
+from styleid_ray.storage.locations import shown
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
 # pyright: reportAttributeAccessIssue=false
@@ -35,19 +33,19 @@ _PARQUET = r"(?is).*\.parquet(?:\?.*)?\Z"
 
 def recognises(files: Files) -> bool:
     """Whether these are Parquet files without pictures beside them."""
-    return bool(len(files.matching(_PARQUET).names)) and has_no_pictures(files)
+    return bool(files.matching(_PARQUET).names) and has_no_pictures(files)
 
 
 def source(files: Files, options: DatasetOptions) -> Source:
-    """The pictures of all rows, from the files' footers, which are read where the options say.
+    """The pictures of all rows, from the files' footers, which `options.spread` reads.
 
-    The key of a row is its number in its file. A row without a picture is a failed one at load.
+    The key of a row is its number in its file. A row without a picture fails when it is loaded.
     """
     kind = files.ending(".parquet")
-    if not len(kind.names):
+    if not kind.names:
         raise options.fault(f"{shown(files.url)} holds no .parquet files; name a folder of them")
     held = containers(kind, options, need_train=False)
-    read = partial(_footer, what=options.what, storage_options=options.storage_options)
+    read = partial(_footer, options=replace(options, spread=in_threads))
     footers = {one.name: one for one in options.spread(read, held)}
     first = footers[held[0].name]
     column = column_of_pictures(first.schema)
@@ -75,19 +73,16 @@ class _Footer:
     """Rows of each row group."""
 
 
-def _footer(file: Container, what: str, storage_options: Options) -> _Footer:
+def _footer(file: Container, options: DatasetOptions) -> _Footer:
     try:
-        metadata = read_footer(file.url, storage_options)
+        metadata = read_footer(file.url, options.storage_options)
     except pa.ArrowInvalid as error:
-        raise SourceError(
-            f"--{what}: {shown(file.name)} is not a Parquet file that can be read "
-            f"({shown(str(error))[:200]}): copy it again, or leave it out"
+        raise options.fault(
+            f"{shown(file.name)} is not a readable Parquet file ({shown(str(error))[:200]}): copy "
+            "it again, or leave it out"
         ) from error
     except Exception as error:  # each filesystem has its own errors
-        raise SourceError(
-            f"--{what}: {shown(file.name)} cannot be read ({reason(error, storage_options)}): "
-            "check the address, the credentials and the endpoint"
-        ) from error
+        raise options.unreadable(file.name, error) from error
     groups = range(metadata.num_row_groups)
     rows = tuple(metadata.row_group(group).num_rows for group in groups)
     return _Footer(file.name, metadata.schema.to_arrow_schema(), rows)
@@ -102,7 +97,7 @@ def _check_same(first: _Footer, other: _Footer, options: DatasetOptions) -> None
         kinds = (str(columns.get(name, ("none",))[0]) for columns in (b, a))
         raise options.fault(
             f"{shown(other.name)} and {shown(first.name)} differ in the column {shown(name)} "
-            f"({', '.join(kinds)}) or its classes: name files of one schema alone"
+            f"({', '.join(kinds)}) or its classes: name only files of one schema"
         )
 
 
@@ -113,7 +108,7 @@ def _columns(schema: pa.Schema) -> dict[str, Any]:
 
 
 def _index(file: Container, footer: _Footer, column: str) -> pa.Table:
-    """`INDEX` of a file, made without an object per row."""
+    """`INDEX` of a file, without a Python object per row."""
     counts = np.array(footer.rows, np.int64)
     count = int(counts.sum())
     rows = np.arange(count)

@@ -1,17 +1,17 @@
-"""Labels of Parquet datasets: the columns beside the picture's."""
+"""Labels of Parquet datasets: all columns except the picture's."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from styleid_ray.datasets.containers import folder_name
 from styleid_ray.datasets.features import kind_of
-from styleid_ray.datasets.labels import Label
+from styleid_ray.datasets.labels import Label, Labels
 from styleid_ray.datasets.options import DatasetOptions, in_threads
 from styleid_ray.datasets.parquet.schema import label_features, own_name, read_footer, stem_of
 from styleid_ray.datasets.source import Source
@@ -20,7 +20,6 @@ from styleid_ray.errors import RowError, SourceError
 from styleid_ray.storage.fetch import reason
 from styleid_ray.storage.locations import shown
 from styleid_ray.storage.members import Row, container, fetch_rows, member_of
-from styleid_ray.storage.store import Store
 
 
 def labels(options: DatasetOptions, contents: Source) -> ParquetLabels:
@@ -31,8 +30,8 @@ def labels(options: DatasetOptions, contents: Source) -> ParquetLabels:
         footer = read_footer(contents.url(file), options.storage_options)
     except Exception as error:  # each filesystem has its own errors
         raise options.fault(
-            f"{shown(file)} cannot be read ({reason(error, options.storage_options)}): put the "
-            "file back that the run was planned with"
+            f"{shown(file)} cannot be read ({reason(error, options.storage_options)}): put back "
+            "the file that the run was planned with"
         ) from error
     schema = footer.schema.to_arrow_schema()
     assert contents.places is not None
@@ -43,47 +42,36 @@ def labels(options: DatasetOptions, contents: Source) -> ParquetLabels:
 
 
 @dataclass(frozen=True)
-class ParquetLabels:
+class ParquetLabels(Labels):
     """Unchanged label columns; further pictures (masks ...) as files, `COLUMN.png`."""
 
     place: Source
-    """Where keys lie."""
+    """The source, for the locations of its keys."""
     columns: Mapping[str, Any]
-    """The features by the names of the columns in the files."""
-    format: str = field(default="parquet", init=False)
+    """The feature of each column, by its name in the files."""
+    format = "parquet"
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """The name of each column in exports, where the columns of runs have names of their own."""
+        """The name of each column in exports, whose own columns have some of the names."""
         return {name: own_name(name, self.columns) for name in self.columns}
 
     @property
     def features(self) -> Mapping[str, Any]:
-        """By their names in exports."""
         return {own: self.columns[name] for name, own in self.names.items()}
 
     @property
     def header(self) -> Mapping[str, Any]:
         """The features, and the names of the classes where there are classes."""
-        column = self._class
-        names = {"names": self.columns[column]["names"]} if self._is_class(column) else {}
+        names = {} if self._class_names is None else {"names": self._class_names}
         return {"features": self.features, **names}
 
-    @property
+    @cached_property
     def geometry(self) -> bool:
         """Whether a column is named like coordinates or masks, or holds further pictures."""
-        return self._geometry
-
-    @cached_property
-    def _geometry(self) -> bool:
         return has_geometry(self.columns) or any(map(_is_image, self.columns.values()))
 
-    def prepared(self, work: Store) -> ParquetLabels:
-        """The files say it all."""
-        return self
-
     def read(self, keys: Sequence[str], places: Sequence[str | None]) -> list[Label]:
-        """The labels of some rows; raises SourceError when a file cannot be read."""
         groups: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
         for index, (key, place) in enumerate(zip(keys, places, strict=True)):
             member = member_of(place or "")
@@ -95,88 +83,71 @@ class ParquetLabels:
         return [labels[index] for index in range(len(keys))]
 
     def _group(self, where: tuple[str, int], rows: Sequence[tuple[int, int]]) -> dict[int, Label]:
-        """Labels of rows of one row group, by their index."""
+        """The labels of rows of one row group, by their index."""
         file, group = where
         if not self.columns:
             return {index: Label() for _, index in rows}
-        ordered = sorted(rows)
+        ordered, columns = sorted(rows), list(self.columns)
+        numbers = [row for row, _ in ordered]
         url, options = self.place.url(file), self.place.storage_options
         values: list[dict[str, Any]] = []
         try:
-            for table in fetch_rows(
-                url, options, group, list(self.columns), [r for r, _ in ordered]
-            ):
-                values += table.select(list(self.columns)).to_pylist()
+            for table in fetch_rows(url, options, group, columns, numbers):
+                values += table.select(columns).to_pylist()
         except RowError as error:
             raise SourceError(
-                f"--content: the labels in {shown(file)} cannot be read ({error}): put the file "
-                "back that the run was planned with"
+                f"--content: the labels in {shown(file)} cannot be read ({error}): put back the "
+                "file that the run was planned with"
             ) from error
         return {index: self._label(row) for (_, index), row in zip(ordered, values, strict=True)}
 
     def _label(self, row: Mapping[str, Any]) -> Label:
-        files = dict(
-            one for name in self.columns if (one := self._picture(name, row[name])) is not None
-        )
-        plain = {name: row[name] for name in self.columns if not _is_image(self.columns[name])}
+        plain: dict[str, Any] = {}
+        files: dict[str, bytes] = {}
+        for name, value in row.items():
+            if not _is_image(self.columns[name]):
+                plain[name] = value
+            elif data := value.get("bytes") if isinstance(value, dict) else value:
+                files[f"{stem_of(self.names[name])}{_extension(data)}"] = data
         if plain:
-            files["json"] = _json(plain)
-        number = row[self._class] if self._is_class(self._class) else None
-        if number is not None and number >= 0:
-            files["cls"] = str(number).encode()
+            text = json.dumps(_without_bytes(plain), ensure_ascii=False, default=str)
+            files["json"] = text.encode()
+        value, names, folder = row.get(self._class), self._class_names, ""
+        if names is None:
+            folder = folder_name(value or "")
+        elif value is not None and value >= 0:
+            files["cls"] = str(value).encode()
+            folder = folder_name(names[value]) if value < len(names) else ""
+        size = row.get("width"), row.get("height")
+        known = self.geometry and all(isinstance(side, int) for side in size)
         columns = {self.names[name]: value for name, value in plain.items()}
-        return Label(columns, files, self._folder(row), self._size(row))
-
-    def _picture(self, name: str, value: Any) -> tuple[str, bytes] | None:
-        if not _is_image(self.columns[name]):
-            return None
-        data = value.get("bytes") if isinstance(value, dict) else value
-        return (f"{stem_of(self.names[name])}{_extension(data)}", data) if data else None
+        return Label(columns, files, folder, size if known else None)  # pyright: ignore
 
     @cached_property
     def _class(self) -> str:
         """The column of the class; '' where there is none."""
-        classes = [
-            name for name, feature in self.columns.items() if kind_of(feature) == "ClassLabel"
-        ]
-        if "label" in self.columns and ("label" in classes or _is_text(self.columns["label"])):
+        classes = [name for name, kind in self.columns.items() if kind_of(kind) == "ClassLabel"]
+        label = self.columns.get("label", {})
+        is_text = kind_of(label) == "Value" and label["dtype"] in ("string", "large_string")
+        if "label" in classes or is_text:
             return "label"
         return classes[0] if len(classes) == 1 else ""
 
-    def _is_class(self, name: str) -> bool:
-        return bool(name) and kind_of(self.columns[name]) == "ClassLabel"
-
-    def _folder(self, row: Mapping[str, Any]) -> str:
-        value = row.get(self._class)
-        if value is None:
-            return ""
-        if not self._is_class(self._class):
-            return folder_name(value)
-        names = self.columns[self._class]["names"]
-        return folder_name(names[value]) if 0 <= value < len(names) else ""
-
-    def _size(self, row: Mapping[str, Any]) -> tuple[int, int] | None:
-        size = row.get("width"), row.get("height")
-        known = self.geometry and all(isinstance(side, int) for side in size)
-        return size if known else None  # pyright: ignore
+    @property
+    def _class_names(self) -> list[str] | None:
+        """The names of the classes; None for a class as text, or without a class."""
+        feature = self.columns.get(self._class, {})
+        return feature["names"] if kind_of(feature) == "ClassLabel" else None
 
 
 def _is_image(feature: Any) -> bool:
     return kind_of(feature) == "Image"
 
 
-def _is_text(feature: Any) -> bool:
-    return kind_of(feature) == "Value" and feature["dtype"] in ("string", "large_string")
-
-
 def _extension(data: bytes) -> str:
     if data.startswith(b"\xff\xd8"):
         return ".jpg"
     return ".webp" if data[:4] == b"RIFF" else ".png"
-
-
-def _json(row: Mapping[str, Any]) -> bytes:
-    return json.dumps(_without_bytes(row), ensure_ascii=False, default=str).encode()
 
 
 def _without_bytes(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The columns of Parquet datasets: which holds the pictures, and which features the labels have."""
+"""The columns of Parquet datasets: the column of pictures, and the features of the labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from styleid_ray.datasets.example import ORIGIN
 from styleid_ray.datasets.features import arrow_type, feature_of, from_metadata, kind_of
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.imaging.formats import picture_extensions
-from styleid_ray.storage.fetch import ATTEMPTS, retrying
+from styleid_ray.storage.fetch import ATTEMPTS, retried
 from styleid_ray.storage.locations import Options, open_filesystem, shown
 
 _PICTURES = ("image", "img", "picture", "photo", "pixels", "jpg", "jpeg", "png", "webp", "bytes")
@@ -20,23 +20,24 @@ _TAKEN = {"image", "width", "height", "params", "shard", "model", "seconds", *OR
     *("file_name", "mask_file_name", "stage", "error", "message"),
     *("content_version", "style_version", "content_place", "style_place"),
 }
-"""Columns of runs and exports: labels have other names."""
+"""Columns of runs and exports; label columns get other names."""
 
 
 def read_footer(url: str, options: Options) -> pq.FileMetaData:
     """The footer of a Parquet file; no other bytes are read."""
-    for attempt in retrying(ATTEMPTS):
-        with attempt:
-            filesystem, path = open_filesystem(url, options)
-            # Arrow reads the end of the file in one or two pieces: nothing is to be read ahead.
-            with filesystem.open(path, "rb", cache_type="none") as file:
-                return pq.read_metadata(file)
-    raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def read() -> pq.FileMetaData:
+        filesystem, path = open_filesystem(url, options)
+        # Arrow reads the end of the file in one or two pieces, which needs no read-ahead.
+        with filesystem.open(path, "rb", cache_type="none") as file:
+            return pq.read_metadata(file)
+
+    return retried(read, ATTEMPTS)
 
 
 def column_of_pictures(schema: pa.Schema) -> str | None:
     """The column of pictures: the first Image feature, else the first struct with bytes, else a
-    binary column that is named like a picture; None where there is none."""
+    binary column with the name of a picture; None without any."""
     features = from_metadata(schema)
     images = [name for name in schema.names if kind_of(features.get(name, {})) == "Image"]
     structs = [one.name for one in schema if _has_bytes(one.type)]
@@ -48,8 +49,8 @@ def column_of_pictures(schema: pa.Schema) -> str | None:
 def label_features(
     schema: pa.Schema, pictures: str, options: DatasetOptions, file: str
 ) -> dict[str, Any]:
-    """The features of all columns but that of the pictures; raises SourceError for one that has
-    none."""
+    """The features of all columns except the pictures'; raises SourceError for a column whose type
+    has no feature."""
     given = from_metadata(schema)
     features: dict[str, Any] = {}
     for column in schema:
@@ -66,8 +67,8 @@ def label_features(
 
 
 def _feature(kind: pa.DataType, given: Any) -> Any:
-    """The feature that the file names, where its values are stored as ours are; else that of the
-    stored values."""
+    """The feature in the file's metadata, if its values can be stored in our type for it; else the
+    feature of the stored values."""
     try:
         pa.nulls(0, kind).cast(arrow_type(given))
     except (ValueError, KeyError, TypeError, AttributeError, NotImplementedError):
@@ -76,7 +77,7 @@ def _feature(kind: pa.DataType, given: Any) -> Any:
 
 
 def own_name(name: str, names: Collection[str]) -> str:
-    """The name of a label column in exports: with `source_` before one that is taken there."""
+    """The name of a label column in exports, with the prefix `source_` if its name is taken."""
     while name in _TAKEN:
         name = f"source_{name}"
         while name in names:
@@ -85,7 +86,7 @@ def own_name(name: str, names: Collection[str]) -> str:
 
 
 def file_of(files: Mapping[str, bytes], name: str) -> bytes | None:
-    """The picture of a label column among label files."""
+    """The file of a label column of pictures among label files."""
     for suffix, data in files.items():
         stem, dot, extension = suffix.rpartition(".")
         if stem == stem_of(name) and f"{dot}{extension}" in picture_extensions():
@@ -94,7 +95,7 @@ def file_of(files: Mapping[str, bytes], name: str) -> bytes | None:
 
 
 def stem_of(name: str) -> str:
-    """The name of a column as a part of a file's name."""
+    """A column's name as a part of a file name."""
     return "".join("_" if c in "/\\." or not c.isprintable() else c for c in name)
 
 

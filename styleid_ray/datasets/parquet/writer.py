@@ -1,4 +1,4 @@
-"""Parquet out: pictures and labels in columns, as Hugging Face reads them."""
+"""Writing Parquet files with pictures and labels in columns, as Hugging Face reads them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from styleid_ray.datasets.features import (
     in_metadata,
     kind_of,
     stored,
+    value_feature,
 )
 from styleid_ray.datasets.labels import Labels
 from styleid_ray.datasets.parquet.schema import file_of, own_name
@@ -28,11 +29,11 @@ GROUP_ROWS, _GROUP_BYTES = 16, 2**26
 
 
 class Writer:
-    """One file per item of work and split, `data/train-000012.parquet`, or `data/shard-000012
-    .parquet` where there are no splits: the picture, its labels, and where it comes from.
+    """One file per item of work and split, `data/train-000012.parquet`, or
+    `data/shard-000012.parquet` without splits: the picture, its labels, and its origin.
 
-    Every file has the same schema. Pictures among the labels (masks ...) are columns too, from
-    `Label.files`.
+    Every file has the same schema. Pictures among the labels (masks ...) are columns too, taken
+    from `Label.files`.
     """
 
     def __init__(self, store: Store, labels: Labels) -> None:
@@ -42,8 +43,8 @@ class Writer:
         self.features = labels.features
         features = {
             "image": IMAGE_FEATURE,
-            "width": {"dtype": "int32", "_type": "Value"},
-            "height": {"dtype": "int32", "_type": "Value"},
+            "width": value_feature("int32"),
+            "height": value_feature("int32"),
             **{self.names[name]: feature for name, feature in labels.features.items()},
             **ORIGIN,
         }
@@ -88,7 +89,7 @@ class Writer:
 
 
 class _Groups:
-    """A Parquet file that rows are added to; row groups are bounded in rows and bytes."""
+    """A Parquet file that grows row by row; row groups are bounded in rows and bytes."""
 
     def __init__(self, file: Any, schema: pa.Schema) -> None:
         self._writer = pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False)

@@ -1,7 +1,7 @@
-"""Pascal VOC: pictures in `JPEGImages/`, an XML file of `Annotations/` for each, splits and class
+"""Pascal VOC: pictures in `JPEGImages/`, an XML file in `Annotations/` for each, splits and class
 lists in `ImageSets/Main/`, masks in `SegmentationClass/` and `SegmentationObject/`.
 
-All of them lie at the top of the location or up to two folders below it (`VOCdevkit/VOC2012/`),
+These folders lie at the top of the location or up to two folders below it (`VOCdevkit/VOC2012/`),
 where several years may lie side by side.
 """
 
@@ -11,7 +11,7 @@ where several years may lie side by side.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,38 +19,34 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from styleid_ray.datasets.features import IMAGE_FEATURE, sequence_feature, value_feature
 from styleid_ray.datasets.files import Files, list_files
 from styleid_ray.datasets.keys import Keys
-from styleid_ray.datasets.labels import Label
+from styleid_ray.datasets.labels import Label, Labels
 from styleid_ray.datasets.options import DatasetOptions, in_threads
 from styleid_ray.datasets.source import Source
-from styleid_ray.datasets.splits import with_splits
-from styleid_ray.datasets.voc.lists import YEAR, picture_splits
 from styleid_ray.datasets.voc.writer import MASKS
 from styleid_ray.datasets.voc.xml import Annotation
 from styleid_ray.errors import RowError, SourceError
-from styleid_ray.imaging.formats import picture_extensions
 from styleid_ray.storage.fetch import read_bytes
 from styleid_ray.storage.locations import Options, join, shown
-from styleid_ray.storage.store import Store
 
-_PICTURE = rf"{YEAR}JPEGImages/((?s:.*))\.[^./]*"
-_ANNOTATION = rf"{YEAR}Annotations/(?s:.*)\.xml$"
-_CLASS_LIST = rf"{YEAR}ImageSets/Main/(?s:.*)_(train|val|trainval|test)\.txt$"
-_KEY = re.compile(rf"{_PICTURE}\Z")
+_YEAR = r"((?:[^/]+/){0,2}?)"
+"""Pattern of the folders above a year's own."""
+_SPLITS = ("train", "val", "test")
+_LIST = re.compile(rf"{_YEAR}ImageSets/Main/(train|val|trainval|test)\.txt\Z")
+_PICTURE = rf"{_YEAR}JPEGImages/((?s:.*))\.[^./]*"
+_ANNOTATION = rf"{_YEAR}Annotations/(?s:.*)\.xml$"
+_CLASS_LIST = rf"{_YEAR}ImageSets/Main/(?s:.*)_(train|val|trainval|test)\.txt$"
 
 _FEATURES: Mapping[str, Any] = {
     "objects": [
         {
-            "bbox": {
-                "feature": {"dtype": "float64", "_type": "Value"},
-                "length": 4,
-                "_type": "Sequence",
-            },
-            "category": {"dtype": "string", "_type": "Value"},
-            "difficult": {"dtype": "bool", "_type": "Value"},
-            "truncated": {"dtype": "bool", "_type": "Value"},
-            "pose": {"dtype": "string", "_type": "Value"},
+            "bbox": sequence_feature(value_feature("float64"), 4),
+            "category": value_feature("string"),
+            "difficult": value_feature("bool"),
+            "truncated": value_feature("bool"),
+            "pose": value_feature("string"),
         }
     ]
 }
@@ -59,55 +55,54 @@ _FEATURES: Mapping[str, Any] = {
 def recognises(files: Files) -> bool:
     """Whether there are pictures in `JPEGImages/` and XML files in `Annotations/`."""
     xml = files.ending(".xml").matching(_ANNOTATION).names
-    return bool(len(xml)) and bool(len(files.matching(rf"{YEAR}JPEGImages/").names))
+    return all(map(len, (xml, files.matching(rf"{_YEAR}JPEGImages/").names)))
 
 
 def source(files: Files, options: DatasetOptions) -> Source:
     """The pictures that have an annotation file, in the splits of `ImageSets/Main/`.
 
-    Where there are such lists, pictures in none of them are left out. `trainval.txt` alone is
-    train.
+    Where there are lists, pictures in none of them are left out. `trainval.txt` alone is train.
 
     Raises:
         SourceError: an annotation file or a name in a list has no picture, two pictures share an
             annotation file, or a picture is in two splits.
     """
-    pictures = files.ending(*picture_extensions()).matching(rf"{YEAR}JPEGImages/")
+    pictures = files.pictures().matching(rf"{_YEAR}JPEGImages/")
     xml = files.ending(".xml").matching(_ANNOTATION).names.array
-    wanted = _annotation_names(pictures.names.array)
+    wanted = _beside(pictures.names.array, "Annotations", "xml")
     _check_distinct(wanted, pictures, options)
     _check_pictures(xml, wanted, files, options)
-    splits = picture_splits(files, wanted, options)
+    splits = _picture_splits(files, wanted, options)
     annotated = pc.is_in(wanted, value_set=xml)
     taken = annotated if splits is None else pc.and_(annotated, splits.is_valid())
     if not taken.true_count:
         raise options.fault(
-            f"{shown(files.url)} has no picture that has an annotation and is in a list of "
-            "ImageSets/Main: each picture JPEGImages/NAME needs Annotations/NAME.xml"
+            f"{shown(files.url)} has no picture with an annotation in a list of ImageSets/Main: "
+            "each picture JPEGImages/NAME needs Annotations/NAME.xml"
         )
-    listed = Source(
-        files.root,
-        pictures.names,
-        dict(options.storage_options or {}),
-        versions=pictures.versions if any(pictures.versions) else None,
-        skipped=Counter(files.nameless) + _left_out(annotated, taken),
+    left_out = {
+        "pictures without an annotation": annotated.false_count,
+        "pictures in no list of ImageSets/Main": annotated.true_count - taken.true_count,
+    }
+    listed = pictures.as_source(
+        options.storage_options,
+        Counter(files.nameless) + Counter(left_out),
+        None if splits is None else Keys(pc.fill_null(splits, "")),
     )
-    if splits is not None:
-        listed = with_splits(listed, pc.fill_null(splits, ""))
     return listed.only(taken.to_numpy(zero_copy_only=False))
 
 
 def labels(options: DatasetOptions, contents: Source) -> VocLabels:
     """The annotation files and masks of a run's contents."""
     files = list_files(contents.root, options.what, options.storage_options)
-    masks = files.ending(".png").matching(rf"{YEAR}(?:{'|'.join(MASKS)})/").names
-    class_lists = bool(len(files.ending(".txt").matching(_CLASS_LIST).names))
+    masks = files.ending(".png").matching(rf"{_YEAR}(?:{'|'.join(MASKS)})/").names
+    class_lists = bool(files.ending(".txt").matching(_CLASS_LIST).names)
     return VocLabels(contents.root, options.storage_options, masks, class_lists)
 
 
 @dataclass(frozen=True)
-class VocLabels:
-    """An annotation file for each picture, and the masks that some have."""
+class VocLabels(Labels):
+    """An annotation file for each picture, and masks for some."""
 
     root: str
     storage_options: Options = field(repr=False)
@@ -120,32 +115,28 @@ class VocLabels:
 
     @property
     def features(self) -> Mapping[str, Any]:
-        """The objects, and the masks where there are any."""
-        masks = MASKS if len(self.masks) else ()
-        return {**_FEATURES, **{name: {"_type": "Image"} for name in masks}}
+        return {**_FEATURES, **(dict.fromkeys(MASKS, IMAGE_FEATURE) if self.masks else {})}
 
     @property
     def header(self) -> Mapping[str, Any]:
-        """Whether there are class lists; the names of the classes are listed nowhere."""
+        """Whether there are class lists; no file lists the names of the classes."""
         return {"class_lists": self.class_lists}
 
-    def prepared(self, work: Store) -> VocLabels:
-        """Every picture has files of its own."""
-        return self
-
     def read(self, keys: Sequence[str], places: Sequence[str | None]) -> list[Label]:
-        """The annotations of some pictures; raises SourceError when one is missing or damaged."""
-        names = [_beside(key, folder, "png") for key in keys for folder in MASKS]
-        existing = pc.is_in(pa.array(names, pa.string()), value_set=self.masks.array).to_pylist()
-        masks = {name for name, exists in zip(names, existing, strict=True) if exists}
-        return list(in_threads(lambda key: self._one(key, masks), keys))
-
-    def _one(self, key: str, masks: set[str]) -> Label:
-        name = _beside(key, "Annotations", "xml")
-        files = {"xml": self._file(name)}
+        pictures = pa.array(keys, pa.string())
+        columns = [_beside(pictures, "Annotations", "xml").to_pylist()]
         for folder in MASKS:
-            mask = _beside(key, folder, "png")
-            if mask in masks:
+            names = _beside(pictures, folder, "png")
+            exists = pc.is_in(names, value_set=self.masks.array)
+            columns.append(pc.if_else(exists, names, pa.scalar(None, pa.string())).to_pylist())
+        return list(in_threads(self._one, list(zip(*columns, strict=True))))
+
+    def _one(self, names: tuple[str, ...]) -> Label:
+        """The label from an annotation file and masks; the name of a missing mask is None."""
+        name, *masks = names
+        files = {"xml": self._file(name)}
+        for folder, mask in zip(MASKS, masks, strict=True):
+            if mask:
                 files[f"{folder}.png"] = self._file(mask)
         try:
             annotation = Annotation(files["xml"])
@@ -163,27 +154,58 @@ class VocLabels:
         return SourceError(f"--content: {shown(join(self.root, name))}: {shown(message)}")
 
 
-def _annotation_names(pictures: pa.Array) -> pa.Array:
-    """The annotation file that each picture of `JPEGImages/` should have."""
+def _picture_splits(files: Files, wanted: pa.Array, options: DatasetOptions) -> pa.Array | None:
+    """The split of each picture, by its annotation file in `wanted`: null outside all lists; None
+    where there are no lists. Beside train or val, `trainval.txt` adds nothing.
+
+    Raises SourceError when a name in a list has no picture, or is in two splits.
+    """
+    lists = _lists(files)
+    splits = pa.nulls(len(wanted), pa.string())
+    for name, split in lists:
+        url, year = join(files.root, name), name[: name.index("ImageSets/Main/")]
+        # The lists name pictures; here each stands for its annotation file.
+        listed = Keys(f"{year}Annotations/{line}.xml" for line in options.read_list(url))
+        missing = listed.without(Keys(wanted))
+        if missing:
+            raise options.fault(
+                f"{shown(url)} lists {shown(_stem(missing[0]))}, which has no picture in "
+                "JPEGImages: put it there, or remove the line"
+            )
+        inside = pc.is_in(wanted, value_set=listed.array)
+        both = wanted.filter(pc.and_(inside, splits.is_valid()))
+        if len(both):
+            raise options.fault(
+                f"{shown(url)} lists {shown(_stem(both[0].as_py()))}, which is in another split "
+                "too: a picture belongs to one, remove it from the others"
+            )
+        splits = pc.if_else(inside, split, splits)
+    return splits if lists else None
+
+
+def _lists(files: Files) -> list[tuple[str, str]]:
+    """The lists of every year, each with its split."""
+    years: dict[str, dict[str, str]] = defaultdict(dict)
+    for name in files.ending(".txt").matching(rf"{_YEAR}ImageSets/Main/").names:
+        match = _LIST.match(name)
+        if match:
+            years[match[1]][match[2]] = name
+    for lists in years.values():
+        both = lists.pop("trainval", None)
+        if both and not lists.keys() & {"train", "val"}:
+            lists["train"] = both
+    return [(lists[s], s) for lists in years.values() for s in _SPLITS if s in lists]
+
+
+def _stem(annotation: str) -> str:
+    return annotation.partition("Annotations/")[2].removesuffix(".xml")
+
+
+def _beside(pictures: pa.Array, folder: str, extension: str) -> pa.Array:
+    """The file of each picture in another folder of its year."""
     return pc.replace_substring_regex(
-        pictures, pattern=rf"\A{_PICTURE}\z", replacement=r"\1Annotations/\2.xml"
+        pictures, pattern=rf"\A{_PICTURE}\z", replacement=rf"\1{folder}/\2.{extension}"
     )
-
-
-def _left_out(annotated: pa.BooleanArray, taken: pa.BooleanArray) -> Counter[str]:
-    return Counter(
-        {
-            "pictures without an annotation": annotated.false_count,
-            "pictures in no list of ImageSets/Main": annotated.true_count - taken.true_count,
-        }
-    )
-
-
-def _beside(key: str, folder: str, extension: str) -> str:
-    """The file of a picture in another folder of its year."""
-    match = _KEY.match(key)
-    assert match, key
-    return f"{match[1]}{folder}/{match[2]}.{extension}"
 
 
 def _check_distinct(wanted: pa.Array, pictures: Files, options: DatasetOptions) -> None:
@@ -198,11 +220,11 @@ def _check_distinct(wanted: pa.Array, pictures: Files, options: DatasetOptions) 
 
 
 def _check_pictures(xml: pa.Array, wanted: pa.Array, files: Files, options: DatasetOptions) -> None:
-    alone = xml.filter(pc.invert(pc.is_in(xml, value_set=wanted)))
-    if len(alone):
-        name = alone[0].as_py()
+    unpaired = Keys(xml).without(Keys(wanted))
+    if unpaired:
+        name = unpaired[0]
         picture = re.sub(r"^(.*?)Annotations/(.*)\.xml$", r"\1JPEGImages/\2", name, flags=re.DOTALL)
-        more = f" (and {len(alone) - 1:,} more like it)" if len(alone) > 1 else ""
+        more = f" (and {len(unpaired) - 1:,} more like it)" if len(unpaired) > 1 else ""
         raise options.fault(
             f"{shown(join(files.root, name))} has no picture {shown(picture)}.jpg{more}: put the "
             "picture there, or remove the XML file"

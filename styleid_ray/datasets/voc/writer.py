@@ -1,17 +1,15 @@
-"""A dataset in the layout of Pascal VOC."""
+"""Writing a dataset in the layout of Pascal VOC."""
 
 from __future__ import annotations
 
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from typing import IO, Any
 
-from styleid_ray.datasets.example import Example, each_written
+from styleid_ray.datasets.example import Example, TextFiles, each_written
 from styleid_ray.datasets.labels import Labels
 from styleid_ray.datasets.voc.xml import Annotation
-from styleid_ray.errors import ConfigError
 from styleid_ray.storage.store import Store
 
 MASKS = ("SegmentationClass", "SegmentationObject")
@@ -25,27 +23,21 @@ _PRESENT, _DIFFICULT, _ABSENT = 1, 0, -1
 class Writer:
     """`JPEGImages/NAME.ext`, `Annotations/NAME.xml` and the lists in `ImageSets/`.
 
-    Only the texts of folder, filename, path and size of an annotation change, if it has
-    them. Masks are copied; those of --label-masks lie in `masks/`. The lists of splits are
-    `train.txt`, `val.txt` and `test.txt`, with `trainval.txt` where there are train and val, and
-    `trainval.txt` alone where there are no splits. Class lists (`dog_train.txt`) are written where
-    the contents had them: 1 for a class that a picture shows, 0 where all its objects are
-    difficult, -1 for any other.
+    Only the texts of folder, filename, path and size change in an annotation, if it has these
+    elements. Masks are copied, those of --label-masks to `masks/`. The lists of splits are
+    `train.txt`, `val.txt` and `test.txt`, and `trainval.txt` where there are train and val; without
+    splits, `trainval.txt` alone. Class lists (`dog_train.txt`) are written where the contents had
+    them: 1 for a class in the picture, 0 if all its objects are difficult, -1 for any other class.
     """
 
     def __init__(self, store: Store, labels: Labels) -> None:
-        if labels.format != "voc":
-            raise ConfigError(
-                f"--format voc: {labels.format} labels do not fit into VOC's files; use "
-                "imagefolder, webdataset or parquet, which hold any labels"
-            )
         self.store = store
         self.folder = store.url.rstrip("/").rpartition("/")[2]
         self.class_lists = bool(labels.header.get("class_lists"))
 
     def write(self, item: int, examples: Iterable[Example]) -> bytes:
-        """Writes pictures; the part has a line for each: split, name, whether there are masks, and
-        the state of its classes."""
+        """Writes pictures; the part holds a line for each: split, name, whether there are masks,
+        and the state of its classes."""
         return b"".join(each_written(self._one, examples))
 
     def _one(self, example: Example) -> bytes:
@@ -63,7 +55,7 @@ class Writer:
         return json.dumps([example.split, name, bool(masks), classes]).encode() + b"\n"
 
     def _texts(self, picture: str, example: Example) -> Mapping[tuple[str, ...], str]:
-        # Results are RGB; an original is copied unchanged, grey or not.
+        # Results are RGB; an original may be grey, and is copied unchanged.
         depth = {} if example.origin.get("original") else {("size", "depth"): "3"}
         return {
             ("folder",): self.folder,
@@ -90,37 +82,22 @@ class Writer:
                 self._class_lists(lines, lists, named[start : start + _CLASSES_AT_ONCE])
 
     def _split_lists(self, lines: IO[bytes], lists: Mapping[str, Sequence[str]]) -> None:
-        with _Lists(self.store) as written:
+        with TextFiles(self.store) as files:
             for split, name, segmented, _ in _replayed(lines):
                 for one in lists[split]:
-                    written.add(f"Main/{one}", name)
+                    files.add(f"ImageSets/Main/{one}.txt", name)
                     if segmented:
-                        written.add(f"Segmentation/{one}", name)
+                        files.add(f"ImageSets/Segmentation/{one}.txt", name)
 
     def _class_lists(
         self, lines: IO[bytes], lists: Mapping[str, Sequence[str]], classes: Sequence[str]
     ) -> None:
-        with _Lists(self.store) as written:
+        with TextFiles(self.store) as files:
             for split, name, _, states in _replayed(lines):
                 for one in lists[split]:
                     for cls in classes:
                         line = f"{name} {states.get(cls, _ABSENT):2d}"
-                        written.add(f"Main/{cls}_{one}", line)
-
-
-class _Lists(ExitStack):
-    """Text files in `ImageSets/`, put in place together at the end."""
-
-    def __init__(self, store: Store) -> None:
-        super().__init__()
-        self.store, self.files = store, {}
-
-    def add(self, name: str, line: str) -> None:
-        """Adds a line to one of them."""
-        if name not in self.files:
-            writing = self.store.writing(f"ImageSets/{name}.txt")
-            self.files[name] = self.enter_context(writing)
-        self.files[name].write(f"{line}\n".encode())
+                        files.add(f"ImageSets/Main/{cls}_{one}.txt", line)
 
 
 def _replayed(lines: IO[bytes]) -> Iterator[list[Any]]:
@@ -129,7 +106,7 @@ def _replayed(lines: IO[bytes]) -> Iterator[list[Any]]:
 
 
 def _lists(splits: set[str]) -> dict[str, list[str]]:
-    """The lists that a picture of each split is in."""
+    """The lists of each split's pictures."""
     lists = {split: [split or "trainval"] for split in splits}
     if splits.issuperset(_TRAINVAL):
         for split in _TRAINVAL:
@@ -138,7 +115,7 @@ def _lists(splits: set[str]) -> dict[str, list[str]]:
 
 
 def _classes(objects: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """The state of each class that a picture has objects of."""
+    """The state of each class among a picture's objects."""
     states: dict[str, int] = {}
     for one in objects:
         state = _DIFFICULT if one["difficult"] else _PRESENT
@@ -147,5 +124,5 @@ def _classes(objects: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def _names_a_file(cls: str) -> bool:
-    """Whether a class can have a list: its name is part of the list's."""
+    """Whether a class can have a list, whose file name contains the class."""
     return "/" not in cls and len(cls.encode()) <= _MOST_BYTES

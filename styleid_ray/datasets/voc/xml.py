@@ -1,7 +1,6 @@
 """An annotation file of Pascal VOC: parsed, and edited in place.
 
-Everything that is not edited stays byte for byte: order, comments, number formats, unknown
-elements.
+All other bytes stay the same: order, comments, number formats, unknown elements.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ class Element:
     tag: str
     start: int
     end: int = 0
-    """Where its end tag begins; of `<empty/>`, where it ends."""
+    """Where its end tag begins, or where `<empty/>` ends."""
     content: int | None = None
-    """Where its content begins; None without any."""
+    """Where its content begins; None without content."""
     children: list[Element] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
 
     @property
     def text(self) -> str:
-        """Its own text, without blanks around it."""
+        """Its own text, without surrounding blanks."""
         return "".join(self.pieces).strip()
 
     def find(self, *path: str) -> Element | None:
@@ -45,7 +44,7 @@ class Element:
         return next((element for element in below if element), None)
 
     def text_at(self, *path: str) -> str | None:
-        """The text of the first element at a path; None where there is none."""
+        """The text of the first element at a path; None without such an element."""
         element = self.find(*path)
         return element.text if element else None
 
@@ -54,9 +53,8 @@ class Annotation:
     """A parsed annotation file.
 
     Raises:
-        ValueError: it is not XML, has a document type declaration (which could define entities
-            that expand without end), or has objects without a name or with a box that is not four
-            numbers.
+        ValueError: it is not XML, has a document type declaration (whose entities could expand
+            without end), or has an object without a name, or with a box other than four numbers.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -73,8 +71,8 @@ class Annotation:
         return (width, height) if width and height else None
 
     def edited(self, texts: Mapping[tuple[str, ...], str]) -> bytes:
-        """The file with other texts in the elements at these paths below its root. Elements that
-        are not there are not added."""
+        """The file with other texts in the elements at these paths below its root. Missing elements
+        are not added."""
         elements = [(self.root.find(*path), text) for path, text in texts.items()]
         data = self.data
         changed = [(e, t) for e, t in elements if e and not e.children and e.text != t]
@@ -84,7 +82,7 @@ class Annotation:
         return data
 
     def _replacement(self, element: Element, text: str) -> tuple[int, bytes]:
-        """From where to the end of an element's content which bytes go."""
+        """The bytes that replace an element's content, and where it starts."""
         content = self._encoded(escape(text))
         if element.content is not None:
             return element.content, content
@@ -101,7 +99,7 @@ class Annotation:
 def _parsed(data: bytes) -> tuple[Element, str]:
     """The root, and the declared encoding."""
     parser, top, encodings = expat.ParserCreate(), Element("", 0), ["utf-8"]
-    # Never recursive: files may nest as deep as they like.
+    # Not recursive: elements may be nested to any depth.
     stack = [top]
 
     def reached(*_: Any) -> None:
@@ -150,7 +148,7 @@ def _object(element: Element) -> dict[str, Any]:
 
 
 def _box(element: Element, name: str) -> list[float] | None:
-    """The corners of an object; None for one without a box, such as a polygon."""
+    """The corners of an object's box; None without a box, as for a polygon."""
     if element.find("bndbox") is None:
         return None
     texts = [element.text_at("bndbox", corner) or "" for corner in _CORNERS]

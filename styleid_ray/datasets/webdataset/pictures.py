@@ -1,10 +1,10 @@
-"""WebDataset in: tars in which a sample's picture and labels lie side by side."""
+"""The pictures of WebDataset's tars, one per sample."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
@@ -19,12 +19,10 @@ from styleid_ray.datasets.containers import (
     source_of,
 )
 from styleid_ray.datasets.files import Files
-from styleid_ray.datasets.options import DatasetOptions
+from styleid_ray.datasets.options import DatasetOptions, in_threads
 from styleid_ray.datasets.source import Source
 from styleid_ray.datasets.webdataset.samples import WITHOUT_PICTURE, Sample, samples
-from styleid_ray.errors import SourceError
-from styleid_ray.storage.fetch import reason
-from styleid_ray.storage.locations import Options, shown
+from styleid_ray.storage.locations import shown
 from styleid_ray.storage.members import tar_place
 from styleid_ray.storage.tars import TarError, members, open_tar
 
@@ -35,31 +33,36 @@ _CHUNK = 2**14
 
 def recognises(files: Files) -> bool:
     """Whether these are tars without pictures beside them."""
-    return bool(len(files.matching(_TARS).names)) and has_no_pictures(files)
+    return bool(files.matching(_TARS).names) and has_no_pictures(files)
 
 
 def source(files: Files, options: DatasetOptions) -> Source:
-    """The pictures of all samples. Tars are read by their headers, spread as the options say.
+    """The pictures of all samples, from the tars' headers, which `options.spread` reads.
 
-    The picture of a sample is its member `NAME.jpg`, or of another extension of pictures alone:
+    The picture of a sample is its member `NAME.jpg`, or NAME with another extension of pictures;
     `NAME.mask.png` is a label. Of `NAME.jpg` and `NAME.png` the first is the picture, the second a
-    label. Samples without a picture are counted among what was skipped.
+    label. Samples without a picture count as skipped.
     """
     compressed = files.matching(_COMPRESSED).names
-    if len(compressed):
+    if compressed:
         raise options.fault(
-            f"{shown(compressed[0])} is compressed, and a picture inside cannot be read alone: "
+            f"{shown(compressed[0])} is compressed, so single pictures cannot be read from it: "
             "unpack it and make a plain .tar (pictures are compressed already)"
         )
     tars = files.ending(".tar")
-    if not len(tars.names):
+    if not tars.names:
         raise options.fault(f"{shown(files.url)} holds no .tar files; name a folder of them")
     held = containers(tars, options, need_train=True)
-    read = partial(_index, what=options.what, storage_options=options.storage_options)
+    read = partial(_index, options=replace(options, spread=in_threads))
     indexes = list(options.spread(read, held))
     skipped = sum((one.skipped for one in indexes), others(files, tars))
     if not any(one.table.num_rows for one in indexes):
-        raise options.fault(_no_pictures(files, len(held), indexes))
+        example = next((one.example for one in indexes if one.example), "")
+        first = f" (the first file is {shown(example)})" if example else ""
+        raise options.fault(
+            f"{shown(files.url)}: {len(held)} tars, and no sample with a picture{first}; the "
+            "picture of a sample is named NAME.jpg, its labels NAME.cls, NAME.json ..."
+        )
     return source_of(files, held, options, (one.table for one in indexes), skipped)
 
 
@@ -74,23 +77,20 @@ class _Index:
     """A member of the first sample."""
 
 
-def _index(tar: Container, what: str, storage_options: Options) -> _Index:
+def _index(tar: Container, options: DatasetOptions) -> _Index:
     skipped: Counter[str] = Counter()
     seen: list[Sample] = []
     try:
-        with open_tar(tar.url, storage_options, tar.size) as file:
+        with open_tar(tar.url, options.storage_options, tar.size) as file:
             rows = _rows(tar, samples(members(file), skipped), seen, skipped)
             table = pa.concat_tables([INDEX.empty_table(), *_tables(rows)])
     except TarError as error:
-        raise SourceError(
-            f"--{what}: {shown(tar.name)} is not a tar that can be read ({shown(str(error))}): "
-            "copy or make it anew, with the members of a sample side by side, or leave it out"
+        raise options.fault(
+            f"{shown(tar.name)} is not a readable tar ({shown(str(error))}): copy or make it anew, "
+            "with the members of a sample side by side, or leave it out"
         ) from error
     except Exception as error:  # each filesystem has its own errors
-        raise SourceError(
-            f"--{what}: {shown(tar.name)} cannot be read ({reason(error, storage_options)}): check "
-            "the address, the credentials and the endpoint"
-        ) from error
+        raise options.unreadable(tar.name, error) from error
     example = next((f"{s.name}.{suffix}" for s in seen for suffix in s.members), "")
     return _Index(table, skipped, example)
 
@@ -118,12 +118,3 @@ def _tables(rows: Iterator[tuple[str, ...]]) -> Iterator[pa.Table]:
     while chunk := list(islice(rows, _CHUNK)):
         columns = [pa.array(column, pa.string()) for column in zip(*chunk, strict=True)]
         yield pa.table(columns, schema=INDEX)
-
-
-def _no_pictures(files: Files, tars: int, indexes: Sequence[_Index]) -> str:
-    example = next((one.example for one in indexes if one.example), "")
-    first = f" (the first file is {shown(example)})" if example else ""
-    return (
-        f"{shown(files.url)}: {tars} tars, and no sample with a picture{first}; the picture of a "
-        "sample is named NAME.jpg, its labels NAME.cls, NAME.json ..."
-    )

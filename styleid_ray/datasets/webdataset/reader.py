@@ -13,31 +13,31 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from styleid_ray.datasets.containers import folder_name
-from styleid_ray.datasets.labels import Label
+from styleid_ray.datasets.features import IMAGE_FEATURE, value_feature
+from styleid_ray.datasets.labels import Label, Labels
 from styleid_ray.datasets.options import DatasetOptions, in_threads
 from styleid_ray.datasets.source import Source
-from styleid_ray.datasets.webdataset.samples import Sample, samples
+from styleid_ray.datasets.webdataset.samples import samples
 from styleid_ray.errors import RowError, SourceError
 from styleid_ray.imaging.formats import picture_extensions
 from styleid_ray.storage.locations import shown
 from styleid_ray.storage.members import Range, container, fetch_range, member_of, sample_of
-from styleid_ray.storage.store import Store
 from styleid_ray.storage.tars import Hopping, TarError, members
 
 _LOOKED_AT = 32
 _AT_ONCE = 2**20
 _PLAIN = {"cls", "txt", "text", "caption", "id", "url", "origin.json", "json"}
-"""Label files without coordinates; JSON is judged by its names."""
+"""Label files without coordinates; the names in JSON decide for it."""
 GEOMETRY = re.compile(
     r"(?:^|[^a-z])(?:b|bounding)?_?(?:box|mask|keypoint|landmark|segment|segmentation|polygon|contour"
     r"|skeleton|pose|depth|normal|object|annotation|point)(?:e?s)?(?![a-z])",
     re.IGNORECASE,
 )
-"""Names of fields and files with coordinates or masks."""
+"""Names of fields with coordinates or masks."""
 
 
 def labels(options: DatasetOptions, contents: Source) -> TarLabels:
-    """The labels beside a run's contents; their kinds follow from some samples."""
+    """The labels beside a run's contents, with the kinds of labels in some samples."""
     count = len(contents.keys)
     chosen = np.unique(np.linspace(0, count - 1, min(count, _LOOKED_AT)).astype(int)).tolist()
     place, places = contents.place, contents.places
@@ -48,26 +48,16 @@ def labels(options: DatasetOptions, contents: Source) -> TarLabels:
 
 
 @dataclass(frozen=True)
-class TarLabels:
-    """All other members of a sample, byte for byte; columns of `cls`, `txt` and `json`."""
+class TarLabels(Labels):
+    """All other members of a sample, byte for byte; columns from `cls`, `txt` and `json`."""
 
     place: Source
-    """Where keys lie."""
+    """The source, for the locations of its keys."""
     features: Mapping[str, Any]
     geometry: bool
     format = "webdataset"
 
-    @property
-    def header(self) -> Mapping[str, Any]:
-        """Nothing: tars have no more than samples."""
-        return {}
-
-    def prepared(self, work: Store) -> TarLabels:
-        """The tars say it all."""
-        return self
-
     def read(self, keys: Sequence[str], places: Sequence[str | None]) -> list[Label]:
-        """The labels of some pictures; raises SourceError when a sample is not there any more."""
         return list(in_threads(lambda one: self._label(*one), list(zip(keys, places, strict=True))))
 
     def _label(self, key: str, place: str | None) -> Label:
@@ -88,7 +78,7 @@ class TarLabels:
         if number is None:
             raise SourceError(
                 f"--content: {shown(key)}: its cls is {shown(_text(data)[:40])}, and a number in "
-                "other samples: make them all alike"
+                "other samples: make all of them numbers or all texts"
             )
         return number
 
@@ -100,31 +90,28 @@ def _files(source: Source, key: str, place: str | None) -> dict[str, bytes]:
     try:
         with _opened(source, key, where) as file:
             for sample in samples(members(file), Counter()):
-                own = _suffix_at(sample, picture.offset - where.offset)
+                offsets = {m.data.offset: suffix for suffix, m in sample.members.items()}
+                own = offsets.get(picture.offset - where.offset)
                 if f"{container(key)}/{sample.name}.{own}" == key:
                     return {s: _read(file, m.data) for s, m in sample.members.items() if s != own}
         raise TarError("the tar has changed since it was planned")
     except (RowError, TarError) as error:
         raise SourceError(
-            f"--content: the labels of {shown(key)} cannot be read ({shown(str(error))}): put the "
-            "tar back that the run was planned with"
+            f"--content: the labels of {shown(key)} cannot be read ({shown(str(error))}): put back "
+            "the tar that the run was planned with"
         ) from error
 
 
 def _opened(source: Source, key: str, where: Range) -> BinaryIO:
-    """The bytes of a sample as a tar; a large picture in it is passed over."""
+    """The bytes of a sample as a tar; a large picture in it is skipped."""
     url, options = source.url(container(key)), source.storage_options
 
     def read(start: int, end: int) -> bytes:
-        return fetch_range(url, options, Range(where.offset + start, end - start)).data
+        return fetch_range(url, options, Range(where.offset + start, end - start))
 
     if where.size <= _AT_ONCE:
         return io.BytesIO(read(0, where.size))
     return cast(BinaryIO, Hopping(read, where.size))
-
-
-def _suffix_at(sample: Sample, offset: int) -> str | None:
-    return next((s for s, m in sample.members.items() if m.data.offset == offset), None)
 
 
 def _read(file: BinaryIO, where: Range) -> bytes:
@@ -141,13 +128,13 @@ def _features(examples: Sequence[Mapping[str, bytes]]) -> dict[str, Any]:
         kinds["cls"] = "int64"
     pictures = {stem for files in examples for stem in map(_picture_stem, files) if stem}
     return {
-        **{name: {"dtype": kind, "_type": "Value"} for name, kind in kinds.items()},
-        **{stem: {"_type": "Image"} for stem in sorted(pictures - set(kinds))},
+        **{name: value_feature(kind) for name, kind in kinds.items()},
+        **dict.fromkeys(sorted(pictures - set(kinds)), IMAGE_FEATURE),
     }
 
 
 def _picture_stem(suffix: str) -> str:
-    """The name of a picture among label files, such as mask; '' for any other file."""
+    """The name of a picture among label files, such as mask; '' for a file of another kind."""
     stem, _, extension = suffix.rpartition(".")
     return stem if f".{extension.lower()}" in picture_extensions() else ""
 
@@ -158,11 +145,11 @@ def _has_geometry(files: Mapping[str, bytes]) -> bool:
     try:
         return has_geometry(json.loads(files.get("json", b"null")))
     except ValueError:
-        return True  # it may be anything
+        return True  # its content is unknown
 
 
 def has_geometry(value: Any) -> bool:
-    """Whether names inside a value of JSON speak of coordinates or masks."""
+    """Whether a name in a JSON value is a word for coordinates or masks."""
     if isinstance(value, Mapping):
         names = any(GEOMETRY.search(str(name)) for name in value)
         return names or any(map(has_geometry, value.values()))
@@ -176,5 +163,5 @@ def _number(data: bytes) -> int | None:
 
 
 def _text(data: bytes) -> str:
-    """Text with bytes other than UTF-8 replaced: a caption from the web may hold anything."""
+    """Text with bytes other than UTF-8 replaced: captions from the web may hold any bytes."""
     return data.decode(errors="replace").strip()

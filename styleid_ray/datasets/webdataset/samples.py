@@ -29,40 +29,37 @@ class Sample:
     """Adjacent members that share a name."""
 
     name: str
-    """Up to the first dot of the base name, folders included."""
+    """Folders, and the base name up to its first dot."""
     members: dict[str, Member]
     """By the suffix after that dot."""
 
     @property
     def range(self) -> Range:
-        """From the first member's headers to the end of the last one's padding."""
+        """The bytes from the first member's headers to the end of the last one's padding."""
         ones = list(self.members.values())
         return Range(ones[0].start, ones[-1].end - ones[0].start)
 
     @property
     def picture(self) -> str | None:
-        """The suffix of the picture's name: an extension of a picture and nothing else,
-        so that `0001.mask.png` is a label. Of several, jpg goes before jpeg, png, webp and others;
-        the rest are labels."""
+        """The suffix of the picture: exactly an extension of pictures, so that `0001.mask.png` is a
+        label. Of several, jpg goes before jpeg, png, webp and others; the rest are labels."""
         kinds = picture_extensions()
         pictures = [suffix for suffix in self.members if f".{suffix.lower()}" in kinds]
         return min(pictures, key=_rank, default=None)
 
 
 def samples(members: Iterable[Member], skipped: Counter[str]) -> Iterator[Sample]:
-    """The samples among the members of a tar.
+    """The samples among the members of a tar; raises TarError when two members of a sample have the
+    same name.
 
     Args:
-        skipped: counts, by kind, the files that belong to none.
-
-    Raises:
-        TarError: two members of a sample have one name.
+        skipped: counts the files outside samples by kind.
     """
     for name, ones in groupby(_named(members, skipped), key=lambda one: one[0]):
         sample = Sample(name, {})
         for _, suffix, member in ones:
             if suffix in sample.members:
-                raise TarError(f"{name}.{suffix} is there twice")
+                raise TarError(f"{name}.{suffix} is in it twice")
             sample.members[suffix] = member
         yield sample
 

@@ -1,4 +1,4 @@
-"""WebDataset out: tars of pictures, their label files, and where each comes from."""
+"""Writing WebDataset: tars of pictures, their label files and their origins."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from styleid_ray.storage.store import Store
 
 class Writer:
     """One tar per item of work, `shard-000012.tar`, below the split's folder where there are
-    splits: pictures, their unchanged label files, and their origins, NAME.origin.json.
+    splits: pictures, their unchanged label files, and their origins in NAME.origin.json.
 
-    Two kinds of label files get another name, since theirs is taken: `NAME.png` beside a PNG
-    picture becomes `NAME.label.png`, and `NAME.origin.json` of the dataset itself leaves its own
-    to it: ours is `NAME.origin2.json` then.
+    Files whose name is taken get another: a label file `NAME.png` beside a PNG picture becomes
+    `NAME.label.png`, and beside the dataset's own `NAME.origin.json` ours is `NAME.origin2.json`.
     """
 
     def __init__(self, store: Store, labels: Labels) -> None:
@@ -62,8 +61,8 @@ def _origin(number: int) -> str:
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    """Adds a file of no owner and no date, so that a tar that is written twice is the same."""
+    """Adds a file without owner and date, so that writing a tar again gives the same bytes."""
     info = tarfile.TarInfo(name)
     info.size = len(data)
     tar.addfile(info, io.BytesIO(data))
-    tar.members = []  # pyright: ignore  # which would keep them all
+    tar.members = []  # pyright: ignore  # else it keeps every member

@@ -1,4 +1,4 @@
-"""The YAML file of an Ultralytics dataset: names of classes, and places of the splits' pictures."""
+"""The YAML file of an Ultralytics dataset: the names of classes, and the pictures of each split."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ class Config:
     location: str
     """Path or URL of the file."""
     content: Mapping[str, Any] = field(repr=False)
-    """All of it, as it was parsed."""
+    """All keys, as parsed."""
     names: tuple[str, ...]
     """Names of the classes, by their numbers."""
     splits: Mapping[str, Sequence[str]]
-    """The entries of each split: folders of pictures, or text files that list them."""
+    """The entries of each split: folders of pictures, or text files that list pictures."""
 
     @property
     def path(self) -> str:
-        """The folder that splits are relative to, as written; '' for none."""
+        """The key `path`, the folder that splits are relative to; '' without it."""
         return str(self.content.get("path") or "")
 
     def local_folder(self) -> str | None:
-        """The folder that `path` names on this machine; None if it names none."""
+        """The folder on this machine that `path` names, if it exists."""
         location = local_path(self.location)
         if location is None or not self.path:
             return None
@@ -56,26 +56,20 @@ class Config:
 
 
 def is_config(url: str) -> bool:
-    """Whether a location is that of a YAML file."""
+    """Whether a location is a YAML file's."""
     return extension(url) in _YAML
 
 
 def config_name(names: Iterable[str]) -> str | None:
-    """The dataset's YAML file among the names at its top; None where none is the one."""
+    """The dataset's YAML file among the names at its top: by a usual name, or the only one."""
     configs = [name for name in names if extension(name) in _YAML]
     usual = next((name for name in _USUAL if name in configs), None)
     return usual or (configs[0] if len(configs) == 1 else None)
 
 
 def open_config(options: DatasetOptions, root: str) -> Config:
-    """The YAML file that a location names, or the one at its top.
-
-    Args:
-        root: the folder that was listed.
-
-    Raises:
-        SourceError: there is none, it cannot be read, or lacks class names or splits.
-    """
+    """The YAML file that the location names, or the one at the top of the listed folder `root`;
+    raises SourceError when there is none, or it cannot be read, or lacks class names or splits."""
     if is_config(options.url):
         path = local_path(options.url)
         return _parsed(options.url if path is None else absolute(path), options)
@@ -88,7 +82,7 @@ def open_config(options: DatasetOptions, root: str) -> Config:
     name = config_name(posixpath.basename(entry) for entry in listed)
     if name is None:
         raise options.fault(
-            f"{shown(root)} has no data.yaml, and not one other .yaml file alone: name the "
+            f"{shown(root)} has neither a data.yaml nor a single other .yaml file: name the "
             "dataset's YAML file itself"
         )
     return _parsed(join(root, name), options)
@@ -110,7 +104,8 @@ def _class_names(content: Mapping[str, Any]) -> tuple[str, ...]:
     if not given or not isinstance(given, list | dict):
         raise ValueError("it has no class names: add names, a list or a mapping of numbers")
     names = given if isinstance(given, dict) else dict(enumerate(given))
-    for number in range(max(len(names), _count(content))):
+    count = content.get("nc")
+    for number in range(max(len(names), count if isinstance(count, int) else 0)):
         if isinstance(names.get(number), dict | list | None):
             raise ValueError(f"class {number} has no name: add it to names")
     texts = [str(names[number]) for number in range(len(names))]
@@ -120,32 +115,25 @@ def _class_names(content: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _count(content: Mapping[str, Any]) -> int:
-    count = content.get("nc")
-    return count if isinstance(count, int) else 0
-
-
 def _splits(content: Mapping[str, Any]) -> dict[str, list[str]]:
     given = {split: content.get(split) for split in SPLITS}
     given["val"] = given["val"] or content.get("validation")
     splits = {s: v if isinstance(v, list) else [v] for s, v in given.items() if v}
     for split, places in splits.items():
         if not all(isinstance(place, str) for place in places):
-            raise ValueError(f"{split} should be a folder, a .txt file, or a list of those")
+            raise ValueError(f"{split} should be a folder, a .txt file, or a list of these")
     if not splits:
         raise ValueError("it names no pictures: add train and val, folders or .txt files")
     return splits
 
 
 def inside(place: str, folder: str, roots: Iterable[str]) -> str | None:
-    """A place of a YAML file or a list of pictures as a name below the dataset's root.
+    """A place in a YAML file or a list of pictures as a name below the dataset's root: '' for the
+    root itself; None for a place outside it.
 
     Args:
-        folder: name of the folder that a relative place starts at.
-        roots: what an absolute place may start with, where the dataset lies or lay.
-
-    Returns:
-        The name; '' for the root itself; None for a place that is not below it.
+        folder: name of the folder that a relative place is below.
+        roots: present and former locations of the dataset, which an absolute place may be below.
     """
     if is_absolute(place):
         place = place.rstrip("/") + "/"

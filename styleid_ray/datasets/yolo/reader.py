@@ -1,40 +1,44 @@
-"""The label files of an Ultralytics dataset: a line for each object, its class and numbers."""
+"""The label files of an Ultralytics dataset: per object one line with its class and numbers."""
+
+# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
+# pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from styleid_ray.datasets.labels import Label
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from styleid_ray.datasets.features import sequence_feature, value_feature
+from styleid_ray.datasets.labels import Label, Labels
 from styleid_ray.datasets.options import in_threads
 from styleid_ray.datasets.yolo.config import Config
 from styleid_ray.errors import RowError, SourceError
 from styleid_ray.storage.fetch import read_bytes
 from styleid_ray.storage.locations import Options, join, shown
-from styleid_ray.storage.store import Store
 
-IMAGES = r"((?:(?s:.*)/)?)images/((?s:.*))\.[^./]*"
-"""Pattern of a picture whose label lies where the last `images/` is `labels/`."""
-BESIDE = r"((?s:.*))\.[^./]*"
-"""Pattern of any other picture: its label lies beside it."""
-_IMAGES, _BESIDE = re.compile(rf"{IMAGES}\Z"), re.compile(rf"{BESIDE}\Z")
+_IMAGES = r"\A((?:(?s:.*)/)?)images/((?s:.*))\.[^./]*\z"
+_BESIDE = r"\A((?s:.*))\.[^./]*\z"
 _BOX = 4
 
 
-def label_name(key: str) -> str:
-    """The label file of a picture."""
-    match = _IMAGES.match(key)
-    if match:
-        return f"{match[1]}labels/{match[2]}.txt"
-    return _BESIDE.sub(r"\1.txt", key)
+def label_names(pictures: pa.Array) -> pa.Array:
+    """The label file of each picture, with `labels/` for the last `images/` in its name; without
+    one, it lies beside the picture."""
+    images, beside = (
+        pc.replace_substring_regex(pictures, pattern=pattern, replacement=text)
+        for pattern, text in ((_IMAGES, r"\1labels/\2.txt"), (_BESIDE, r"\1.txt"))
+    )
+    return pc.if_else(pc.match_substring_regex(pictures, _IMAGES), images, beside)
 
 
 @dataclass(frozen=True)
-class YoloLabels:
-    """A label file for each picture but those of the background."""
+class YoloLabels(Labels):
+    """A label file for each picture except pictures of the background."""
 
     root: str
     config: Config
@@ -49,29 +53,25 @@ class YoloLabels:
 
     @property
     def features(self) -> Mapping[str, Any]:
-        """Objects: a class with a box (centre, width and height as shares of the picture's), or
-        with the numbers of its polygon or key points."""
-        number = {"dtype": "float64", "_type": "Value"}
+        """Objects: a class with a box (centre, width and height as fractions of the picture's
+        size), or with the numbers of its polygon or key points."""
+        number = value_feature("float64")
         return {
             "objects": [
                 {
-                    "bbox": {"feature": number, "length": _BOX, "_type": "Sequence"},
+                    "bbox": sequence_feature(number, _BOX),
                     "category": {"names": list(self.config.names), "_type": "ClassLabel"},
-                    "numbers": {"feature": number, "_type": "Sequence"},
+                    "numbers": sequence_feature(number),
                 }
             ]
         }
 
-    def prepared(self, work: Store) -> YoloLabels:
-        """Every picture has a file of its own."""
-        return self
-
     def read(self, keys: Sequence[str], places: Sequence[str | None]) -> list[Label]:
-        """The objects of some pictures; raises SourceError when a label file is damaged."""
-        return list(in_threads(self._one, keys))
+        names = label_names(pa.array(keys, pa.string())).to_pylist()
+        return list(in_threads(self._one, names))
 
-    def _one(self, key: str) -> Label:
-        location = join(self.root, label_name(key))
+    def _one(self, name: str) -> Label:
+        location = join(self.root, name)
         try:
             data = read_bytes(location, self.storage_options)
             objects = list(self._objects(data))
@@ -94,7 +94,7 @@ class YoloLabels:
     def _object(self, words: Sequence[str]) -> dict[str, Any]:
         cls, *numbers = map(float, words)
         if not all(map(math.isfinite, (cls, *numbers))) or len(numbers) < _BOX:
-            raise ValueError("a class and at least four numbers should be there")
+            raise ValueError("it should have a class and at least four numbers")
         names = self.config.names
         if cls not in range(len(names)):
             raise ValueError(f"there is no class {words[0]} in {shown(self.config.location)}")

@@ -1,4 +1,4 @@
-"""A dataset in the layout of Ultralytics YOLO."""
+"""Writing a dataset in the layout of Ultralytics YOLO."""
 
 from __future__ import annotations
 
@@ -9,33 +9,27 @@ import yaml
 
 from styleid_ray.datasets.example import Example, each_written
 from styleid_ray.datasets.labels import Labels
-from styleid_ray.errors import ConfigError
 from styleid_ray.storage.store import Store
 
 _REQUIRED = ("train", "val")
 _OF_THE_SOURCE = {"path", "train", "val", "validation", "test", "minival", "download"}
-"""Keys that say where the pictures of the source lie, or fetch them."""
+"""Keys for the location or the download of the source's pictures."""
 
 
 class Writer:
     """`images/SPLIT/NAME.ext`, `labels/SPLIT/NAME.txt` and `data.yaml`; masks of --label-masks lie
     in `masks/SPLIT/`.
 
-    Label files are copied; a picture without one has none here. `data.yaml` keeps the source's
-    keys, but for those that say where its pictures lie. It has no key `path`, so that the dataset
-    can be moved: Ultralytics then starts at the file's own folder.
+    Label files are copied; a picture of the background has none. `data.yaml` keeps the source's
+    keys except for the location of its pictures. It has no key `path`, so that the dataset can be
+    moved: Ultralytics then starts at the file's own folder.
     """
 
     def __init__(self, store: Store, labels: Labels) -> None:
-        if labels.format != "yolo":
-            raise ConfigError(
-                f"--format yolo: {labels.format} labels do not fit into YOLO's files; use "
-                "imagefolder, webdataset or parquet, which hold any labels"
-            )
         self.store, self.header = store, labels.header
 
     def write(self, item: int, examples: Iterable[Example]) -> bytes:
-        """Writes pictures; the part has their splits."""
+        """Writes pictures; the part holds their splits."""
         splits = set(each_written(self._one, examples))
         return "".join(f"{split}\n" for split in sorted(splits)).encode()
 
@@ -57,21 +51,15 @@ class Writer:
 
 
 def _config(splits: set[str], header: Mapping[str, Any]) -> str:
-    """The text of a `data.yaml`."""
     rest = {key: value for key, value in header.items() if key not in _OF_THE_SOURCE}
+    first = next(split for split in (*_REQUIRED, "test", *sorted(splits)) if split in splits)
     lines = ["# Paths are relative to the folder of this file."]
     for split in (*_REQUIRED, *sorted(splits - set(_REQUIRED))):
         if split not in splits:
-            # Ultralytics refuses a file without the key.
+            # Ultralytics rejects a file without this key.
             lines.append(f"# no {split} pictures were exported: replace this")
-        lines.append(f"{split}: images/{split if split in splits else min(splits, key=_order)}")
+        lines.append(f"{split}: images/{split if split in splits else first}")
     if header.get("test") and "test" not in splits:
         lines.append("# no test pictures were exported")
     dumped = yaml.safe_dump(rest, sort_keys=False, allow_unicode=True, width=100)
     return "\n".join([*lines, dumped])
-
-
-def _order(split: str) -> int:
-    """Which split stands in for one that is missing: the first."""
-    order = (*_REQUIRED, "test")
-    return order.index(split) if split in order else len(order)
