@@ -110,13 +110,15 @@ class CopyStream:
 
 
 @contextmanager
-def exact_float32() -> Iterator[None]:
-    """Products and convolutions of float32 numbers in float32, not in TF32, within the block."""
+def inference() -> Iterator[None]:
+    """Within the block, or in a function decorated with it: no gradients, and products and
+    convolutions of float32 numbers in float32, not in TF32."""
     convolutions, products = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
     try:
-        yield
+        with torch.no_grad():
+            yield
     finally:
         torch.backends.cudnn.allow_tf32 = convolutions
         torch.set_float32_matmul_precision(products)

@@ -13,7 +13,7 @@ from styleid_ray.engine.attention import Tap, tapped
 from styleid_ray.engine.condition import Condition
 from styleid_ray.engine.schedule import Step
 from styleid_ray.engine.styleid import Features, Injection
-from styleid_ray.engine.windows import blend, cut, of_window, stack_windows
+from styleid_ray.engine.windows import blend, cut, joined_tokens, of_window, stack_windows
 from styleid_ray.errors import ModelError
 from styleid_ray.model.windows import Windows
 
@@ -49,9 +49,9 @@ class Denoiser:
         self.fill = fill
         self.window = window
         self.evaluations = 0
-        self.queries: Tensor | None = None
-        """Q_cs of the watched layer [rows, heads, tokens, d] in the latest call with an injection,
-        before the blend; None where there was none. Tokens are those of all windows."""
+        self.queries: tuple[Tensor, Tensor] | None = None
+        """Q_c and Q_cs of the watched layer in the latest call with an injection, before their
+        blend, each [rows, heads, tokens of all windows, d]; None where there was no such call."""
         self._tap = Tap()
 
     @property
@@ -66,8 +66,8 @@ class Denoiser:
 
     @contextmanager
     def tapped(self, layers: Sequence[int], watched: int | None = None) -> Iterator[None]:
-        """Within the block these layers can be recorded and injected, and the prompt's keys and
-        values are those of the empty one, computed once. `queries` are those of a watched layer."""
+        """Within the block these layers can be recorded and injected, keys and values of the empty
+        prompt are computed once, and `queries` follows the watched layer."""
         sites = self.condition.model.sites
         names = {layer: sites[layer].name for layer in layers}
         try:
@@ -91,8 +91,9 @@ class Denoiser:
                 queries += [] if self._tap.queries is None else [self._tap.queries]
         finally:
             self._tap.injection = self._tap.queries = None
-        if queries:
-            self.queries = torch.cat(queries, 2) if len(queries) > 1 else queries[0]
+        if injection and queries and self._tap.watched is not None:
+            q_c = joined_tokens(injection.content["q", self._tap.watched])
+            self.queries = q_c, torch.cat(queries, 2) if len(queries) > 1 else queries[0]
         return blend(windows, parts)
 
     def record(self, z: Tensor, step: Step) -> tuple[Tensor, Features]:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from styleid_ray.controls import Schedule
+from styleid_ray.config import ResolvedParams
+from styleid_ray.controls import Schedule, schedule
 from styleid_ray.engine.layout import Role
+from styleid_ray.engine.pairs import Index
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,47 @@ class Pair:
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
-        """Those that have to be inverted."""
+        """The pictures to invert, the content first."""
         return (self.content, *self.styles)
+
+
+def in_role(
+    role: Role,
+    latents: Sequence[Tensor],
+    keys: Sequence[str] | None,
+    params: ResolvedParams,
+    path: bool = False,
+) -> list[Picture]:
+    """Clean latents as pictures, whose keys cover everything that their inversion depends on."""
+    how = (params.paper_steps, params.steps, params.layers if params.inject else (), path)
+    return [
+        Picture((role, keys[i] if keys else i, tuple(z.shape), how), z, role, path)
+        for i, z in enumerate(latents)
+    ]
+
+
+def join(
+    index: Sequence[Index],
+    contents: Sequence[Picture],
+    styles: Sequence[Picture],
+    params: Sequence[ResolvedParams],
+    weights: Sequence[tuple[float, ...]] | None,
+    shares: Sequence[Tensor] | None,
+    strengths: Sequence[Tensor] | None,
+) -> list[Pair]:
+    """The pairs of a call; all but `contents` and `styles` have one entry per pair."""
+    return [
+        Pair(
+            contents[i],
+            tuple(styles[j] for j in js) if p.uses_style else (),
+            schedule(p.gamma),
+            schedule(p.temperature),
+            weights[row] if weights else None,
+            shares[row] if shares else None,
+            strengths[row] if strengths else None,
+        )
+        for row, ((i, js), p) in enumerate(zip(index, params, strict=True))
+    ]
 
 
 def stacked_shares(pairs: Sequence[Pair]) -> Tensor | None:

@@ -288,7 +288,7 @@ def test_pairs_whose_inversions_the_autoencoder_pushed_out_are_sampled_all_the_s
 
     def take(rows: Any, z: Tensor) -> None:
         made.update(zip(rows, z, strict=True))
-        pipe.decode_batches(z, lambda *batch: None)
+        pipe.autoencoder.decode(z, lambda *batch: None)
 
     pipe.transfer_latents(latents[:2], latents[3:], params=QUICK, finished=take)
     assert error(torch.stack([made[row] for row in range(6)]), want) <= 1e-5
