@@ -28,9 +28,9 @@ from styleid_ray.model.flops import evaluation_flops
 from styleid_ray.model.footprint import PictureMemory, picture_memory
 from styleid_ray.model.windows import Windows
 from styleid_ray.planning import NamedPairs, Pace, Pairs, Plan, name_pairs
+from styleid_ray.planning.choice import NOTHING, Earlier
 from styleid_ray.planning.columns import style_columns
 from styleid_ray.planning.cost import Cost
-from styleid_ray.planning.earlier import NOTHING, Earlier
 from styleid_ray.planning.mask_names import mask_names
 from styleid_ray.planning.pairing import read_sources
 from styleid_ray.storage.locations import is_absolute, shown

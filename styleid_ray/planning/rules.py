@@ -51,18 +51,13 @@ def _random(choice: Choice) -> Indices:
     return c, drawn.reshape(-1), groups
 
 
-def _similar(choice: Choice) -> Indices:
-    choice.check_count()
-    return choose_similar(choice)
-
-
 RULES: dict[Pairing, Callable[[Choice], Indices]] = {
     "cross": _cross,
     "zip": _zip,
     "random": _random,
     "balanced": balance,
     "by-class": draw_by_class,
-    "nearest": _similar,
-    "farthest": _similar,
+    "nearest": choose_similar,
+    "farthest": choose_similar,
 }
 """Each pairing but `table` by its name."""

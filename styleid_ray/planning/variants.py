@@ -31,16 +31,16 @@ def count_variants(config: JobConfig) -> int:
 
 
 def with_variants(pairs: Pairs, config: JobConfig) -> Pairs:
-    """Each pair as its variants k = 0, 1, ..., one after the other, with what is drawn for them.
+    """Each pair as its variants k = 0, 1, ..., one after the other, with their drawn values.
 
-    The values of lists go by k, through all their combinations. A value of a range is uniform, to
-    six decimals, and depends on the keys of content and style, k, the seed and the option alone:
-    not on other pairs, nor on the number of variants. A value that a table gives is kept; of
-    variants that are equal for it, only the first is.
+    Lists of values are combined, and k numbers the combinations. A value drawn from a range is
+    uniform, to six decimals, and depends on the keys of content and style, k, the seed and the
+    option alone: neither on other pairs nor on the number of variants. A value that a table gives
+    is kept; of variants that this makes equal, only the first remains.
 
     Raises:
-        SourceError: a table has rows that differ in k alone where nothing is drawn for them, or
-            numbers k where the job numbers the variants itself.
+        SourceError: a table has rows that differ in k alone though nothing is drawn for them, or
+            numbers variants that the job numbers itself.
     """
     draws, count, table = config.draws, count_variants(config), pairs.table
     if config.pairing == "table":
@@ -74,8 +74,8 @@ def with_variants(pairs: Pairs, config: JobConfig) -> Pairs:
 
 
 def pair_numbers(content: np.ndarray, style: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """Numbers [P], from 0 without gaps, that are the same for the variants of one pair, which
-    follow one another."""
+    """Numbers [P], from 0 without gaps, equal for the variants of one pair, which follow one
+    another."""
     same = (content[1:] == content[:-1]) & (style[1:] == style[:-1]) & (k[1:] > k[:-1])
     return np.cumsum(np.r_[False, ~same]) if len(content) else np.zeros(0, np.int64)
 
@@ -103,7 +103,7 @@ def _check_rows(table: pa.Table, config: JobConfig) -> None:
 def _differs(
     k: np.ndarray, unset: dict[str, np.ndarray], draws: dict[str, Range | Sweep]
 ) -> np.ndarray:
-    """Which variants [P] are not those of a smaller k again, where tables give values."""
+    """Whether each variant [P] differs from those of smaller k, given a table's own values."""
     drawn, first = np.zeros(len(k), bool), k < _combinations(draws)
     for name, draw in draws.items():
         if isinstance(draw, Range):
@@ -118,7 +118,7 @@ def _combinations(draws: dict[str, Range | Sweep]) -> int:
 
 
 def _place(k: np.ndarray, name: str, draws: dict[str, Range | Sweep]) -> np.ndarray:
-    """Places in a list of the values of variants k: the last list changes fastest."""
+    """The place of each variant's value in a list: the last list changes fastest."""
     place = k % _combinations(draws)
     for other, draw in reversed(draws.items()):
         if isinstance(draw, Sweep):
@@ -135,7 +135,7 @@ def _uniform(
     keys: tuple[Sequence[str], Sequence[str]],
     pairs: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> np.ndarray:
-    """Values [P] of variants: content, style (indices into the keys) and k."""
+    """Values [P] of variants, given as content and style (indices into the keys) and k."""
     content, style, k = pairs
     contents, styles = (hashes(own, seed) for own in keys)
     contents = mix(contents + hashes([name], seed))

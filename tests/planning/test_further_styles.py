@@ -16,12 +16,12 @@ from styleid_ray.planning import (
     estimate,
     name_pairs,
     packed,
-    pair_ids,
     shards_of,
     write_parts,
 )
 from styleid_ray.planning.cost import shard_pictures
 from styleid_ray.planning.pairs_file import save_pairs
+from tests.planning.ids import pair_ids
 
 
 @pytest.fixture

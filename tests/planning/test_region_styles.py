@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from styleid_ray.errors import ConfigError
-from styleid_ray.planning.region_styles import parse_region_styles
+from styleid_ray.planning.further_styles import parse_region_styles
 
 
 def test_classes_are_given_columns_and_may_share_one() -> None:

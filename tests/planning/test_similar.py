@@ -18,7 +18,7 @@ from styleid_ray.errors import SourceError
 from styleid_ray.imaging.thumbnail import thumbnail
 from styleid_ray.planning import gather as gathering
 from styleid_ray.planning import similar
-from styleid_ray.planning.earlier import Earlier
+from styleid_ray.planning.choice import Earlier
 from styleid_ray.planning.pairing import Pairs, make_pairs
 from styleid_ray.planning.similar import closest
 from styleid_ray.planning.statistics import SIDE, SIZE, Standard, statistics
