@@ -1,4 +1,4 @@
-"""The state of a run's pictures that an evaluation belongs to."""
+"""The state of a run's pictures at the time of an evaluation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _READERS = 16
 
 
 def stamp(output: Output, shards: Iterable[str]) -> str:
-    """A digest that changes when finished shards are added, or pairs of one were remade.
+    """A digest that changes when shards are finished or pairs are remade.
 
     Args:
         output: of the run.
