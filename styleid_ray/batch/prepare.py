@@ -23,8 +23,8 @@ from styleid_ray.datasets.source import Source
 from styleid_ray.errors import ConfigError, SourceError
 from styleid_ray.imaging import extension
 from styleid_ray.imaging.fit import check_crop_size, working_size
+from styleid_ray.model.blank import evaluation_flops
 from styleid_ray.model.checkpoint import Checkpoint
-from styleid_ray.model.flops import evaluation_flops
 from styleid_ray.model.footprint import PictureMemory, picture_memory
 from styleid_ray.model.windows import Windows
 from styleid_ray.planning import NamedPairs, Pace, Pairs, Plan, name_pairs

@@ -18,9 +18,9 @@ class Condition:
     """The condition of the empty prompt, for latents of any shape.
 
     Args:
-        model: what its UNet takes.
-        prompt: embedding [1, tokens, D]; None of a model without text.
-        pooled: pooled embedding [1, P], of a model that takes one.
+        model: describes the inputs of its UNet.
+        prompt: embedding [1, tokens, D]; None for a model without text.
+        pooled: pooled embedding [1, P], for a model that takes one.
     """
 
     model: ModelDescription

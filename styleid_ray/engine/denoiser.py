@@ -19,15 +19,15 @@ from styleid_ray.model.windows import Windows
 
 
 class Denoiser:
-    """ε(z, t) on top of a diffusers UNet (`styleid.Denoise`).
+    """ε(z, t) of a diffusers UNet (`styleid.Denoise`).
 
     The latents keep their own precision (float32 in the pipeline) whatever the UNet computes in.
     `evaluations` counts UNet forwards, one per window and latent.
 
     Args:
         unet: the model.
-        condition: the empty prompt, and what the model is.
-        fill: rows that a batch of latents of a shape is padded to, for a compiled UNet.
+        condition: the empty prompt, and the model's description.
+        fill: rows to pad a batch of latents of a shape to, for a compiled UNet.
         window: most latent positions per side that the UNet sees at once; None for all.
     """
 
@@ -56,12 +56,12 @@ class Denoiser:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision that the UNet computes in."""
+        """The precision of the UNet."""
         return self.unet.dtype
 
     @property
     def device(self) -> torch.device:
-        """Where the UNet computes."""
+        """The device of the UNet."""
         return self.unet.device
 
     @contextmanager
@@ -79,9 +79,9 @@ class Denoiser:
     def __call__(self, z: Tensor, step: Step, injection: Injection | None = None) -> Tensor:
         """The noise ε [B, C, h, w] that the UNet sees in z at a step's timestep.
 
-        A v-prediction (Salimans & Ho 2022) is read at the step's noise level a = ᾱ, the level that
-        the latent is taken to be at: ε = √a·v + √(1−a)·z. An injection has as many rows as the UNet
-        call (`rows`).
+        A v-prediction (Salimans & Ho 2022) is converted at the step's noise level a = ᾱ, the level
+        that the latent is taken to have: ε = √a·v + √(1−a)·z. An injection has as many rows as the
+        UNet call (`rows`).
         """
         windows, parts, queries = self.windows(z.shape), [], []
         try:
@@ -97,8 +97,8 @@ class Denoiser:
         return blend(windows, parts)
 
     def record(self, z: Tensor, step: Step) -> tuple[Tensor, Features]:
-        """ε, and Q, K and V of the tapped layers: their own tensors, of this call alone, of one
-        window [B, heads, tokens, d], of several [B, windows, heads, tokens, d]."""
+        """ε, and Q, K and V of the tapped layers in tensors of this call alone: for one window
+        [B, heads, tokens, d], for several [B, windows, heads, tokens, d]."""
         windows, parts, features = self.windows(z.shape), [], []
         try:
             for part in cut(windows, z):
@@ -127,12 +127,12 @@ class Denoiser:
         return Windows.over(latent, self.window)
 
     def window_shape(self, latent: Sequence[int]) -> torch.Size:
-        """Shape [C, h, w] of the window that the UNet sees at once of a latent [..., C, h, w]."""
+        """Shape [C, h, w] of the window of a latent [..., C, h, w] that the UNet sees at once."""
         windows = self.windows(latent)
         return torch.Size([latent[-3], windows.height, windows.width])
 
     def rows(self, z: Tensor) -> int:
-        """Rows of the UNet call for latents [B, C, h, w]: B, or those of a full batch."""
+        """Rows of the UNet call for latents [B, C, h, w]: B, or the rows of a full batch."""
         return max(len(z), self.fill(z.shape[1:]))
 
 

@@ -48,12 +48,12 @@ def check_mixes(
     shares: Sequence[Tensor] | None,
     strengths: Sequence[Tensor] | None,
 ) -> None:
-    """Raises ConfigError where styles of pairs cannot be joined as asked for.
+    """Raises ConfigError if the styles of pairs cannot be joined as requested.
 
     Args:
         index: the pairs.
         shapes: of the contents' latents, [C, h, w].
-        weights, shares, strengths: as of `StyleIDPipeline.transfer_latents`.
+        weights, shares, strengths: as in `StyleIDPipeline.transfer_latents`.
     """
     given = {"weights": weights, "shares": shares, "strengths": strengths}
     for what, values in given.items():
@@ -79,7 +79,7 @@ def check_mixes(
 
 
 def checked(params: Sequence[StyleParams]) -> Sequence[StyleParams]:
-    """The same parameters; raises ConfigError for anything else."""
+    """`params` itself; raises ConfigError for anything else than StyleParams."""
     if isinstance(params, Sequence) and all(isinstance(p, StyleParams) for p in params):
         return params
     raise ConfigError(
@@ -93,8 +93,8 @@ def params_of_pairs(
     pairs: int,
     layers: tuple[int, ...] | None = None,
 ) -> list[ResolvedParams]:
-    """The resolved parameters of each pair, with the model's own layers if it has some; raises
-    ConfigError when they differ in too much."""
+    """The resolved parameters of each pair, with the model's own default layers, if any; raises
+    ConfigError for differences other than γ and temperature."""
     if params is None or isinstance(params, StyleParams):
         return [(params or StyleParams()).resolved(layers)] * pairs
     each = [p.resolved(layers) for p in checked(params)]
