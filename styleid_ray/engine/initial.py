@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from styleid_ray.config import ResolvedParams
-from styleid_ray.engine.joined import Pair, stacked_shares
 from styleid_ray.engine.memory import Inversion
+from styleid_ray.engine.pairs import Pair, stacked_shares
 from styleid_ray.engine.styleid import Protection, adain, scale_low_frequencies
 
 ADAIN_FLOOR = {"paper": 0.0, "scheduled": 0.0, "diffusers": 1e-4}

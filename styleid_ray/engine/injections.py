@@ -11,9 +11,9 @@ from torch import Tensor
 from styleid_ray.controls import Schedule as Control
 from styleid_ray.engine.bank import Bank
 from styleid_ray.engine.denoiser import Denoiser
-from styleid_ray.engine.joined import Pair, stacked_shares
 from styleid_ray.engine.layout import Layout
 from styleid_ray.engine.memory import Inversion
+from styleid_ray.engine.pairs import Pair, stacked_shares
 from styleid_ray.engine.regions import at_layer
 from styleid_ray.engine.schedule import Schedule
 from styleid_ray.engine.styleid import Injection

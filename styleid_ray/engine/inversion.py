@@ -12,9 +12,9 @@ from torch import Tensor
 from styleid_ray.engine import cuda
 from styleid_ray.engine.bank import Slot
 from styleid_ray.engine.denoiser import Denoiser
-from styleid_ray.engine.joined import Picture
 from styleid_ray.engine.layout import Layout, Role
 from styleid_ray.engine.memory import Inversion, Memory
+from styleid_ray.engine.pairs import Picture
 from styleid_ray.engine.schedule import Step
 from styleid_ray.engine.styleid import Features, invert
 

@@ -13,13 +13,18 @@ from torch import Tensor
 from styleid_ray.config import FeatureDType, FeatureStore, ResolvedParams, StyleParams
 from styleid_ray.engine import cuda
 from styleid_ray.engine.autoencoder import Autoencoder, Decoded
-from styleid_ray.engine.condition import Condition
-from styleid_ray.engine.denoiser import Denoiser
+from styleid_ray.engine.denoiser import Condition, Denoiser
 from styleid_ray.engine.finish import Finish
 from styleid_ray.engine.inversion import BatchInversion, invert_batch
-from styleid_ray.engine.joined import in_role, join
 from styleid_ray.engine.memory import Memory
-from styleid_ray.engine.pairs import Pairs, check_mixes, params_of_pairs, resolve_pairs
+from styleid_ray.engine.pairs import (
+    Pairs,
+    check_mixes,
+    in_role,
+    join,
+    params_of_pairs,
+    resolve_pairs,
+)
 from styleid_ray.engine.pictures import PictureLike, Taken, check_list, check_sides, to_pixels
 from styleid_ray.engine.regions import as_maps, check_maps, class_shares, strengths
 from styleid_ray.engine.schedule import Schedule, make_schedule

@@ -15,9 +15,9 @@ from styleid_ray.engine.denoiser import Denoiser
 from styleid_ray.engine.initial import initial_latents
 from styleid_ray.engine.injections import injections
 from styleid_ray.engine.inversion import invert_into
-from styleid_ray.engine.joined import Pair, Picture
 from styleid_ray.engine.layout import Role
 from styleid_ray.engine.memory import Inversion, Memory
+from styleid_ray.engine.pairs import Pair, Picture
 from styleid_ray.engine.schedule import Schedule, Step
 from styleid_ray.engine.structure import SeenStructure, kept_structure, watched_layer
 from styleid_ray.engine.styleid import Injection, Protection, stylise

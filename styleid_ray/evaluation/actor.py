@@ -16,8 +16,7 @@ from PIL import Image
 from styleid_ray.errors import RowError
 from styleid_ray.evaluation.folders import FolderResults
 from styleid_ray.evaluation.meter import PAIR_METRICS, Meter
-from styleid_ray.evaluation.pictures import check_measurable
-from styleid_ray.evaluation.results import Result
+from styleid_ray.evaluation.pictures import Result, check_measurable
 from styleid_ray.evaluation.run_results import RunResults
 
 T = TypeVar("T")

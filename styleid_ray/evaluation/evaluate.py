@@ -111,7 +111,7 @@ def _results(options: EvaluateOptions) -> Results:
         if options.run is not None:
             raise ConfigError(f"a run ({options.run}) and --stylized are given: take one of them")
         if not (options.content and options.style):
-            raise ConfigError("--stylized needs --content and --style: what its pictures are of")
+            raise ConfigError("--stylized needs --content and --style, the sources of its pictures")
         return FolderResults.find(
             options.stylized, options.content, options.style, options.storage_options
         )

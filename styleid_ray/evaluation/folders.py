@@ -10,7 +10,7 @@ from PIL import Image
 
 from styleid_ray.datasets.files import list_files
 from styleid_ray.errors import ConfigError, RowError
-from styleid_ray.evaluation.results import Result
+from styleid_ray.evaluation.pictures import Result
 from styleid_ray.imaging.formats import picture_extensions
 from styleid_ray.imaging.guard import quiet_pillow
 from styleid_ray.storage.fetch import fetch

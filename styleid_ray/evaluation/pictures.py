@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 import torch
 from PIL import Image
@@ -12,6 +14,21 @@ from styleid_ray.errors import RowError
 SIDE = 512
 """Shorter side in pixels of a picture for FID and LPIPS; smaller pictures are enlarged."""
 _SHORTEST, _MOST_OBLONG = 8, 16
+
+
+@dataclass(frozen=True)
+class Result:
+    """One stylised picture."""
+
+    content: str
+    """Key of its content."""
+    style: str
+    picture: Image.Image | RowError
+    """RGB, or the reason why it cannot be read."""
+    pair_id: str | None = None
+    """Id of a run's pair."""
+    places: dict[str, str] = field(default_factory=dict)
+    """Places in a larger file, by "content" and "style"."""
 
 
 def check_measurable(image: Image.Image) -> None:

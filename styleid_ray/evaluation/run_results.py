@@ -21,7 +21,7 @@ from styleid_ray.datasets.fetch import fetch_picture
 from styleid_ray.datasets.files import list_files
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import ConfigError, JobError, OutputError, RowError
-from styleid_ray.evaluation.results import Result
+from styleid_ray.evaluation.pictures import Result
 from styleid_ray.evaluation.stamp import stamp
 from styleid_ray.imaging import decode, fit_picture
 from styleid_ray.storage.locations import shown

@@ -15,11 +15,7 @@ _READERS = 16
 
 
 def stamp(output: Output, shards: Iterable[str]) -> str:
-    """A digest that changes when shards are finished or pairs are remade.
-
-    Args:
-        output: of the run.
-        shards: names of its finished shards.
+    """A digest of a run's finished shards, which changes when shards are finished or pairs remade.
 
     Raises:
         FileNotFoundError: a shard has no file.

@@ -27,10 +27,6 @@ def empty_prompt(checkpoint: Checkpoint, folder: Path) -> Condition:
     """The condition of a model for the empty prompt: zeros, stored beside the model, or encoded by
     its text encoders on the CPU, which are freed afterwards.
 
-    Args:
-        checkpoint: the model.
-        folder: of its files.
-
     Raises:
         ModelError: the stored embedding does not suit the unet.
     """

@@ -84,7 +84,7 @@ def _of_prompt(checkpoint: Checkpoint) -> Iterator[str]:
         yield str(e)
         return
     except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as e:
-        yield f"unet/config.json is not that of a whole unet: {first_line(e)}"
+        yield f"unet/config.json does not describe a whole unet: {first_line(e)}"
         return
     if not model.text_width and _reads_text(checkpoint.config("unet")):
         yield "its unet reads a prompt in its encoder and not in its decoder"

@@ -150,7 +150,9 @@ def _check(lora: Lora, model: Checkpoint) -> None:
     names = read_header(lora.path) or {}
     for part, kind in _OTHERS.items():
         if any(part in name for name in names):
-            raise ModelError(f"{what} holds {kind} weights: LoRA alone can be added to a unet")
+            raise ModelError(
+                f"{what} holds {kind} weights: only LoRA weights can be added to a unet"
+            )
     if any(_OF_TRANSFORMER.match(name) for name in names):
         raise ModelError(
             f"{what} was made for a diffusion transformer (FLUX or Stable Diffusion 3, for "

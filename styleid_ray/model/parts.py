@@ -155,7 +155,7 @@ def check_index(name: str, files: Sequence[str]) -> None:
     cache may lack it, while the hub's file says something else."""
     if has(files, "text_encoder_2") and INDEX not in files:
         raise ModelError(
-            f"model {name}: {INDEX} is missing, which says what its empty prompt is: download it "
+            f"model {name}: {INDEX} is missing, which describes its empty prompt: download it "
             "again, or name a local folder"
         )
 

@@ -74,21 +74,15 @@ def weight_bytes(part: Mapping[str, Any], dtype: str) -> int:
 
 
 def unet_peak(unet: Mapping[str, Any], height: int, width: int, dtype: str, batch: int = 1) -> int:
-    """Most bytes that one UNet call for a batch of latents takes, its input and output counted.
-
-    Args:
-        unet: configuration.
-        height, width: of the latents.
-        dtype: name of PyTorch's type.
-        batch: number of latents.
-    """
+    """Most bytes that one UNet call for a batch of latents of a height and width takes, including
+    its input and output."""
     return _unet_peak(text_of(unet), height, width, dtype, batch)
 
 
 def vae_peak(
     vae: Mapping[str, Any], latent: tuple[int, int], dtype: str, tile: int | None = None
 ) -> int:
-    """Most bytes that encoding or decoding one picture takes, the picture in float32 counted.
+    """Most bytes that encoding or decoding one picture takes, including the picture in float32.
 
     Args:
         vae: configuration.

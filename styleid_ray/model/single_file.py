@@ -54,8 +54,8 @@ class SingleFile:
 
     @property
     def folder(self) -> Path:
-        """The folder with the configurations of its family, in diffusers format."""
-        return _FOLDER / self.family
+        """The configurations of its family, in diffusers format."""
+        return folder_of(self.family)
 
     def config(self, part: str) -> dict[str, Any]:
         """A part's configuration as diffusers stores it."""
@@ -68,6 +68,11 @@ class SingleFile:
         if part == "unet" and self.family == "sd2" and predicts_v:
             config["sample_size"] = _LARGE
         return config
+
+
+def folder_of(family: str) -> Path:
+    """The folder with the configurations of a family."""
+    return _FOLDER / family
 
 
 def read_single(model: str, path: Path) -> SingleFile:

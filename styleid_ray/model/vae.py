@@ -57,7 +57,8 @@ class Vae:
             raise ModelError(f"--vae {self.name}: config.json cannot be read: {e}") from e
         if not isinstance(config, dict):
             raise ModelError(
-                f"--vae {self.name}: config.json is not that of an autoencoder: name another folder"
+                f"--vae {self.name}: config.json does not describe an autoencoder: name another "
+                "folder"
             )
         return config
 

@@ -158,8 +158,5 @@ def _unreadable(vectors: np.ndarray, role: str) -> str:
 
 
 def _places(values: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """The place of each value among ascending ones, -1 for a missing value."""
-    if not len(among):
-        return np.full(len(values), -1)
-    at = np.minimum(np.searchsorted(among, values), len(among) - 1)
-    return np.where(among[at] == values, at, -1)
+    """The place of each integer among others, -1 for a missing one."""
+    return pc.index_in(pa.array(values), pa.array(among)).fill_null(-1).to_numpy()

@@ -34,13 +34,9 @@ def key_column(indices: np.ndarray, keys: Sequence[str | None]) -> pa.Dictionary
 
 def sorted_distinct(keys: pa.StringArray) -> tuple[pa.StringArray, np.ndarray]:
     """The distinct keys of [K] in order, and the place of each key among them, int32 [K]."""
-    order = pc.array_sort_indices(keys).to_numpy()
-    ordered = keys.take(pa.array(order))
-    first = np.ones(len(keys), bool)
-    first[1:] = pc.not_equal(ordered[1:], ordered[:-1]).to_numpy(zero_copy_only=False)
-    places = np.empty(len(keys), np.int32)
-    places[order] = np.cumsum(first) - 1
-    return ordered.filter(pa.array(first)), places
+    distinct = keys.unique()
+    distinct = distinct.take(pc.array_sort_indices(distinct))
+    return distinct, pc.index_in(keys, distinct).to_numpy()
 
 
 def dictionaries(table: pa.Table, names: Sequence[str]) -> pa.StringArray:

@@ -115,8 +115,11 @@ def hex_ids(digests: bytes) -> np.ndarray:
 
 def id_column(ids: np.ndarray) -> pa.ChunkedArray:
     """Ids [P] of 32 ASCII digits each, as an Arrow column of strings."""
-    chunks = [_strings(ids[i : i + _CHUNK]) for i in range(0, len(ids), _CHUNK)]
-    return pa.chunked_array(chunks, pa.string())
+    chunks = []
+    for part in (ids[i : i + _CHUNK] for i in range(0, len(ids), _CHUNK)):
+        buffers = [None, pa.py_buffer(np.ascontiguousarray(part))]
+        chunks.append(pa.Array.from_buffers(pa.binary(ID_LENGTH), len(part), buffers))
+    return pa.chunked_array(chunks, pa.binary(ID_LENGTH)).cast(pa.string())
 
 
 def id_array(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
@@ -138,12 +141,6 @@ def shard_name(ids: np.ndarray) -> str:
     """The name of a shard by the ids of its pairs, in any order: shard- and 16 digits."""
     text = b"\n".join(sorted(ids.tolist()))
     return "shard-" + hashlib.blake2b(text, digest_size=8).hexdigest()
-
-
-def _strings(ids: np.ndarray) -> pa.Array:
-    offsets = np.arange(0, ID_LENGTH * len(ids) + 1, ID_LENGTH, dtype=np.int32)
-    buffers = pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(ids))
-    return pa.StringArray.from_buffers(len(ids), *buffers)
 
 
 def _digests(record: np.ndarray) -> Iterable[bytes]:

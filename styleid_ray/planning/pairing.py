@@ -5,21 +5,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from styleid_ray.config import SourceOptions
+from styleid_ray.config import Pairing, SourceOptions
 from styleid_ray.datasets.formats import read_source
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.masks import check_masks
 from styleid_ray.datasets.options import DatasetOptions, Spread, in_threads
 from styleid_ray.datasets.source import Source
 from styleid_ray.datasets.splits import dealt
-from styleid_ray.errors import SourceError
+from styleid_ray.errors import ConfigError, SourceError
+from styleid_ray.planning.balanced import balance
+from styleid_ray.planning.by_class import draw_by_class
 from styleid_ray.planning.choice import NOTHING, Choice, Earlier, Indices, choice_of
 from styleid_ray.planning.columns import (
     dictionaries,
@@ -28,7 +30,8 @@ from styleid_ray.planning.columns import (
     style_columns,
     with_dictionary,
 )
-from styleid_ray.planning.rules import RULES
+from styleid_ray.planning.draw import draw_shared_styles, draw_styles, draw_weighted_styles
+from styleid_ray.planning.similar import choose_similar
 from styleid_ray.planning.style_share import style_share, with_share
 from styleid_ray.planning.style_weights import read_weights
 from styleid_ray.planning.table import check_unique, read_table
@@ -147,7 +150,7 @@ def _datasets(
 def _paired(choice: Choice, contents: Source) -> Indices:
     """Indices of the pairs; each split has its own styles unless styles are shared."""
     config = choice.config
-    make, splits = RULES[config.pairing], sorted(set(contents.splits or ()))
+    make, splits = _RULES[config.pairing], sorted(set(contents.splits or ()))
     if contents.splits is None or len(splits) < 2 or config.pairing == "zip" or config.share_styles:
         return make(choice)
     of_content = pc.index_in(contents.splits.array, pa.array(splits)).to_numpy()
@@ -195,3 +198,51 @@ def _keys(urls: pa.StringArray) -> tuple[pa.StringArray, FullURLs | None]:
     if full_urls is None:
         return urls, None
     return pa.array([without_secrets(url) for url in urls.to_pylist()], pa.string()), full_urls
+
+
+def _cross(choice: Choice) -> Indices:
+    contents, styles = len(choice.contents), len(choice.styles)
+    c = np.repeat(np.arange(contents, dtype=np.int32), styles)
+    return c, np.tile(np.arange(styles, dtype=np.int32), contents), None
+
+
+def _zip(choice: Choice) -> Indices:
+    contents, styles = len(choice.contents), len(choice.styles)
+    if contents != styles:
+        raise SourceError(
+            f"--pairing zip needs as many contents as styles, but --content has {contents} "
+            f"pictures and --style has {styles}; even them out, or use --pairing cross, "
+            "random or table"
+        )
+    both = np.arange(contents, dtype=np.int32)
+    return both, both, None
+
+
+def _random(choice: Choice) -> Indices:
+    choice.check_count()
+    if choice.config.reuse and choice.weights is not None:
+        raise ConfigError(
+            "--style-weights has no effect with --reuse, whose groups share styles: leave one of "
+            "them out"
+        )
+    count, seed, groups = choice.count, choice.config.seed, None
+    c = np.repeat(np.arange(len(choice.contents), dtype=np.int32), count)
+    if choice.config.reuse:
+        drawn, groups = draw_shared_styles(choice.contents, len(choice.styles), count, seed)
+    elif choice.weights is not None:
+        drawn = draw_weighted_styles(choice.contents, choice.styles, choice.weights, count, seed)
+    else:
+        drawn = draw_styles(choice.contents, len(choice.styles), count, seed)
+    return c, drawn.reshape(-1), groups
+
+
+_RULES: dict[Pairing, Callable[[Choice], Indices]] = {
+    "cross": _cross,
+    "zip": _zip,
+    "random": _random,
+    "balanced": balance,
+    "by-class": draw_by_class,
+    "nearest": choose_similar,
+    "farthest": choose_similar,
+}
+"""Each pairing but `table` by its name."""

@@ -71,7 +71,7 @@ def _root(url: str, what: str) -> str:
     path = absolute(path)
     if not os.path.isdir(path):
         raise SourceError(
-            f"--{what}: {shown(path)} is not a folder; with a table it is the folder that the "
-            f"table's {what} names start at"
+            f"--{what}: {shown(path)} is not a folder; with a table, its {what} names are relative "
+            f"to the folder --{what}"
         )
     return path

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import pyarrow as pa
@@ -59,10 +60,10 @@ def with_variants(pairs: Pairs, config: JobConfig) -> Pairs:
             rows, k = rows[differs], k[differs]
         table = table.take(pa.array(rows))
     content, style = codes(table["content"]), codes(table["style"])
-    columns = {"k": pa.array(k)}
+    columns, places = {"k": pa.array(k)}, _places(k, draws)
     for name, draw in draws.items():
         if isinstance(draw, Sweep):
-            values = np.array(draw.values)[_place(k, name, draws)]
+            values = np.array(draw.values)[places[name]]
         else:
             keys = pairs.contents.keys, pairs.styles.keys
             values = _uniform(draw, name, config.seed, keys, (content, style, k))
@@ -104,28 +105,24 @@ def _differs(
     k: np.ndarray, unset: dict[str, np.ndarray], draws: dict[str, Range | Sweep]
 ) -> np.ndarray:
     """Whether each variant [P] differs from those of smaller k, given a table's own values."""
-    drawn, first = np.zeros(len(k), bool), k < _combinations(draws)
+    sweeps = [draw for draw in draws.values() if isinstance(draw, Sweep)]
+    places, first = _places(k, draws), k < prod(len(draw.values) for draw in sweeps)
+    drawn = np.zeros(len(k), bool)
     for name, draw in draws.items():
         if isinstance(draw, Range):
             drawn |= unset[name]
         else:
-            first &= unset[name] | (_place(k, name, draws) == 0)
+            first &= unset[name] | (places[name] == 0)
     return drawn | first
 
 
-def _combinations(draws: dict[str, Range | Sweep]) -> int:
-    return int(np.prod([len(draw.values) for draw in draws.values() if isinstance(draw, Sweep)]))
-
-
-def _place(k: np.ndarray, name: str, draws: dict[str, Range | Sweep]) -> np.ndarray:
-    """The place of each variant's value in a list: the last list changes fastest."""
-    place = k % _combinations(draws)
-    for other, draw in reversed(draws.items()):
-        if isinstance(draw, Sweep):
-            if other == name:
-                return place % len(draw.values)
-            place = place // len(draw.values)
-    raise KeyError(name)
+def _places(k: np.ndarray, draws: dict[str, Range | Sweep]) -> dict[str, np.ndarray]:
+    """The place of each variant's value in each list: the last list changes fastest."""
+    lengths = {name: len(draw.values) for name, draw in draws.items() if isinstance(draw, Sweep)}
+    if not lengths:
+        return {}
+    shape = tuple(lengths.values())
+    return dict(zip(lengths, np.unravel_index(k % prod(shape), shape), strict=True))
 
 
 def _uniform(

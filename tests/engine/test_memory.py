@@ -80,7 +80,7 @@ def test_features_that_are_held_on_the_device_count_as_room_there(gpu: SimpleNam
         (25, "host", "fit nowhere"),
     ],
 )
-def test_features_go_where_they_fit_and_the_reason_is_told(
+def test_features_go_where_they_fit_and_the_reason_is_reported(
     gpu: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, need: int, place: str, why: str
 ) -> None:
     gpu.free = 10 * GIB
@@ -130,7 +130,7 @@ def test_a_batch_that_was_not_measured_goes_by_the_memory_that_is_free(
     ("model", "remedy"),
     [("unet", "a smaller --size, --tile"), ("vae", "in the autoencoder: use --vae-tile 512")],
 )
-def test_a_single_picture_that_does_not_fit_is_told_what_would(model: Any, remedy: str) -> None:
+def test_a_single_picture_that_does_not_fit_gets_a_remedy(model: Any, remedy: str) -> None:
     with pytest.raises(JobError, match=remedy):
         make_memory().give_way(1, (4, 128, 128), model)
 
