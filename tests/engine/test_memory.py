@@ -1,4 +1,4 @@
-"""What may take how much memory, and what gives way first when it runs out."""
+"""The budgets of memory, and the order of evictions when it runs out."""
 
 from __future__ import annotations
 

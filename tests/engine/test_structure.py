@@ -1,4 +1,4 @@
-"""How much of a content's structure is kept, by queries."""
+"""The kept share of a content's structure, by queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model is follows from its JSON: layers, sizes, and what its UNet is called with."""
+"""A model's JSON determines its layers, its sizes and the inputs of its UNet."""
 
 from __future__ import annotations
 

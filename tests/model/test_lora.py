@@ -55,7 +55,7 @@ def noise(unet: Any) -> Tensor:
 
 
 def expected(model: Path, lora: Path, weight: float) -> Tensor:
-    """What the unet predicts with the weights beside its own, as while they are trained."""
+    """The unet's prediction with LoRA weights beside its own, as in their training."""
     unet = UNet2DConditionModel.from_pretrained(model / "unet")
     unet.add_adapter(LoraConfig(r=2, lora_alpha=2, target_modules=LAYERS), "ink")
     named = ((n.removeprefix("unet."), x) for n, x in load_file(lora).items())
@@ -192,7 +192,7 @@ def of_three_factors(file: Path) -> Path:
 
 
 def wider(file: Path) -> Path:
-    """Of a model of more channels."""
+    """LoRA weights of a model with more channels."""
     tensors = load_file(file)
     doubled = {
         n: torch.cat([x, x], dim=int("down" in n or "lora_A" in n)) for n, x in tensors.items()

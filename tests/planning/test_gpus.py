@@ -1,4 +1,4 @@
-"""What `styleid-ray plan` says of GPUs of the usual sizes."""
+"""The lines of `styleid-ray plan` on GPUs of the usual sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plan holds every pair once, in shards, and tells what it costs."""
+"""A plan holds every pair once, in shards, and counts its cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nearest and farthest styles are those that a comparison with every style finds."""
+"""Nearest and farthest styles equal the result of a comparison with every style."""
 
 from __future__ import annotations
 

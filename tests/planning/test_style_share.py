@@ -1,4 +1,4 @@
-"""Styles held out by their names are the same ones in every run."""
+"""Styles held out by name are the same in every run."""
 
 from __future__ import annotations
 
