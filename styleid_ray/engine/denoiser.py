@@ -94,8 +94,8 @@ class Denoiser:
         self.window = window
         self.evaluations = 0
         self.queries: tuple[Tensor, Tensor] | None = None
-        """Q_c and Q_cs of the watched layer in the latest call with an injection, before their
-        blend, each [rows, heads, tokens of all windows, d]; None where there was no such call."""
+        """Q_c and Q_cs of the watched layer in the latest call, before their blend, each
+        [rows, heads, tokens of all windows, d]; None without an injection."""
         self._tap = Tap()
 
     @property
@@ -128,6 +128,7 @@ class Denoiser:
         UNet call (`rows`).
         """
         windows, parts, queries = self.windows(z.shape), [], []
+        self.queries = None  # frees the features of the step before
         try:
             for i, part in enumerate(cut(windows, z)):
                 self._tap.injection = of_window(injection, i, windows)

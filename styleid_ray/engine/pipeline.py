@@ -221,7 +221,7 @@ class StyleIDPipeline:
         each = params_of_pairs(params, len(index), self.model.default_layers)
         pixels = [to_pixels(picture) for picture in contents]
         masks, label_maps = as_maps(masks), as_maps(label_maps)
-        z_contents, z_styles = self.encode(pixels), self.encode(styles)
+        z_contents = self.encode(pixels)
         check_maps(index, pixels, masks, label_maps, classes)
         finish = None
         if each and (each[0].detail or masks is not None):
@@ -236,7 +236,7 @@ class StyleIDPipeline:
 
         self.transfer_latents(
             z_contents,
-            z_styles,
+            self.encode(styles),
             index,
             params,
             keys=keys,

@@ -154,7 +154,8 @@ class Transfer:
         """Clean latents of pairs; NaN where an inversion is not finite."""
         kept = {row: [self.memory.use(x.key) for x in self.pairs[row].pictures] for row in rows}
         good = [row for row in rows if all(x.finite for x in kept[row])]
-        latents = {row: torch.full_like(kept[row][0].z_T, torch.nan) for row in rows}
+        lost = [row for row in rows if row not in good]
+        latents = {row: torch.full_like(kept[row][0].z_T, torch.nan) for row in lost}
         if good:
             latents |= zip(good, self._stylise(good, [kept[row] for row in good]), strict=True)
         return latents
