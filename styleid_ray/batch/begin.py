@@ -25,7 +25,7 @@ from styleid_ray.datasets.options import Spread, in_threads
 from styleid_ray.datasets.source import Source, dataset_line, skipped_line
 from styleid_ray.errors import ConfigError
 from styleid_ray.planning import NamedPairs, Pace
-from styleid_ray.planning.earlier import Earlier
+from styleid_ray.planning.choice import Earlier
 from styleid_ray.planning.pairing import content_options
 from styleid_ray.storage.locations import local_path, shown
 

@@ -23,14 +23,14 @@ from styleid_ray.datasets.source import Source
 from styleid_ray.errors import ConfigError, SourceError
 from styleid_ray.imaging import extension
 from styleid_ray.imaging.fit import check_crop_size, working_size
+from styleid_ray.model.blank import evaluation_flops
 from styleid_ray.model.checkpoint import Checkpoint
-from styleid_ray.model.flops import evaluation_flops
 from styleid_ray.model.footprint import PictureMemory, picture_memory
 from styleid_ray.model.windows import Windows
 from styleid_ray.planning import NamedPairs, Pace, Pairs, Plan, name_pairs
+from styleid_ray.planning.choice import NOTHING, Earlier
 from styleid_ray.planning.columns import style_columns
 from styleid_ray.planning.cost import Cost
-from styleid_ray.planning.earlier import NOTHING, Earlier
 from styleid_ray.planning.mask_names import mask_names
 from styleid_ray.planning.pairing import read_sources
 from styleid_ray.storage.locations import is_absolute, shown

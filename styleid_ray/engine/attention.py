@@ -15,22 +15,22 @@ from styleid_ray.engine.styleid import Injection, inject, share_out
 
 @dataclass
 class Tap:
-    """Tells the tapped layers what to do in the next UNet call; nothing of it is code, so that a
-    compiled UNet is the same from step to step."""
+    """Instructions to the tapped layers for the next UNet call: data alone, so that a compiled UNet
+    stays the same from step to step."""
 
     injection: Injection | None = None
     """Features to inject, if any."""
     recorded: dict[tuple[str, int], Tensor] | None = None
-    """Where each layer puts its Q, K and V, if anywhere."""
+    """Receives each layer's Q, K and V, if anything does."""
     watched: int | None = None
     """Layer that leaves its own Q in each call with an injection, if any."""
     queries: Tensor | None = None
-    """Q_cs of that layer in the latest such call, [B, heads, tokens, d], before the blend."""
+    """The watched layer's Q_cs in the latest such call, before the blend [B, heads, tokens, d]."""
 
 
 @dataclass
 class TappedSelfAttention:
-    """Stands in for diffusers' own processor in one decoder self-attention layer."""
+    """Replaces diffusers' processor in one decoder self-attention layer."""
 
     layer: int
     tap: Tap
@@ -71,7 +71,7 @@ class TappedSelfAttention:
 
 
 class PromptAttention:
-    """Stands in for diffusers' own processor in one cross-attention layer.
+    """Replaces diffusers' processor in one cross-attention layer.
 
     Keys and values of the prompt are the same for each latent and step: they are computed once.
 
@@ -86,7 +86,7 @@ class PromptAttention:
 
     def __call__(self, attn: Any, hidden_states: Tensor, **unused: Any) -> Tensor:
         q = split_heads(attn.to_q(hidden_states), attn.heads)
-        # Copies, small ones: not every attention kernel reads rows that share their memory.
+        # Small copies: not every attention kernel reads rows that share their memory.
         k, v = (x.repeat(len(q), 1, 1, 1) for x in (self.k, self.v))
         return project_out(attn, scaled_dot_product_attention(q, k, v))
 
@@ -102,8 +102,8 @@ def project_out(attn: Any, out: Tensor) -> Tensor:
 
 
 def as_tokens(attn: Any, x: Tensor) -> Tensor:
-    """Tokens [B, tokens, C] that a self-attention projects: its input, or, in a layer without a
-    transformer, the normalised positions of its input [B, C, h, w]."""
+    """Tokens [B, tokens, C] that a self-attention projects: its input, or in a layer without a
+    transformer the normalised positions of its input [B, C, h, w]."""
     if x.ndim == 3:
         return x
     x = x.flatten(2)
@@ -121,10 +121,10 @@ def joined_to_input(attn: Any, out: Tensor, x: Tensor) -> Tensor:
 def tapped(
     unet: Any, layers: Mapping[int, str], prompt: Tensor | None, watched: int | None = None
 ) -> Iterator[Tap]:
-    """Inside the block self-attention of some layers goes through the tap that is yielded, and
-    cross-attention reads the prompt, whatever embedding a call names.
+    """Inside the block self-attention of some layers goes through the yielded tap, and
+    cross-attention reads the prompt, whatever embedding a call passes.
 
-    The UNet's own processors are put back at the end, also after an exception.
+    The UNet's own processors are restored at the end, also after an exception.
 
     Args:
         unet: diffusers UNet.
@@ -149,8 +149,7 @@ def attentions(unet: Any) -> dict[str, Any]:
 
 @contextmanager
 def replaced(unet: Any, processors: Mapping[str, Any]) -> Iterator[None]:
-    """Inside the block these attention processors stand in for the UNet's own, by the paths of
-    their modules."""
+    """Inside the block these attention processors, by paths of modules, replace the UNet's own."""
     own = {path: unet.get_submodule(path).processor for path in processors}
     try:
         for path, processor in processors.items():

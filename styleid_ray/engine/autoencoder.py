@@ -19,12 +19,11 @@ from styleid_ray.model.windows import Windows
 
 Decoded = Callable[[Sequence[int], Tensor, Tensor], None]
 """(which latents, their pictures uint8 [B, H, W, 3], whether each is finite [B])."""
-Work = Callable[[list[int], int], None]
 NOT_FINITE = "the model gave values that are no numbers; try --dtype bfloat16 or float32"
 
 
 class Autoencoder:
-    """A diffusers autoencoder, working in batches that fit the memory.
+    """A diffusers autoencoder that works in batches that fit the memory.
 
     Args:
         vae: the model.
@@ -57,13 +56,12 @@ class Autoencoder:
         """Clean latents, each float32 [C, h, w], of pictures, uint8 [H, W, 3]."""
         latents: dict[int, Tensor] = {}
 
-        def work(rows: list[int], fill: int) -> None:
-            pixels = torch.stack([pictures[i] for i in rows + rows[-1:] * fill])
+        def work(rows: list[int], pixels: Tensor) -> None:
             z = encode(self.vae, from_pixels(pixels.to(self.memory.device)), self.tile)
             latents.update(zip(rows, z[: len(rows)], strict=True))
 
-        shapes = [x.shape for x in pictures]
-        self._run([(x[0] // self.factor, x[1] // self.factor) for x in shapes], work)
+        sizes = [(x.shape[0] // self.factor, x.shape[1] // self.factor) for x in pictures]
+        self._run(pictures, sizes, work)
         return [latents[i] for i in range(len(pictures))]
 
     def decode(
@@ -73,45 +71,50 @@ class Autoencoder:
         finish: Callable[[int, Tensor], Tensor] | None = None,
     ) -> None:
         """Decodes clean latents, each [C, h, w], and hands over each batch while it is on the
-        device: nothing waits for it here. `finish(i, x)` gives picture i in place of x, both
+        device, without waiting for it. `finish(i, x)` replaces picture i, x, by another, both
         float32 [3, H, W]."""
 
-        def work(rows: list[int], fill: int) -> None:
-            z = torch.stack([latents[i] for i in rows + rows[-1:] * fill])
+        def work(rows: list[int], z: Tensor) -> None:
             z, x = z[: len(rows)], decode(self.vae, z, self.tile)[: len(rows)]
             if finish:
                 x = torch.stack([finish(i, one) for i, one in zip(rows, x, strict=True)])
             finite = z.isfinite().flatten(1).all(1) & x.isfinite().flatten(1).all(1)
             take(rows, quantised(x), finite)
 
-        self._run([(z.shape[1], z.shape[2]) for z in latents], work)
+        self._run(latents, [(z.shape[1], z.shape[2]) for z in latents], work)
 
     def reconstruct(self, latents: Sequence[Tensor]) -> list[Tensor]:
         """Decoded latents, each float16 [3, H, W], in host memory."""
         made: dict[int, Tensor] = {}
 
-        def work(rows: list[int], fill: int) -> None:
-            z = torch.stack([latents[i] for i in rows + rows[-1:] * fill])
+        def work(rows: list[int], z: Tensor) -> None:
             x = decode(self.vae, z, self.tile)[: len(rows)]
             made.update(zip(rows, x.half().cpu(), strict=True))
 
-        self._run([(z.shape[1], z.shape[2]) for z in latents], work)
+        self._run(latents, [(z.shape[1], z.shape[2]) for z in latents], work)
         return [made[i] for i in range(len(latents))]
 
     def _row_bytes(self, height: int, width: int) -> int:
-        """Bytes that a call takes for one latent of this size, or for its picture."""
+        """Bytes of a call for one latent of this size, or for its picture."""
         dtype = str(self.vae.dtype).removeprefix("torch.")
         return round(SLACK * vae_peak(stored_config(self.vae), (height, width), dtype, self.tile))
 
-    def _run(self, sizes: Sequence[tuple[int, int]], work: Work) -> None:
-        """`work` on rows of one latent size (h, w), and the number of rows that fill the batch."""
+    def _run(
+        self,
+        inputs: Sequence[Tensor] | Tensor,
+        sizes: Sequence[tuple[int, int]],
+        work: Callable[[list[int], Tensor], None],
+    ) -> None:
+        """Calls `work` with rows of one latent size (h, w) and their inputs as a batch, which may
+        be filled up with copies of the last row."""
         groups: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
         for row, size in enumerate(sizes):
             groups[size].append(row)
         for size, rows in groups.items():
 
             def batch(rows: list[int], size: tuple[int, int] = size) -> None:
-                work(rows, max(0, self.memory.fill(size, "vae") - len(rows)))
+                fill = max(0, self.memory.fill(size, "vae") - len(rows))
+                work(rows, torch.stack([inputs[i] for i in rows + rows[-1:] * fill]))
                 self.batches += 1
 
             self.memory.run(rows, size, "vae", batch)
@@ -120,8 +123,8 @@ class Autoencoder:
 def encode(vae: Any, pictures: Tensor, tile: int | None = None) -> Tensor:
     """Latents [B, C, h, w] in float32 of pictures [B, 3, H, W] in [-1, 1].
 
-    The mode of the posterior, not a draw from it, times the autoencoder's scaling factor. `tile`:
-    latent positions per side of a tile.
+    They are the mode of the posterior, not a draw from it, times the autoencoder's scaling factor.
+    `tile`: latent positions per side of a tile.
     """
     factor = vae_factor(vae)
     windows = Windows.over([side // factor for side in pictures.shape[-2:]], tile)
@@ -164,7 +167,7 @@ def _shift(vae: Any) -> float:
 
 
 def from_pixels(pixels: Tensor) -> Tensor:
-    """[B, 3, H, W] in [-1, 1] of uint8 [B, H, W, 3], on the device where they lie."""
+    """[B, 3, H, W] in [-1, 1] of uint8 [B, H, W, 3], on the same device."""
     return pixels.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
 
 

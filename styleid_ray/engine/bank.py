@@ -1,4 +1,4 @@
-"""Where features of inverted pictures are kept: a bank of slots on the device or on the host."""
+"""Features of inverted pictures: a bank of slots on the device or on the host."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Slot:
 
 
 class Bank:
-    """Slots at one place; the memory of a returned slot is used again for the next of its size.
+    """Slots at one place; a slot that is given back serves the next request of its size.
 
-    In host memory the bank of a GPU reads and writes on a stream of its own: writing is queued
-    beside the computing, and the next step's features arrive while the UNet works on this one's.
+    In host memory the bank of a GPU reads and writes on its own stream: writes are queued beside
+    the computing, and the next step's features arrive while the UNet works on the current ones.
     """
 
     def __init__(self, place: Place, device: torch.device) -> None:
@@ -38,19 +38,19 @@ class Bank:
         self._unused: defaultdict[tuple[int, ...], list[Tensor]] = defaultdict(list)
 
     def take(self, steps: int, layout: Layout) -> Slot:
-        """A slot whose content is not defined yet."""
+        """A slot with undefined content."""
         shape = (steps, layout.nbytes)
         unused = self._unused[shape]
         if unused:
             return Slot(unused.pop(), layout)
-        # Memory of other sizes would only be in the way.
+        # Unused slots of other sizes would only take memory.
         self.release()
         if self._copies:
             return Slot(cuda.pinned(*shape), layout)
         return Slot(torch.empty(shape, dtype=torch.uint8, device=self.device), layout)
 
     def give_back(self, slot: Slot) -> None:
-        """Keep a slot's memory for the next one of its size."""
+        """Keep a slot's memory for the next request of its size."""
         self._unused[tuple(slot.memory.shape)].append(slot.memory)
 
     def release(self) -> None:

@@ -1,4 +1,4 @@
-"""Methods to compare StyleID with, on the surface of `StyleIDPipeline` that a job works with."""
+"""Methods to compare StyleID with, behind the interface that jobs use (`stylizer.Stylizer`)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,14 @@ from styleid_ray.config import Method
 from styleid_ray.engine import cuda
 from styleid_ray.engine.autoencoder import Autoencoder, Decoded, quantised
 from styleid_ray.engine.baselines import TRANSFERS, adain
-from styleid_ray.engine.counts import Counts
 from styleid_ray.engine.memory import Memory
 from styleid_ray.engine.pairs import Pairs, resolve_pairs
+from styleid_ray.engine.stylizer import Counts
 from styleid_ray.errors import ConfigError
 
 
 class PixelTransfer:
-    """A transfer of colours, on the CPU and without a model.
-
-    Args:
-        method: which one.
-    """
+    """A transfer of colours, on the CPU and without a model."""
 
     def __init__(self, method: Method) -> None:
         self.method: Method = method
@@ -32,7 +28,7 @@ class PixelTransfer:
         self.steps = self.unet_evaluations = 0
         self.factor = 1
         self.notes: list[str] = []
-        self.counts = Counts(0, 0, 0, 0, 0)
+        self.counts = Counts()
 
     def stylize(
         self,
@@ -47,10 +43,10 @@ class PixelTransfer:
 
         Args:
             contents, styles: uint8 [H, W, 3].
-            pairs, take: as of `StyleIDPipeline.stylize`.
-            params: those of StyleID, to which nothing here looks.
-            options: the others of `StyleIDPipeline.stylize`. Structure of the model's features
-                is not reported, since there is none.
+            pairs, take: as in `StyleIDPipeline.stylize`.
+            params: of StyleID; ignored.
+            options: the others of `StyleIDPipeline.stylize`. No structure is reported, since there
+                are no features.
 
         Raises:
             ConfigError: a pair has several styles or a mask.
@@ -67,9 +63,8 @@ class LatentAdaIN:
 
     Args:
         vae: diffusers autoencoder.
-        factor: what the sides of a picture must be multiples of, in pixels.
-        batch_size: as of `StyleIDPipeline`.
-        host_share, device_share, vae_tile: likewise.
+        factor: pixels; the sides of a picture must be multiples of it.
+        batch_size, host_share, device_share, vae_tile: as in `StyleIDPipeline`.
     """
 
     def __init__(
@@ -88,19 +83,20 @@ class LatentAdaIN:
 
     @property
     def steps(self) -> int:
-        """A number that grows whenever the device has been given more to do."""
+        """A number that grows with each piece of work given to the device."""
         return self.autoencoder.batches
 
     @property
     def notes(self) -> list[str]:
-        """Decisions that a user may want to know of, in words."""
+        """Decisions of interest to a user, in words."""
         return self.memory.notes
 
     @property
     def counts(self) -> Counts:
         """Work so far."""
-        return Counts(0, 0, 0, 0, self.memory.halvings.total())
+        return Counts(batch_halvings=self.memory.halvings.total())
 
+    @cuda.inference()
     def stylize(
         self,
         contents: Sequence[Tensor],
@@ -110,14 +106,10 @@ class LatentAdaIN:
         take: Decoded,
         **options: Any,
     ) -> None:
-        """Makes the pictures, each content and style encoded once. As of `PixelTransfer`."""
+        """Makes the pictures, each content and style encoded once; else as in `PixelTransfer`."""
         index = _single("latent-adain", pairs, contents, styles, options)
-        with torch.no_grad(), cuda.exact_float32():
-            z_c, z_s = (
-                [z.double() for z in self.autoencoder.encode(x)] for x in (contents, styles)
-            )
-            z = [adain(z_c[i], z_s[j]).float() for i, j in index]
-            self.autoencoder.decode(z, take)
+        z_c, z_s = ([z.double() for z in self.autoencoder.encode(x)] for x in (contents, styles))
+        self.autoencoder.decode([adain(z_c[i], z_s[j]).float() for i, j in index], take)
 
 
 def _unit(pixels: Tensor) -> Tensor:

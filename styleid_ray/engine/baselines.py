@@ -1,8 +1,8 @@
 """Methods to compare StyleID with: colour transfers, and AdaIN of clean latents.
 
-Pictures are float64 [3, H, W] in [0, 1], red, green and blue as stored; results may lie
-outside. Content and style may differ in height and width, and of the style only moments count.
-Whatever the content does not vary in stays constant, so that even pictures give no NaN.
+Pictures are float64 [3, H, W] in [0, 1], red, green and blue as stored; results may lie outside.
+Content and style may differ in height and width; only moments of the style count. A constant
+channel or direction of the content stays constant, so that flat pictures give no NaN.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch import Tensor
 from styleid_ray.config import Method
 
 _CONSTANT = 1e-9
-"""Standard deviation, relative to the largest value, below which something is constant: above the
-rounding of float64, and below one grey level in one pixel of any picture."""
+"""Standard deviation, relative to the largest value, of constant values: above the rounding of
+float64, and below one grey level in one pixel of any picture."""
 
 _DARKEST = 1 / 255
-"""Least cone response before the logarithm; smaller ones are raised to it: one grey level."""
+"""Least cone response before the logarithm, one grey level; smaller responses are raised to it."""
 _RGB_TO_LMS = torch.tensor(
     [[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]],
     dtype=torch.float64,
@@ -31,7 +31,7 @@ _LMS_TO_LAB = torch.diag(torch.tensor([3, 6, 2], dtype=torch.float64).rsqrt()) @
 
 def adain(content: Tensor, style: Tensor) -> Tensor:
     """σ(s)·(c − μ(c)) / σ(c) + μ(s) per channel (Huang and Belongie, ICCV 2017, eq. 8), in the
-    space of the values that are given.
+    space of the given values.
 
     Args:
         content: [C, h, w] of any floating type.
@@ -47,8 +47,8 @@ def reinhard(content: Tensor, style: Tensor) -> Tensor:
     """Mean and standard deviation of each channel of lαβ (Reinhard et al., Color Transfer between
     Images, IEEE CG&A 2001).
 
-    The way back is the exact inverse of the way there; the one that the paper prints differs from
-    it by up to 0.02.
+    The way back to RGB is the exact inverse; the matrix that the paper prints differs from it by up
+    to 0.02.
     """
     return _from_lab(adain(_to_lab(content), _to_lab(style)))
 

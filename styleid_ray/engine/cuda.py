@@ -1,5 +1,5 @@
-"""Every call of CUDA itself: memory, pinned memory, the copying stream, kinds of
-errors. Elsewhere a GPU is a device like any other."""
+"""Every call of CUDA itself: memory, pinned memory, the copying stream, kinds of errors. Elsewhere
+a GPU is a device like any other."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OUT_OF_MEMORY = (
     "unable to find an engine to execute this computation",
     "Unable to find a valid cuDNN algorithm",
 )
-"""Messages where something else than PyTorch's own allocator ran out of memory."""
+"""Messages of memory shortages outside PyTorch's own allocator."""
 _PAGE = 4096
 
 
@@ -36,8 +36,8 @@ def is_cuda(device: torch.device) -> bool:
 
 
 def free_memory(device: torch.device, share: float) -> int:
-    """Bytes of a GPU that this process can still get, its allocator's unused cache among them, as
-    far as its share of the whole, in (0, 1], goes."""
+    """Bytes of a GPU that this process can still get, including its allocator's unused cache,
+    within its share of the whole, in (0, 1]."""
     free, total = torch.cuda.mem_get_info(device)
     allocated = torch.cuda.memory_allocated(device)
     cached = torch.cuda.memory_reserved(device) - allocated
@@ -59,10 +59,10 @@ def empty_cache(device: torch.device) -> None:
 def pinned(*shape: int) -> Tensor:
     """Host memory, uint8, that a GPU copies from and to by itself.
 
-    Ordinary memory is registered with CUDA: its own pinned allocator rounds up to a power of two.
-    Where registering fails the memory stays ordinary, so that copies are slower but right.
+    Ordinary memory is registered with CUDA, whose own pinned allocator rounds up to a power of two.
+    If registering fails the memory stays ordinary: copies are slower but right.
     """
-    # Pages of its own: one that is registered already cannot be registered again.
+    # Whole pages, not shared with other memory: a page cannot be registered twice.
     size = -(-prod(shape) // _PAGE) * _PAGE
     pages = torch.empty(size + _PAGE, dtype=torch.uint8)
     start = -pages.data_ptr() % _PAGE
@@ -72,7 +72,7 @@ def pinned(*shape: int) -> Tensor:
     if int(runtime.cudaHostRegister(address, size, 0)) == 0:
         weakref.finalize(memory, runtime.cudaHostUnregister, address)
     else:
-        # CUDA remembers the error, and the next kernel would report it: let this one.
+        # CUDA remembers the error and reports it at the next kernel, which is this one.
         with suppress(RuntimeError, AssertionError):
             torch.zeros(1, device="cuda")
     return memory
@@ -81,7 +81,7 @@ def pinned(*shape: int) -> Tensor:
 class CopyStream:
     """A stream beside the computing one, for copies between host and device in both directions.
 
-    Copies are done in the order in which they are queued.
+    Copies run in the order in which they are queued.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -89,8 +89,8 @@ class CopyStream:
         self.stream = torch.cuda.Stream(device)
 
     def copy(self, copies: Iterable[tuple[Tensor, Tensor]]) -> torch.Event:
-        """Queue copies (to, from), to begin after the work that is queued on the computing stream
-        so far. Returns the event of their end."""
+        """Queue copies (to, from) after the work queued so far on the computing stream. Returns the
+        event of their end."""
         self.stream.wait_event(torch.cuda.current_stream(self.device).record_event())
         with torch.cuda.stream(self.stream):
             for destination, source in copies:
@@ -101,7 +101,7 @@ class CopyStream:
         return self.stream.record_event()  # pyright: ignore[reportReturnType]
 
     def wait(self, event: torch.Event) -> None:
-        """Let what is queued on the computing stream from here on begin after the event."""
+        """Let work queued on the computing stream from here on begin after the event."""
         torch.cuda.current_stream(self.device).wait_event(event)  # pyright: ignore[reportArgumentType]
 
     def synchronize(self) -> None:
@@ -110,20 +110,22 @@ class CopyStream:
 
 
 @contextmanager
-def exact_float32() -> Iterator[None]:
-    """Products and convolutions of float32 numbers in float32, not in TF32, within the block."""
+def inference() -> Iterator[None]:
+    """Within the block, or in a function decorated with it: no gradients, and products and
+    convolutions of float32 numbers in float32, not in TF32."""
     convolutions, products = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
     try:
-        yield
+        with torch.no_grad():
+            yield
     finally:
         torch.backends.cudnn.allow_tf32 = convolutions
         torch.set_float32_matmul_precision(products)
 
 
 def measure(device: torch.device, work: Callable[[], object]) -> tuple[float, int]:
-    """Seconds of some work on a GPU, from idle to idle, and the most memory that it takes."""
+    """Seconds of `work` on a GPU, from idle to idle, and the most memory that it takes."""
     torch.cuda.synchronize(device)
     torch.cuda.reset_peak_memory_stats(device)
     before, began = torch.cuda.memory_allocated(device), time.perf_counter()
@@ -146,14 +148,14 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_out_of_host_memory(error: BaseException) -> bool:
-    """Whether an exception says that it is the host that is out of memory."""
+    """Whether an exception says that the host is out of memory."""
     return isinstance(error, MemoryError) or any(m in str(error) for m in _HOST_OUT_OF_MEMORY)
 
 
 def is_device_failure(error: BaseException) -> bool:
-    """Whether an exception says that the device is of no more use to this process: CUDA keeps its
-    state of error until the process ends."""
+    """Whether an exception says that this process can no longer use the device: CUDA's error state
+    lasts until the process ends."""
     kind = getattr(torch, "AcceleratorError", None)  # torch 2.8 and later
-    raised = kind is not None and isinstance(error, kind)
-    raised = raised or (isinstance(error, RuntimeError) and "CUDA error" in str(error))
-    return raised and not is_out_of_memory(error)
+    failed = kind is not None and isinstance(error, kind)
+    failed = failed or (isinstance(error, RuntimeError) and "CUDA error" in str(error))
+    return failed and not is_out_of_memory(error)

@@ -1,11 +1,16 @@
-"""The last touch on decoded pictures: what masks protect, and detail that the autoencoder loses."""
+"""The last touch on decoded pictures: parts that masks protect, and detail that the autoencoder
+loses."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from styleid_ray.config import ResolvedParams
+from styleid_ray.engine.autoencoder import from_pixels
 
 _LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue (ITU-R BT.601)."""
@@ -13,29 +18,35 @@ _LUMINANCE = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class Finish:
-    """Pictures [3, H, W] in about [-1, 1] with their content's share in them."""
+    """Adds a content's share to its stylised pictures.
 
-    detail: float
-    """Share of the lost detail that is added, in [0, 1]."""
-    luminance: bool
-    """Whether only the luminance of the detail is."""
+    Args:
+        params: the share of the lost detail to add, and whether to add its luminance alone.
+        pixels: of the contents, uint8 [H, W, 3].
+        reconstructions: the contents encoded and decoded, [3, H, W] in about [-1, 1].
+        masks: strength per content, uint8 [H, W], or None for full strength everywhere.
+    """
 
-    def __call__(
-        self, x: Tensor, content: Tensor, reconstruction: Tensor, strength: Tensor | None
-    ) -> Tensor:
-        """The stylised picture x, finished.
+    params: ResolvedParams
+    pixels: Sequence[Tensor]
+    reconstructions: Sequence[Tensor]
+    masks: Sequence[Tensor] | None
 
-        Where the strength [H, W] is 0 this is the content's own reconstruction, decode(encode(·)),
-        without what the decoder carries over from the rest of the picture; where it is 1 it is x.
-        Then content − reconstruction is added.
+    def __call__(self, contents: Sequence[int], row: int, x: Tensor) -> Tensor:
+        """The stylised picture x [3, H, W] of content `contents[row]`, finished.
+
+        Where the strength is 0 this is the content's own reconstruction, without what the decoder
+        carries over from the rest of the picture; where it is 1 it is x. Then the lost detail,
+        content − reconstruction, is added.
         """
-        reconstruction = reconstruction.clamp(-1, 1)
-        if strength is not None:
-            x = torch.lerp(reconstruction, x, strength)
-        if self.detail:
-            lost = content - reconstruction
-            if self.luminance:
+        i = contents[row]
+        reconstruction = self.reconstructions[i].to(x).clamp(-1, 1)
+        if self.masks is not None:
+            x = torch.lerp(reconstruction, x, self.masks[i].to(x.device).float() / 255)
+        if self.params.detail:
+            lost = from_pixels(self.pixels[i][None].to(x.device))[0] - reconstruction
+            if self.params.detail_luminance:
                 weights = lost.new_tensor(_LUMINANCE)[:, None, None]
                 lost = (lost * weights).sum(0, keepdim=True)
-            x = x + self.detail * lost
+            x = x + self.params.detail * lost
         return x

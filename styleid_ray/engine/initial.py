@@ -1,4 +1,4 @@
-"""The latents that sampling begins with (section 3.4 of the paper, and what options add to it)."""
+"""The latents that sampling begins with (section 3.4 of the paper, and options beyond it)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from styleid_ray.config import ResolvedParams
-from styleid_ray.engine.joined import Pair, stacked_shares
 from styleid_ray.engine.memory import Inversion
+from styleid_ray.engine.pairs import Pair, stacked_shares
 from styleid_ray.engine.styleid import Protection, adain, scale_low_frequencies
 
 ADAIN_FLOOR = {"paper": 0.0, "scheduled": 0.0, "diffusers": 1e-4}
-"""Number that each preset adds to the content's standard deviation."""
+"""Number added to the content's standard deviation, by preset."""
 
 
 def initial_latents(
@@ -22,8 +22,8 @@ def initial_latents(
     params: ResolvedParams,
     protect: Protection | None,
 ) -> Tensor:
-    """The initial latents [B, C, h, w] of pairs: the noise of their contents with the statistics of
-    their styles. `kept` has each pair's inversions, the content's first."""
+    """The initial latents [B, C, h, w] of pairs: the contents' noise with the styles' statistics.
+    `kept` has each pair's inversions, the content's first."""
     floor = ADAIN_FLOOR[params.preset]
     z_c, *z_s = (torch.stack([x.z_T for x in side]) for side in zip(*kept, strict=True))
     z = z_c
@@ -37,7 +37,7 @@ def initial_latents(
 
 
 def _mixed(pairs: Sequence[Pair], joined: Sequence[Tensor]) -> Tensor:
-    """One latent of those [B, C, h, w] of each style, by shares or weights."""
+    """The mean of the latents [B, C, h, w] of each style, by shares or weights."""
     if len(joined) == 1:
         return joined[0]
     parts = stacked_shares(pairs)

@@ -14,17 +14,16 @@ from styleid_ray.engine.styleid import Features
 
 Role = Literal["content", "style"]
 KEPT: dict[Role, tuple[str, ...]] = {"content": ("q",), "style": ("k", "v")}
-"""Features that are kept of a picture in each role."""
+"""Features kept of a picture in each role."""
 _SCALE = torch.float16
 _SMALLEST = 6e-8
-"""Above zero in float16: the scale of a token whose features are all 0."""
+"""Scale of a token whose features are all 0: above zero in float16."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How one picture's features of one step lie in a row: piece by piece in `dtype`, one of
-    float16/32, bfloat16 and int8. In 8 bits each token of each head has a scale, before them all.
-    """
+    """The layout of one picture's features of one step in a row: piece by piece in `dtype`, one of
+    float16/32, bfloat16 and int8. In int8 the row begins with a scale per token and head."""
 
     shapes: Mapping[tuple[str, int], tuple[int, ...]]
     """(name, layer) → (heads, tokens, d), of several windows (windows, heads, tokens, d)."""
@@ -32,7 +31,7 @@ class Layout:
 
     @classmethod
     def of(cls, features: Features, role: Role, dtype: torch.dtype) -> Layout:
-        """The layout of those features that are kept in a role."""
+        """The layout of the features kept in a role."""
         kept = {key: x for key, x in features.items() if key[0] in KEPT[role]}
         return cls({key: tuple(x.shape[1:]) for key, x in kept.items()}, dtype)
 
@@ -58,7 +57,7 @@ class Layout:
         return torch.cat([x.view(torch.uint8) for x in packed], 1)
 
     def unpack(self, rows: Tensor, dtype: torch.dtype) -> Features:
-        """Features in `dtype` of rows, uint8 [B, nbytes]; views where that is their own type."""
+        """Features in `dtype` of rows, uint8 [B, nbytes]; views if that is their own type."""
         batch = len(rows)
         values = rows[:, self.scales :].view(self.dtype)
         parts = values.split([prod(shape) for shape in self.shapes.values()], 1)

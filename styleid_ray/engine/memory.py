@@ -51,26 +51,26 @@ class Inversion:
 
     @property
     def nbytes(self) -> int:
-        """Memory that is taken."""
-        kept = self.slot.memory.nbytes if self.slot else 0
-        return self.z_T.nbytes + kept + (self.path.nbytes if self.path is not None else 0)
+        """Bytes of all its tensors."""
+        tensors = self.z_T, self.path, self.slot and self.slot.memory
+        return sum(x.nbytes for x in tensors if x is not None)
 
 
 class Memory:
     """The inversions of a pipeline, where they are kept, and the batch sizes of its models.
 
-    When memory runs out, in this order: inversions that the call has no more use for are evicted
-    and fewer are kept from then on; features move to the host and stay there; the batch is halved
-    and stays so; and for a single picture all inversions not in use at the moment are evicted.
-    Inversions are evicted only where the memory that ran out is the one that they lie in.
+    When memory runs out, in this order: inversions that the call no longer needs are evicted, and
+    fewer are kept from then on; features move to the host and stay there; the batch is halved and
+    stays halved; and for a single picture all inversions not in use at the moment are evicted.
+    Inversions are evicted only if they lie in the memory that ran out.
 
     Args:
         device: where the models compute.
         batch: most latents in one UNet call, and a quarter as many pictures in one autoencoder
             call, or "auto".
-        features: where features are kept: "device", "host" or "auto".
-        limit: GiB that inversions may take; None is three quarters of the free memory.
-        host_share, device_share: the parts of the free memory that are this pipeline's, in (0, 1].
+        features: place of features: "device", "host" or "auto".
+        limit: GiB that inversions may take; None: three quarters of the free memory.
+        host_share, device_share: this pipeline's share of the free memory, in (0, 1].
     """
 
     def __init__(
@@ -90,10 +90,14 @@ class Memory:
         """Inversions by key, least recently used first."""
         self.nbytes = 0
         self.peak = 0
+        self.inversions = 0
+        """Pictures inverted so far."""
+        self.reused = 0
+        """Pictures of calls whose inversions were kept from earlier calls."""
         self.measured: dict[tuple[int, int], int] = {}
-        """Best UNet batch by height and width of latents, where it was measured."""
+        """Best UNet batch by height and width of latents, if measured."""
         self.work = 0
-        """Most memory that a UNet call took, where it was measured."""
+        """Most memory that a UNet call took, if measured."""
         self.window: int | None = None
         """Most latent positions per side that the UNet sees at once."""
         self.row_bytes: dict[Model, RowBytes] = {}
@@ -102,11 +106,11 @@ class Memory:
         self.full = False
         """Whether batches are filled up: a compiled model is recompiled for each size."""
         self.shortages = 0
-        """How often memory ran out."""
+        """Times that memory ran out."""
         self.wanted: Collection[Hashable] = ()
-        """Inversions that the present call still has a use for."""
+        """Inversions that the present call still needs."""
         self.in_use: Collection[Hashable] = ()
-        """Those that the present batch needs."""
+        """Inversions that the present batch needs."""
         self.notes: list[str] = []
         self._bounds: dict[Place, int] = {}
         self._fitting: dict[tuple[Model, int, int], int] = {}
@@ -135,8 +139,8 @@ class Memory:
         return min(positions, self._rows_that_fit("unet", height, width))
 
     def _rows_that_fit(self, model: Model, height: int, width: int) -> int:
-        """Rows that a GPU has memory for beside inversions, by its free memory at the first call
-        for latents of this size; unbounded where nothing is counted."""
+        """Rows that fit a GPU's memory beside inversions, by its free memory at the first call for
+        latents of this size; unbounded where no bytes are counted."""
         if model not in self.row_bytes or not cuda.is_cuda(self.device):
             return GPU_POSITIONS
         key = model, height, width
@@ -148,8 +152,8 @@ class Memory:
     def run(
         self, rows: Sequence[int], shape: Sequence[int], model: Model, work: Callable[..., None]
     ) -> None:
-        """`work` on all rows, latents of one shape, in even batches. A batch that runs out of
-        memory is repeated once something was evicted: no row is dropped or done twice."""
+        """Calls `work` on all rows, latents of one shape, in even batches. A batch that runs out
+        of memory is retried after making room: no row is dropped or done twice."""
         todo = list(rows)
         while todo:
             batches = -(-len(todo) // self.most(shape, model))
@@ -160,24 +164,25 @@ class Memory:
                 self.give_way(len(part), shape, model)
 
     def fill(self, shape: Sequence[int], model: Model = "unet") -> int:
-        """Rows that a batch is filled up to; 0 where it is not."""
+        """Rows to fill a batch up to; 0 to leave it as it is."""
         return self.most(shape, model) if self.full else 0
 
     def fits(self, work: Callable[[], None]) -> bool:
-        """Does some work; False when it ran out of memory."""
-        # The exception, and with it the tensors that its traceback holds, is gone on return.
+        """Runs `work`; False when it ran out of memory."""
+        # On return the exception is gone, and with it the tensors that its traceback holds.
         try:
             work()
         except (torch.OutOfMemoryError, RuntimeError, MemoryError) as e:
             if not cuda.is_out_of_memory(e):
                 raise
-            on_host = cuda.is_out_of_host_memory(e) if cuda.is_cuda(self.device) else None
-            self._short = self.bank.place if on_host is None else "host" if on_host else "device"
+            self._short = self.bank.place
+            if cuda.is_cuda(self.device):
+                self._short = "host" if cuda.is_out_of_host_memory(e) else "device"
             return False
         return True
 
     def give_way(self, rows: int, shape: Sequence[int], model: Model) -> None:
-        """Make room after some rows of latents [C, h, w] did not fit.
+        """Make room for rows of latents [C, h, w] that did not fit.
 
         Raises:
             JobError: a single latent does not fit though nothing else is kept.
@@ -205,7 +210,8 @@ class Memory:
         cuda.empty_cache(self.device)
 
     def _keep_fewer(self, needed: Collection[Hashable]) -> bool:
-        """Evict all inversions but those needed and keep fewer from then on; False if none went."""
+        """Evict all inversions but those needed, and keep fewer from then on; False if there was
+        none to evict."""
         idle = [key for key in self.kept if key not in needed]
         if idle:
             self._bounds[self.bank.place] = bound = int(_SHRINK * self.nbytes)
@@ -218,7 +224,7 @@ class Memory:
         self.note(f"out of memory: {remedy} from here on")
 
     def note(self, text: str) -> None:
-        """Log something that a user may want to know, and keep it for the run's record."""
+        """Log a decision of interest to a user, and keep it for the run's record."""
         _LOG.info(text)
         self.notes.append(text)
 
@@ -252,8 +258,8 @@ class Memory:
         return self._capacity(self.bank.place)
 
     def choose_place(self, need: int) -> None:
-        """Decide where features that need `need` bytes at a time are kept: where asked, else on
-        the device if they fit, else on the host if they fit, else where there is more room."""
+        """Decide where to keep features that take `need` bytes at a time: where asked, else on the
+        device if they fit, else on the host if they fit, else where there is more room."""
         room: dict[Place, int] = {place: self._capacity(place) for place in ("device", "host")}
         place: Place = "device"
         if self.features != "auto":
@@ -277,28 +283,26 @@ class Memory:
         self.bank = Bank(place, self.device)
 
     def _capacity(self, place: Place) -> int:
-        """Bytes for inversions at a place; those of existing inversions count as free."""
+        """Bytes for inversions at a place; existing inversions count as free memory."""
         if self.limit is not None:
             room = int(self.limit * GIB)
+        elif place == "device" and cuda.is_cuda(self.device):
+            room = room_for_inversions(self._free_on_device(), self.work)
         else:
-            if place == "device" and cuda.is_cuda(self.device):
-                room = room_for_inversions(self._free_on_device(), self.work)
-            else:
-                free = free_host_memory() + self._held(place)
-                room = int(USABLE * self.share["host"] * free)
+            room = int(USABLE * self.share["host"] * (free_host_memory() + self._held(place)))
         return min(room, self._bounds.get(place, room))
 
     def _free_on_device(self) -> int:
-        """Bytes of a GPU that are free, or taken by inversions."""
+        """Bytes of a GPU that are free, or held by inversions."""
         return cuda.free_memory(self.device, self.share["device"]) + self._held("device")
 
     def _held(self, place: Place) -> int:
-        """Bytes at a place that inversions take, or took."""
+        """Bytes at a place that inversions hold, in use or given back."""
         return self.nbytes + self.bank.unused if place == self.bank.place else 0
 
 
 def free_host_memory() -> int:
-    """Memory that this process can still get: the machine's, or its container's if that is less."""
+    """Bytes that this process can still get: the machine's, or its container's if that is less."""
     free = psutil.virtual_memory().available
     try:
         most = (_CGROUP / "memory.max").read_text().strip()

@@ -1,19 +1,55 @@
-"""The pairs of one call: content, style and parameters."""
+"""The pairs of one call: their indices and parameters, checked, and their pictures, joined."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from styleid_ray.config import ResolvedParams, StyleParams
+from styleid_ray.controls import Schedule, schedule
+from styleid_ray.engine.layout import Role
 from styleid_ray.errors import ConfigError
 from styleid_ray.storage.locations import shown
 
 Index = tuple[int, tuple[int, ...]]
 """(content, its styles)."""
 Pairs = Literal["cross", "zip"] | Sequence[tuple[int, int] | Index]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A clean latent z_0 [C, h, w] in a role; equal keys mean equal inversions."""
+
+    key: Hashable
+    z_0: Tensor
+    role: Role
+    path: bool = False
+    """Whether its latents before each step are kept."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Pictures and how to join them. Without a style the content is sampled unchanged."""
+
+    content: Picture
+    styles: tuple[Picture, ...]
+    gamma: Schedule
+    temperature: Schedule
+    weights: tuple[float, ...] | None = None
+    """Weights of several styles in one attention, of sum 1."""
+    shares: Tensor | None = None
+    """Each style's share of each position [styles, h, w], of sum 1, where styles have regions."""
+    strength: Tensor | None = None
+    """[h, w] in [0, 1]: the share 1 − strength follows the content's path."""
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """The pictures to invert, the content first."""
+        return (self.content, *self.styles)
 
 
 def resolve_pairs(pairs: Pairs, contents: int, styles: int) -> list[Index]:
@@ -48,12 +84,12 @@ def check_mixes(
     shares: Sequence[Tensor] | None,
     strengths: Sequence[Tensor] | None,
 ) -> None:
-    """Raises ConfigError where styles of pairs cannot be joined as asked for.
+    """Raises ConfigError if the styles of pairs cannot be joined as requested.
 
     Args:
         index: the pairs.
         shapes: of the contents' latents, [C, h, w].
-        weights, shares, strengths: as of `StyleIDPipeline.transfer_latents`.
+        weights, shares, strengths: as in `StyleIDPipeline.transfer_latents`.
     """
     given = {"weights": weights, "shares": shares, "strengths": strengths}
     for what, values in given.items():
@@ -78,29 +114,69 @@ def check_mixes(
             raise ConfigError(f"strengths of a pair must be [{size[0]}, {size[1]}]")
 
 
-def checked(params: Sequence[StyleParams]) -> Sequence[StyleParams]:
-    """The same parameters; raises ConfigError for anything else."""
-    if isinstance(params, Sequence) and all(isinstance(p, StyleParams) for p in params):
-        return params
-    raise ConfigError(
-        f"params is {shown(repr(params))[:80]}: give StyleParams(gamma=0.75, ...), or a list of "
-        "one for each pair"
-    )
-
-
 def params_of_pairs(
     params: StyleParams | Sequence[StyleParams] | None,
     pairs: int,
     layers: tuple[int, ...] | None = None,
 ) -> list[ResolvedParams]:
-    """The resolved parameters of each pair, with the model's own layers if it has some; raises
-    ConfigError when they differ in too much."""
+    """The resolved parameters of each pair, with the model's own default layers, if any; raises
+    ConfigError for differences other than γ and temperature."""
     if params is None or isinstance(params, StyleParams):
         return [(params or StyleParams()).resolved(layers)] * pairs
-    each = [p.resolved(layers) for p in checked(params)]
+    if not (isinstance(params, Sequence) and all(isinstance(p, StyleParams) for p in params)):
+        raise ConfigError(
+            f"params is {shown(repr(params))[:80]}: give StyleParams(gamma=0.75, ...), or a list "
+            "of one for each pair"
+        )
+    each = [p.resolved(layers) for p in params]
     if len(each) != pairs:
         raise ConfigError(f"{len(each)} params for {pairs} pairs: give one, or one for each pair")
     excluded = {"gamma", "temperature"}
     if any(p.model_dump(exclude=excluded) != each[0].model_dump(exclude=excluded) for p in each):
         raise ConfigError("the params of one call may differ in gamma and temperature alone")
     return each
+
+
+def in_role(
+    role: Role,
+    latents: Sequence[Tensor],
+    keys: Sequence[str] | None,
+    params: ResolvedParams,
+    path: bool = False,
+) -> list[Picture]:
+    """Clean latents as pictures, whose keys cover everything that their inversion depends on."""
+    how = (params.paper_steps, params.steps, params.layers if params.inject else (), path)
+    return [
+        Picture((role, keys[i] if keys else i, tuple(z.shape), how), z, role, path)
+        for i, z in enumerate(latents)
+    ]
+
+
+def join(
+    index: Sequence[Index],
+    contents: Sequence[Picture],
+    styles: Sequence[Picture],
+    params: Sequence[ResolvedParams],
+    weights: Sequence[tuple[float, ...]] | None,
+    shares: Sequence[Tensor] | None,
+    strengths: Sequence[Tensor] | None,
+) -> list[Pair]:
+    """The pairs of a call; all but `contents` and `styles` have one entry per pair."""
+    return [
+        Pair(
+            contents[i],
+            tuple(styles[j] for j in js) if p.uses_style else (),
+            schedule(p.gamma),
+            schedule(p.temperature),
+            weights[row] if weights else None,
+            shares[row] if shares else None,
+            strengths[row] if strengths else None,
+        )
+        for row, ((i, js), p) in enumerate(zip(index, params, strict=True))
+    ]
+
+
+def stacked_shares(pairs: Sequence[Pair]) -> Tensor | None:
+    """[styles, B, h, w]; None where pairs have one style, or none have regions."""
+    shares = [pair.shares for pair in pairs if pair.shares is not None]
+    return torch.stack(shares, 1) if shares and len(shares[0]) > 1 else None

@@ -1,4 +1,4 @@
-"""Pictures as a caller has them: files, pictures of Pillow, arrays or tensors."""
+"""Pictures as a caller gives and takes them: files, Pillow pictures, arrays or tensors."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from styleid_ray.config import JobConfig
+from styleid_ray.engine.autoencoder import NOT_FINITE
 from styleid_ray.errors import ConfigError, RowError
 from styleid_ray.imaging import decode
+from styleid_ray.model.description import ModelDescription
 from styleid_ray.storage.locations import shown
 
 PictureLike = Image.Image | Tensor | np.ndarray | str | os.PathLike[str]
@@ -32,8 +34,8 @@ def to_pixels(picture: PictureLike) -> Tensor:
     """uint8 [H, W, 3] of a picture.
 
     Args:
-        picture: a tensor or array of that shape, a picture of Pillow in any mode, or the path or
-            URL of a file, which is opened as in a job: upright, in sRGB, transparency over white.
+        picture: a tensor or array of that shape, a Pillow picture in any mode, or the path or URL
+            of a file, which is opened as in a job: upright, in sRGB, transparency over white.
 
     Raises:
         ConfigError: it is none of these.
@@ -49,6 +51,31 @@ def to_pixels(picture: PictureLike) -> Tensor:
         what = f"{type(picture).__name__} ({kind}, {list(pixels.shape)})"
         raise ConfigError(f"{what} is no picture: give a path, a PIL image or uint8 [H, W, 3]")
     return pixels if isinstance(pixels, Tensor) else torch.from_numpy(pixels)
+
+
+def check_sides(pixels: Sequence[Tensor], model: ModelDescription) -> None:
+    """Raises ConfigError for a picture, uint8 [H, W, 3], whose sides do not fit the model."""
+    for height, width, _ in (x.shape for x in pixels):
+        if width % model.factor or height % model.factor:
+            raise ConfigError(
+                f"a picture of {width} x {height} does not fit this model, whose sides are "
+                f"multiples of {model.factor}: bring it to size with styleid_ray.imaging."
+                f"fit_picture(PIL.Image.open(path), {model.default_size}, 'keep', {model.factor})"
+            )
+
+
+class Taken(dict[int, Image.Image]):
+    """Decoded pictures by their rows."""
+
+    def take(self, rows: Sequence[int], pixels: Tensor, finite: Tensor) -> None:
+        """Keep a batch, as `autoencoder.Decoded`; raises RowError where values are not finite."""
+        if not bool(finite.all()):
+            raise RowError("stylize", NOT_FINITE)
+        self.update(zip(rows, map(Image.fromarray, pixels.cpu().numpy()), strict=True))
+
+    def in_order(self) -> list[Image.Image]:
+        """The pictures of rows 0, 1, 2 ..."""
+        return [self[row] for row in range(len(self))]
 
 
 def _opened(location: str) -> Image.Image:

@@ -2,59 +2,37 @@
 
 from __future__ import annotations
 
-import functools
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from styleid_ray.config import FeatureDType, FeatureStore, ResolvedParams, StyleParams
-from styleid_ray.controls import schedule as control
 from styleid_ray.engine import cuda
-from styleid_ray.engine.autoencoder import NOT_FINITE, Autoencoder, Decoded, from_pixels
-from styleid_ray.engine.batch_inversion import BatchInversion, invert_batch
-from styleid_ray.engine.condition import Condition
-from styleid_ray.engine.counts import Counts
-from styleid_ray.engine.denoiser import Denoiser
+from styleid_ray.engine.autoencoder import Autoencoder, Decoded
+from styleid_ray.engine.denoiser import Condition, Denoiser
 from styleid_ray.engine.finish import Finish
-from styleid_ray.engine.joined import Pair, Picture
-from styleid_ray.engine.layout import Role
+from styleid_ray.engine.inversion import BatchInversion, invert_batch
 from styleid_ray.engine.memory import Memory
 from styleid_ray.engine.pairs import (
-    Index,
     Pairs,
     check_mixes,
-    checked,
+    in_role,
+    join,
     params_of_pairs,
     resolve_pairs,
 )
-from styleid_ray.engine.pictures import PictureLike, check_list, to_pixels
+from styleid_ray.engine.pictures import PictureLike, Taken, check_list, check_sides, to_pixels
 from styleid_ray.engine.regions import as_maps, check_maps, class_shares, strengths
 from styleid_ray.engine.schedule import Schedule, make_schedule
 from styleid_ray.engine.structure import SeenStructure
+from styleid_ray.engine.stylizer import Counts
 from styleid_ray.engine.transfer import Finished, SeenStep, Transfer
 from styleid_ray.engine.tuning import Tuner
-from styleid_ray.engine.work_order import Size
-from styleid_ray.errors import ConfigError, RowError
 from styleid_ray.model.description import describe
-from styleid_ray.model.footprint import picture_memory
-
-Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-def _inference(method: Method) -> Method:
-    """A method without gradients, and with float32 numbers computed as such."""
-
-    @functools.wraps(method)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        with torch.no_grad(), cuda.exact_float32():
-            return method(*args, **kwargs)
-
-    return run  # pyright: ignore[reportReturnType]
 
 
 class StyleIDPipeline:
@@ -65,24 +43,23 @@ class StyleIDPipeline:
     Args:
         unet: diffusers `UNet2DConditionModel`, or a `UNet2DModel` on latents.
         scheduler: diffusers scheduler; its noise levels and prediction type are used.
-        null_embedding: the empty prompt's embedding [1, tokens, D]; None of a model without text.
+        null_embedding: the empty prompt's embedding [1, tokens, D]; None for a model without text.
         pooled_embedding: its pooled embedding [1, P], which Stable Diffusion XL also takes.
         vae: diffusers autoencoder; without one only the methods on latents work.
         tile: most pixels per side that the UNet sees at once, a multiple of `factor`: larger
-            pictures are made window by window, blended in each step. None is the whole picture.
-        vae_tile: most pixels per side in one call of the autoencoder, likewise; None is `tile`.
+            pictures are made window by window, blended in each step. None: the whole picture.
+        vae_tile: most pixels per side in one call of the autoencoder, likewise; None: `tile`.
         batch_size: most latents in one UNet call, and a quarter as many pictures in one autoencoder
             call. "auto" is 8 on a CPU; on a GPU the fastest of 8 to 64, measured at the first call.
             Halved when memory runs out (`Memory`).
-        features: where features of inverted pictures are kept: "device", "host" (prefetched one
-            step ahead), or "auto", by the free memory.
+        features: place of the features of inverted pictures: "device", "host" (prefetched one step
+            ahead), or "auto", by the free memory.
         feature_dtype: precision of kept features; "auto" is the UNet's.
-        feature_memory: GiB that kept features may take; None is three quarters of the free memory.
-        host_share, device_share: the parts of host and device memory that are this pipeline's, in
-            (0, 1].
+        feature_memory: GiB that kept features may take; None: three quarters of the free memory.
+        host_share, device_share: this pipeline's share of host and device memory, in (0, 1].
         compile: compile UNet and autoencoder with torch.compile; "auto" does so on a GPU when
             `evaluations` are enough to pay for it.
-        evaluations: UNet evaluations that are expected of the pipeline, about.
+        evaluations: expected number of UNet evaluations, about.
     """
 
     def __init__(
@@ -125,7 +102,6 @@ class StyleIDPipeline:
         self.denoise = Denoiser(unet, condition, self.memory.fill, self.tile)
         self.autoencoder = Autoencoder(vae, self.memory, vae_tile or tile)
         self.tuner = Tuner(self.denoise, self.autoencoder, self.memory, compile, evaluations)
-        self._inversions = self._reused = 0
 
     @classmethod
     def from_pretrained(
@@ -138,13 +114,15 @@ class StyleIDPipeline:
         lora: str | Sequence[str] = (),
         **options: Any,
     ) -> StyleIDPipeline:
-        """The pipeline of a hub id, a local diffusers folder, or `demo`, the embedded model; with
-        another autoencoder, a hub id or a local folder, if `vae` names one, and with LoRA weights
-        added to the UNet, if `lora` names files as --lora does.
+        """The pipeline of a hub id, a local diffusers folder, or `demo`, the embedded model.
 
-        Weights are read from safetensors only. By default on CUDA in float16 where there is a GPU,
-        else on CPU in float32. Raises ModelError, in one line, when the model is not available, is
-        of no family that StyleID works with, or lacks a part. `options` as of the class.
+        `vae` names another autoencoder, a hub id or a local folder; `lora` names files of LoRA
+        weights to add to the UNet, as --lora does. Weights are read from safetensors only. The
+        default is float16 on CUDA where there is a GPU, else float32 on the CPU. `options` are
+        those of the class.
+
+        Raises ModelError, in one line, when the model is not available, belongs to no family that
+        StyleID works with, or lacks a part.
         """
         from styleid_ray.model.loading import load_components
 
@@ -157,23 +135,24 @@ class StyleIDPipeline:
 
     @property
     def steps(self) -> int:
-        """A number that grows whenever the device has been given more to do."""
+        """A number that grows with each piece of work given to the device."""
         return self.denoise.evaluations + self.autoencoder.batches
 
     @property
     def notes(self) -> list[str]:
-        """Decisions that a user may want to know of, in words."""
+        """Decisions of interest to a user, in words."""
         return self.memory.notes
 
     @property
     def counts(self) -> Counts:
         """Work so far."""
+        memory = self.memory
         return Counts(
             self.denoise.evaluations,
-            self._inversions,
-            self._reused,
-            self.memory.peak,
-            self.memory.halvings.total(),
+            memory.inversions,
+            memory.reused,
+            memory.peak,
+            memory.halvings.total(),
         )
 
     @property
@@ -189,10 +168,10 @@ class StyleIDPipeline:
         params: StyleParams | Sequence[StyleParams] | None = None,
         **regions: Any,
     ) -> list[Image.Image]:
-        """One stylised picture for each pair, at its content's size.
+        """One stylised picture per pair, at its content's size.
 
-        `contents` and `styles` are pictures of Pillow, paths, URLs or arrays uint8 [H, W, 3].
-        `pairs` is "cross" (every content with every style, contents outermost), "zip", or a list of
+        `contents` and `styles` are Pillow pictures, paths, URLs or arrays uint8 [H, W, 3]. `pairs`
+        is "cross" (every content with every style, contents outermost), "zip", or a list of
         (content index, style index). Sides of pictures must be multiples of `factor`; sizes may
         differ from picture to picture. `params` as in `transfer_latents`; `masks`, `label_maps`,
         `classes` and `weights` as in `stylize`.
@@ -201,12 +180,11 @@ class StyleIDPipeline:
         a file that cannot be read, and stage "stylize" when values are not finite: a model out of
         its range.
         """
-        index = _index(pairs, contents, styles)
-        pictures: dict[int, Image.Image] = {}
-        self.stylize(contents, styles, index, params, partial(_collect, pictures), **regions)
-        return [pictures[i] for i in range(len(index))]
+        pictures = Taken()
+        self.stylize(contents, styles, pairs, params, pictures.take, **regions)
+        return pictures.in_order()
 
-    @_inference
+    @cuda.inference()
     def stylize(
         self,
         contents: Sequence[PictureLike],
@@ -222,33 +200,38 @@ class StyleIDPipeline:
         weights: Sequence[tuple[float, ...]] | None = None,
         structure: SeenStructure | None = None,
     ) -> None:
-        """Pictures to stylised pictures, handed over batch by batch.
+        """Stylises pictures, and hands over the results batch by batch.
 
         Args:
-            contents, styles: each as of `to_pixels`.
+            contents, styles: each as in `to_pixels`.
             pairs, params, keys: as in `transfer_latents`.
             take: gets (pairs, pictures uint8 [B, H, W, 3], whether each is finite [B]) of each
                 batch while it is on the device.
             masks: strength per content, uint8 [H, W] as tensor, array or grey picture: 0 keeps the
                 content, 255 is stylised.
             label_maps: class numbers per content, likewise.
-            classes: of each pair, the classes in whose pixels its second style, its third and so on
+            classes: per pair, the classes in whose pixels its second style, its third and so on
                 apply; the first applies everywhere else. Needs `label_maps`.
-            weights: of each pair, one weight per style, of sum 1: styles joined in one attention.
+            weights: per pair, one weight per style, of sum 1: styles joined in one attention.
             structure: as in `transfer_latents`.
         """
-        index = _index(pairs, contents, styles)
+        check_list(contents, "contents")
+        check_list(styles, "styles")
+        index = resolve_pairs(pairs, len(contents), len(styles))
+        each = params_of_pairs(params, len(index), self.model.default_layers)
         pixels = [to_pixels(picture) for picture in contents]
         masks, label_maps = as_maps(masks), as_maps(label_maps)
         z_contents = self.encode(pixels)
         check_maps(index, pixels, masks, label_maps, classes)
-        finish = self._finish(_shared(params), pixels, z_contents, masks)
+        finish = None
+        if each and (each[0].detail or masks is not None):
+            finish = Finish(each[0], pixels, self.autoencoder.reconstruct(z_contents), masks)
 
         def finished(rows: Sequence[int], z: Tensor) -> None:
             self.autoencoder.decode(
                 z,
                 lambda some, x, finite: take([rows[i] for i in some], x, finite),
-                partial(_finished, finish, [index[row][0] for row in rows]) if finish else None,
+                finish and partial(finish, [index[row][0] for row in rows]),
             )
 
         self.transfer_latents(
@@ -264,40 +247,26 @@ class StyleIDPipeline:
             structure=structure,
         )
 
-    @_inference
+    @cuda.inference()
     def encode(self, pictures: Sequence[PictureLike]) -> list[Tensor]:
         """Clean latents z_0, each [C, h, w], of pictures whose sides are multiples of `factor`,
-        each as of `to_pixels`."""
+        each as in `to_pixels`."""
         check_list(pictures, "pictures")
-        tensors = [to_pixels(picture) for picture in pictures]
-        for tensor in tensors:
-            height, width, _ = tensor.shape
-            if width % self.factor or height % self.factor:
-                raise ConfigError(
-                    f"a picture of {width} x {height} does not fit this model, whose sides are "
-                    f"multiples of {self.factor}: bring it to size with styleid_ray.imaging."
-                    f"fit_picture(PIL.Image.open(path), {self.model.default_size}, 'keep', "
-                    f"{self.factor})"
-                )
-        return self.autoencoder.encode(tensors)
+        pixels = [to_pixels(picture) for picture in pictures]
+        check_sides(pixels, self.model)
+        return self.autoencoder.encode(pixels)
 
+    @cuda.inference()
     def decode(self, latents: Sequence[Tensor] | Tensor) -> list[Image.Image]:
         """Pictures of clean latents, each [C, h, w].
 
         Raises RowError, stage "stylize", when values are not finite: a model out of its range.
         """
-        pictures: dict[int, Image.Image] = {}
+        pictures = Taken()
+        self.autoencoder.decode(latents, pictures.take)
+        return pictures.in_order()
 
-        self.decode_batches(latents, partial(_collect, pictures))
-        return [pictures[i] for i in range(len(latents))]
-
-    @_inference
-    def decode_batches(self, latents: Sequence[Tensor] | Tensor, take: Decoded) -> None:
-        """Decodes clean latents, each [C, h, w], and hands over each batch while it is on the
-        device: nothing waits for it here."""
-        self.autoencoder.decode(latents, take)
-
-    @_inference
+    @cuda.inference()
     def invert_latents(self, z0: Tensor, params: StyleParams | None = None) -> BatchInversion:
         """z_T and the features Q, K, V of clean latents z_0 [B, C, h, w], on the device."""
         resolved = (params or StyleParams()).resolved(self.model.default_layers)
@@ -306,7 +275,7 @@ class StyleIDPipeline:
         z0 = z0.to(self.device, torch.float32)
         return invert_batch(self.denoise, z0, steps, resolved.layers, self.memory.most(z0.shape))
 
-    @_inference
+    @cuda.inference()
     def transfer_latents(
         self,
         z_contents: Tensor | Sequence[Tensor],
@@ -321,12 +290,12 @@ class StyleIDPipeline:
         strengths: Sequence[Tensor] | None = None,
         structure: SeenStructure | None = None,
     ) -> Any:
-        """Stylised clean latents, one for each pair.
+        """Stylised clean latents, one per pair.
 
         Args:
             z_contents, z_styles: clean latents, a tensor [n, C, h, w], or a list of [C, h, w] whose
-                heights and widths may differ. Each that a pair names is inverted once, as far as
-                memory allows.
+                heights and widths may differ. Each one that a pair names is inverted once, as far
+                as memory allows.
             pairs: "cross", "zip", or (content index, style index or indices) of each pair.
             params: one for all pairs, or one per pair; these may differ in gamma and temperature
                 alone.
@@ -336,9 +305,8 @@ class StyleIDPipeline:
                 for later calls.
             finished: `finished(pairs, z_0)` gets the latents of each batch as soon as it is done.
             weights: as in `stylize`.
-            shares: of each pair, each style's share [styles, h, w] of each latent position, of sum
-                1.
-            strengths: of each pair [h, w], in [0, 1]: the share 1 − strength follows the content.
+            shares: per pair, each style's share [styles, h, w] of each latent position, of sum 1.
+            strengths: per pair [h, w], in [0, 1]: the share 1 − strength follows the content.
             structure: `structure(pairs, kept)` gets, before `finished`, the share of its content's
                 structure that each pair keeps: `kept_structure` [B] on the device, from the
                 features of the call. Not called without injection.
@@ -350,152 +318,31 @@ class StyleIDPipeline:
         check_mixes(index, [z.shape for z in z_contents], weights, shares, strengths)
         if not index:
             return torch.empty(0) if isinstance(z_contents, Tensor) else []
-        shared = each[0]
-        contents = self._pictures(z_contents, "content", shared, keys and keys[0], bool(strengths))
-        styles = self._pictures(z_styles, "style", shared, keys and keys[1])
-        todo = [
-            Pair(
-                contents[i],
-                tuple(styles[j] for j in js) if shared.uses_style else (),
-                control(p.gamma),
-                control(p.temperature),
-                weights[row] if weights else None,
-                shares[row].to(self.device, torch.float32) if shares else None,
-                strengths[row].to(self.device, torch.float32) if strengths else None,
-            )
-            for row, ((i, js), p) in enumerate(zip(index, each, strict=True))
-        ]
+        shared, (z_c, z_s) = each[0], map(self._moved, (z_contents, z_styles))
+        contents = in_role("content", z_c, keys and keys[0], shared, path=bool(strengths))
+        styles = in_role("style", z_s, keys and keys[1], shared)
+        shares, strengths = shares and self._moved(shares), strengths and self._moved(strengths)
+        joined = join(index, contents, styles, each, weights, shares, strengths)
         try:
-            latents = self._transfer(todo, shared, callback, finished, structure)
+            if shared.inject:
+                self.model.check_layers(shared.layers)
+            schedule, watchers = self._schedule(shared), (callback, finished, structure)
+            transfer = Transfer(
+                self.denoise, self.memory, schedule, shared, joined, self.feature_dtype, *watchers
+            )
+            window = self.denoise.window_shape(transfer.usual_shape)
+            self.tuner.tune(window, schedule.inversion[0], len(joined))
+            latents = transfer.run()
         finally:
             if keys is None:
                 self.memory.clear()
         return torch.stack(latents) if isinstance(z_contents, Tensor) else latents
-
-    def _finish(
-        self,
-        params: StyleParams,
-        pixels: Sequence[Tensor],
-        latents: Sequence[Tensor],
-        masks: Sequence[Tensor] | None,
-    ) -> Callable[[int, Tensor], Tensor] | None:
-        """(content, its stylised picture) to the finished picture; None where nothing is done."""
-        if not params.detail and masks is None:
-            return None
-        finish = Finish(params.detail, params.detail_luminance)
-        reconstructions = self.autoencoder.reconstruct(latents)
-
-        def of_content(i: int, x: Tensor) -> Tensor:
-            content = from_pixels(pixels[i][None].to(x.device))[0]
-            mask = masks[i].to(x.device).float() / 255 if masks is not None else None
-            return finish(x, content, reconstructions[i].to(x), mask)
-
-        return of_content
-
-    def _transfer(
-        self,
-        pairs: Sequence[Pair],
-        params: ResolvedParams,
-        callback: SeenStep | None,
-        finished: Finished | None,
-        structure: SeenStructure | None,
-    ) -> list[Tensor]:
-        if params.inject:
-            self.model.check_layers(params.layers)
-        used = {picture.key: picture for pair in pairs for picture in pair.pictures}
-        schedule = self._schedule(params)
-        shape = Counter(picture.z_0.shape for picture in used.values()).most_common(1)[0][0]
-        self.tuner.tune(self.denoise.window_shape(shape), schedule.inversion[0], len(pairs))
-        sizes = {key: self._size(picture, params) for key, picture in used.items()}
-        self.memory.choose_place(_need(used.values(), sizes))
-        reused = sum(key in self.memory.kept for key in used)
-        transfer = Transfer(
-            self.denoise,
-            self.memory,
-            schedule,
-            params,
-            pairs,
-            sizes,
-            self.feature_dtype,
-            callback,
-            finished,
-            structure,
-        )
-        latents = transfer.run()
-        self._inversions += transfer.inversions
-        self._reused += reused
-        return latents
-
-    def _pictures(
-        self,
-        latents: Tensor | Sequence[Tensor],
-        role: Role,
-        params: ResolvedParams,
-        keys: Sequence[str] | None,
-        path: bool = False,
-    ) -> list[Picture]:
-        """Latents, with keys for everything that their inversion depends on."""
-        how = (params.paper_steps, params.steps, params.layers if params.inject else (), path)
-        return [
-            Picture(
-                (role, keys[i] if keys else i, tuple(z.shape), how),
-                z.to(self.device, torch.float32),
-                role,
-                path,
-            )
-            for i, z in enumerate(latents)
-        ]
-
-    def _size(self, picture: Picture, params: ResolvedParams) -> Size:
-        """Memory of a picture's inversion: z_T and its path, a content's Q or a style's K and V."""
-        shape = tuple(picture.z_0.shape)
-        dtype = str(self.feature_dtype).removeprefix("torch.")
-        features = picture_memory(self.model, (shape[-2], shape[-1]), params, dtype, self.tile)
-        kept = features.content if picture.role == "content" else features.style
-        latents = 1 + params.inversion_evaluations if picture.path else 1
-        return Size(shape, latents * picture.z_0.nbytes + kept)
 
     def _schedule(self, params: ResolvedParams) -> Schedule:
         alphas = self.scheduler.alphas_cumprod
         final = getattr(self.scheduler, "final_alpha_cumprod", alphas[0])
         return make_schedule(params, alphas.double().tolist(), float(final))
 
-
-def _index(
-    pairs: Pairs, contents: Sequence[PictureLike], styles: Sequence[PictureLike]
-) -> list[Index]:
-    check_list(contents, "contents")
-    check_list(styles, "styles")
-    return resolve_pairs(pairs, len(contents), len(styles))
-
-
-def _collect(
-    pictures: dict[int, Image.Image], rows: Sequence[int], pixels: Tensor, finite: Tensor
-) -> None:
-    """Keeps decoded pictures by their rows; raises RowError where values are not finite."""
-    if not bool(finite.all()):
-        raise RowError("stylize", NOT_FINITE)
-    pictures.update(zip(rows, map(Image.fromarray, pixels.cpu().numpy()), strict=True))
-
-
-def _finished(
-    finish: Callable[[int, Tensor], Tensor], contents: Sequence[int], row: int, x: Tensor
-) -> Tensor:
-    return finish(contents[row], x)
-
-
-def _shared(params: StyleParams | Sequence[StyleParams] | None) -> StyleParams:
-    """The parameters that all pairs of a call have in common."""
-    if params is None or isinstance(params, StyleParams):
-        return params or StyleParams()
-    return next(iter(checked(params)), StyleParams())
-
-
-def _need(pictures: Iterable[Picture], sizes: Mapping[Hashable, Size]) -> int:
-    """Bytes to keep at a time so that no picture is inverted twice: the smaller side, and two
-    pictures of the other."""
-    sides: dict[Role, list[int]] = {"content": [], "style": []}
-    for picture in pictures:
-        sides[picture.role].append(sizes[picture.key].nbytes)
-    stays, passes = sorted(sides.values(), key=sum)
-    return sum(stays) + sum(sorted(passes)[-2:])
+    def _moved(self, tensors: Tensor | Sequence[Tensor]) -> list[Tensor]:
+        """The tensors in float32 on the device."""
+        return [x.to(self.device, torch.float32) for x in tensors]

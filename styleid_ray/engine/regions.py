@@ -15,7 +15,7 @@ from styleid_ray.errors import ConfigError
 
 
 def as_maps(maps: Sequence[Any] | None) -> list[Tensor] | None:
-    """Masks or label maps, each a tensor, an array or a picture, as tensors."""
+    """Masks or label maps as tensors; each is a tensor, an array or a picture."""
     if maps is None:
         return None
     return [x if isinstance(x, Tensor) else torch.from_numpy(np.array(x)) for x in maps]
@@ -58,8 +58,8 @@ def check_maps(
     label_maps: Sequence[Tensor] | None,
     classes: Sequence[tuple[int, ...]] | None,
 ) -> None:
-    """Raises ConfigError where a mask or map has another size than its content, uint8 [H, W, 3], or
-    a pair has not one class per further style."""
+    """Raises ConfigError if a mask or map differs in size from its content, uint8 [H, W, 3], or a
+    pair lacks a class per further style."""
     for maps, what in ((masks, "mask"), (label_maps, "label map")):
         if maps is not None and [x.shape for x in maps] != [x.shape[:2] for x in pictures]:
             raise ConfigError(f"one {what} per content is needed, of its height and width")

@@ -1,6 +1,6 @@
 """The two DDIM step schedules, as plain data.
 
-A schedule says at which timestep the UNet is asked and between which noise levels the latent moves.
+A schedule has the timestep of each UNet evaluation and the noise levels between which latents move.
 ᾱ is the scheduler's `alphas_cumprod`, T its number of training timesteps (1000), c = T // n the
 stride of n steps.
 """
@@ -30,10 +30,9 @@ class Schedule:
     inversion: tuple[Step, ...]
     sampling: tuple[Step, ...]
     returns_z0: bool
-    """Whether the result is the z_0 that the last step predicts, or the latent it moved to."""
+    """Whether the result is the z_0 that the last step predicts, or the latent it moves to."""
     path: tuple[int, ...]
-    """For each sampling step, the inversion step before which a latent has the noise level that
-    it ends at."""
+    """For each sampling step, the inversion step that starts from the noise level it ends at."""
 
 
 def make_schedule(
@@ -41,7 +40,7 @@ def make_schedule(
 ) -> Schedule:
     """The schedule of `params.preset` with `params.steps` steps.
 
-    Raises ConfigError when there are too few training timesteps for the steps.
+    Raises ConfigError for more steps than half of the training timesteps.
     """
     if params.steps > len(alphas_cumprod) // 2:
         raise ConfigError(

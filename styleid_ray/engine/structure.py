@@ -1,4 +1,4 @@
-"""The share of its content's structure that a stylised picture keeps, by the model's features."""
+"""The share of the content's structure that a stylised picture keeps, by the model's features."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SeenStructure = Callable[[Sequence[int], Tensor], None]
 """(pairs, their `kept_structure` [B])."""
 
 POSITIONS = 256
-"""Most positions whose features are compared with one another."""
+"""Most positions whose features are compared."""
 
 
 def watched_layer(layers: Sequence[int]) -> int:
@@ -21,20 +21,20 @@ def watched_layer(layers: Sequence[int]) -> int:
 
 
 def kept_structure(q_c: Tensor, q_cs: Tensor) -> Tensor:
-    """Structure kept [B], float32 in [0, 1]: the correlation of two self-similarities, 0 where it
-    is negative.
+    """Structure kept [B], float32 in [0, 1]: the correlation of two self-similarities, 0 if
+    negative.
 
     Args:
         q_c, q_cs: queries of contents and of their stylised pictures, [B, heads, tokens, d] of one
             layer and timestep.
 
     The self-similarity of a picture is the cosine similarity of the features at every two of some
-    positions (Shechtman & Irani 2007; of network features Kolkin et al. 2019, Tumanyan et al.
-    2022). It says which parts of a picture are alike, not what they look like: a change of colour
-    or texture everywhere does not change it. Pearson's correlation over the pairs of
-    distinct positions compares two of them. It is 0 where only the result's have no variance, as
-    those of a flat picture, and NaN where the content's have none or there are less than three
-    positions.
+    positions (Shechtman & Irani 2007; for network features Kolkin et al. 2019, Tumanyan et al.
+    2022). It describes which parts of a picture are alike, not their appearance: a uniform change
+    of colour or texture leaves it as it is. Two self-similarities are compared by Pearson's
+    correlation over the pairs of distinct positions. It is 0 if only the result's self-similarity
+    has no variance, as in a flat picture, and NaN if the content's has none or there are fewer than
+    three positions.
     """
     s_c, s_cs = (_standardised(self_similarity(q)) for q in (q_c, q_cs))
     kept = (s_c * s_cs).sum(1).clamp(0, 1)
@@ -51,10 +51,10 @@ def self_similarity(q: Tensor) -> Tensor:
 
 
 def sample(tokens: int, device: torch.device | str = "cpu") -> Tensor:
-    """Positions [P], int64, spread over a picture of that many tokens: the same in every call.
+    """Positions [P], int64, spread over a picture of `tokens` tokens: the same in every call.
 
-    One in each of 256 equal parts, at places that steps of the golden ratio choose: a constant
-    stride that divides the width of a picture would meet a few of its columns alone.
+    Each of 256 equal parts has one, placed by steps of the golden ratio: a constant stride that
+    divides the width of a picture would meet only a few of its columns.
     """
     if tokens <= POSITIONS:
         return torch.arange(tokens, device=device)

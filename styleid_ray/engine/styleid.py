@@ -3,7 +3,7 @@
 A content image and a style image are inverted to noise by DDIM, and the queries, keys and values of
 the decoder's self-attention are kept at each step (`invert`). The stylised image is sampled from
 the content's noise with the style's statistics (`adain`), while the style's keys and values and a
-part of the content's queries replace its own in these layers (`stylise`).
+share of the content's queries replace its own in these layers (`stylise`).
 
 Symbols are the paper's: z_0 a clean latent, z_T its noise, Q, K, V the attention features of
 content (c), style (s) and stylised image (cs), γ query preservation, τ attention temperature. A
@@ -41,7 +41,7 @@ class Injection:
     content: Features
     """Q_c of each injected layer."""
     styles: Sequence[Features]
-    """K_s and V_s of each injected layer, of each style: of one, but for `shares`."""
+    """K_s and V_s of each injected layer, per style; several styles only with `shares`."""
     gamma: Mapping[int, Tensor]
     """γ of each layer [B, 1, 1, 1], in [0, 1]."""
     temperature: Mapping[int, Tensor]
@@ -49,13 +49,13 @@ class Injection:
     shares: Mapping[int, Tensor] | None = None
     """Each style's share of each position, [styles, B, 1, tokens, 1] of each layer, of sum 1."""
     bias: Mapping[int, Tensor] | None = None
-    """Bias of the keys [B, 1, 1, tokens of all styles] of each layer, where several styles lie side
-    by side in one K and V: the logarithm of their weights."""
+    """Bias of the keys [B, 1, 1, tokens of all styles] of each layer, if several styles lie side by
+    side in one K and V: the logarithm of their weights."""
 
 
 @dataclass(frozen=True)
 class Protection:
-    """Where sampling follows the content instead of the model."""
+    """The regions where sampling follows the content instead of the model."""
 
     strength: Tensor
     """[B, 1, h, w]: 1 is stylised, 0 is the content."""
@@ -63,7 +63,7 @@ class Protection:
     """The content's latents [B, C, h, w] at the noise level that sampling step i ends at."""
 
     def __call__(self, i: int, z: Tensor) -> Tensor:
-        """z with the content's latents where they are protected."""
+        """z with the content's latents in protected regions."""
         return torch.lerp(self.path(i), z, self.strength)
 
 
@@ -71,7 +71,7 @@ class Denoise(Protocol):
     """The diffusion model as a noise predictor ε(z, t), for latents [B, C, h, w]."""
 
     def __call__(self, z: Tensor, step: Step, injection: Injection | None = None) -> Tensor:
-        """ε [B, C, h, w], with `inject` in place of self-attention where there is an injection."""
+        """ε [B, C, h, w], with `inject` in place of self-attention if there is an injection."""
         ...
 
     def record(self, z: Tensor, step: Step) -> tuple[Tensor, Features]:
@@ -88,7 +88,7 @@ def invert(
 ) -> Tensor:
     """z_T of z_0 by DDIM inversion (section 3.1).
 
-    `keep(i, features)` gets those of step i, `passed(i, z)` the latents before it.
+    `keep(i, features)` gets the features of step i, `passed(i, z)` the latents before it.
     """
     z = z_0
     for i, step in enumerate(steps):
@@ -141,8 +141,8 @@ def inject(
     """Attention-based style injection (sections 3.2 and 3.3, eq. 4-7).
 
     Q = γ·Q_c + (1 − γ)·Q_cs and softmax(τ·Q·K_sᵀ / √d + bias)·V_s. All features are
-    [B, heads, tokens, d]; the style may have a number of tokens of its own. A bias, as of
-    `Injection`, adds to the logits.
+    [B, heads, tokens, d]; the style may differ in its number of tokens. The bias
+    (`Injection.bias`) adds to the logits.
     """
     q = torch.lerp(q_cs, q_c, gamma)
     return scaled_dot_product_attention(temperature * q, k_s, v_s, attn_mask=bias)
@@ -169,8 +169,8 @@ def scale_low_frequencies(z: Tensor, factor: float) -> Tensor:
     """z_T [B, C, h, w] with its low frequencies times a factor: the frequency manipulation of
     StyleSSP (Xu et al., CVPR 2025).
 
-    A Gaussian low-pass with its standard deviation at `LOW_FREQUENCY` cycles per position says
-    which frequencies are low.
+    A Gaussian low-pass with a standard deviation of `LOW_FREQUENCY` cycles per position selects the
+    low frequencies.
     """
     h, w = z.shape[-2:]
     fy, fx = torch.fft.fftfreq(h, device=z.device), torch.fft.rfftfreq(w, device=z.device)

@@ -1,9 +1,9 @@
-"""The interface of a method to a job: of `StyleIDPipeline`, and of the methods that it is compared
-with."""
+"""The interface of a method to a job, for `StyleIDPipeline` and the methods it is compared with."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -11,13 +11,28 @@ from torch import Tensor
 
 from styleid_ray.config import StyleParams
 from styleid_ray.engine.autoencoder import Decoded
-from styleid_ray.engine.counts import Counts
 from styleid_ray.engine.pairs import Pairs
 from styleid_ray.engine.structure import SeenStructure
 
 
+@dataclass(frozen=True)
+class Counts:
+    """Work of a pipeline so far."""
+
+    unet_evaluations: int = 0
+    """UNet forwards, one per window and latent."""
+    inversions: int = 0
+    """Pictures inverted."""
+    inversions_reused: int = 0
+    """Pictures of a call whose inversion was kept from an earlier one."""
+    peak_feature_bytes: int = 0
+    """Most memory that kept inversions took at a time."""
+    batch_halvings: int = 0
+    """Times that the batch was halved because memory ran out."""
+
+
 class Stylizer(Protocol):
-    """A method on its device. Meanings are those of `StyleIDPipeline`."""
+    """A method on its device. All names mean the same as in `StyleIDPipeline`."""
 
     device: torch.device
 

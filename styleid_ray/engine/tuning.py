@@ -21,13 +21,13 @@ from styleid_ray.model.windows import Windows
 
 BATCHES = (8, 16, 32, 64)
 FASTER = 1.03
-"""How much faster per latent a larger batch must be to be taken."""
+"""Speed-up per latent that a larger batch needs to be chosen."""
 COMPILE_SECONDS = 180.0
 """Cost of compiling at the start of a job, about."""
 COMPILE_GAIN = 0.25
-"""Part of an evaluation's time that compiling saves, as reckoned for Stable Diffusion 1.x."""
+"""Share of an evaluation's time that compiling saves, estimated for Stable Diffusion 1.x."""
 _LONG = 10_000
-"""UNet evaluations above which a job measures all batches, whatever its first call is."""
+"""UNet evaluations from which a job measures all batches, whatever its first call is."""
 _VARIANTS = 64
 _FOLDER = "TORCHINDUCTOR_CACHE_DIR"
 
@@ -54,12 +54,17 @@ class Tuner:
         memory.row_bytes["unet"] = self._row_bytes
         self._tried: dict[tuple[int, ...], int] = {}
         self._position_bytes = 0.0
-        """Bytes that a UNet call takes for one latent position."""
+        """Bytes of a UNet call for one latent position."""
 
     def tune(self, shape: torch.Size, step: Step, most: int) -> None:
-        """At the first call for latents [C, h, w], or for more of them: measure on a GPU, then
-        compile. A compiled model is not measured: it would be compiled for each batch.
-        `most` latents are sampled in the call, and any step of its schedule will do."""
+        """Measure batches on a GPU, then compile, at the first call for latents [C, h, w] or for
+        more of them. A compiled model is not measured: it would be compiled for each batch.
+
+        Args:
+            shape: of the latents.
+            step: any step of the call's schedule.
+            most: latents that the call samples.
+        """
         if self.evaluations >= _LONG:
             most = BATCHES[-1]
         if self.compiled or self._tried.get(shape, 0) >= min(most, BATCHES[-1]):
@@ -77,20 +82,20 @@ class Tuner:
         self.memory.full = self.compiled = True
 
     def _row_bytes(self, height: int, width: int) -> int:
-        """Bytes that a UNet call takes for one latent of this size: its own memory for one window,
-        and no more for the features of each."""
+        """Bytes of a UNet call for one latent of this size: the call's memory for one window, and
+        at most as much for each window's features."""
         windows = Windows.over((height, width), self.denoise.window)
         unet = self.denoise.unet
         dtype = str(unet.dtype).removeprefix("torch.")
         height, width = windows.height, windows.width
-        if not self._position_bytes:  # it grows by area, and counting takes a second
+        if not self._position_bytes:  # proportional to the area; counting takes a second
             config = stored_config(unet)
             self._position_bytes = unet_peak(config, height, width, dtype) / (height * width)
         seen = self._position_bytes * height * width
         return round(SLACK * (1 + len(windows)) * seen)
 
     def _measure(self, shape: torch.Size, step: Step, most: int) -> float:
-        """Seconds per latent in the fastest batch; 0 where none fits the memory."""
+        """Seconds per latent in the fastest batch; 0 if none fits the memory."""
         memory, device = self.memory, self.memory.device
         work: dict[int, int] = {}
 
@@ -101,7 +106,7 @@ class Tuner:
             def evaluate() -> None:
                 measured.append(cuda.measure(device, lambda: self.denoise(z, step)))
 
-            if not (memory.fits(evaluate) and memory.fits(evaluate)):  # the first loads kernels too
+            if not (memory.fits(evaluate) and memory.fits(evaluate)):  # the first loads kernels
                 cuda.empty_cache(device)
                 return None
             took, work[batch] = measured[-1]
@@ -123,8 +128,8 @@ def best_batch(
     """The fastest of some batches and its seconds per latent; None when the smallest does not fit.
 
     Args:
-        seconds: time of a call with a number of latents; None where they do not fit the memory.
-        most: latents that there are: batches beyond the first that holds them are not tried.
+        seconds: time of a call with a number of latents; None if they do not fit the memory.
+        most: available latents: no batch larger than the first that holds them is tried.
         batches: in ascending order.
     """
     best: tuple[int, float] | None = None
@@ -138,8 +143,8 @@ def best_batch(
 
 
 def compiling_pays(evaluations: int, seconds: float) -> bool:
-    """Whether compiling saves more time than it costs, over a number of evaluations of one latent
-    that take `seconds` each without it."""
+    """Whether compiling saves more time than it costs, for evaluations of one latent that take
+    `seconds` each uncompiled."""
     return COMPILE_GAIN * seconds * evaluations > COMPILE_SECONDS
 
 
@@ -151,9 +156,9 @@ def has_compiler() -> bool:
 def compile_models(unet: Any, vae: Any = None, backend: str = "inductor") -> None:
     """Compile UNet and autoencoder, each as a whole and in channels-last order, in place.
 
-    They are compiled at their next calls, again for each shape of batch and latents. PyTorch keeps
-    the compiled code in a folder of the node, from which the next process takes it:
-    $TORCHINDUCTOR_CACHE_DIR, by default ~/.cache/styleid_ray/compiled.
+    They are compiled at their next calls, and again for each shape of batch and latents. PyTorch
+    keeps the compiled code in a folder of the node for the next process: $TORCHINDUCTOR_CACHE_DIR,
+    by default ~/.cache/styleid_ray/compiled.
     """
     os.environ.setdefault(_FOLDER, str(Path("~/.cache/styleid_ray/compiled").expanduser()))
     config = torch._dynamo.config

@@ -1,6 +1,6 @@
 """A large latent cut into windows, and their noise blended.
 
-As MultiDiffusion (Bar-Tal et al. 2023) does, the windows of a picture are joined in each step, so
+As in MultiDiffusion (Bar-Tal et al. 2023), the windows of a picture are joined in each step, so
 that they cannot drift apart. Latents that fit one window pass unchanged.
 """
 
@@ -17,7 +17,7 @@ from styleid_ray.model.windows import Windows
 
 
 def cut(windows: Windows, x: Tensor) -> list[Tensor]:
-    """Windows [..., height, width] of x [..., h, w]; x itself where there is one. They are
+    """Windows [..., height, width] of x [..., h, w], or x itself if there is one. Windows are
     contiguous, so that a compiled UNet is not recompiled for each size of x."""
     if len(windows) == 1:
         return [x]
@@ -29,8 +29,7 @@ def cut(windows: Windows, x: Tensor) -> list[Tensor]:
 
 
 def blend(windows: Windows, parts: Sequence[Tensor]) -> Tensor:
-    """The latent [B, C, h, w] of its windows, whose weights fall to their edges, so that no edge is
-    seen."""
+    """The latent [B, C, h, w] of its windows; weights fall towards their edges to hide these."""
     if len(windows) == 1:
         return parts[0]
     first = parts[0]
@@ -45,26 +44,26 @@ def blend(windows: Windows, parts: Sequence[Tensor]) -> Tensor:
 
 
 def _bell(length: int) -> Tensor:
-    """Weights of the positions of a window: they rise from its edges to its middle."""
+    """Weights of a window's positions, rising from its edges to its middle."""
     at = torch.arange(length, dtype=torch.float32) + 0.5
     return torch.sin(torch.pi * at / length) ** 2
 
 
 def stack_windows(parts: Sequence[Features]) -> Features:
-    """Features [B, windows, heads, tokens, d] from those of each window; those of one unchanged."""
+    """Features [B, windows, heads, tokens, d] of several windows; features of one unchanged."""
     if len(parts) == 1:
         return parts[0]
     return {key: torch.stack([part[key] for part in parts], 1) for key in parts[0]}
 
 
 def joined_tokens(x: Tensor) -> Tensor:
-    """Features [B, heads, tokens of all windows, d] of those of several windows, or of one."""
+    """Features [B, heads, tokens of all windows, d], of several windows or one."""
     return x.transpose(1, 2).flatten(2, 3) if x.ndim == 5 else x
 
 
 def of_window(injection: Injection | None, i: int, windows: Windows) -> Injection | None:
-    """The part of an injection for window i: the content's features there, while the styles' are
-    the same for all."""
+    """The part of an injection for window i: the content's features there, and the styles', which
+    are the same for all windows."""
     if injection is None or len(windows) == 1:
         return injection
     content = {key: x[:, i].contiguous() for key, x in injection.content.items()}

@@ -58,18 +58,17 @@ def work_order(
 ) -> list[Op]:
     """The operations for all pairs, such that few inversions are needed at the same time.
 
-    The pictures of the side that takes less memory stay, those of the other side pass by. Pictures
-    are inverted just before they are needed, several together, and evicted when `capacity` is
-    short: farthest next use first (Belady's algorithm), among those without one the first of
-    `held`. Batches are small enough for their own pictures to fit; only a single pair may exceed
-    the capacity.
+    The side that takes less memory stays, the other side passes by. Pictures are inverted just
+    before they are needed, several together, and evicted when `capacity` is short: farthest next
+    use first (Belady's algorithm), and among unused ones the first of `held`. The pictures of a
+    batch fit the capacity; only a single pair may exceed it.
 
     Args:
         pairs: of keys of pictures.
         sizes: of each picture.
         capacity: bytes of inversions that may be kept at a time.
         batch: most latents of a shape in one UNet call.
-        held: pictures inverted already, least recently used first.
+        held: pictures already inverted, least recently used first.
     """
     batches = _batches(pairs, sizes, capacity, batch)
     uses: defaultdict[Key, list[int]] = defaultdict(list)
@@ -87,7 +86,7 @@ def work_order(
         return sum(sizes[key].nbytes for key in kept)
 
     def fill(group: list[Key], at: int, needed: set[Key]) -> None:
-        """Add pictures that are needed next, where they push out nothing that is needed sooner."""
+        """Add pictures that are needed next, unless they evict pictures that are needed sooner."""
         shape = sizes[group[0]].shape
         for later in range(at, len(batches)):
             for key in _keys(pairs, batches[later]):
@@ -151,15 +150,15 @@ def _batches(
 def _sweep(
     pairs: Sequence[Pair], rows: Sequence[int], sizes: Mapping[Key, Size], capacity: int
 ) -> list[int]:
-    """Rows sorted such that one side stays while the other passes by, once for each part of the
-    staying side that fits beside the passing pictures of two pairs."""
+    """Rows sorted such that one side stays while the other passes by, once per part of the staying
+    side that fits beside the passing pictures of two pairs."""
     contents = list(dict.fromkeys(content for content, *_ in pairs))
     styles = list(dict.fromkeys(key for _, *some in pairs for key in some if key is not None))
     content_bytes, style_bytes = (sum(sizes[k].nbytes for k in side) for side in (contents, styles))
     content_stays = content_bytes <= style_bytes or not styles
     staying, passing = (contents, styles) if content_stays else (styles, contents)
     fits = max(sizes[key].nbytes for key in staying)
-    each = max(map(len, pairs)) - 1 if content_stays else 1  # of those that pass, in one pair
+    each = max(map(len, pairs)) - 1 if content_stays else 1  # passing pictures of one pair
     beside = 2 * max(1, each) * max((sizes[key].nbytes for key in passing), default=0)
     part = max(1, (capacity - beside) // fits)
     place = {key: at for side in (contents, styles) for at, key in enumerate(side)}

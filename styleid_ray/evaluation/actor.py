@@ -1,4 +1,4 @@
-"""The work of an actor: pictures to numbers and features."""
+"""The work of an actor: from pictures to metrics and features."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ import torch
 from PIL import Image
 
 from styleid_ray.errors import RowError
+from styleid_ray.evaluation.folders import FolderResults
 from styleid_ray.evaluation.meter import PAIR_METRICS, Meter
-from styleid_ray.evaluation.pictures import check_measurable
-from styleid_ray.evaluation.results import Result, Results
+from styleid_ray.evaluation.pictures import Result, check_measurable
+from styleid_ray.evaluation.run_results import RunResults
 
 T = TypeVar("T")
+Results = FolderResults | RunResults
 FEATURES = pa.list_(pa.float32())
 PAIRS = pa.schema(
     [
@@ -31,8 +33,8 @@ PAIRS = pa.schema(
         ("features", FEATURES),
     ]
 )
-"""One row per result; without features where result or style cannot be read. `trouble` says what
-could not, "ROLE: REASON"."""
+"""One row per result, without features if result or style cannot be read. `trouble` names the
+picture that cannot be read, as "ROLE: REASON"."""
 STYLES = pa.schema([("times", pa.int64()), ("trouble", pa.string()), ("features", FEATURES)])
 _READERS = 4
 
@@ -41,9 +43,9 @@ class Measure:
     """Units of results, or styles, to rows of `PAIRS` or `STYLES`. An actor of Ray Data.
 
     Args:
-        results: where the pictures are.
+        results: the pictures.
         weights: reference to the networks' tensors.
-        device: where to compute.
+        device: "cuda" or "cpu".
         threads: CPU threads to compute with.
     """
 
@@ -65,7 +67,7 @@ class Measure:
                     yield self.pairs(group)
 
     def styles(self, unit: Sequence[tuple[str, str | None, int]]) -> pa.Table:
-        """Features of styles, given by key, place, and how often each counts."""
+        """Features of styles, given by key, place, and number of times each counts."""
         pictures = [self._source("style", key, place) for key, place, _ in unit]
         features = iter(self.meter.features([p for p in pictures if not isinstance(p, RowError)]))
         rows = [
@@ -91,11 +93,8 @@ class Measure:
             }
             if not isinstance(result.picture, RowError):
                 content, style = (
-                    None if isinstance(picture, RowError) else (key, picture)
-                    for key, picture in (
-                        (result.content, sources["content"]),
-                        (result.style, sources["style"]),
-                    )
+                    None if isinstance(picture := sources[role], RowError) else (key, picture)
+                    for role, key in (("content", result.content), ("style", result.style))
                 )
                 row |= self.meter.pair(result.picture, content, style)
                 if style:
@@ -136,7 +135,7 @@ _Loaded = tuple[Result, Mapping[str, Image.Image | RowError]]
 def _checked(
     result: Result, content: Image.Image | RowError, style: Image.Image | RowError
 ) -> _Loaded:
-    """A result with its sources, and an error in place of pictures that cannot be compared."""
+    """A result with its sources; an error replaces a picture that cannot be compared."""
     picture = result.picture
     if not isinstance(picture, RowError):
         try:
@@ -153,7 +152,7 @@ def _checked(
 
 
 def _one_ahead(items: Iterator[T], pool: ThreadPoolExecutor) -> Iterator[T]:
-    """The items, the next one being made while one is used."""
+    """The items; the next one is made while the current one is used."""
     end = object()
     take: Callable[[], Any] = lambda: next(items, end)  # noqa: E731
     coming = pool.submit(take)

@@ -1,5 +1,5 @@
-"""CFSD, content feature structural distance (Chung et al. 2024, section 5.1): how much the
-similarities between a picture's patches change."""
+"""CFSD, content feature structural distance (Chung et al. 2024, section 5.1): the change of the
+similarities between a picture's patches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MOST_PATCHES = 2**16
 """Patches of the largest measured picture, of 1024 x 1024 pixels: time grows with their square."""
 _BLOCK = 2**24
-"""Similarities that are held at a time."""
+"""Similarities held at a time."""
 
 
 def patch_features(picture: Tensor, w: Weights) -> Tensor:

@@ -24,11 +24,9 @@ from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.watch.progress import Progress, shown
 from styleid_ray.config import ClusterOptions
 from styleid_ray.errors import ConfigError, JobError, StyleIDError
-from styleid_ray.evaluation.actor import PAIRS, Measure
+from styleid_ray.evaluation.actor import PAIRS, Measure, Results
 from styleid_ray.evaluation.folders import FolderResults
-from styleid_ray.evaluation.names import PAIRS_FILE, SUMMARY_FILE
-from styleid_ray.evaluation.outcome import Evaluation, without
-from styleid_ray.evaluation.results import Results
+from styleid_ray.evaluation.outcome import PAIRS_FILE, SUMMARY_FILE, Evaluation, without
 from styleid_ray.evaluation.run_results import RunResults
 from styleid_ray.evaluation.sums import Sums
 from styleid_ray.evaluation.weights import Loaded, load_weights
@@ -51,12 +49,13 @@ class EvaluateOptions:
     stylized: str | None = None
     """Folder of results of any method, in place of a run."""
     content: str | None = None
-    """Where the contents lie; of a run, by now."""
+    """Location of the contents, of a run if they have moved."""
     style: str | None = None
+    """Location of the styles, likewise."""
     weights: str | None = None
     """Folder of the networks' weights."""
     to: str | None = None
-    """Where the files of the evaluation go; by default below the run."""
+    """Location for the files of the evaluation; by default below the run."""
     address: str | None = None
     storage_options: Options = None
 
@@ -65,7 +64,7 @@ def evaluate(options: EvaluateOptions, stream: TextIO | None = None) -> Evaluati
     """Computes the metrics of a run or of folders of pictures, and writes them.
 
     Raises:
-        JobError: something given cannot be used; the message says what to change.
+        JobError: an input cannot be used; the message says what to change.
     """
     out = stream or sys.stderr
 
@@ -86,16 +85,15 @@ def evaluate(options: EvaluateOptions, stream: TextIO | None = None) -> Evaluati
             writer = stack.enter_context(pq.ParquetWriter(file, _WRITTEN, compression="zstd"))
         progress = Progress(results.count, 0, 0, "pictures")
         with shown(progress, out):
-            for block in _on_actors(results, loaded, _pairs(results), options.storage_options):
+            pairs = [("pairs", unit) for unit in results.units()]
+            for block in _on_actors(results, loaded, pairs, options.storage_options):
                 sums.add_pairs(block)
                 progress.add(*_outcome(block))
                 if writer:
                     writer.write_table(block.select(_WRITTEN.names))
-            styles = sums.style_units()
-            progress.planned += sum(map(len, styles))
-            for block in _on_actors(
-                results, loaded, [("styles", unit) for unit in styles], options.storage_options
-            ):
+            styles = [("styles", unit) for unit in sums.style_units()]
+            progress.planned += sum(len(unit) for _, unit in styles)
+            for block in _on_actors(results, loaded, styles, options.storage_options):
                 sums.add_styles(block)
                 progress.add(*_outcome(block))
     evaluation = sums.evaluation()
@@ -113,7 +111,7 @@ def _results(options: EvaluateOptions) -> Results:
         if options.run is not None:
             raise ConfigError(f"a run ({options.run}) and --stylized are given: take one of them")
         if not (options.content and options.style):
-            raise ConfigError("--stylized needs --content and --style: what its pictures are of")
+            raise ConfigError("--stylized needs --content and --style, the sources of its pictures")
         return FolderResults.find(
             options.stylized, options.content, options.style, options.storage_options
         )
@@ -124,7 +122,7 @@ def _results(options: EvaluateOptions) -> Results:
 
 
 def _place(options: EvaluateOptions, results: Results) -> Store | None:
-    """Where the evaluation is written."""
+    """The location for the evaluation's files; None to write none."""
     if options.to:
         place = Output(options.to, options.storage_options)
     elif isinstance(results, RunResults):
@@ -135,17 +133,13 @@ def _place(options: EvaluateOptions, results: Results) -> Store | None:
     return place
 
 
-def _pairs(results: Results) -> list[tuple[str, Any]]:
-    return [("pairs", unit) for unit in results.units()]
-
-
 def _outcome(block: pa.Table) -> tuple[int, int]:
     failed = block.num_rows - block["trouble"].null_count
     return block.num_rows - failed, failed
 
 
 def threads_of(nodes: Sequence[Mapping[str, Any]]) -> int:
-    """CPU threads of an actor without a GPU: no more than some node has, or Ray would wait for one.
+    """CPU threads of an actor without a GPU: at most those of the largest node, or Ray would wait.
 
     Args:
         nodes: as `ray.nodes()` returns them.
@@ -170,12 +164,7 @@ def _on_actors(
         Measure,
         batch_format="pyarrow",
         batch_size=None,
-        fn_constructor_args=(
-            results,
-            ray.put(loaded.weights),
-            "cuda" if gpus else "cpu",
-            threads,
-        ),
+        fn_constructor_args=(results, ray.put(loaded.weights), "cuda" if gpus else "cpu", threads),
         compute=ActorPoolStrategy(size=min(actors, len(units))),
         num_gpus=1 if gpus else None,
         num_cpus=1 if gpus else threads,

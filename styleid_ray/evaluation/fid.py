@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Moments:
-    """Sums over a set of features: all that the distance needs of it, however large the set is.
+    """Sums over a set of features of any size, which suffice for the distance.
 
     Args:
         size: F, numbers of a feature; those of Inception by default.
@@ -21,7 +21,7 @@ class Moments:
 
         Args:
             features: [N, F].
-            times: how often each counts, int [N]; by default once.
+            times: number of times that each counts, int [N]; by default once.
         """
         x = features.astype(np.float64)
         times = np.ones(len(x), np.int64) if times is None else times
@@ -59,7 +59,7 @@ def frechet_distance(first: Moments, second: Moments) -> float:
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:
-    """A with A Aᵀ = covariance, [F, R], without the directions that are rounding alone."""
+    """A with A Aᵀ = covariance, [F, R], without directions that are mere rounding."""
     values, vectors = np.linalg.eigh(covariance)
     kept = values > max(values[-1], 0) * len(values) * np.finfo(np.float64).eps
     return vectors[:, kept] * np.sqrt(values[kept])

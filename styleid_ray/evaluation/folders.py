@@ -1,4 +1,4 @@
-"""Pictures of any method in three folders, named as the authors' code writes and reads them."""
+"""Pictures of any method in three folders, named as in the authors' code."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from PIL import Image
 
 from styleid_ray.datasets.files import list_files
 from styleid_ray.errors import ConfigError, RowError
-from styleid_ray.evaluation.results import Result
+from styleid_ray.evaluation.pictures import Result
 from styleid_ray.imaging.formats import picture_extensions
 from styleid_ray.imaging.guard import quiet_pillow
 from styleid_ray.storage.fetch import fetch
 from styleid_ray.storage.locations import Options, join, shown
 
 BETWEEN = "_stylized_"
-"""Stands between the names of content and style in that of a result."""
+"""Separates the names of content and style in the name of a result."""
 _UNIT = 16
 _MOST_PIXELS = 256_000_000
 Names = tuple[str, str, str]
@@ -26,13 +26,13 @@ Names = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class FolderResults:
-    """Results in a folder, with their contents and styles in two more."""
+    """Results in a folder, with their contents and styles in two more; picklable and light."""
 
     roots: Mapping[str, str]
     """Roots by "stylized", "content" and "style"."""
     names: tuple[Names, ...] = field(repr=False)
     others: int = 0
-    """Pictures among the results that are not named as one."""
+    """Pictures in the folder of results that are not named as a result."""
     storage_options: Options = None
 
     @classmethod
@@ -43,7 +43,7 @@ class FolderResults:
 
         Raises:
             SourceError: a folder is missing or cannot be read.
-            ConfigError: no result is there, or one of its sources is missing or not unique.
+            ConfigError: there is no result, or the source of one is missing or not unique.
         """
         given = {"stylized": stylized, "content": content, "style": style}
         roots, files = {}, {}
@@ -68,11 +68,11 @@ class FolderResults:
 
     @property
     def remarks(self) -> list[str]:
-        """How many pictures are left out."""
+        """A line on pictures that are left out."""
         return [f"left out, as no name of a result: {self.others:,}"] if self.others else []
 
     def units(self) -> list[tuple[Names, ...]]:
-        """A few results each, those of one content together."""
+        """A few results each, results of one content together."""
         ordered = sorted(self.names, key=lambda names: names[1:])
         return [tuple(ordered[i : i + _UNIT]) for i in range(0, len(ordered), _UNIT)]
 
@@ -91,7 +91,7 @@ class FolderResults:
             return e
 
     def _read(self, role: str, name: str) -> Image.Image:
-        """As the authors read a picture: neither turned by its metadata nor laid over white."""
+        """A picture as the authors read it: neither turned by its metadata nor laid over white."""
         data = fetch(join(self.roots[role], name), self.storage_options).data
         try:
             with quiet_pillow(_MOST_PIXELS), Image.open(io.BytesIO(data)) as image:
@@ -114,7 +114,7 @@ def _by_stem(names: list[str]) -> dict[str, list[str]]:
 def _matched(
     name: str, sources: Mapping[str, dict[str, list[str]]], given: Mapping[str, str]
 ) -> Names:
-    """A result with the files of its content and its style."""
+    """A result with the files of its content and style."""
     parts = _stem(name).split(BETWEEN)
     splits = [(BETWEEN.join(parts[:at]), BETWEEN.join(parts[at:])) for at in range(1, len(parts))]
     for content, style in splits:

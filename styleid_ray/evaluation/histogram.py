@@ -1,5 +1,5 @@
-"""The loss between RGB-uv histograms (Afifi et al. 2021, HistoGAN): how far the colours of two
-pictures are apart."""
+"""The loss between RGB-uv histograms (Afifi et al. 2021, HistoGAN): the distance of two pictures'
+colours."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BINS, _SIGMA, _LARGEST, _EPSILON = 64, 0.02, 256, 1e-6
 
 
 def rgb_uv_histogram(picture: Tensor) -> Tensor:
-    """The histogram [3, 64, 64] of a picture, which sums to 1.
+    """The histogram [3, 64, 64] of a picture, of sum 1.
 
     For each channel: the logarithms of its ratios to the other two, weighted by the pixel's
     brightness and spread by an inverse-quadratic kernel.
@@ -34,7 +34,7 @@ def rgb_uv_histogram(picture: Tensor) -> Tensor:
 
 
 def _kernel(values: Tensor) -> Tensor:
-    """How much of each value [P] falls into each bin: [P, 64]."""
+    """The share of each value [P] in each bin: [P, 64]."""
     bins = torch.linspace(-3, 3, _BINS, dtype=torch.float64, device=values.device)
     distances = (values[:, None].double() - bins) / _SIGMA
     return (1 / (1 + distances.square())).float()

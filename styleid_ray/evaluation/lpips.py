@@ -1,6 +1,6 @@
 """LPIPS, the distance of two pictures in the features of AlexNet (Zhang et al. 2018), version 0.1.
 
-The linear layers come with torchmetrics, which has the file of the authors' package. Its own LPIPS
+The linear layers come from torchmetrics, which contains the authors' file. torchmetrics' own LPIPS
 needs torchvision.
 """
 
@@ -29,7 +29,7 @@ def linear_layers() -> list[Tensor]:
 
 
 def lpips_features(pictures: Tensor, w: Weights) -> list[Tensor]:
-    """Features of pictures, each position's normed over its channels.
+    """Features of pictures, normed over the channels at each position.
 
     Args:
         pictures: [N, 3, h, w], or [N, 1, h, w] for grey ones; in [0, 1].

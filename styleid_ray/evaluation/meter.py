@@ -1,4 +1,4 @@
-"""The metrics of single pictures and pairs, through networks that stay in memory."""
+"""The metrics of single pictures and pairs, by networks that stay in memory."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from styleid_ray.evaluation.networks import inception
 from styleid_ray.evaluation.pictures import as_tensor, at_512
 
 PAIR_METRICS = ("lpips", "lpips_gray", "cfsd", "histogram_loss")
-"""Those of a single pair; their means are those of a set."""
+"""Metrics of a single pair; a set has their means."""
 T = TypeVar("T")
 _KEPT = {"content": 8, "style": 256}
-"""Pictures whose features are kept, the last ones used: about 40 MB a content at 512 px."""
+"""Most recently used pictures whose features are kept: about 40 MB per content at 512 px."""
 
 
 class Meter:
-    """Measures pictures. Values kept for a content or a style serve all pairs that have it.
+    """Measures pictures. Kept values of a content or a style serve all its pairs.
 
     Args:
         weights: tensors by network; a metric whose network is missing is not computed.
-        device: where the networks compute.
+        device: "cuda" or "cpu".
     """
 
     def __init__(self, weights: Mapping[str, Mapping[str, Tensor]], device: str = "cpu") -> None:
@@ -44,7 +44,7 @@ class Meter:
 
     @torch.inference_mode()
     def features(self, pictures: Sequence[Image.Image]) -> list[np.ndarray | None]:
-        """Inception features [2048] of each picture, None without that network."""
+        """Inception features [2048] of each picture, None without the network."""
         features: list[np.ndarray | None] = [None] * len(pictures)
         if "art_inception" not in self.weights:
             return features
@@ -63,8 +63,8 @@ class Meter:
         content: tuple[str, Image.Image] | None,
         style: tuple[str, Image.Image] | None,
     ) -> dict[str, float | None]:
-        """The metrics of one pair, None where something is missing, and CFSD of pictures with too
-        many patches.
+        """The metrics of one pair; None where an input or a network is missing, and for CFSD of
+        pictures with too many patches.
 
         Args:
             result: the stylised picture, RGB.
@@ -90,7 +90,7 @@ class Meter:
         return values
 
     def _content(self, picture: Image.Image) -> dict[str, Any]:
-        """The features of a picture that say how it is laid out."""
+        """The features that describe a picture's content."""
         features: dict[str, Any] = {}
         if weights := self.weights.get("alexnet"):
             large = at_512(picture)

@@ -1,9 +1,9 @@
-"""The three networks that the metrics look through, as functions of their tensors.
+"""The three networks of the metrics, as functions of their tensors.
 
-The tensors keep the names of the published checkpoints: torchvision's for AlexNet and VGG19; for
-the Inception v3 that was trained on art, those of the ArtFID authors, which are torchvision's too.
-Only what the metrics use of a network is computed. torchvision's own classes would bind the package
-to one build of PyTorch.
+The tensors keep the names of the published checkpoints: torchvision's for AlexNet and VGG19, and
+the ArtFID authors', which are torchvision's too, for the Inception v3 trained on art. Only the
+layers that metrics use are computed. torchvision's own classes would bind the package to one build
+of PyTorch.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from torch.nn import functional as F
 Weights = Mapping[str, Tensor]
 
 _ALEXNET = ((0, 4, 2, False), (3, 1, 2, True), (6, 1, 1, True), (8, 1, 1, False), (10, 1, 1, False))
-"""Number of the layer, stride, padding, and whether a pool of 3 with stride 2 comes before it."""
+"""Number of the layer, stride, padding, and whether a pool of 3 with stride 2 precedes it."""
 _VGG = ((0, False), (2, False), (5, True), (7, False), (10, True))
-"""Number of the layer, and whether a pool of 2 comes before it."""
+"""Number of the layer, and whether a pool of 2 precedes it."""
 _BATCH_NORM = ("running_mean", "running_var", "weight", "bias")
 _BATCH_NORM_EPSILON = 1e-3
 
@@ -87,7 +87,7 @@ def inception(x: Tensor, w: Weights) -> Tensor:
 
 
 class _Inception:
-    """The parts that Inception v3 is made of."""
+    """The parts of Inception v3."""
 
     def __init__(self, w: Weights) -> None:
         self.w = w
@@ -109,7 +109,7 @@ class _Inception:
 
     def block(self, name: str, x: Tensor, *paths: Sequence[str], split: bool = False) -> Tensor:
         """Parallel paths of convolutions, one of 1 x 1, and an average pool; with `split` the last
-        convolution of each longer path is two side by side, a and b."""
+        convolution of each longer path is two parallel ones, a and b."""
         outputs = [self.same(f"{name}.branch1x1", x)]
         for path in paths:
             y = x

@@ -1,24 +1,29 @@
-"""The metrics of a set of stylised pictures."""
+"""The metrics of a set of stylised pictures, their names, and the files of an evaluation."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from styleid_ray.evaluation.names import GROUPS, NAMES
 from styleid_ray.evaluation.published import PAIRS_OF_THE_PAPER, table
 
+GROUPS = {
+    "style": {"fid": "FID", "histogram_loss": "histogram loss"},
+    "content": {"lpips": "LPIPS", "lpips_gray": "LPIPS, grey", "cfsd": "CFSD"},
+    "product": {"artfid": "ArtFID"},
+}
+"""Style and content are shown apart: a copy of the content can win on their product."""
+NAMES = {metric: name for names in GROUPS.values() for metric, name in names.items()}
+SUMMARY_FILE = "evaluation/summary.json"
+PAIRS_FILE = "evaluation/pairs.parquet"
+"""Metrics of each pair."""
 METRICS = ("fid", "lpips", "lpips_gray", "cfsd", "histogram_loss", "artfid")
 
 
 def without(missing: Mapping[str, str]) -> list[str]:
-    """Lines on the metrics that cannot be computed, those of one reason together.
-
-    Args:
-        missing: reasons by metric.
-    """
+    """Lines on the metrics that cannot be computed, one per reason."""
     lines = []
     for reason in dict.fromkeys(missing.values()):
         names = ", ".join(NAMES[metric] for metric, why in missing.items() if why == reason)
@@ -31,22 +36,23 @@ TOO_LARGE = "pictures above 1024 x 1024 pixels have too many patches"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The metrics of a set, and what they were taken of."""
+    """The metrics of a set, and facts on the set."""
 
     values: Mapping[str, float | None]
     """By the names in `METRICS`; lower is better for each."""
     pairs: int
     contents: int
-    """Distinct ones."""
+    """Distinct contents."""
     styles: int
+    """Distinct styles."""
     missing: Mapping[str, str]
     """Why a metric is None."""
     unreadable: Mapping[str, Mapping[str, Any]]
-    """By "result", "content" and "style": how many pictures, and why for one of them."""
+    """By "result", "content" and "style": the number of pictures, and the reason for one."""
     weights: Mapping[str, Mapping[str, str]]
     """File and SHA-256 of each network."""
     counts: Mapping[str, int]
-    """Pairs that have each of the metrics of single pairs."""
+    """Pairs that have a metric, for the metrics of single pairs."""
     size: int | None = None
     """`--size` of a run, in pixels."""
     shards: str | None = None
@@ -54,29 +60,20 @@ class Evaluation:
 
     @property
     def exit_status(self) -> int:
-        """0 when every metric is that of all pairs, else 1."""
+        """0 when every metric covers all pairs, else 1."""
         return 1 if self.missing or self.unreadable else 0
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like."""
-        return {
-            **self.values,
-            "pairs": self.pairs,
-            "contents": self.contents,
-            "styles": self.styles,
-            "missing": dict(self.missing),
-            "unreadable": {role: dict(what) for role, what in self.unreadable.items()},
-            "weights": {name: dict(file) for name, file in self.weights.items()},
-            "counts": dict(self.counts),
-            "shards": self.shards,
-        }
+        shown = [field.name for field in fields(self) if field.name not in ("values", "size")]
+        return {**self.values, **{name: getattr(self, name) for name in shown}}
 
     def as_json(self) -> str:
-        """The same as text."""
+        """`as_dict` as text."""
         return json.dumps(self.as_dict(), indent=1)
 
     def lines(self) -> list[str]:
-        """For a person."""
+        """Lines for a person."""
         lines = [f"{self.pairs:,} pictures: {self.contents:,} contents, {self.styles:,} styles"]
         for group, names in GROUPS.items():
             for metric, name in names.items():

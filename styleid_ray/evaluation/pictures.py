@@ -1,6 +1,8 @@
-"""Pictures as the evaluation of the paper reads them."""
+"""Pictures as the paper's evaluation reads them."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -10,12 +12,27 @@ from torch import Tensor
 from styleid_ray.errors import RowError
 
 SIDE = 512
-"""Shorter side in pixels at which FID and LPIPS look at a picture; smaller ones are enlarged."""
+"""Shorter side in pixels of a picture for FID and LPIPS; smaller pictures are enlarged."""
 _SHORTEST, _MOST_OBLONG = 8, 16
 
 
+@dataclass(frozen=True)
+class Result:
+    """One stylised picture."""
+
+    content: str
+    """Key of its content."""
+    style: str
+    picture: Image.Image | RowError
+    """RGB, or the reason why it cannot be read."""
+    pair_id: str | None = None
+    """Id of a run's pair."""
+    places: dict[str, str] = field(default_factory=dict)
+    """Places in a larger file, by "content" and "style"."""
+
+
 def check_measurable(image: Image.Image) -> None:
-    """Refuses pictures that the networks cannot look at.
+    """Refuses pictures that the networks cannot measure.
 
     Raises:
         RowError: a side is below 8 pixels, or the picture is more oblong than 16 : 1.
@@ -29,7 +46,7 @@ def check_measurable(image: Image.Image) -> None:
 
 
 def at_512(image: Image.Image) -> Image.Image:
-    """The picture with a shorter side of 512 pixels, as torchvision's `Resize(512)` makes it."""
+    """The picture with a shorter side of 512 pixels, as by torchvision's `Resize(512)`."""
     width, height = image.size
     short = min(width, height)
     size = (SIDE * width // short, SIDE * height // short)
@@ -37,6 +54,6 @@ def at_512(image: Image.Image) -> Image.Image:
 
 
 def as_tensor(image: Image.Image) -> Tensor:
-    """Pixels [C, h, w] in [0, 1] of an RGB or a grey picture."""
+    """Pixels [C, h, w] in [0, 1] of an RGB or grey picture."""
     pixels = np.asarray(image, np.float32) / 255
     return torch.from_numpy(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))

@@ -1,6 +1,6 @@
 """Published figures of the paper's protocol: 20 contents x 40 styles at 512 pixels.
 
-They were collected, not read again in the publications that they are ascribed to.
+They were collected, not checked against the publications that they are ascribed to.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def beside_published(own: Mapping[str, float | None]) -> list[list[str]]:
         own: the run's values by metric.
 
     Returns:
-        Rows of name, ArtFID, FID, LPIPS, CFSD and source, as text; a figure that is not known is
-        empty, and so is the source of the run.
+        Rows of name, ArtFID, FID, LPIPS, CFSD and source, as text; an unknown figure is empty, and
+        so is the source of the run.
     """
     mine = [own.get(metric) for metric in ("artfid", "fid", "lpips", "cfsd")]
     rows = [(row.name, [*row[1:5]], row.source) for row in PUBLISHED]
@@ -59,11 +59,7 @@ def beside_published(own: Mapping[str, float | None]) -> list[list[str]]:
 
 
 def table(own: Mapping[str, float | None]) -> list[str]:
-    """Lines of a table with a run beside the published figures, best ArtFID first.
-
-    Args:
-        own: the run's values by metric.
-    """
+    """`beside_published` as lines of a table."""
     lines = [f"{'method':<26}{'ArtFID':>9}{'FID':>9}{'LPIPS':>9}{'CFSD':>9}  source"]
     for name, *figures, source in beside_published(own):
         texts = [f"{figure or '-':>9}" for figure in figures]

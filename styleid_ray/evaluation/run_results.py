@@ -21,7 +21,7 @@ from styleid_ray.datasets.fetch import fetch_picture
 from styleid_ray.datasets.files import list_files
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import ConfigError, JobError, OutputError, RowError
-from styleid_ray.evaluation.results import Result
+from styleid_ray.evaluation.pictures import Result
 from styleid_ray.evaluation.stamp import stamp
 from styleid_ray.imaging import decode, fit_picture
 from styleid_ray.storage.locations import shown
@@ -34,19 +34,19 @@ Unit = tuple[str, str]
 
 @dataclass(frozen=True)
 class RunResults:
-    """The finished pairs of a run."""
+    """The finished pairs of a run; picklable and light."""
 
     output: Output
     config: JobConfig
     sources: Mapping[str, Source]
-    """Where contents and styles lie."""
+    """By "content" and "style"."""
     count: int
     """Pairs with a picture."""
     planned: int
     stamp: str
-    """The state of the pictures before any is read, as `stamp.stamp` gives it."""
+    """`stamp.stamp` of the pictures before any is read."""
     several_styles: bool
-    """Whether pairs have more than one."""
+    """Whether pairs have more than one style."""
     shards: tuple[Unit, ...] = field(repr=False)
 
     @classmethod
@@ -57,11 +57,11 @@ class RunResults:
 
         Args:
             url: of the run.
-            moved: "content" and "style", where these lie by now.
-            storage_options: what filesystems are opened with.
+            moved: new locations by "content" and "style", if they have moved.
+            storage_options: for opening filesystems.
 
         Raises:
-            JobError: there is no run, it has no finished pair, or its sources are not known.
+            JobError: there is no run, no finished pair, or a source is unknown.
         """
         output = Output(url, storage_options)
         record = output.existing_record()
@@ -78,7 +78,6 @@ class RunResults:
             if shard in tally.finished
         )
         columns = output.parsed(next(iter(tally.parts)), pq.read_schema).names
-        several = "style2" in columns
         return cls(
             output,
             config,
@@ -86,13 +85,13 @@ class RunResults:
             tally.done,
             tally.planned,
             _stamp(output, [shard for _, shard in shards]),
-            several,
+            "style2" in columns,
             shards,
         )
 
     @property
     def remarks(self) -> list[str]:
-        """Pairs without a picture, and styles that are not looked at."""
+        """Lines on pairs without a picture, and on styles that are not compared."""
         remarks = []
         if self.count < self.planned:
             counts = f"{self.count:,} of {self.planned:,}"
@@ -125,15 +124,18 @@ class RunResults:
             ]
 
     def source(self, role: str, key: str, place: str | None) -> Image.Image:
-        """A content or a style, upright, of the part that the run used."""
+        """A content or a style, upright and cut as in the run. Raises RowError.
+
+        Args:
+            role: "content" or "style".
+            key: of the picture.
+            place: of the picture, in a larger file.
+        """
         config = self.config
         data = fetch_picture(self.sources[role], key, place, config.max_bytes).data
         picture = decode(data, config.max_pixels)
-        return (
-            fit_picture(picture, config.working_size, "crop", 1)
-            if config.fit == "crop"
-            else picture
-        )
+        crops = config.fit == "crop"
+        return fit_picture(picture, config.working_size, "crop", 1) if crops else picture
 
     def _picture(self, image: Mapping[str, Any]) -> Image.Image | RowError:
         data = image["bytes"]
@@ -148,11 +150,10 @@ class RunResults:
             return e
 
     def _places(self, part: str, row: Mapping[str, Any]) -> dict[str, str]:
-        roles = [role for role in ("content", "style") if is_member(row[role])]
         return {
             role: place
-            for role in roles
-            if (place := _places(self.output, part, role).get(row[role]))
+            for role in ("content", "style")
+            if is_member(row[role]) and (place := _places(self.output, part, role).get(row[role]))
         }
 
 
@@ -168,7 +169,7 @@ def _stamp(output: Output, shards: list[str]) -> str:
 
 @lru_cache(2)
 def _places(output: Output, part: str, role: str) -> dict[str, str]:
-    """Where the pictures of a part of the plan lie in larger files, by their keys."""
+    """Places in larger files of the pictures of a part of the plan, by their keys."""
     table = plan_columns(output, part, [role, f"{role}_place"])
     table = table.filter(pc.field(f"{role}_place").is_valid())
     table = pa.table({name: table[name].cast(pa.string()) for name in table.column_names})

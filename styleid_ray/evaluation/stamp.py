@@ -1,4 +1,4 @@
-"""The state of a run's pictures that an evaluation belongs to."""
+"""The state of a run's pictures at the time of an evaluation."""
 
 from __future__ import annotations
 
@@ -15,11 +15,7 @@ _READERS = 16
 
 
 def stamp(output: Output, shards: Iterable[str]) -> str:
-    """A digest that changes when finished shards are added, or pairs of one were remade.
-
-    Args:
-        output: of the run.
-        shards: names of its finished shards.
+    """A digest of a run's finished shards, which changes when shards are finished or pairs remade.
 
     Raises:
         FileNotFoundError: a shard has no file.

@@ -1,4 +1,4 @@
-"""Moments, sums and counts of measured pictures, however many there are."""
+"""Moments, sums and counts over any number of measured pictures."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from styleid_ray.evaluation.weights import Loaded
 
 _STYLES_AT_ONCE = 16
 StyleUnit = list[tuple[str, str | None, int]]
-"""Styles by key and place, each with how often it counts."""
+"""Styles by key and place, each with the number of times it counts."""
 
 
 @dataclass
 class Sums:
-    """Sums over the rows that actors give."""
+    """Sums over the rows of actors."""
 
     loaded: Loaded
     results: Moments = field(default_factory=Moments)
@@ -34,7 +34,7 @@ class Sums:
     _example: dict[str, str] = field(default_factory=dict)
 
     def add_pairs(self, block: pa.Table) -> None:
-        """Adds rows of `measure.PAIRS`."""
+        """Adds rows of `actor.PAIRS`."""
         self._counts["pairs"] += block.num_rows
         for role, seen in self._seen.items():
             seen.update(block[role].to_pylist())
@@ -50,19 +50,19 @@ class Sums:
             self.results.add(_stacked(block))
 
     def style_units(self) -> list[StyleUnit]:
-        """The styles of the results so far, each to be counted once for every one of them."""
+        """The styles of the results so far, each counted once per result."""
         styles = [(*style, times) for style, times in sorted(self._style_times.items(), key=str)]
         return [styles[i : i + _STYLES_AT_ONCE] for i in range(0, len(styles), _STYLES_AT_ONCE)]
 
     def add_styles(self, block: pa.Table) -> None:
-        """Adds rows of `measure.STYLES`."""
+        """Adds rows of `actor.STYLES`."""
         self._add_trouble(block)
         block = block.filter(block["features"].is_valid())
         if block.num_rows:
             self.styles.add(_stacked(block), block["times"].to_numpy())
 
     def evaluation(self) -> Evaluation:
-        """The metrics of the whole set, None where one cannot be computed."""
+        """The metrics of the whole set, None for one that cannot be computed."""
         values: dict[str, float | None] = dict.fromkeys(METRICS)
         missing = dict(self.loaded.missing)
         for metric in PAIR_METRICS:

@@ -1,11 +1,11 @@
-"""The weights of the networks: from a folder, or from where their authors publish them."""
+"""The weights of the networks, from a folder or downloaded from their authors."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,17 +29,17 @@ class Network:
     name: str
     """Name of its file, without the suffix."""
     metrics: tuple[str, ...]
-    """Those that need it."""
+    """Metrics that need the network."""
     forward: Callable[[Tensor, Weights], object]
     url: str
-    """Where its authors publish it. As torchvision's files do, the name may end with the first
-    digits of its SHA-256."""
+    """Its authors' publication. The name may end with the first digits of its SHA-256, as
+    torchvision's do."""
     foreign: str = ""
     """A tensor that only another network of the same layout has."""
 
     @property
     def cached(self) -> Path:
-        """Where PyTorch keeps what it has downloaded."""
+        """The file in PyTorch's cache of downloads."""
         return Path(torch.hub.get_dir()) / "checkpoints" / self.url.rsplit("/", 1)[-1]
 
 
@@ -71,7 +71,7 @@ class Loaded:
     """The networks that are available."""
 
     weights: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    """The tensors that are used, by network."""
+    """The used tensors by network."""
     files: dict[str, dict[str, str]] = field(default_factory=dict)
     """File and SHA-256 of each, for the record."""
     missing: dict[str, str] = field(default_factory=dict)
@@ -82,16 +82,16 @@ def load_weights(folder: str | None, say: Callable[[str], None] = lambda line: N
     """Reads the networks' weights.
 
     Args:
-        folder: with `art_inception`, `alexnet` and `vgg19`, each `.safetensors` or `.pth`. A file
-            `SHA256SUMS` in it is checked. Without a folder they are downloaded once, to where
-            PyTorch keeps its own.
-        say: is given a line before a download.
+        folder: with `art_inception`, `alexnet` and `vgg19`, each `.safetensors` or `.pth`, checked
+            against a file `SHA256SUMS` if it has one. Without a folder the networks are downloaded
+            once, to PyTorch's cache.
+        say: gets a line before a download.
 
     Returns:
         The available networks. A metric whose network is missing has a reason in `missing`.
 
     Raises:
-        ConfigError: the folder is not there, or a file is damaged or of another network.
+        ConfigError: the folder does not exist, or a file is damaged or of another network.
     """
     if folder is not None and not Path(folder).is_dir():
         raise ConfigError(f"--weights {folder}: there is no such folder on this machine")
@@ -128,7 +128,9 @@ def _cached(network: Network, say: Callable[[str], None]) -> Path:
     say(f"downloading {network.url} to {path}")
     try:
         data = fetch(network.url).data
-        _check_download(network, data)
+        _, dash, digits = path.stem.rpartition("-")
+        if dash and not hashlib.sha256(data).hexdigest().startswith(digits):
+            raise RowError("fetch", "it is not the file that its name says, by its SHA-256")
     except RowError as e:
         raise FileNotFoundError(
             f"{network.url} could not be downloaded ({e}): put that file at {path}, or into a "
@@ -139,12 +141,6 @@ def _cached(network: Network, say: Callable[[str], None]) -> Path:
     aside.write_bytes(data)
     os.replace(aside, path)
     return path
-
-
-def _check_download(network: Network, data: bytes) -> None:
-    _, dash, digits = network.cached.stem.rpartition("-")
-    if dash and not hashlib.sha256(data).hexdigest().startswith(digits):
-        raise RowError("fetch", "it is not the file that its name says, by its SHA-256")
 
 
 def _read_sums(folder: Path) -> dict[str, str]:
@@ -168,7 +164,7 @@ def _parsed(path: Path, data: bytes) -> dict[str, Any]:
 def _checked(network: Network, path: Path, tensors: Mapping[str, Any]) -> dict[str, Tensor]:
     """The tensors that the network uses, in float32.
 
-    They are found by a dry run without numbers, which fails where a name or a shape is another.
+    A dry run without numbers finds them; it fails at a missing name or a wrong shape.
     """
     used = _Used(tensors)
     try:
@@ -183,19 +179,14 @@ def _checked(network: Network, path: Path, tensors: Mapping[str, Any]) -> dict[s
     return {name: tensors[name].float().contiguous() for name in used.names}
 
 
-class _Used(Mapping[str, Tensor]):
-    """Tensors without numbers, which remembers the requested names."""
+class _Used(dict[str, Tensor]):
+    """Tensors without numbers; remembers the requested names."""
 
     def __init__(self, tensors: Mapping[str, Any]) -> None:
-        self.tensors, self.names = tensors, dict[str, None]()
+        super().__init__(tensors)
+        self.names = dict[str, None]()
 
     def __getitem__(self, name: str) -> Tensor:
-        tensor = self.tensors[name]
+        tensor = super().__getitem__(name)
         self.names[name] = None
         return torch.empty(tensor.shape, device="meta")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.tensors)
-
-    def __len__(self) -> int:
-        return len(self.tensors)

@@ -1,4 +1,5 @@
-"""Parts of a model without weights, on the meta device, where a forward computes shapes alone."""
+"""Parts of a model without weights, on the meta device, where a forward computes shapes alone; and
+the arithmetic that it counts."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from styleid_ray.model.description import TIME_IDS, TOKENS, describe
 
 
 def text_of(config: Mapping[str, Any]) -> str:
-    """A part's configuration, as a key of caches."""
+    """A part's configuration as text, a key of caches."""
     return json.dumps(dict(config), sort_keys=True)
 
 
@@ -53,3 +54,24 @@ def evaluate(unet: str, height: int, width: int, dtype: str = "float32", batch: 
             "time_ids": torch.empty(batch, TIME_IDS, **numbers),
         }
     return model(latents, torch.tensor(1), **given)
+
+
+def evaluation_flops(unet: Mapping[str, Any], height: int, width: int) -> int:
+    """Floating-point operations of one UNet forward for one latent: its matrix products,
+    convolutions and attention.
+
+    Args:
+        unet: configuration as diffusers stores it.
+        height, width: of the latent.
+    """
+    return _flops(text_of(unet), height, width)
+
+
+@lru_cache
+def _flops(unet: str, height: int, width: int) -> int:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        evaluate(unet, height, width)
+        return counter.get_total_flops()

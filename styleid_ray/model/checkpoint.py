@@ -38,22 +38,21 @@ _HINTS = hub.Hints("--revision", _REMEDY)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model and the files that it is made of."""
+    """A model and its files."""
 
     name: str
     """As given, without secrets."""
     revision: str | None
-    """Commit of a hub model; of one in an object store, digest of its listing; else None."""
+    """Commit of a hub model; digest of the listing of a model in an object store; else None."""
     folder: Path
-    """Local folder; with the small files only, until all of a model that lies elsewhere is
-    fetched."""
+    """Local folder; with the small files only, until a remote model is fetched."""
     origin: Literal["folder", "hub", "store", "none"]
     files: tuple[str, ...]
     """Names of all files below the model's folder."""
     vae: Vae | None = None
     """Another autoencoder in place of its own."""
     zero_prompt: bool = False
-    """Whether the empty prompt's embeddings are zeros, which take no text encoder."""
+    """Whether the empty prompt's embeddings are zeros, which need no text encoder."""
     single: SingleFile | None = None
     """The content of the file, for a model in one file."""
     loras: tuple[Lora, ...] = ()
@@ -74,7 +73,7 @@ class Checkpoint:
 
     @property
     def index(self) -> dict[str, Any]:
-        """Its `model_index.json`; empty where it has none, or none that loading takes."""
+        """Its `model_index.json`; empty if it has none, or none that loading reads."""
         fetched = parts.INDEX in self.files and (self.folder / parts.INDEX).is_file()
         return self._json(parts.INDEX) if fetched else {}
 
@@ -87,9 +86,9 @@ class Checkpoint:
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change when the model does.
 
-        From a hub model's id and commit; from the revision in an object store; from every file's
-        size in a folder, with its first and last MiB (headers, small files whole), so that
-        gigabytes need not be read.
+        It covers a hub model's id and commit; the revision in an object store; and in a folder the
+        size, first and last MiB of every file (headers, small files whole), so that gigabytes need
+        not be read.
         """
         if self.origin == "store" and self.revision:
             return self.revision
@@ -107,17 +106,13 @@ class Checkpoint:
 
     @property
     def needed(self) -> list[str]:
-        """The existing files that loading takes: never a pickle."""
+        """The existing files that loading reads: never a pickle."""
         if self.single:
             return list(self.files)
-        weights = [name for part in self._weighty for name in self.weights(part)]
-        return sorted({*parts.small_files(self.files, self.zero_prompt), *weights})
-
-    @property
-    def _weighty(self) -> list[str]:
-        """The parts whose weights are loaded."""
         loaded = parts.weighty(self.files, self.zero_prompt)
-        return [part for part in loaded if part != "vae" or self.vae is None]
+        own = [part for part in loaded if part != "vae" or self.vae is None]
+        weights = [name for part in own for name in self.weights(part)]
+        return sorted({*parts.small_files(self.files, self.zero_prompt), *weights})
 
     def _json(self, name: str) -> dict[str, Any]:
         try:
@@ -132,11 +127,11 @@ class Checkpoint:
 
 
 NO_MODEL = Checkpoint("none", None, Path(), origin="none", files=())
-"""In place of a model, of a method that needs none."""
+"""In place of a model, for a method that needs none."""
 
 
 def last_part(location: str) -> str:
-    """The last part of a path, URL or hub id, by which a run knows a model at any location."""
+    """The last part of a path, URL or hub id: a model's name in a run, at any location."""
     return without_secrets(location).rstrip("/").rsplit("/", 1)[-1]
 
 
@@ -157,8 +152,8 @@ def digest_of(text: str, folder: Path = Path(), files: Sequence[str] = ()) -> st
 def find_checkpoint(model: str, revision: str | None = None, only: str = "") -> Checkpoint:
     """The checkpoint of a model name, checked to be one that StyleID can use.
 
-    Only the small files of a hub model are fetched. `only` is the part that will be loaded, if it
-    is a single one. Raises ModelError, in one line with a remedy.
+    Only the small files of a hub model are fetched. `only` is the part that will be loaded, if a
+    single one. Raises ModelError, in one line with a remedy.
     """
     if model == DEMO_MODEL:
         checkpoint = _local(model, EMBEDDED_MODEL)
@@ -184,8 +179,8 @@ def find_checkpoint(model: str, revision: str | None = None, only: str = "") -> 
 
 
 def fetch(checkpoint: Checkpoint, part: str = "") -> Path:
-    """The folder with all that loading needs, or that loading one part does; downloads a hub
-    model's weights once."""
+    """The folder with all files that loading reads, or loading one part; downloads a hub model's
+    weights once."""
     folder = parts.folder_of(checkpoint.files, part)
     needed = [name for name in checkpoint.needed if name.startswith(folder)]
     if all((checkpoint.folder / name).is_file() for name in needed):
@@ -226,7 +221,7 @@ def _with_prompt(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def _is_whole(checkpoint: Checkpoint) -> bool:
-    """Whether a hub model is in the local cache with all that loading takes."""
+    """Whether the local cache contains all of a hub model that loading reads."""
     try:
         check(checkpoint)
         return parts.is_whole(checkpoint.files, checkpoint.needed, checkpoint.zero_prompt)
@@ -235,8 +230,8 @@ def _is_whole(checkpoint: Checkpoint) -> bool:
 
 
 def check(checkpoint: Checkpoint, only: str = "") -> Checkpoint:
-    """The same checkpoint. Raises ModelError for one that lacks a part, that StyleID cannot use, or
-    whose files here are not whole; those of one part alone, if it is named."""
+    """The same checkpoint. Raises ModelError if it lacks a part, if StyleID cannot use it, or if
+    its local files, or those of the part `only`, are not whole."""
     if checkpoint.single:
         check_family(checkpoint)
         return checkpoint

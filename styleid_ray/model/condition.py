@@ -1,4 +1,4 @@
-"""The condition that stands for the empty prompt, as diffusers' pipelines make it."""
+"""The condition of the empty prompt, as diffusers' pipelines compute it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,8 @@ takes none."""
 
 
 def empty_prompt(checkpoint: Checkpoint, folder: Path) -> Condition:
-    """The condition of a model for the empty prompt: zeros, stored beside the model, or made by its
-    text encoders on the CPU, which are freed afterwards.
-
-    Args:
-        checkpoint: the model.
-        folder: where its files lie.
+    """The condition of a model for the empty prompt: zeros, stored beside the model, or encoded by
+    its text encoders on the CPU, which are freed afterwards.
 
     Raises:
         ModelError: the stored embedding does not suit the unet.
@@ -40,16 +36,16 @@ def empty_prompt(checkpoint: Checkpoint, folder: Path) -> Condition:
     if NULL_EMBEDDING in checkpoint.files:
         return _stored(checkpoint.name, model, folder / NULL_EMBEDDING)
     if checkpoint.zero_prompt and model.pooled_width:
-        return zeros(model)
+        return torch.zeros(1, TOKENS, model.text_width), torch.zeros(1, model.pooled_width)
     if checkpoint.single:
-        return encode_empty_prompt(checkpoint), None
-    encode = _encoded_twice if model.pooled_width else _encoded
-    return encode(checkpoint, folder)
-
-
-def zeros(model: ModelDescription) -> Condition:
-    """The condition of a model that was trained with zeros for the empty prompt."""
-    return torch.zeros(1, TOKENS, model.text_width), torch.zeros(1, model.pooled_width)
+        return encode_empty_prompt(checkpoint, checkpoint.single), None
+    first = _encode(checkpoint, folder, "text_encoder", CLIPTextModel)
+    if not model.pooled_width:
+        return first[0], None
+    # The states before the last layer of both encoders, and the second one's for the whole text.
+    second = _encode(checkpoint, folder, "text_encoder_2", CLIPTextModelWithProjection)
+    states = [encoded.hidden_states[-2] for encoded in (first, second)]
+    return torch.cat(states, dim=-1), second[0]
 
 
 def _stored(name: str, model: ModelDescription, file: Path) -> Condition:
@@ -68,19 +64,6 @@ def _stored(name: str, model: ModelDescription, file: Path) -> Condition:
             "since the unet takes a pooled embedding"
         )
     return embedding.float(), pooled.float()
-
-
-def _encoded(checkpoint: Checkpoint, folder: Path) -> Condition:
-    return _encode(checkpoint, folder, "text_encoder", CLIPTextModel)[0], None
-
-
-def _encoded_twice(checkpoint: Checkpoint, folder: Path) -> Condition:
-    """The states before the last layer of both encoders side by side, and what the second gives for
-    the whole text."""
-    first = _encode(checkpoint, folder, "text_encoder", CLIPTextModel)
-    second = _encode(checkpoint, folder, "text_encoder_2", CLIPTextModelWithProjection)
-    states = [encoded.hidden_states[-2] for encoded in (first, second)]
-    return torch.cat(states, dim=-1), second[0]
 
 
 def _encode(checkpoint: Checkpoint, folder: Path, part: str, kind: Any) -> Any:

@@ -1,6 +1,6 @@
-"""Description of a model by its JSON: where StyleID injects, and what its UNet is called with.
+"""Description of a model by its JSON: StyleID's injection sites, and the inputs of the UNet.
 
-Engine, planning, checks of options and counts of memory read what depends on a model's family here.
+Engine, planning, checks of options and counts of memory read here all that depends on a family.
 Nothing here imports torch.
 """
 
@@ -17,11 +17,11 @@ TOKENS = 77
 """Length of CLIP's text embedding."""
 _PAPER_LAYERS = range(6, 12)
 _MOST_LAYERS = 3
-"""Layers that a message names."""
+"""Most layers that a message names."""
 _ATTENTION = {"CrossAttnUpBlock2D": True, "AttnUpBlock2D": True, "UpBlock2D": False}
 """Blocks of a decoder, and whether they have self-attention."""
 TIME_IDS = 6
-"""Numbers that give Stable Diffusion XL a picture's size and crop."""
+"""Numbers for a picture's size and crop in Stable Diffusion XL."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Site:
     name: str
     """Path of its module in the UNet."""
     level: int
-    """It has one token for every 2^level x 2^level latent positions."""
+    """One token covers 2^level x 2^level latent positions."""
     channels: int
     heads: int
 
@@ -49,9 +49,9 @@ class ModelDescription:
     sites: Mapping[int, Site]
     """By layer number.
 
-    Layers count through the decoder's blocks in the order of their work. A residual block that is
-    followed by a transformer counts once for each of the transformer's blocks, and one without
-    attention counts once: those of Stable Diffusion 1.x and 2.x are the paper's 3-11."""
+    Layers count through the decoder's blocks in the order of their work. A residual block followed
+    by a transformer counts once per block of the transformer, a residual block without attention
+    counts once. Stable Diffusion 1.x and 2.x have the paper's layers 3-11."""
     deep: bool
     """Whether a transformer has several blocks, so that the paper's numbers mean nothing."""
     prediction_type: str
@@ -61,15 +61,15 @@ class ModelDescription:
     vae_factor: int
     """Pixels per side of a latent position."""
     native_size: int
-    """Side in pixels of the pictures that the UNet was trained on; 0 where that is not known."""
+    """Side in pixels of the UNet's training pictures; 0 if unknown."""
     text_width: int
-    """Width of the prompt's embedding; 0 of a model without text."""
+    """Width of the prompt's embedding; 0 for a model without text."""
     pooled_width: int
-    """Width of the prompt's pooled embedding; 0 where the UNet takes none. Where it takes one it
-    also takes `time_ids`."""
+    """Width of the prompt's pooled embedding, which comes with `time_ids`; 0 if the UNet takes
+    none."""
     upcast_vae: bool
-    """Whether the autoencoder is computed in float32 where the UNet is in float16: its own JSON
-    says that its numbers leave float16's range."""
+    """Whether the autoencoder computes in float32 beside a float16 UNet: its JSON says that its
+    numbers leave float16's range."""
 
     @property
     def factor(self) -> int:
@@ -78,16 +78,16 @@ class ModelDescription:
 
     @property
     def default_size(self) -> int:
-        """Default working size in pixels: the paper's 512, or more where the model
-        was trained on larger pictures."""
+        """Default working size in pixels: the paper's 512, or the size of training pictures if
+        larger."""
         return max(PAPER_SIZE, self.native_size)
 
     @property
     def default_layers(self) -> tuple[int, ...] | None:
-        """Default layers to inject into; None for those of the preset.
+        """Default layers to inject into; None for the preset's.
 
-        A model that is not laid out as the paper's has all its layers of the finest level that has
-        attention: of Stable Diffusion XL the last six, as others' work on it (docs/models.md).
+        A model with another layout than the paper's has all layers of the finest level with
+        attention: in Stable Diffusion XL the last six, as in others' work (docs/models.md).
         """
         if not self.deep and self.sites.keys() >= set(_PAPER_LAYERS):
             return None
@@ -97,7 +97,7 @@ class ModelDescription:
     def time_ids(self, latent: tuple[int, int]) -> tuple[int, ...]:
         """Size conditions of Stable Diffusion XL, in pixels, for a latent of this height and width:
         original height and width, the crop's top and left, target height and width. Without an
-        autoencoder a latent position counts as 8 pixels a side."""
+        autoencoder a latent position counts as 8 x 8 pixels."""
         factor = self.vae_factor if self.vae_factor > 1 else 8
         size = tuple(side * factor for side in latent)
         return (*size, 0, 0, *size)
@@ -114,7 +114,7 @@ class ModelDescription:
             )
 
     def check_tile(self, tile: int | None, name: str = "this model") -> None:
-        """Raises ConfigError for a tile that is no size of the model's pictures."""
+        """Raises ConfigError for a tile that the model's factor does not divide."""
         if tile and tile % self.factor:
             raise ConfigError(f"--tile {tile}: {name} needs a multiple of {self.factor}")
 
@@ -124,7 +124,7 @@ def describe(
     vae: Mapping[str, Any] | None = None,
     scheduler: Mapping[str, Any] | None = None,
 ) -> ModelDescription:
-    """The description of a model by the configurations of its parts, as diffusers stores them.
+    """The description of a model by the configurations of its parts in diffusers format.
 
     Raises:
         ModelError: the UNet has blocks that StyleID does not know.
@@ -145,7 +145,7 @@ def describe(
         native_size=(max(side) if isinstance(side, Sequence) else side) * factor,
         text_width=width if isinstance(width, int) else width[0],
         pooled_width=pooled,
-        # diffusers' pipelines heed it in this family alone.
+        # diffusers' pipelines use it in this family alone.
         upcast_vae=bool(pooled and vae and vae.get("force_upcast")),
     )
 
@@ -215,7 +215,7 @@ def _heads(unet: Mapping[str, Any], level: int) -> int:
 
 
 def _head_width(unet: Mapping[str, Any], block: int, channels: int) -> int:
-    """Width of the heads in a block without transformers: here the name means what it says."""
+    """Width of the heads in a block without transformers: here the name is literal."""
     widths = unet.get("attention_head_dim", 8)
     return _by_level(widths, len(unet["block_out_channels"]))[block] or channels
 

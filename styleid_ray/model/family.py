@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from styleid_ray.errors import ModelError, first_line
@@ -14,25 +15,22 @@ if TYPE_CHECKING:
 
 UNETS = ("UNet2DConditionModel", "UNet2DModel")
 KINDS = ("AutoencoderKL", "AutoencoderTiny")
-"""Kinds of autoencoders that take another's place."""
+"""Kinds of autoencoders that can replace a model's own."""
 AUTOENCODERS = (*KINDS, "VQModel")
 """Kinds of autoencoders that a model may have."""
 _PREDICTIONS = ("epsilon", "v_prediction")
 _SCHEDULES = ("EDM", "FlowMatch")
-"""Names of schedulers of diffusion processes other than the one that DDIM inverts."""
+"""Name parts of schedulers whose diffusion process DDIM does not invert."""
 
 
 def check_family(checkpoint: Checkpoint) -> None:
     """Raises ModelError for a model that StyleID cannot use, by its small files."""
     unet, vae = checkpoint.config("unet"), checkpoint.config("vae")
-    refusals = (
-        *_of_unet(unet),
-        *_of_vae(unet, vae),
-        *_of_scheduler(checkpoint.config("scheduler")),
+    scheduler = checkpoint.config("scheduler")
+    refusals = chain(
+        _of_unet(unet), _of_vae(unet, vae), _of_scheduler(scheduler), _of_prompt(checkpoint)
     )
     for refusal in refusals:
-        raise ModelError(f"model {checkpoint.name}: {refusal}")
-    for refusal in _of_prompt(checkpoint):
         raise ModelError(f"model {checkpoint.name}: {refusal}")
 
 
@@ -86,7 +84,7 @@ def _of_prompt(checkpoint: Checkpoint) -> Iterator[str]:
         yield str(e)
         return
     except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as e:
-        yield f"unet/config.json is not that of a whole unet: {first_line(e)}"
+        yield f"unet/config.json does not describe a whole unet: {first_line(e)}"
         return
     if not model.text_width and _reads_text(checkpoint.config("unet")):
         yield "its unet reads a prompt in its encoder and not in its decoder"
@@ -95,8 +93,8 @@ def _of_prompt(checkpoint: Checkpoint) -> Iterator[str]:
     files = checkpoint.files
     if model.pooled_width and checkpoint.index.get("requires_aesthetics_score"):
         yield (
-            "it is a refiner, whose unet is told of a picture's aesthetic score and knows a prompt "
-            "by one text encoder: use the base model"
+            "it is a refiner, whose unet takes a picture's aesthetic score and the prompt of one "
+            "text encoder: use the base model"
         )
     if checkpoint.single or checkpoint.zero_prompt or NULL_EMBEDDING in files:
         return

@@ -1,4 +1,4 @@
-"""The memory of an inverted picture, from the model's description alone. Plain arithmetic."""
+"""The memory of an inverted picture, by arithmetic on the model's description."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def picture_memory(
 ) -> PictureMemory:
     """Memory of one picture.
 
-    A layer that works on c channels with n tokens has n·c numbers each in Q, K and V, at each step
-    and in each window. Kept as int8, each token of each head has a float16 scale besides.
+    A layer with c channels and n tokens has n·c numbers each in Q, K and V, at each step and in
+    each window. In int8, each token of each head also has a float16 scale.
 
     Args:
         model: its description.

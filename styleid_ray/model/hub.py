@@ -1,4 +1,4 @@
-"""Repositories of the Hugging Face hub: found, also in the local cache, and downloaded."""
+"""Repositories of the Hugging Face hub: find, also in the local cache, and download."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Snapshot:
 
     commit: str
     folder: Path
-    """Its folder in the local cache, with the small files at least."""
+    """Its folder in the local cache, with at least the small files."""
     files: tuple[str, ...]
-    """Names of all its files; for a cached one, of the existing files."""
+    """Names of all its files; of a cached repository, of the existing files."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Hints:
     """Advice for error messages."""
 
     revision: str
-    """The option that names a revision."""
+    """The option for a revision."""
     remedy: str
-    """The remedy without the hub."""
+    """A remedy without the hub."""
 
 
 def find(
@@ -42,14 +42,14 @@ def find(
 ) -> Snapshot:
     """The repository of an id, with its small files fetched.
 
-    The local cache stands for the hub where that is out of reach, and for a commit that is whole
-    there, which takes no request.
+    The local cache replaces the hub when the hub cannot be reached, and for a commit that is whole
+    in the cache, without a request.
 
     Args:
         name: id of the repository.
         revision: branch, tag or commit; None for its default branch.
         small: patterns of the small files.
-        is_whole: whether a snapshot has all that is needed.
+        is_whole: whether a snapshot contains all needed files.
         hints: for the messages.
 
     Raises:
@@ -89,7 +89,7 @@ def find(
             ) from e
         return cached
     files = tuple(sorted(s.rfilename for s in info.siblings or ()))
-    # By the requested name, under which the cache finds it when the hub is away.
+    # By the requested name, under which the cache finds it without the hub.
     folder = download(name, revision, small, hints)
     return Snapshot(folder.name, folder, files)
 
@@ -113,7 +113,7 @@ def files_below(folder: Path) -> tuple[str, ...]:
 
 
 def _reason(error: Exception) -> str:
-    """Why the hub could not be used: one line, without the full stop of its last sentence."""
+    """Why the hub could not be used: one line without the final full stop."""
     from huggingface_hub.errors import OfflineModeIsEnabled
 
     if isinstance(error, OfflineModeIsEnabled):
@@ -122,7 +122,7 @@ def _reason(error: Exception) -> str:
 
 
 def _from_cache(name: str, revision: str | None, small: Sequence[str]) -> Snapshot | None:
-    """The repository as far as the local cache has it."""
+    """The part of a repository in the local cache; None if there is none."""
     from huggingface_hub import snapshot_download
 
     try:

@@ -1,4 +1,4 @@
-"""Storages that live while some work is done."""
+"""Storages that live during some work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 class Live(TorchDispatchMode):
     """Inside the block, counts the bytes of storages that operations make, until they are freed.
 
-    Weights and inputs from outside do not count.
+    Weights and inputs made outside do not count.
 
     Args:
         device: kind of device whose storages count, such as "cuda"; None for all.
@@ -25,9 +25,9 @@ class Live(TorchDispatchMode):
         super().__init__()
         self.device = device
         self.now = 0
-        """Bytes that live."""
+        """Live bytes."""
         self.peak = 0
-        """Most bytes that lived at a time."""
+        """Most live bytes at a time."""
         self._known: set[int] = set()
 
     def __torch_dispatch__(

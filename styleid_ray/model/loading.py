@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from transformers.utils import logging as transformers_logging
 
-transformers_logging.set_verbosity_error()  # before diffusers, whose import sets off its warnings
+transformers_logging.set_verbosity_error()  # before diffusers, whose import triggers warnings
 transformers_logging.disable_progress_bar()
 
 from diffusers import DDIMScheduler  # noqa: E402
@@ -22,7 +23,7 @@ from styleid_ray.model.lora import LoraFiles, split, with_loras  # noqa: E402
 from styleid_ray.model.lora_weights import add_loras  # noqa: E402
 from styleid_ray.model.parts import folder_of  # noqa: E402
 from styleid_ray.model.single_weights import load_part  # noqa: E402
-from styleid_ray.model.vae import Vae, fetch_vae, with_vae  # noqa: E402
+from styleid_ray.model.vae import fetch_vae, with_vae  # noqa: E402
 
 
 def load_components(
@@ -33,13 +34,13 @@ def load_components(
     vae: str | None = None,
     lora: LoraFiles = (),
 ) -> dict[str, Any]:
-    """The keyword arguments of `StyleIDPipeline` that make up a model, on a device and ready for
-    inference: unet, scheduler, null_embedding [1, tokens, D] and pooled_embedding [1, P] (None
-    where the UNet takes none), and vae; with another autoencoder than the model's own, if `vae`
-    names one, and with LoRA weights added to its unet, if `lora` names files (as --lora does, a
-    path, or a list of these).
+    """The keyword arguments of `StyleIDPipeline` for a model, on a device and ready for inference:
+    unet, scheduler, null_embedding [1, tokens, D] and pooled_embedding [1, P] (None where the UNet
+    takes none), and vae.
 
-    The autoencoder is in float32 where its configuration says that float16 is too narrow for it.
+    `vae` names an autoencoder in place of the model's own; `lora` names LoRA weights to add to the
+    unet (as --lora does, a path, or a list of these). The autoencoder is in float32 where its
+    configuration says that float16 is too narrow.
 
     Raises:
         ModelError: the model is not available, cannot be used, or lacks a part.
@@ -70,9 +71,9 @@ def load_autoencoder(
     device: str | torch.device | None = None,
     vae: str | None = None,
 ) -> tuple[Any, int]:
-    """The autoencoder of a model alone, or another one in its place, on a device and ready for
-    inference, and what the sides of a picture must be multiples of. Other weights are neither read
-    nor downloaded."""
+    """The autoencoder of a model, or another one in its place, on a device and ready for inference;
+    and `factor`: the sides of a picture must be multiples of it. Other weights are neither read nor
+    downloaded."""
     checkpoint = with_vae(find_checkpoint(model, revision, only="vae"), vae)
     target = choose_device(device)
     with _loading(model):
@@ -118,42 +119,32 @@ def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch
 
 
 def _part(checkpoint: Checkpoint, part: str, dtype: torch.dtype) -> Any:
-    """The unet or the autoencoder of a model, downloaded if need be."""
+    """The unet or the autoencoder of a model, downloaded if needed."""
+    if checkpoint.single:
+        return load_part(checkpoint, checkpoint.single, part, dtype)
+    kind = checkpoint.config(part)["_class_name"]
+    folder = fetch(checkpoint, part) / folder_of(checkpoint.files, part)
+    return _from_folder(kind, folder, dtype, checkpoint.variant(part))
+
+
+def _from_folder(kind: str, folder: Path, dtype: torch.dtype, variant: str | None) -> Any:
+    """A network of diffusers' class `kind`."""
     import diffusers
 
-    if checkpoint.single:
-        return load_part(checkpoint, part, dtype)
-    kind = getattr(diffusers, checkpoint.config(part)["_class_name"])
-    return kind.from_pretrained(
-        fetch(checkpoint, part),
-        subfolder=folder_of(checkpoint.files, part),
-        torch_dtype=dtype,
-        use_safetensors=True,
-        variant=checkpoint.variant(part),
-        local_files_only=True,
+    return getattr(diffusers, kind).from_pretrained(
+        folder, torch_dtype=dtype, use_safetensors=True, variant=variant, local_files_only=True
     )
 
 
 def _autoencoder(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
-    """The autoencoder of a model, or the one in its place."""
+    """The autoencoder of a model, or the one that replaces it."""
     narrow = checkpoint.description.upcast_vae and dtype == torch.float16
     precision = torch.float32 if narrow else dtype
-    if checkpoint.vae:
-        return _other_autoencoder(checkpoint.vae, precision)
-    return _part(checkpoint, "vae", precision)
-
-
-def _other_autoencoder(vae: Vae, dtype: torch.dtype) -> Any:
-    import diffusers
-
+    vae = checkpoint.vae
+    if not vae:
+        return _part(checkpoint, "vae", precision)
     folder = fetch_vae(vae)
     try:
-        return getattr(diffusers, vae.config["_class_name"]).from_pretrained(
-            folder,
-            torch_dtype=dtype,
-            use_safetensors=True,
-            variant=vae.variant,
-            local_files_only=True,
-        )
+        return _from_folder(vae.config["_class_name"], folder, precision, vae.variant)
     except Exception as e:  # weights of other shapes, for instance
         raise ModelError(f"--vae {vae.name} cannot be loaded: {first_line(e)}") from e

@@ -1,4 +1,4 @@
-"""LoRA weights for a model's unet: `--lora`, files that are added to it when it is loaded.
+"""LoRA weights for a model's unet: `--lora`, files added when the model is loaded.
 
 Nothing here imports torch, so that a driver without a GPU can check them before a job starts.
 """
@@ -34,11 +34,11 @@ _OTHERS = {
     "lokr_": "LoKr",
     "oft_": "OFT",
 }
-"""Parts of names of weights that are not LoRA."""
+"""Kinds of weights other than LoRA, by parts of their names."""
 _READS_TEXT = re.compile(
     r"attn2[._](?:processor\.)?to_[kv][._](?:lora\.)?(?:lora_down|down|lora_A)\b.*weight"
 )
-"""Names of the tensors whose width is that of the prompt's embedding."""
+"""Names of tensors with the width of the prompt's embedding."""
 _OF_XL, _XL_WIDTH = ("lora_te2_", "text_encoder_2."), 2048
 _BASES = {
     768: "Stable Diffusion 1.x",
@@ -50,14 +50,14 @@ _BASES = {
 
 @dataclass(frozen=True)
 class Lora:
-    """LoRA weights in a file, and the factor that they are added with."""
+    """LoRA weights in a file, and their factor."""
 
     path: Path
     weight: float
 
     @property
     def reference(self) -> str:
-        """The value of --lora that stands for these."""
+        """The value of --lora that names these unambiguously."""
         return f"{self.path}:{self.weight:g}"
 
     @property
@@ -87,7 +87,7 @@ def split(loras: LoraFiles) -> list[str]:
 
 
 def name_of(lora: str) -> str:
-    """The name and weight by which a run knows the file of a --lora option at any location."""
+    """The name and weight of a --lora option in a run, independent of the file's location."""
     file, weight = _read(lora)
     return f"{Path(file).name}:{weight:g}"
 
@@ -102,7 +102,7 @@ def with_loras(model: Checkpoint, loras: Sequence[str]) -> Checkpoint:
     """A model with the LoRA weights of the --lora options, checked to suit it.
 
     Raises:
-        ModelError: a file is missing, damaged, no LoRA of a unet, or of another base; in one line.
+        ModelError: a file is missing, damaged, no LoRA of a unet, or made for another base.
     """
     files = tuple(_find(lora) for lora in loras)
     for lora in files:
@@ -150,7 +150,9 @@ def _check(lora: Lora, model: Checkpoint) -> None:
     names = read_header(lora.path) or {}
     for part, kind in _OTHERS.items():
         if any(part in name for name in names):
-            raise ModelError(f"{what} holds {kind} weights: LoRA alone can be added to a unet")
+            raise ModelError(
+                f"{what} holds {kind} weights: only LoRA weights can be added to a unet"
+            )
     if any(_OF_TRANSFORMER.match(name) for name in names):
         raise ModelError(
             f"{what} was made for a diffusion transformer (FLUX or Stable Diffusion 3, for "
@@ -167,8 +169,8 @@ def _check(lora: Lora, model: Checkpoint) -> None:
 
 
 def _text_width(names: Mapping[str, Any]) -> int | None:
-    """The width of the prompt's embedding that weights were made for; None where none reads it, and
-    there are none of the text encoder that one family alone has."""
+    """The width of the prompt's embedding that weights were made for; None if none reads it and
+    none belongs to the text encoder that only one family has."""
     for name, entry in names.items():
         if _OF_UNET.match(name) and _READS_TEXT.search(name):
             return entry["shape"][1]

@@ -1,4 +1,4 @@
-"""LoRA weights added to a unet, by diffusers' own loaders."""
+"""LoRA weights added to a unet by diffusers' loaders."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from styleid_ray.model.lora import Lora
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
 _PREFIX, _ALPHA = "unet.", ".alpha"
 _LONGEST_REASON = 200
-"""Characters of others' messages."""
+"""Most characters of libraries' messages."""
 
 
 def add_loras(unet: Any, loras: Sequence[Lora], model: str) -> None:
-    """Adds LoRA weights to those of a unet, W + w·α/r·B·A each, and leaves nothing else behind.
+    """Adds LoRA weights to a unet's, W + w·α/r·B·A each, and leaves nothing else behind.
 
     Args:
         unet: diffusers `UNet2DConditionModel`, on the CPU.
-        loras: files and their weights w. Text encoders' weights in them are left out.
+        loras: files and their weights w. Weights of text encoders are ignored.
         model: its name, for messages.
 
     Raises:
@@ -79,8 +79,8 @@ def _add(unet: Any, lora: Lora, model: str) -> None:
 
 
 def _alphas(renamed: Mapping[str, Any], layers: Sequence[str]) -> dict[str, float] | None:
-    """α of each layer, under the names by which diffusers finds the layer; None where the file has
-    none. A layer without one has its rank, so that it is scaled by 1."""
+    """α of each layer, by diffusers' name of the layer; None if the file has none. A layer without
+    α has its rank instead, for a scale of 1."""
     stored = {
         name.removesuffix(_ALPHA).removesuffix(_DOWN): float(x)
         for name, x in renamed.items()
@@ -88,7 +88,7 @@ def _alphas(renamed: Mapping[str, Any], layers: Sequence[str]) -> dict[str, floa
     }
     if not stored:
         return None
-    # With ^ peft takes a name as a whole, and not as the end of others.
+    # With ^, peft matches a name as a whole, not as the end of others.
     return {
         f"{_PREFIX}^{layer.removeprefix(_PREFIX)}{_ALPHA}": stored.get(
             layer, float(renamed[layer + _DOWN].shape[0])
@@ -111,8 +111,7 @@ def _fits(unet: Any, layer: str, tensors: Mapping[str, Tensor]) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """The first two lines of a message: diffusers puts the names that it does not know into the
-    second."""
+    """The first two lines of a message: diffusers lists unknown names in the second."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = " ".join(lines[:2]) or type(error).__name__
     return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]} …"

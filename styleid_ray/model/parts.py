@@ -11,13 +11,13 @@ from styleid_ray.errors import ModelError
 
 INDEX = "model_index.json"
 NULL_EMBEDDING = "null_embedding.safetensors"
-"""Embedding of the empty prompt beside a model: it stands for the text encoders."""
+"""Embedding of the empty prompt beside a model, in place of text encoders."""
 ENCODERS = {"text_encoder": "tokenizer", "text_encoder_2": "tokenizer_2"}
 """Text encoders and their tokenizers."""
 PARTS = ("unet", "vae", "vqvae", "scheduler", *ENCODERS, *ENCODERS.values())
-"""Folders of a model that are looked into."""
+"""Folders of a model that loading reads."""
 SMALL = [INDEX, *(f"{part}/*.json" for part in PARTS)]
-"""Patterns of the files that say what a model is."""
+"""Patterns of the files that describe a model."""
 _VOCABULARY = ("merges.txt", "tokenizer.json")
 _ZEROS = "force_zeros_for_empty_prompt"
 _SHARD = r"(?:-\d{5}-of-\d{5})?"
@@ -33,20 +33,20 @@ def has(files: Sequence[str], part: str) -> bool:
 
 
 def folder_of(files: Sequence[str], part: str) -> str:
-    """The folder of a part: the autoencoder of some models without text lies in `vqvae`."""
+    """The folder of a part: some models without text have their autoencoder in `vqvae`."""
     return "vqvae" if part == "vae" and not has(files, "vae") and has(files, "vqvae") else part
 
 
 def is_zero_prompt(index: Mapping[str, Any], files: Sequence[str] = ()) -> bool:
-    """Whether a model's `model_index.json` says that the empty prompt is zeros, which diffusers
-    also takes it to be where a Stable Diffusion XL model does not say; one without this file is
-    known by both text encoders among its `files`."""
+    """Whether the empty prompt is zeros: `model_index.json` says so, or is silent in a Stable
+    Diffusion XL model, as in diffusers. Without this file, such a model is recognised by both text
+    encoders among its `files`."""
     known = index or (dict.fromkeys(ENCODERS) if all(has(files, x) for x in ENCODERS) else {})
     return "text_encoder_2" in known and bool(known.get(_ZEROS, True))
 
 
 def encoders(files: Sequence[str], zero_prompt: bool) -> list[str]:
-    """The text encoders that the empty prompt's embedding takes."""
+    """The text encoders needed for the empty prompt's embedding."""
     if zero_prompt or NULL_EMBEDDING in files:
         return []
     return [part for part in ENCODERS if has(files, part)]
@@ -58,9 +58,9 @@ def weighty(files: Sequence[str], zero_prompt: bool) -> list[str]:
 
 
 def small_files(files: Sequence[str], zero_prompt: bool) -> set[str]:
-    """The existing files beside weights that loading takes."""
+    """The existing files that loading reads besides weights."""
     vocabularies = [] if zero_prompt else list(ENCODERS.values())
-    # The index says what the empty prompt is, which has one meaning with one text encoder.
+    # The index describes the empty prompt, which is unambiguous with one text encoder.
     second = has(files, "text_encoder_2")
     plain = not second and (NULL_EMBEDDING in files or has(files, "text_encoder"))
     alone = {NULL_EMBEDDING} if plain else {NULL_EMBEDDING, INDEX}
@@ -96,13 +96,18 @@ def variant(name: str, files: Sequence[str], part: str) -> str | None:
 
 def weights_of(files: Sequence[str], part: str, kind: str | None) -> list[str]:
     """The safetensors files of a part's variant, all its shards."""
+    return weights_named(files, f"{folder_of(files, part)}/{_stem(part)}", kind)
+
+
+def weights_named(files: Sequence[str], stem: str, kind: str | None) -> list[str]:
+    """The safetensors files of this stem and variant, all shards."""
     tag = rf"\.{kind}" if kind else ""
-    name = rf"{folder_of(files, part)}/{_stem(part)}(?:{tag}{_SHARD}|{_SHARD}{tag})\.safetensors"
+    name = rf"{stem}(?:{tag}{_SHARD}|{_SHARD}{tag})\.safetensors"
     return [f for f in files if re.fullmatch(name, f)]
 
 
 def is_whole(files: Sequence[str], needed: Sequence[str], zero_prompt: bool) -> bool:
-    """Whether files, perhaps of a partial download, have all that loading takes."""
+    """Whether files, perhaps of a partial download, contain all that loading reads."""
     chosen = encoders(files, zero_prompt)
     configs = [f"{folder_of(files, part)}/config.json" for part in ("unet", "vae")]
     configs += [f"{part}/config.json" for part in chosen]
@@ -120,7 +125,7 @@ def is_whole(files: Sequence[str], needed: Sequence[str], zero_prompt: bool) -> 
 def check_parts(
     name: str, files: Sequence[str], zero_prompt: bool = False, local: bool = False
 ) -> None:
-    """Raises ModelError for what lacks a part of a model; `local` files can be named themselves."""
+    """Raises ModelError if a part of a model is missing; `local` files can be named directly."""
     if has(files, "transformer") and not has(files, "unet"):
         raise ModelError(
             f"model {name}: it is a diffusion transformer (transformer/ in place of unet/), which "
@@ -146,11 +151,11 @@ def check_parts(
 
 
 def check_index(name: str, files: Sequence[str]) -> None:
-    """Raises ModelError for a model on the hub without the file that says what its empty prompt is:
-    a local cache may lack it while the hub has it, and says something else."""
+    """Raises ModelError for a hub model without the file that describes its empty prompt: a local
+    cache may lack it, while the hub's file says something else."""
     if has(files, "text_encoder_2") and INDEX not in files:
         raise ModelError(
-            f"model {name}: {INDEX} is missing, which says what its empty prompt is: download it "
+            f"model {name}: {INDEX} is missing, which describes its empty prompt: download it "
             "again, or name a local folder"
         )
 

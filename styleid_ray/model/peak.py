@@ -1,10 +1,9 @@
 """Memory that a model takes while it computes, counted on parts without weights.
 
 A forward on the meta device computes shapes alone. Each storage that an operation makes counts
-from there until nothing holds it any more; the peak is the most at a time, as PyTorch's allocator
-sees it. Attention keeps no matrix of all tokens by all tokens, as in PyTorch's own kernels. The
-work space inside a convolution and what an allocator loses to fragments are left out
-(`budget.SLACK`).
+until it is freed; the peak is the most at a time, as PyTorch's allocator sees it. Attention keeps
+no matrix of all tokens by all tokens, as in PyTorch's own kernels. The work space inside
+convolutions and an allocator's fragments are left out (`budget.SLACK`).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from styleid_ray.model.description import describe, vae_channels, vae_levels
 from styleid_ray.model.windows import Windows
 
 _PIXEL_BYTES = 3 * 4
-"""Bytes of a pixel in float32, in which it enters and leaves the autoencoder."""
+"""Bytes of a pixel in float32, as it enters and leaves the autoencoder."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,9 @@ class ModelPeaks:
     weights: int
     """Bytes of UNet and autoencoder."""
     unet: int
-    """Most bytes that one UNet evaluation of one latent takes in addition."""
+    """Most bytes that one UNet evaluation of one latent takes besides weights."""
     vae: int
-    """Most bytes that the autoencoder takes for one picture in addition."""
+    """Most bytes that the autoencoder takes for one picture besides weights."""
 
 
 def model_peaks(
@@ -48,7 +47,7 @@ def model_peaks(
         unet, vae: configurations as diffusers stores them.
         latent: height and width of the latent.
         dtype: precision of the model, not "auto"; the autoencoder is in float32 where the loader
-            makes it so.
+            upcasts it.
         tile, vae_tile: most latent positions per side in a call of the UNet and of the autoencoder;
             None for all.
     """
@@ -75,21 +74,15 @@ def weight_bytes(part: Mapping[str, Any], dtype: str) -> int:
 
 
 def unet_peak(unet: Mapping[str, Any], height: int, width: int, dtype: str, batch: int = 1) -> int:
-    """Most bytes that one UNet call for a batch of latents takes, its input and output counted.
-
-    Args:
-        unet: configuration.
-        height, width: of the latents.
-        dtype: name of PyTorch's type.
-        batch: number of latents.
-    """
+    """Most bytes that one UNet call for a batch of latents of a height and width takes, including
+    its input and output."""
     return _unet_peak(text_of(unet), height, width, dtype, batch)
 
 
 def vae_peak(
     vae: Mapping[str, Any], latent: tuple[int, int], dtype: str, tile: int | None = None
 ) -> int:
-    """Most bytes that encoding or decoding one picture takes, the picture in float32 counted.
+    """Most bytes that encoding or decoding one picture takes, including the picture in float32.
 
     Args:
         vae: configuration.
@@ -122,10 +115,8 @@ def _vae_peak(vae: str, method: str, shape: tuple[int, ...], dtype: str) -> int:
 
 
 def peak_bytes(work: Callable[[], object]) -> int:
-    """Most bytes at a time of the storages that some work makes, without gradients.
-
-    `work` runs once, on any device; attention is left out of it, but for its output.
-    """
+    """Most bytes at a time of the storages that `work` makes in one run on any device, without
+    gradients; of attention, the output alone counts."""
     import torch
 
     from styleid_ray.model.live import Live, NoMatrix

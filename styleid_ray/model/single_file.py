@@ -1,4 +1,4 @@
-"""A model in one safetensors file with the names of its first release, as people download them.
+"""A model in one safetensors file, with tensor names of the original release.
 
 Its family follows from names and shapes; nothing here imports torch at module level.
 """
@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,9 @@ PREFIXES = {
     "vae": ("first_stage_model.", "vae."),
     "text_encoder": ("cond_stage_model.",),
 }
-"""How the names of a part's tensors begin."""
+"""Prefixes of the names of a part's tensors."""
 _FAMILIES = {"v1": "sd1", "v2": "sd2", "xl_base": "sdxl"}
-"""Families by diffusers' names for them."""
+"""Families by diffusers' name."""
 _FOLDER = Path(__file__).parent / "families"
 _UNET = "model.diffusion_model."
 _XL = f"{_UNET}label_emb.0.0.weight"
@@ -35,7 +36,7 @@ _EDM = "edm_"
 _BIAS = f"{_UNET}output_blocks.11.1.transformer_blocks.0.norm1.bias"
 _LEAST_SPREAD = 0.09
 _LARGE = 96
-"""Side of the latents that models of the second family with v-prediction were trained on."""
+"""Latent side that models of the second family with v-prediction were trained on."""
 _TYPES = {"F32": "<f4", "F16": "<f2", "F64": "<f8"}
 
 
@@ -49,7 +50,7 @@ class SingleFile:
     zero_snr: bool
     """Whether the last timestep is pure noise."""
     parts: frozenset[str]
-    """The parts whose weights are in it: "unet", "vae" and "text_encoder"."""
+    """The parts whose weights it contains: "unet", "vae" and "text_encoder"."""
 
     @property
     def folder(self) -> Path:
@@ -82,7 +83,7 @@ def read_single(model: str, path: Path) -> SingleFile:
         path: the file.
 
     Raises:
-        ModelError: it is no whole safetensors file, or of a family that cannot be used.
+        ModelError: it is no whole safetensors file, or its family cannot be used.
     """
     if path.suffix in PICKLES:
         raise ModelError(
@@ -123,7 +124,7 @@ def read_single(model: str, path: Path) -> SingleFile:
 
 
 def _misfits(single: SingleFile, header: Mapping[str, Any]) -> Iterator[str]:
-    """Reasons why a unet is not one of its family for text to image, by a few shapes."""
+    """Reasons why a unet does not belong to its family for text to image, by a few shapes."""
     unet = single.config("unet")
     entry = header.get(_ENTRY, {"shape": ()})["shape"]
     channels = unet["in_channels"]
@@ -147,29 +148,22 @@ def _misfits(single: SingleFile, header: Mapping[str, Any]) -> Iterator[str]:
 
 
 def kind_of(header: Mapping[str, Mapping[str, Any]]) -> str:
-    """The family of a file by names and shapes, under diffusers' name for it."""
+    """The family of a file by names and shapes, under diffusers' name."""
     from diffusers.loaders.single_file_utils import infer_diffusers_model_type
 
     kind = infer_diffusers_model_type(
-        {name: _Shaped(tuple(x["shape"])) for name, x in header.items()}
+        {name: SimpleNamespace(shape=tuple(x["shape"])) for name, x in header.items()}
     )
     # diffusers takes any unknown file for v1. An XL file may lack its text encoders.
     return "xl_base" if kind == "v1" and _XL in header else kind
 
 
-@dataclass(frozen=True)
-class _Shaped:
-    """Stands for a tensor."""
-
-    shape: tuple[int, ...]
-
-
 def _prediction(
     family: str, header: Mapping[str, Any], metadata: Mapping[str, str], path: Path
 ) -> str:
-    """The unet's prediction type: by the file's metadata, or a tensor named `v_pred`. Files of the
-    second family rarely say it: the last transformer's first bias spreads wider where they predict
-    v, with a standard deviation above 0.09, the rule by which ComfyUI tells them apart."""
+    """The unet's prediction type, by the file's metadata or a tensor named `v_pred`. Files of the
+    second family rarely have either: there the last transformer's first bias has a standard
+    deviation above 0.09 if they predict v, which is ComfyUI's rule."""
     stated = metadata.get("modelspec.prediction_type", "")
     if stated:
         return "v_prediction" if stated.startswith("v") else "epsilon"

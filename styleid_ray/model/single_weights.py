@@ -16,14 +16,13 @@ from styleid_ray.model.checkpoint import Checkpoint
 from styleid_ray.model.single_file import PREFIXES, SingleFile
 
 
-def load_part(checkpoint: Checkpoint, part: str, dtype: torch.dtype) -> Any:
+def load_part(checkpoint: Checkpoint, single: SingleFile, part: str, dtype: torch.dtype) -> Any:
     """The unet or the autoencoder of a model in one file. Raises ModelError where the file has too
     few weights for its family."""
     import diffusers
 
-    single = _single(checkpoint)
     kind = getattr(diffusers, single.config(part)["_class_name"])
-    with _whole(checkpoint, part):
+    with _whole(checkpoint, single, part):
         return kind.from_single_file(
             _tensors(checkpoint, part),
             config=str(single.folder),
@@ -33,20 +32,20 @@ def load_part(checkpoint: Checkpoint, part: str, dtype: torch.dtype) -> Any:
         )
 
 
-def encode_empty_prompt(checkpoint: Checkpoint) -> Tensor:
+def encode_empty_prompt(checkpoint: Checkpoint, single: SingleFile) -> Tensor:
     """The embedding [1, tokens, D] of the empty prompt by the file's text encoder, in float32.
 
-    The empty prompt is the first token of all texts, the last, and padding, whose numbers are those
-    of the configuration: no tokenizer is needed.
+    The empty prompt is the start token, the end token and padding, whose numbers are in the
+    configuration: no tokenizer is needed.
     """
     from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm
 
-    with _whole(checkpoint, "text_encoder"):
+    with _whole(checkpoint, single, "text_encoder"):
         encoder: Any = create_diffusers_clip_model_from_ldm(
             CLIPTextModel,
             _tensors(checkpoint, "text_encoder"),
             subfolder="text_encoder",
-            config=str(_single(checkpoint).folder),
+            config=str(single.folder),
             torch_dtype=torch.float32,
             local_files_only=True,
         )
@@ -59,11 +58,6 @@ def encode_empty_prompt(checkpoint: Checkpoint) -> Tensor:
         return encoder(tokens)[0]
 
 
-def _single(checkpoint: Checkpoint) -> SingleFile:
-    assert checkpoint.single is not None
-    return checkpoint.single
-
-
 def _tensors(checkpoint: Checkpoint, part: str) -> dict[str, Tensor]:
     (name,) = checkpoint.files
     with safe_open(checkpoint.folder / name, framework="pt") as f:
@@ -71,14 +65,14 @@ def _tensors(checkpoint: Checkpoint, part: str) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _whole(checkpoint: Checkpoint, part: str) -> Iterator[None]:
-    """Within the block a network is loaded, whose missing weights are an error: torch cannot move
-    a tensor without values."""
+def _whole(checkpoint: Checkpoint, single: SingleFile, part: str) -> Iterator[None]:
+    """Within the block a network is loaded; its missing weights become a ModelError, since torch
+    cannot move a tensor without values."""
     try:
         yield
     except NotImplementedError as e:
         raise ModelError(
             f"model {checkpoint.name}: its {part} lacks weights of its family "
-            f"({_single(checkpoint).family}): a model that was made smaller must be in diffusers "
+            f"({single.family}): a model that was made smaller must be in diffusers "
             "format"
         ) from e

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,37 +16,36 @@ from styleid_ray.model import hub
 from styleid_ray.model.checkpoint import Checkpoint, digest_of, last_part
 from styleid_ray.model.description import vae_levels
 from styleid_ray.model.family import KINDS
+from styleid_ray.model.parts import weights_named
 from styleid_ray.model.whole import check_whole, count_shards
 from styleid_ray.storage.locations import absolute, local_path, shown
 
-_WEIGHTS = r"diffusion_pytorch_model(?:{tag}{shard}|{shard}{tag})\.safetensors"
-_SHARD = r"(?:-\d{5}-of-\d{5})?"
 _CONFIG = "config.json"
 _FOLDERS = ("vae", "")
-"""Where an autoencoder lies: as a part of a model, or alone."""
+"""Subfolders of an autoencoder: as a part of a model, or alone."""
 _SMALL = [_CONFIG, f"vae/{_CONFIG}"]
 _HINTS = hub.Hints("--vae", "name a local folder in diffusers format with --vae FOLDER")
 
 
 @dataclass(frozen=True)
 class Vae:
-    """An autoencoder and the files that it is made of."""
+    """An autoencoder and its files."""
 
     name: str
     """Absolute path, or hub id."""
     revision: str | None
-    """Commit of one on the hub."""
+    """Commit on the hub; None for a local folder."""
     folder: Path
     """Local folder of its `config.json`."""
     origin: Literal["folder", "hub"]
     subfolder: str
-    """"vae" where it is a part of a model, else ""."""
+    """"vae" if it is a part of a model, else ""."""
     files: tuple[str, ...]
     """Names of all files of its folder."""
 
     @property
     def reference(self) -> str:
-        """The value of --vae that stands for this one alone."""
+        """The value of --vae that names this one unambiguously."""
         return f"{self.name}@{self.revision}" if self.revision else self.name
 
     @property
@@ -59,7 +57,8 @@ class Vae:
             raise ModelError(f"--vae {self.name}: config.json cannot be read: {e}") from e
         if not isinstance(config, dict):
             raise ModelError(
-                f"--vae {self.name}: config.json is not that of an autoencoder: name another folder"
+                f"--vae {self.name}: config.json does not describe an autoencoder: name another "
+                "folder"
             )
         return config
 
@@ -97,8 +96,7 @@ class Vae:
         return f"{last_part(self.name)} {self.fingerprint}"
 
     def _weights(self, variant: str | None) -> list[str]:
-        tag = rf"\.{variant}" if variant else ""
-        return [n for n in self.files if re.fullmatch(_WEIGHTS.format(tag=tag, shard=_SHARD), n)]
+        return weights_named(self.files, "diffusion_pytorch_model", variant)
 
 
 def name_of(vae: str) -> str:
@@ -109,7 +107,7 @@ def name_of(vae: str) -> str:
 
 
 def with_vae(model: Checkpoint, vae: str | None) -> Checkpoint:
-    """A model with the autoencoder of a --vae option, if that is given, in place of its own.
+    """A model with the autoencoder of a --vae option, if given, in place of its own.
 
     Raises:
         ModelError: the autoencoder cannot be used, or there is none at all.
@@ -122,10 +120,8 @@ def with_vae(model: Checkpoint, vae: str | None) -> Checkpoint:
 
 
 def find_vae(vae: str, model: Checkpoint) -> Vae:
-    """The autoencoder of a --vae option, checked to suit a model.
-
-    For one on the hub, only its configuration is fetched. Raises ModelError, in one line.
-    """
+    """The autoencoder of a --vae option, checked to suit a model. From the hub, only its
+    configuration is fetched. Raises ModelError, in one line."""
     place = local_path(vae)
     if place is None:
         raise ModelError(
@@ -138,7 +134,7 @@ def find_vae(vae: str, model: Checkpoint) -> Vae:
 
 
 def fetch_vae(vae: Vae) -> Path:
-    """The folder with configuration and weights; downloads those on the hub once."""
+    """The folder with configuration and weights; downloads from the hub once."""
     prefix = f"{vae.subfolder}/" if vae.subfolder else ""
     if all((vae.folder / name).is_file() for name in (_CONFIG, *vae.weights)):
         return vae.folder
@@ -189,7 +185,7 @@ def _of(name: str, snapshot: hub.Snapshot) -> Vae:
 
 
 def _is_whole(name: str, snapshot: hub.Snapshot) -> bool:
-    """Whether a snapshot of the local cache has all that loading takes."""
+    """Whether a snapshot of the local cache contains all that loading reads."""
     try:
         weights = _of(name, snapshot).weights
         return len(weights) == count_shards(weights)

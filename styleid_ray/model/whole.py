@@ -1,4 +1,4 @@
-"""Weights that were downloaded whole, or in part."""
+"""Checks that weights were downloaded whole."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def check_whole(what: str, weights: Sequence[str], folder: Path | None) -> None:
     """Refuses weights that were downloaded in part.
 
     Args:
-        what: whose they are, for the message.
+        what: the owner of the weights, for the message.
         weights: names of the safetensors files.
-        folder: where they lie; None for those on the hub, where only names are checked.
+        folder: of the files; None for files on the hub, of which only names are checked.
 
     Raises:
         ModelError: a file is missing, or shorter or longer than its header says.
@@ -47,14 +47,14 @@ def check_whole(what: str, weights: Sequence[str], folder: Path | None) -> None:
 
 
 def count_shards(weights: Sequence[str]) -> int:
-    """The number of files that the weights are cut into, by their names."""
+    """The number of files that the weights are split into, by their names."""
     counts = (re.search(r"-of-(\d{5})", name) for name in weights)
     return max((int(match[1]) for match in counts if match), default=1)
 
 
 def read_header(path: Path) -> dict[str, Any] | None:
     """Names, shapes, types and places of the tensors of a safetensors file, and its metadata under
-    the name `__metadata__`; None where that cannot be read."""
+    the name `__metadata__`; None if unreadable."""
     try:
         with path.open("rb") as f:
             length = int.from_bytes(f.read(_INDEX), "little")
@@ -65,7 +65,7 @@ def read_header(path: Path) -> dict[str, Any] | None:
 
 
 def read_tensor(path: Path, entry: Mapping[str, Any]) -> bytes:
-    """The bytes of a tensor, by its entry in the header of its file."""
+    """The bytes of a tensor, by its entry in the file's header."""
     first, last = entry["data_offsets"]
     with path.open("rb") as f:
         start = _INDEX + int.from_bytes(f.read(_INDEX), "little")
@@ -74,14 +74,14 @@ def read_tensor(path: Path, entry: Mapping[str, Any]) -> bytes:
 
 
 def _has_beginning(path: Path) -> bool:
-    """Whether a file begins as safetensors files do, with the length of a header and its brace."""
+    """Whether a file begins like safetensors, with a header's length and its brace."""
     with path.open("rb") as f:
         length, brace = int.from_bytes(f.read(_INDEX), "little"), f.read(1)
     return 0 < length <= _MOST_HEADER and brace == b"{"
 
 
 def _whole_size(path: Path) -> int | None:
-    """Bytes of a safetensors file by its header; None where that cannot be read."""
+    """Bytes of a safetensors file by its header; None if the header is unreadable."""
     header = read_header(path)
     if header is None:
         return None

@@ -1,4 +1,4 @@
-"""Windows onto a large latent, which the UNet sees one after the other. Plain arithmetic."""
+"""Windows onto a large latent, which the UNet sees one after the other."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from itertools import product
 from math import ceil
 
 OVERLAP = 0.25
-"""Least part of a window that it shares with the next one."""
+"""Least overlap of neighbouring windows, as a share of a window."""
 WHOLE = 4 / 3
-"""Area that is seen whole, where that of a window is 1: the sides of pictures are rounded."""
+"""Largest area that is seen whole, in areas of a window: the sides of pictures are rounded."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Windows:
 
     @classmethod
     def over(cls, latent: Sequence[int], side: int | None) -> Windows:
-        """Windows of `side` x `side` latent positions, or less where the latent is narrower; None
-        for one in all.
+        """Windows of `side` x `side` latent positions, or less where the latent is narrower; one
+        window if `side` is None.
 
         Args:
             latent: shape of the latent; its last two numbers are height and width.
@@ -51,7 +51,7 @@ class Windows:
 
 
 def _starts(length: int, side: int) -> tuple[int, tuple[int, ...]]:
-    """The length of windows over a length, and where they begin: evenly spread."""
+    """The length of windows over a length, and their evenly spread starts."""
     if length <= side:
         return length, (0,)
     shared = ceil(OVERLAP * side)

@@ -1,7 +1,7 @@
-"""From sources of pictures to a plan: pairs, their shards, and what they cost."""
+"""From sources of pictures to a plan: pairs, their shards and their cost."""
 
 from styleid_ray.planning.cost import Cost, estimate
-from styleid_ray.planning.identity import pair_ids, shard_name
+from styleid_ray.planning.identity import shard_name
 from styleid_ray.planning.pace import Pace
 from styleid_ray.planning.pairing import Pairs, make_pairs
 from styleid_ray.planning.plan import (
@@ -28,7 +28,6 @@ __all__ = [
     "make_pairs",
     "name_pairs",
     "packed",
-    "pair_ids",
     "plan_digest",
     "shard_name",
     "shards_of",

@@ -1,4 +1,4 @@
-"""Styles dealt out so that each is used equally often, or in proportion to its weight."""
+"""Styles dealt so that each is used equally often, or in proportion to its weight."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from styleid_ray.planning.choice import Choice, Indices
 from styleid_ray.planning.hashing import noise
 
 _TRADES = 8
-"""Times that each content trades styles with another one."""
+"""Trades of styles per content."""
 _AT_ONCE = 2**22
-"""Styles that are traded at a time, which bounds the memory."""
+"""Styles traded at a time, which bounds the memory."""
 
 
 def balance(choice: Choice) -> Indices:
-    """Deal styles to the contents with fewer than they are to get; planned ones are kept.
+    """Deal styles to contents that lack some; planned pairs are kept.
 
     Raises:
         SourceError: there are fewer styles than each content is to get.
@@ -49,7 +49,7 @@ def deal_styles(
     Args:
         contents: number of contents.
         weights: float64 [S], not negative, at least `count` of them above 0.
-        used: int64 [S], how often each style has been dealt before.
+        used: int64 [S], times that each style was dealt before.
 
     Returns:
         int32 [contents, count]: style indices, ascending within a content.
@@ -57,8 +57,8 @@ def deal_styles(
     if not contents:
         return np.empty((0, count), np.int32)
     uses = how_often(contents, count, weights, used, seed)
-    # Wrapped around: a style's uses lie in a row and are no more than the contents, so that no
-    # content gets one twice.
+    # Wrapped around: a style's uses are consecutive and at most as many as the contents, so that no
+    # content gets a style twice.
     order = np.argsort(noise("styles", seed, len(uses)), kind="stable")
     turns = np.repeat(order.astype(np.int32), uses[order])
     dealt = turns.reshape(count, contents).T
@@ -77,19 +77,19 @@ def deal_missing(
     used: np.ndarray,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Deal styles to contents that have some, as an extension that was cut off leaves them.
+    """Deal styles to contents that have some but not all, as after an extension that was cut off.
 
-    The contents take their turns in random order, and each gets the styles that are used least for
-    their weight among those that it does not have.
+    Contents take turns in random order, and each gets the styles least used for their weight among
+    those it lacks.
 
     Args:
-        missing: int64 [C], styles that each content is to get; there are as many that it lacks.
-        held: contents and styles of the pairs that there are, int64 [P] each.
+        missing: int64 [C], number of styles that each content is to get, at most those it lacks.
+        held: contents and styles of the existing pairs, int64 [P] each.
         weights: float64 [S], not negative.
-        used: int64 [S], how often each style has been dealt before.
+        used: int64 [S], times that each style was dealt before.
 
     Returns:
-        Contents and styles of the pairs that are dealt, int64 each.
+        Contents and styles of the new pairs, int64 each.
     """
     short = np.flatnonzero(missing)
     short = short[np.argsort(noise("short", seed, len(short)), kind="stable")]
@@ -121,10 +121,10 @@ def deal_missing(
 def how_often(
     contents: int, count: int, weights: np.ndarray, used: np.ndarray, seed: int
 ) -> np.ndarray:
-    """How often each style is to be dealt, int64 [S], `contents`·`count` in all.
+    """Times to deal each style, int64 [S], `contents`·`count` in all.
 
-    With those dealt before, as many as its weight demands, rounded up or down: fewer only where a
-    style would be dealt to a content twice, more only where it was dealt before.
+    Together with earlier deals this is each weight's share, rounded up or down: less only where a
+    content would get a style twice, more only where earlier deals exceed the share.
     """
     total = contents * count
     low, high = 0.0, float((used + contents)[weights > 0].sum() / weights[weights > 0].min())
@@ -141,9 +141,9 @@ def how_often(
 
 
 def _trade(dealt: np.ndarray, name: str, seed: int) -> None:
-    """Contents meet two by two, and what only one of them has is divided between them at random:
-    the curveball algorithm (Strona et al. 2014), which keeps every style's number of uses and leads
-    to all ways of dealing alike."""
+    """Contents meet in pairs, and styles that only one of the two has are divided between them at
+    random: the curveball algorithm (Strona et al. 2014), which keeps every style's number of uses
+    and makes all deals equally likely."""
     contents, count = dealt.shape
     order = np.argsort(noise(name, seed, contents), kind="stable")
     pairs = order[: contents // 2 * 2].reshape(-1, 2)
@@ -152,7 +152,7 @@ def _trade(dealt: np.ndarray, name: str, seed: int) -> None:
         part = pairs[start : start + rows]
         both = np.sort(dealt[part].reshape(len(part), 2 * count), axis=1)
         same = both[:, 1:] == both[:, :-1]
-        # One of a style that both have goes to each: the first half of the ranks, and the second.
+        # Each keeps a style that both have: one copy ranks first, the other last.
         rank = noise(f"{name} from {start}", seed, *both.shape) >> np.uint64(2)
         rank += np.uint64(2**62)
         rank[:, :-1][same] = 0

@@ -1,4 +1,4 @@
-"""Styles drawn from the folder of the content's class, or from those of all other classes."""
+"""Styles drawn from the folder of the content's class, or from the folders of all other classes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def draw_by_class(choice: Choice) -> Indices:
     members, folders = map(_by_class, choice.classes)
     other = choice.config.style_classes == "other"
     _check(choice, members, folders, other)
-    # The styles of a class lie in a row, so that those of all others are all but a row.
+    # The styles of a class are consecutive, so that all other styles are all but one span.
     ordered = np.concatenate(list(folders.values()))
     firsts = np.cumsum([0, *map(len, folders.values())])
     spans = dict(zip(folders, pairwise(firsts.tolist()), strict=True))
@@ -43,7 +43,7 @@ def draw_by_class(choice: Choice) -> Indices:
 
 
 def _by_class(classes: np.ndarray) -> dict[str, np.ndarray]:
-    """The ascending indices of each class, by name; the classes in order."""
+    """The ascending indices of each class by name, in the order of the names."""
     coded = pa.array(classes, pa.string()).dictionary_encode()
     codes = coded.indices.to_numpy()
     names = coded.dictionary.to_pylist()

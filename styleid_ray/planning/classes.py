@@ -33,11 +33,11 @@ def classes_of(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The class of each content and of each style, arrays of texts; '' for none.
 
-    The class of a content is that of an `imagefolder`, the first folder below the split's, or the
-    value of a column of its labels; the class of a style is its first folder.
+    The class of a content is the value of a column of its labels or, as in an `imagefolder`, the
+    first folder below the split's; the class of a style is its first folder.
 
     Args:
-        options: how the contents are read.
+        options: for reading the contents.
 
     Raises:
         SourceError: the labels have no such column, or cannot be read.

@@ -15,24 +15,28 @@ from styleid_ray.datasets.keys import Keys
 
 STYLE_COLUMNS = tuple(f"style{number}" for number in range(2, 10))
 """Columns of a table that name further styles of a pair."""
-_OF_A_PICTURE = ("", "_version", "_place")
+_KEYS = (
+    *(
+        name + suffix
+        for name in ("content", "style", *STYLE_COLUMNS)
+        for suffix in ("", "_version", "_place")
+    ),
+    *("shard", "split"),
+)
+"""Columns of a plan that are dictionaries while it is made."""
 
 
 def key_column(indices: np.ndarray, keys: Sequence[str | None]) -> pa.DictionaryArray:
-    """Keys as an Arrow dictionary array: int indices [P] into the keys."""
+    """An Arrow dictionary array [P] of keys, by int indices [P] into the keys."""
     texts = keys.array if isinstance(keys, Keys) else pa.array(keys, pa.string())
     return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), texts)
 
 
 def sorted_distinct(keys: pa.StringArray) -> tuple[pa.StringArray, np.ndarray]:
-    """The distinct ones of keys [K] in order, and the place of each key among them, int32 [K]."""
-    order = pc.array_sort_indices(keys).to_numpy()
-    ordered = keys.take(pa.array(order))
-    first = np.ones(len(keys), bool)
-    first[1:] = pc.not_equal(ordered[1:], ordered[:-1]).to_numpy(zero_copy_only=False)
-    places = np.empty(len(keys), np.int32)
-    places[order] = np.cumsum(first) - 1
-    return ordered.filter(pa.array(first)), places
+    """The distinct keys of [K] in order, and the place of each key among them, int32 [K]."""
+    distinct = keys.unique()
+    distinct = distinct.take(pc.array_sort_indices(distinct))
+    return distinct, pc.index_in(keys, distinct).to_numpy()
 
 
 def dictionaries(table: pa.Table, names: Sequence[str]) -> pa.StringArray:
@@ -43,10 +47,10 @@ def dictionaries(table: pa.Table, names: Sequence[str]) -> pa.StringArray:
 def with_dictionary(
     table: pa.Table, names: Sequence[str], keys: pa.StringArray, places: np.ndarray
 ) -> pa.Table:
-    """The table with these columns over one dictionary.
+    """The table with these columns over one dictionary, `keys`.
 
     Args:
-        places: int32, of each of the columns' `dictionaries` among the keys.
+        places: place among the keys of each entry of the columns' `dictionaries`, int32.
     """
     for name in names:
         column = table[name].combine_chunks()
@@ -68,37 +72,31 @@ def _encoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def distinct(values: np.ndarray) -> np.ndarray:
-    """The distinct ones of integers, sorted. `np.unique` hashes them, a hundred times slower."""
+    """The distinct integers, sorted. `np.unique` hashes them, which is a hundred times slower."""
     ordered = np.sort(values)
     return ordered[np.r_[True, ordered[1:] != ordered[:-1]]] if len(ordered) else ordered
 
 
 def count_distinct(first: np.ndarray, second: np.ndarray | int = 0) -> int:
-    """How many distinct (first, second) there are, of non-negative integers [P]."""
+    """The number of distinct (first, second), non-negative integers [P]."""
     if not len(first):
         return 0
     return len(distinct(first.astype(np.int64) * (int(np.max(second)) + 1) + second))
 
 
-_KEYS = (
-    *(f"{name}{of}" for name in ("content", "style", *STYLE_COLUMNS) for of in _OF_A_PICTURE),
-    *("shard", "split"),
-)
-
-
 def style_columns(table: pa.Table) -> list[str]:
-    """The columns that name styles of pairs that are not a plan yet."""
+    """The columns that name styles, in a table of pairs before it is a plan."""
     return ["style", *(name for name in STYLE_COLUMNS if name in table.column_names)]
 
 
 def further_styles(names: Sequence[str]) -> list[str]:
-    """Those of a plan's columns that name further styles. Without a version, it is a column of that
-    name that a table of pairs has brought along."""
+    """A plan's columns that name further styles. A column of such a name without a version was
+    passed through from a table of pairs."""
     return [name for name in STYLE_COLUMNS if name in names and f"{name}_version" in names]
 
 
 def all_styles(table: pa.Table, further: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The styles of pairs: rows [S] and codes [S], as `codes` has them, one per style of a row.
+    """The styles of pairs: rows [S] and codes [S] as of `codes`, one per style of a row.
 
     Args:
         table: columns style and `further`, which may hold nulls.
@@ -113,7 +111,7 @@ def all_styles(table: pa.Table, further: Sequence[str]) -> tuple[np.ndarray, np.
 
 
 def combinations(table: pa.Table, further: Sequence[str]) -> np.ndarray:
-    """Codes [P] of pairs, equal where all their styles are."""
+    """Codes [P] of pairs, equal where all their styles are equal."""
     combined = codes(table["style"])
     for name in further:
         other = codes(table[name].cast(pa.string()).fill_null(""))
@@ -123,8 +121,8 @@ def combinations(table: pa.Table, further: Sequence[str]) -> np.ndarray:
 
 
 def plain(table: pa.Table) -> pa.Table:
-    """The table with its keys as plain strings: a small slice of a plan must not carry the keys of
-    all of it."""
+    """The table with its keys as plain strings: a small slice of a plan must not carry all keys of
+    the plan."""
     for name in _KEYS:
         i = table.schema.get_field_index(name)
         if i >= 0 and pa.types.is_dictionary(table.schema.field(i).type):

@@ -8,13 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from styleid_ray.config import ResolvedParams
-from styleid_ray.planning.columns import (
-    all_styles,
-    codes,
-    count_distinct,
-    distinct,
-    further_styles,
-)
+from styleid_ray.planning.columns import all_styles, codes, count_distinct, distinct, further_styles
 
 
 @dataclass(frozen=True)
@@ -28,24 +22,24 @@ class Cost:
     styles: int
     """Distinct style pictures."""
     content_inversions: int
-    """Inversions of contents: each content once in every shard that has it."""
+    """Inversions of contents, one per shard and content."""
     style_inversions: int
-    """Inversions of styles: each style once in every shard that has it."""
+    """Inversions of styles, one per shard and style."""
     unet_evaluations: int
     naive_unet_evaluations: int
-    """The same pairs made one by one, their pictures inverted again for each."""
+    """Cost pair by pair, with pictures inverted again for each pair."""
     floor_unet_evaluations: int
-    """The same pairs with each picture inverted once in the whole plan: no plan costs less."""
+    """Cost with each picture inverted once in the whole plan: no plan costs less."""
 
 
 def estimate(plan_table: pa.Table, params: ResolvedParams | None, windows: int = 1) -> Cost:
-    """Count what a plan costs.
+    """The cost of a plan.
 
     Args:
-        plan_table: columns content, style and shard, and those of further styles.
-        params: the job's parameters; where the style has no part in the result
-            (`uses_style` is False) it is not inverted. None for a method without a UNet.
-        windows: in which the UNet sees a content; a style is seen whole.
+        plan_table: columns content, style and shard, and columns of further styles.
+        params: of the job; a style without any part in the result (`uses_style` is False) is not
+            inverted. None for a method without a UNet.
+        windows: number in which the UNet sees a content; a style is seen whole.
     """
     shard, content = (codes(plan_table[name]) for name in ("shard", "content"))
     rows, style = all_styles(plan_table, further_styles(plan_table.column_names))
@@ -82,7 +76,7 @@ def shard_pictures(plan_table: pa.Table) -> np.ndarray:
 def picture_counts(
     shard: np.ndarray, content: np.ndarray, styles: tuple[np.ndarray, np.ndarray]
 ) -> np.ndarray:
-    """The same of pairs [P] by the numbers of their shards, contents and `all_styles`."""
+    """`shard_pictures` of pairs [P] by the numbers of their shards, contents and `all_styles`."""
     counts = []
     for of, picture in ((shard, content), (shard[styles[0]], styles[1])):
         span = int(picture.max()) + 1

@@ -1,4 +1,4 @@
-"""Random styles per content, independent or in groups that share a few styles."""
+"""Random styles per content: independent, or shared within groups of contents."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from styleid_ray.planning.hashing import GOLDEN, hashes, mix, uniform
 
 _JUMP = 2862933555777941757
 GROUP_PAIRS = 200
-"""About how many pairs a group of contents makes, where few styles are drawn for each."""
+"""Pairs per group of contents, about, if few styles are drawn for each."""
 
 
 def draw_styles(contents: Sequence[str], styles: int, count: int, seed: int) -> np.ndarray:
     """Draw `count` distinct styles for each content, uniformly.
 
-    A content's draw depends on its key, the seed and the number of styles alone: added or
-    removed contents do not change the draws of the others.
+    A content's draw depends on its key, the seed and the number of styles alone: adding or removing
+    contents changes no other draw.
 
     Args:
         contents: keys of the contents.
@@ -41,7 +41,7 @@ def draw_weighted_styles(
     contents: Sequence[str], styles: Sequence[str], weights: np.ndarray, count: int, seed: int
 ) -> np.ndarray:
     """Draw `count` distinct styles for each content, one after the other, each with a probability
-    in proportion to its weight among those that are left (Efraimidis & Spirakis 2006).
+    in proportion to its weight among the remaining styles (Efraimidis & Spirakis 2006).
 
     A content's draw depends on its key, the seed, and the keys and weights of the styles.
 
@@ -70,12 +70,11 @@ def draw_weighted_styles(
 def draw_shared_styles(
     contents: Sequence[str], styles: int, count: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw `count` distinct styles for each content, out of a few that its group shares.
+    """Draw `count` distinct styles for each content, from a pool that its group shares.
 
-    Contents are put into groups by a hash of their key, and each group draws a pool of styles, from
-    which its contents draw theirs. Over the seeds each content's styles are uniform, as those of
-    `draw_styles`; those of two contents of a group are not independent. One content more changes
-    the draws of few others.
+    Contents are grouped by a hash of their key, and each group draws a pool of styles, from which
+    its contents draw theirs. Over the seeds each content's styles are uniform, as in `draw_styles`,
+    but two contents of a group are not independent. Adding a content changes few other draws.
 
     Args:
         contents: keys of the contents.
@@ -97,9 +96,8 @@ def draw_shared_styles(
 def group_shape(styles: int, count: int) -> tuple[float, int]:
     """Contents of a group on average, and styles of its pool.
 
-    A pool of √`GROUP_PAIRS` styles adds little to the cost of a group; a group has few enough
-    contents that it seldom makes more than `GROUP_PAIRS` pairs, but never fewer than a square of
-    them.
+    A pool of √`GROUP_PAIRS` styles adds little to the cost of a group. A group has at least
+    √`GROUP_PAIRS` contents, else so few that it seldom makes more than `GROUP_PAIRS` pairs.
     """
     side = math.isqrt(GROUP_PAIRS)
     full = GROUP_PAIRS / count
@@ -109,7 +107,7 @@ def group_shape(styles: int, count: int) -> tuple[float, int]:
 def _pools(groups: int, styles: int, width: int, seed: int) -> np.ndarray:
     """Styles of each group's pool, int32 [groups, width].
 
-    All styles are shuffled and dealt out, then shuffled again: so pools use every style about
+    All styles are shuffled and dealt out, then shuffled again, so that pools use every style about
     equally often. The remainder of a shuffle, less than a pool, is not dealt.
     """
     each = styles // width
@@ -127,8 +125,8 @@ def _pools(groups: int, styles: int, width: int, seed: int) -> np.ndarray:
 
 
 def _jump(state: np.ndarray, groups: int) -> np.ndarray:
-    """Jump consistent hash (Lamping & Veach 2014): a group for each state, int64. With one group
-    more, only one in `groups` + 1 changes, and to the new one."""
+    """Jump consistent hash (Lamping & Veach 2014): a group for each state, int64. One more group
+    changes one state in `groups` + 1, which moves to the new group."""
     state, group = state.copy(), np.zeros(len(state), np.int64)
     moving = np.arange(len(state))
     while len(moving):
@@ -141,8 +139,8 @@ def _jump(state: np.ndarray, groups: int) -> np.ndarray:
 
 
 def _floyd(state: np.ndarray, styles: int, count: int) -> np.ndarray:
-    """R. Floyd's sampling without replacement, for all contents at once: step j takes a number
-    up to j, or j itself where that number has been taken."""
+    """R. Floyd's sampling without replacement, for all contents at once: step j takes a number up
+    to j, or j itself where that number is already taken."""
     rows = np.arange(len(state))
     taken = np.zeros((len(state), styles), bool)
     drawn = np.empty((len(state), count), np.int32)

@@ -1,10 +1,11 @@
-"""Several styles in one picture: columns style2, style3 ... and weight of a table, checked."""
+"""Several styles in one picture: a table's columns style2, style3 ... and weight, checked."""
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
 # pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -17,7 +18,7 @@ from styleid_ray.config import JobConfig
 from styleid_ray.errors import ConfigError, SourceError
 from styleid_ray.planning.columns import STYLE_COLUMNS, style_columns
 from styleid_ray.planning.pairing import Pairs
-from styleid_ray.planning.region_styles import parse_region_styles
+from styleid_ray.planning.table_files import check_none
 from styleid_ray.storage.locations import shown
 
 _EVEN = 0.5
@@ -25,11 +26,11 @@ _EVEN = 0.5
 
 
 def with_styles(pairs: Pairs, config: JobConfig) -> Pairs:
-    """Pairs whose further styles are checked: those of regions, or style2 with its weight, the
-    share of it in an interpolation with style. Columns that name no style are left out.
+    """Pairs whose further styles are checked: styles of regions, or style2 with its weight, its
+    share in an interpolation with style. Columns that name no style are left out.
 
     Raises:
-        ConfigError: `region_styles` is malformed, or has no label masks.
+        ConfigError: `region_styles` is malformed, or there are no label masks.
         SourceError: a row has styles or a weight that make no picture.
     """
     regions = parse_region_styles(config.region_styles) if config.region_styles else {}
@@ -47,11 +48,8 @@ def with_styles(pairs: Pairs, config: JobConfig) -> Pairs:
         return pairs
     _check_order(table, where)
     for name in further:
-        _check_none(
-            pc.equal(*_texts(table, name, "style")),
-            where,
-            f"{name} is the picture of style again: name another",
-        )
+        same = pc.equal(*(table[column].cast(pa.string()) for column in (name, "style")))
+        check_none(same, where, f"{name} is the picture of style again: name another")
     if regions:
         _check_regions(table, regions, where)
     else:
@@ -60,18 +58,34 @@ def with_styles(pairs: Pairs, config: JobConfig) -> Pairs:
     return replace(pairs, table=table.drop_columns(unused))
 
 
-def _check_none(bad: pa.ChunkedArray, where: str, message: str) -> None:
-    row = pc.index(bad, True).as_py()
-    if row >= 0:
-        raise SourceError(f"{where}: row {row + 1}: {message}")
+def parse_region_styles(text: str) -> dict[int, str]:
+    """Columns by class, from a text such as 1=style2,7=style3. Classes may share a column.
 
-
-def _texts(table: pa.Table, *names: str) -> list[pa.ChunkedArray]:
-    return [table[name].cast(pa.string()) for name in names]
+    Raises:
+        ConfigError: the text is malformed, or names a class twice.
+    """
+    columns: dict[int, str] = {}
+    for part in text.replace(" ", "").split(","):
+        match = re.fullmatch(r"(\d{1,3})=(\w+)", part)
+        if not match or int(match[1]) > 255:
+            raise ConfigError(
+                f"--region-styles {text!r}: must be classes, 0 to 255, and their columns, such as "
+                "1=style2,7=style3"
+            )
+        number, column = int(match[1]), match[2]
+        if column not in STYLE_COLUMNS:
+            raise ConfigError(
+                f"--region-styles {text!r}: {column} is none of {STYLE_COLUMNS[0]} to "
+                f"{STYLE_COLUMNS[-1]}, the columns of further styles"
+            )
+        if number in columns:
+            raise ConfigError(f"--region-styles {text!r}: class {number} is named twice")
+        columns[number] = column
+    return columns
 
 
 def _given(table: pa.Table, name: str) -> np.ndarray:
-    """Whether each row names a style there, bool [P]."""
+    """Whether each row names a style in a column, bool [P]."""
     if name not in table.column_names:
         return np.zeros(table.num_rows, bool)
     return pc.is_valid(table[name]).to_numpy()
@@ -81,7 +95,7 @@ def _check_order(table: pa.Table, where: str) -> None:
     for before, name in pairwise(STYLE_COLUMNS):
         bad = _given(table, name) & ~_given(table, before)
         message = f"{name} is given without {before}: fill {before} first"
-        _check_none(pa.chunked_array([bad]), where, message)
+        check_none(bad, where, message)
 
 
 def _check_regions(table: pa.Table, regions: Mapping[int, str], where: str) -> None:
@@ -90,9 +104,8 @@ def _check_regions(table: pa.Table, regions: Mapping[int, str], where: str) -> N
             f"{where}: weight has no effect with --region-styles: rename or drop the column"
         )
     for number, name in regions.items():
-        _check_none(
-            table[name].is_null(), where, f"class {number} is without a style: {name} is empty"
-        )
+        message = f"class {number} is without a style: {name} is empty"
+        check_none(table[name].is_null(), where, message)
     idle = [n for n in STYLE_COLUMNS if n not in regions.values() and _given(table, n).any()]
     if idle:
         raise SourceError(
@@ -103,9 +116,8 @@ def _check_regions(table: pa.Table, regions: Mapping[int, str], where: str) -> N
 
 def _with_weight(table: pa.Table, where: str) -> pa.Table:
     """The table with the share of style2 in each row that has one."""
-    third = [_given(table, name) for name in STYLE_COLUMNS[1:]]
-    _check_none(
-        pa.chunked_array([np.logical_or.reduce(third)]),
+    check_none(
+        np.logical_or.reduce([_given(table, name) for name in STYLE_COLUMNS[1:]]),
         where,
         "style3 needs --region-styles; without it, style and style2 alone are interpolated",
     )
@@ -113,8 +125,8 @@ def _with_weight(table: pa.Table, where: str) -> pa.Table:
     absent = pa.chunked_array([pa.nulls(table.num_rows, pa.float64())])
     weight = table["weight"] if present else absent
     given, second = pc.is_valid(weight).to_numpy(), _given(table, STYLE_COLUMNS[0])
-    _check_none(
-        pa.chunked_array([given & ~second]),
+    check_none(
+        given & ~second,
         where,
         "weight is given without style2: fill style2 first, or leave weight empty",
     )

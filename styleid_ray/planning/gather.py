@@ -1,16 +1,19 @@
-"""The statistics of a source's pictures: computed where they are not stored yet."""
+"""The statistics of a source's pictures: read from a run's folder, or computed and stored there."""
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
 # pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from styleid_ray.config import PictureOptions
 from styleid_ray.datasets.fetch import Wanted, fetch_pictures
@@ -19,39 +22,40 @@ from styleid_ray.datasets.options import Spread, in_threads
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import RowError
 from styleid_ray.imaging.decode import decoding_memory, thumbnail
-from styleid_ray.planning.statistics import SIDE, SIZE, statistics
-from styleid_ray.planning.statistics_store import StatisticsStore
+from styleid_ray.planning.statistics import SIDE, SIZE, VERSION, statistics
 from styleid_ray.storage.fetch import Fetched
+from styleid_ray.storage.store import Store
 
+_FOLDER = "_run/statistics"
 _TOGETHER = 64
 """Pictures per task."""
 _STORED_TOGETHER = 4096
 _LARGE = 2**27
 _one_large = threading.Lock()
 _Task = tuple[np.ndarray, Keys, Keys | None]
-"""Indices of some pictures, their keys, and their places where they lie in larger files."""
+"""Indices of some pictures, their keys, and their places if they lie in larger files."""
 
 
 def gather(
     source: Source,
     role: str,
     limits: PictureOptions,
-    store: StatisticsStore | None = None,
+    store: Store | None = None,
     spread: Spread = in_threads,
 ) -> np.ndarray:
-    """The statistics of all pictures of a source, float32 [K, SIZE].
-
-    Rows of pictures that cannot be read are not a number.
+    """The statistics of all pictures of a source, float32 [K, SIZE]; NaN for pictures that cannot
+    be read.
 
     Args:
         role: "content" or "style".
         limits: the most bytes and pixels of a picture.
-        store: what was computed before, by key and version, and where the rest is put.
-        spread: where pictures are fetched and decoded.
+        store: a run's folder. Statistics stored there, by key and version, are read, and all others
+            stored, so that a resumed planning repeats none.
+        spread: runs the fetching and decoding.
     """
     vectors = np.full((len(source.keys), SIZE), np.nan, np.float32)
     if store:
-        store.fill(vectors, source, role)
+        _fill(store, vectors, source, role)
     missing = np.flatnonzero(np.isnan(vectors[:, 0]))
     groups = [missing[i : i + _TOGETHER] for i in range(0, len(missing), _TOGETHER)]
     if not groups:
@@ -62,11 +66,52 @@ def gather(
         vectors[indices] = own
         done.append(indices[~np.isnan(own[:, 0])])
         if store and sum(map(len, done)) >= _STORED_TOGETHER:
-            store.add(vectors, source, role, np.concatenate(done))
+            _add(store, vectors, source, role, np.concatenate(done))
             done = []
     if store and done:
-        store.add(vectors, source, role, np.concatenate(done))
+        _add(store, vectors, source, role, np.concatenate(done))
     return vectors
+
+
+def _fill(store: Store, vectors: np.ndarray, source: Source, role: str) -> None:
+    """Reads the stored statistics of a source's pictures, at their versions, into rows [K, SIZE].
+
+    They are Parquet files of key, version and vector, each of some pictures of one role.
+    """
+    keys, versions = Keys(source.keys).array, _versions(source)
+    for name in store.files(_FOLDER):
+        if not name.startswith(f"{_FOLDER}/{role}-{VERSION}-"):
+            continue
+        try:
+            table = store.parsed(name, pq.read_table)
+            places = pc.index_in(table["key"], keys).combine_chunks()
+            same = pc.equal(versions.take(places), table["version"].combine_chunks())
+            rows = np.flatnonzero(same.fill_null(False).to_numpy(zero_copy_only=False))
+            stored = table["vector"].combine_chunks().flatten().to_numpy().reshape(-1, SIZE)
+            vectors[places.to_numpy(zero_copy_only=False)[rows].astype(int)] = stored[rows]
+        except (pa.ArrowException, KeyError, ValueError):
+            continue  # damaged: its pictures are measured again
+
+
+def _add(store: Store, vectors: np.ndarray, source: Source, role: str, indices: np.ndarray) -> None:
+    """Stores the rows of the pictures at some indices."""
+    flat = pa.array(vectors[indices].reshape(-1), pa.float32())
+    columns = {
+        "key": Keys(source.keys).take(pa.array(indices)).array,
+        "version": _versions(source).take(pa.array(indices)),
+        "vector": pa.FixedSizeListArray.from_arrays(flat, SIZE),
+    }
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), sink, compression="zstd")
+    data = sink.getvalue().to_pybytes()
+    digest = hashlib.blake2b(data, digest_size=8).hexdigest()
+    store.write(f"{_FOLDER}/{role}-{VERSION}-{digest}.parquet", data)
+
+
+def _versions(source: Source) -> pa.StringArray:
+    if source.versions is not None:
+        return source.versions.array
+    return pa.array([""], pa.string()).take(pa.array(np.zeros(len(source.keys), np.int64)))
 
 
 def _task(source: Source, indices: np.ndarray) -> _Task:
@@ -86,7 +131,7 @@ def _measured(
         if isinstance(file, Fetched):
             try:
                 vectors[index] = _of_file(file.data, max_pixels)
-            except RowError:  # loading reports it again
+            except RowError:  # reported when the picture is loaded
                 continue
     return indices, vectors
 

@@ -1,12 +1,12 @@
-"""The fit on GPUs of the usual sizes: the batch, the place of features, the autoencoder's tiles.
+"""How a job fits GPUs of the usual sizes: batch, place of features, tiles of the autoencoder.
 
-The engine decides by the memory that it finds free; here the same rules are applied to the
-counted demand of a job. Nothing is measured on a GPU.
+The engine decides by free memory; here the same rules are applied to a job's counted demand.
+Nothing is measured on a GPU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,9 +15,9 @@ from styleid_ray.model.budget import RESERVED, room_for_inversions
 GPUS = (8, 12, 16, 24, 40, 80)
 """Memory of GPUs in GB of 10^9 bytes: a part of the nominal 2^30 is not usable."""
 TILES = (512, 256)
-"""Values of --vae-tile that are recommended, in pixels."""
+"""Recommended values of --vae-tile, in pixels."""
 _GRID = 64
-"""Sizes are recommended in multiples of it."""
+"""Recommended sizes are multiples of it."""
 Store = Literal["device", "host"]
 
 
@@ -38,16 +38,16 @@ class Demand:
     vae: int
     """Bytes of the autoencoder for one picture."""
     tiled: Mapping[int, int]
-    """The same by the sides of tiles that are smaller than the picture."""
+    """Bytes of the autoencoder by the side of tiles that are smaller than the picture."""
     features: int
     """Bytes of the inversions held at a time so that no picture is inverted twice."""
     int8: int
-    """The same with --feature-dtype int8."""
+    """`features` with --feature-dtype int8."""
     pictures: int
     """Bytes of the decoded pictures of a shard, in host memory."""
 
     def at(self, size: int) -> Demand:
-        """The same job at another size, about: all but weights and tiles go by the area."""
+        """The same job at another size, about: all but weights and tiles scale with the area."""
         area = (size / self.size) ** 2
         names = ("evaluation", "recorded", "streamed", "vae", "features", "int8", "pictures")
         scaled = {name: round(area * getattr(self, name)) for name in names}
@@ -56,32 +56,32 @@ class Demand:
 
 @dataclass(frozen=True)
 class GpuFit:
-    """The part of a job that a GPU holds."""
+    """How a job fits a GPU."""
 
     gb: int
-    """Its memory in GB."""
+    """Memory of the GPU in GB."""
     batch: int
     """Latents in a UNet call; 0 where not even one fits."""
-    features: Store | None
-    """Where features are kept."""
-    device: int
-    """Bytes that are taken on the device."""
-    host: int
-    """Bytes that are taken in host memory: features, and the pictures of a shard."""
-    vae_tile: int | None
-    """The --vae-tile that it takes; None for whole pictures."""
-    int8: Store | None
-    """Where features would be kept with --feature-dtype int8; None where that is the job's."""
-    int8_host: int | None
-    """Bytes that would be taken in host memory then."""
-    again: bool
+    features: Store | None = None
+    """Place of the features."""
+    device: int = 0
+    """Bytes taken on the device."""
+    host: int = 0
+    """Bytes taken in host memory: features, and the pictures of a shard."""
+    vae_tile: int | None = None
+    """The --vae-tile needed; None for whole pictures."""
+    int8: Store | None = None
+    """Place of the features with --feature-dtype int8; None where that is the job's."""
+    int8_host: int | None = None
+    """Bytes taken in host memory with --feature-dtype int8."""
+    again: bool = False
     """Whether features are kept on the device though they do not fit there, so that pictures are
     inverted several times."""
-    size: int | None
-    """Where the job does not fit: the largest --size that does, with `vae_tile`."""
+    size: int | None = None
+    """If the job does not fit: the largest --size that does, with `vae_tile`."""
 
     def as_text(self) -> str:
-        """The same in words."""
+        """The fit in words."""
         tile = f"--vae-tile {self.vae_tile}" if self.vae_tile else ""
         if not self.batch:
             if not self.size:
@@ -110,14 +110,14 @@ def gpu_fits(
     share: float = 1.0,
     limit: int | None = None,
 ) -> list[GpuFit]:
-    """The part of a job that each of `GPUS` holds.
+    """How a job fits each of `GPUS`.
 
     Args:
-        demand: what the job takes.
+        demand: of the job.
         batch: most latents in a UNet call.
-        store: where features are kept, if the job says so.
-        share: part of a GPU that is one actor's, in (0, 1].
-        limit: bytes that features may take, if the job says so.
+        store: place of features, if the job sets it.
+        share: one actor's part of a GPU, in (0, 1].
+        limit: most bytes of features, if the job sets it.
     """
     rooms = {gb: int(share * gb * 10**9) - RESERVED for gb in GPUS}
     return [_fit(demand, gb, room, batch, store, limit) for gb, room in rooms.items()]
@@ -152,47 +152,30 @@ def _fit(
         int8=None if same else changed,
         int8_host=None if same else demand.pictures + demand.int8 * (changed == "host"),
         again=features == "device" and demand.features > on_device,
-        size=None,
     )
 
 
 def _tile(demand: Demand, free: int) -> int | None:
-    """The largest tile that there is room for; 0 for the whole picture, None for none."""
+    """The largest tile that fits; 0 for the whole picture, None if none fits."""
     sizes = {0: demand.vae, **demand.tiled}
     return next((tile for tile, taken in sizes.items() if taken <= free), None)
 
 
 def _rows(demand: Demand, free: int, batch: int) -> int:
-    """The largest batch, halved where there is no room for it, that leaves room for what is
-    streamed."""
+    """The batch, halved until it fits beside the streamed features."""
     while batch and batch * (demand.evaluation + demand.recorded + demand.streamed) > free:
         batch //= 2
     return batch
 
 
 def _smaller(demand: Demand, gb: int, free: int) -> GpuFit:
-    """A GPU on which the job does not fit, and the largest size that does."""
-
-    def fitting() -> Iterator[tuple[int, int]]:
-        for size in range(demand.size // _GRID * _GRID, 0, -_GRID):
-            smaller = demand.at(size)
-            tile = _tile(smaller, free)
-            if size < demand.size and tile is not None and _rows(smaller, free, 1):
-                yield size, tile
-
-    size, tile = next(fitting(), (None, None))
-    return GpuFit(
-        gb=gb,
-        batch=0,
-        features=None,
-        device=0,
-        host=0,
-        vae_tile=tile if tile and size and tile < size else None,
-        int8=None,
-        int8_host=None,
-        again=False,
-        size=size,
-    )
+    """The fit of a GPU that is too small: the largest size that fits."""
+    for size in range((demand.size - 1) // _GRID * _GRID, 0, -_GRID):
+        smaller = demand.at(size)
+        tile = _tile(smaller, free)
+        if tile is not None and _rows(smaller, free, 1):
+            return GpuFit(gb, 0, vae_tile=tile if 0 < tile < size else None, size=size)
+    return GpuFit(gb, 0)
 
 
 def _gib(count: int) -> str:

@@ -1,4 +1,4 @@
-"""Random numbers that follow from texts: the same ones in every run, on every machine."""
+"""Random numbers from texts: the same in every run, on every machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def mix(z: np.ndarray) -> np.ndarray:
 
 
 def hashes(texts: Iterable[str], seed: int) -> np.ndarray:
-    """One number per text, uint64 [T], that depends on the text and the seed alone."""
+    """One number per text, uint64 [T], a function of the text and the seed alone."""
     key = hashlib.blake2b(str(seed).encode(), digest_size=16).digest()
     data = b"".join(
         hashlib.blake2b(text.encode(), digest_size=8, key=key).digest() for text in texts

@@ -1,4 +1,4 @@
-"""Names that follow from content alone: of pairs, and of shards."""
+"""Ids of pairs and names of shards, which follow from their content alone."""
 
 from __future__ import annotations
 
@@ -8,45 +8,49 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pyarrow as pa
 
+from styleid_ray.planning.columns import codes, style_columns
+from styleid_ray.planning.mask_names import masked_keys
+from styleid_ray.planning.pairing import Pairs
+
 ID_LENGTH = 32
 """Hexadecimal digits of a pair's id."""
 NO_TEXT = np.zeros(1, "V16")[0]
-"""The digest where there is no text."""
+"""Stands for the digest of a missing text."""
 _CHUNK = 2**20
 
 
-def pair_ids(
-    contents: Sequence[str],
-    styles: Sequence[str],
-    ks: Sequence[int],
-    gammas: Sequence[float | None] | None,
-    temperatures: Sequence[float | None] | None,
-    fingerprint: str,
-) -> list[str]:
-    """The ids of pairs: 32 hexadecimal digits, the same on every machine.
-
-    Args:
-        contents, styles: keys of each pair's pictures.
-        ks: variant number of each pair.
-        gammas, temperatures: each pair's own parameters; None stands for the job's.
-        fingerprint: of everything else that decides the result (`JobConfig.fingerprint`).
-
-    Returns:
-        One id a pair, in order. The same fields give the same id; others another.
-    """
-    content_keys, content_index = _dictionary(contents)
-    style_keys, style_index = _dictionary(styles)
-    ids = hex_ids(
-        pair_digests(
-            text_digests(content_keys)[content_index],
-            text_digests(style_keys)[style_index],
-            np.asarray(ks, np.int64),
-            _floats(gammas),
-            _floats(temperatures),
-            fingerprint,
+def ids_of(pairs: Pairs, fingerprint: str) -> np.ndarray:
+    """Ids [P] of pairs. The fingerprint covers everything else that decides a result
+    (`JobConfig.fingerprint`)."""
+    table = pairs.table
+    contents, styles = text_digests(masked_keys(pairs)), text_digests(pairs.styles.keys)
+    content, style = codes(table["content"]), codes(table["style"])
+    _, *names = style_columns(table)
+    more = [table[name].combine_chunks().indices.fill_null(-1).to_numpy() for name in names]
+    weight = table["weight"].to_numpy() if more and "weight" in table.column_names else None
+    k = table["k"].to_numpy()
+    own = [
+        None if table[name].null_count == table.num_rows else table[name].to_numpy()
+        for name in ("gamma", "temperature")
+    ]
+    ids = np.empty(table.num_rows, f"S{ID_LENGTH}")
+    for i in range(0, table.num_rows, _CHUNK):
+        p = slice(i, i + _CHUNK)
+        gamma, temperature, share = (None if x is None else x[p] for x in (*own, weight))
+        further = [np.where(at[p] < 0, NO_TEXT, styles[at[p]]) for at in more]
+        ids[p] = hex_ids(
+            pair_digests(
+                contents[content[p]],
+                styles[style[p]],
+                k[p],
+                gamma,
+                temperature,
+                fingerprint,
+                further,
+                share,
+            )
         )
-    )
-    return ids.astype(str).tolist()
+    return ids
 
 
 def pair_digests(
@@ -59,12 +63,20 @@ def pair_digests(
     further: Sequence[np.ndarray] = (),
     weights: np.ndarray | None = None,
 ) -> bytes:
-    """`pair_ids` for columns [P]: keys as their `text_digests`, NaN for the job's own value.
+    """Digests of pairs, 16 bytes each, one after the other: the same fields give the same digest on
+    every machine, different fields different digests.
 
-    Returns the P digests of 16 bytes one after the other. A pair's digest is taken of a record
-    of fixed width, in which each text is replaced by its own digest: no two sets of fields
-    share a record. Pairs with further styles ([P] each, `NO_TEXT` for none) and their weights have
-    a second, wider record.
+    A digest is taken of a record of fixed width, in which each text is replaced by its own digest,
+    so that no two sets of fields share a record. Pairs with further styles and their weights have a
+    second, wider record.
+
+    Args:
+        contents, styles: `text_digests` of each pair's keys [P].
+        ks: variant number of each pair.
+        gammas, temperatures: each pair's own values, NaN or None for the job's.
+        fingerprint: as in `ids_of`.
+        further: digests of further styles, [P] each, `NO_TEXT` for none.
+        weights: of the further styles, NaN or None for none.
     """
     text = [(name, "V16") for name in ("job", "content", "style")]
     record = np.zeros(len(contents), [*text, ("numbers", "<f8", 2), ("k", "<i8")])
@@ -97,14 +109,17 @@ def text_digests(texts: Sequence[str]) -> np.ndarray:
 
 
 def hex_ids(digests: bytes) -> np.ndarray:
-    """Digests of 16 bytes one after the other, as ids: array [P] of 32 ASCII digits each."""
+    """Digests of 16 bytes each as ids: array [P] of 32 ASCII digits each."""
     return np.frombuffer(digests.hex().encode(), f"S{ID_LENGTH}")
 
 
 def id_column(ids: np.ndarray) -> pa.ChunkedArray:
     """Ids [P] of 32 ASCII digits each, as an Arrow column of strings."""
-    chunks = [_strings(ids[i : i + _CHUNK]) for i in range(0, len(ids), _CHUNK)]
-    return pa.chunked_array(chunks, pa.string())
+    chunks = []
+    for part in (ids[i : i + _CHUNK] for i in range(0, len(ids), _CHUNK)):
+        buffers = [None, pa.py_buffer(np.ascontiguousarray(part))]
+        chunks.append(pa.Array.from_buffers(pa.binary(ID_LENGTH), len(part), buffers))
+    return pa.chunked_array(chunks, pa.binary(ID_LENGTH)).cast(pa.string())
 
 
 def id_array(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
@@ -113,10 +128,8 @@ def id_array(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
 
 
 def ids_digest(ids: np.ndarray) -> str:
-    """Hash of a set of ids in any order: 32 hexadecimal digits.
-
-    The sum of the ids, which are hashes themselves, in each half modulo 2^64.
-    """
+    """Hash of a set of ids in any order, 32 hexadecimal digits: the sum of the ids (hashes
+    themselves) in each half modulo 2^64."""
     sums = np.zeros(2, "<u8")
     for i in range(0, len(ids), _CHUNK):
         halves = np.frombuffer(bytes.fromhex(ids[i : i + _CHUNK].tobytes().decode()), "<u8")
@@ -125,15 +138,9 @@ def ids_digest(ids: np.ndarray) -> str:
 
 
 def shard_name(ids: np.ndarray) -> str:
-    """The name of the shard that holds these pairs, in any order: shard- and 16 digits."""
+    """The name of a shard by the ids of its pairs, in any order: shard- and 16 digits."""
     text = b"\n".join(sorted(ids.tolist()))
     return "shard-" + hashlib.blake2b(text, digest_size=8).hexdigest()
-
-
-def _strings(ids: np.ndarray) -> pa.Array:
-    offsets = np.arange(0, ID_LENGTH * len(ids) + 1, ID_LENGTH, dtype=np.int32)
-    buffers = pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(ids))
-    return pa.StringArray.from_buffers(len(ids), *buffers)
 
 
 def _digests(record: np.ndarray) -> Iterable[bytes]:
@@ -141,12 +148,3 @@ def _digests(record: np.ndarray) -> Iterable[bytes]:
     data = record.tobytes()
     for start in range(0, len(data), width):
         yield blake2b(data[start : start + width], digest_size=16).digest()
-
-
-def _dictionary(values: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    encoded = pa.array(values, pa.string()).dictionary_encode()
-    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
-
-
-def _floats(values: Sequence[float | None] | None) -> np.ndarray | None:
-    return None if values is None else np.array(values, np.float64)

@@ -20,11 +20,11 @@ from styleid_ray.storage.locations import shown
 
 MASK_COLUMN = "content_mask"
 """Column of a plan: the name of the content's mask below --masks, null where it follows from the
-content's own."""
+content's name."""
 
 
 def with_mask_names(pairs: Pairs, config: JobConfig) -> Pairs:
-    """Pairs whose table's column `mask`, if there are masks, names those of the contents.
+    """Pairs whose table names the masks of contents in a column `mask`, if there are masks.
 
     Raises:
         SourceError: the column holds no text, or has two masks for one content.
@@ -47,8 +47,7 @@ def with_mask_names(pairs: Pairs, config: JobConfig) -> Pairs:
 
 
 def named_masks(table: pa.Table) -> dict[str, str | None]:
-    """Names of masks by the keys of contents, of a plan or a part of one; empty where it has
-    none."""
+    """Names of masks by content key, in a plan or a part of one; empty if it names none."""
     if MASK_COLUMN not in table.column_names:
         return {}
     return dict(zip(*(table[name].to_pylist() for name in ("content", MASK_COLUMN)), strict=True))
@@ -57,8 +56,6 @@ def named_masks(table: pa.Table) -> dict[str, str | None]:
 def masked_keys(pairs: Pairs) -> list[str]:
     """A text per content that changes with its key and with the name of its mask."""
     keys = list(pairs.contents.keys)
-    if MASK_COLUMN not in pairs.table.column_names:
-        return keys
     for content, name in _named(pairs).items():
         keys[content] = f"{keys[content]}\0{name}"
     return keys
@@ -66,12 +63,14 @@ def masked_keys(pairs: Pairs) -> list[str]:
 
 def mask_names(pairs: Pairs) -> list[str]:
     """The name below --masks of each content's mask."""
-    named = _named(pairs) if MASK_COLUMN in pairs.table.column_names else {}
+    named = _named(pairs)
     return [named.get(at) or mask_name(key) for at, key in enumerate(pairs.contents.keys)]
 
 
 def _named(pairs: Pairs) -> dict[int, str]:
     """Names of masks by the number of their content."""
+    if MASK_COLUMN not in pairs.table.column_names:
+        return {}
     contents, first = np.unique(codes(pairs.table["content"]), return_index=True)
     names = pairs.table[MASK_COLUMN].take(pa.array(first)).to_pylist()
     return {int(c): name for c, name in zip(contents, names, strict=True) if name is not None}

@@ -1,4 +1,4 @@
-"""Memory that the inverted pictures of a shard take."""
+"""Memory of a shard's inverted pictures."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from dataclasses import dataclass
 from styleid_ray.model.footprint import PictureMemory
 
 AUTO_BATCH = 16
-"""Latents that `--batch auto` counts as here, as for pictures of 512 px on a GPU."""
+"""Latents assumed for `--batch auto`, as for pictures of 512 px on a GPU."""
 
 
 @dataclass(frozen=True)
 class ShardMemory:
-    """Bytes that the inversions of a shard take at the same time, by where features are kept."""
+    """Bytes that the inversions of a shard take at the same time, by the place of features."""
 
     features: int
-    """All features: on the device with --features device, on the host with --features host."""
+    """All features, on the device or the host, as --features says."""
     streamed: int
-    """Features of two steps, which are on the device with --features host."""
+    """Features of two steps, on the device with --features host."""
 
 
 def shard_memory(
     contents: int, styles: int, picture: PictureMemory, batch: int, steps: int
 ) -> ShardMemory:
-    """Memory of a shard's inversions: those of the smaller side are held, while the other side
-    passes by in micro-batches.
+    """Memory of a shard's inversions: the smaller side is held, while the other side passes by in
+    micro-batches.
 
     Args:
         contents, styles: distinct pictures of the shard; no styles where they are not inverted.
-        picture: memory of one.
+        picture: memory of one picture.
         batch: most latents in one UNet call.
         steps: of the schedule.
     """
@@ -41,8 +41,8 @@ def shard_memory(
 
 
 def held_features(contents: int, styles: int, picture: PictureMemory) -> int:
-    """Bytes of features held at a time so that no picture of a shard is inverted twice: the
-    side that takes less, and two pictures of the other. Arguments as of `shard_memory`."""
+    """Bytes of features held at a time so that no picture of a shard is inverted twice: the smaller
+    side, and two pictures of the other. Arguments as in `shard_memory`."""
     sides = (contents * picture.content, picture.content), (styles * picture.style, picture.style)
     (stays, _), (passing, each) = sorted(sides)
     return stays + min(passing, 2 * each)

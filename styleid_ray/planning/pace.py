@@ -1,4 +1,4 @@
-"""The duration of shards: bounds in device time for the work that a stop can lose."""
+"""The duration of shards, which bounds the device time that a stop can lose."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from styleid_ray.config import ResolvedParams
 
 LONGEST = 600.0
-"""Seconds that a shard may last by the estimate."""
+"""Most seconds of a shard, as estimated."""
 _SHORTEST = 10.0
-"""Seconds below which cutting a small job into more shards saves nothing."""
+"""Seconds of a shard below which cutting a small job further saves nothing."""
 _PIECES = 10
-"""Pieces of a job that would fit one shard."""
+"""Most shards of a job that would fit one shard."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Pace:
 
     workers: int = 1
     seconds: float = 0.0
-    """Estimate for one UNet evaluation in one actor; 0 where unknown."""
+    """Estimate for one UNet evaluation in one actor; 0 if unknown."""
 
     def pairs(self, pairs: int, shard_pairs: int, evaluations: int) -> int:
-        """Most pairs of a shard: `shard_pairs`, or fewer where workers would go idle, each of
-        several getting two shards at least, or where a small job is to be lost in pieces.
+        """Most pairs of a shard: `shard_pairs`; or fewer, so that each of several workers gets at
+        least two shards, and a stop of a small job loses a part of it alone.
 
         Args:
             pairs: of the job.
@@ -40,14 +40,14 @@ class Pace:
         return max(1, min(shard_pairs, -(-pairs // pieces)))
 
     def shorter(self, pairs: int, evaluations: int) -> int:
-        """Most pairs of a shard, if the longest one would have these pairs and evaluations."""
+        """Most pairs of a shard, given the pairs and evaluations of the longest one."""
         seconds = evaluations * self.seconds
         return max(1, int(pairs * LONGEST / seconds)) if seconds > LONGEST else pairs
 
 
 def evaluations(counts: np.ndarray, params: ResolvedParams | None) -> np.ndarray:
-    """UNet evaluations of shards, int64 [shards], of their contents, styles and pairs
-    [shards, 3]; none without parameters, of a method without a UNet."""
+    """UNet evaluations per shard, int64 [shards], by its contents, styles and pairs [shards, 3]; 0
+    without parameters, for a method without a UNet."""
     if params is None:
         return np.zeros(len(counts), np.int64)
     contents, styles, pairs = counts.T

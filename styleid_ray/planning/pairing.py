@@ -5,23 +5,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from styleid_ray.config import SourceOptions
+from styleid_ray.config import Pairing, SourceOptions
 from styleid_ray.datasets.formats import read_source
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.masks import check_masks
 from styleid_ray.datasets.options import DatasetOptions, Spread, in_threads
 from styleid_ray.datasets.source import Source
 from styleid_ray.datasets.splits import dealt
-from styleid_ray.errors import SourceError
-from styleid_ray.planning.choice import Choice, Indices
-from styleid_ray.planning.choice_inputs import choice_of
+from styleid_ray.errors import ConfigError, SourceError
+from styleid_ray.planning.balanced import balance
+from styleid_ray.planning.by_class import draw_by_class
+from styleid_ray.planning.choice import NOTHING, Choice, Earlier, Indices, choice_of
 from styleid_ray.planning.columns import (
     dictionaries,
     key_column,
@@ -29,8 +30,8 @@ from styleid_ray.planning.columns import (
     style_columns,
     with_dictionary,
 )
-from styleid_ray.planning.earlier import NOTHING, Earlier
-from styleid_ray.planning.rules import RULES
+from styleid_ray.planning.draw import draw_shared_styles, draw_styles, draw_weighted_styles
+from styleid_ray.planning.similar import choose_similar
 from styleid_ray.planning.style_share import style_share, with_share
 from styleid_ray.planning.style_weights import read_weights
 from styleid_ray.planning.table import check_unique, read_table
@@ -50,8 +51,8 @@ class Pairs:
     temperature (float64, null for the job's own), then the columns passed through; among them the
     split, where the contents have splits."""
     groups: np.ndarray | None = None
-    """The group of each content (int64, in the order of `contents.keys`) where the pairing made
-    groups: pairs of different groups should be in different shards."""
+    """The group of each content (int64, in the order of `contents.keys`) if the pairing makes
+    groups: pairs of different groups belong in different shards."""
     notes: tuple[str, ...] = ()
     """Lines for the user."""
 
@@ -59,7 +60,7 @@ class Pairs:
 def content_options(
     config: SourceOptions, storage_options: Options = None, spread: Spread = in_threads
 ) -> DatasetOptions:
-    """How the contents of a job are to be read."""
+    """Options for reading the contents of a job."""
     return DatasetOptions(
         config.content or "",
         "content",
@@ -75,7 +76,7 @@ def content_options(
 def read_sources(
     config: SourceOptions, storage_options: Options = None, spread: Spread = in_threads
 ) -> tuple[Source, Source]:
-    """The contents and styles of a job; not all of them need be paired.
+    """The contents and styles of a job, paired or not.
 
     Raises:
         SourceError: as `make_pairs`.
@@ -98,9 +99,9 @@ def make_pairs(
 
     Args:
         config: sources and pairing.
-        storage_options: what filesystems are opened with.
-        spread: where many files are looked into.
-        earlier: what the run knows already, where it is extended or was not planned to the end.
+        storage_options: for opening filesystems.
+        spread: runs the reading of many files.
+        earlier: results of earlier plannings, if the run is extended or its planning was cut off.
 
     Raises:
         SourceError: a source or the table is missing, empty or inconsistent.
@@ -147,14 +148,14 @@ def _datasets(
 
 
 def _paired(choice: Choice, contents: Source) -> Indices:
-    """Indices of the pairs, each split with styles of its own unless they are shared."""
+    """Indices of the pairs; each split has its own styles unless styles are shared."""
     config = choice.config
-    make, splits = RULES[config.pairing], sorted(set(contents.splits or ()))
+    make, splits = _RULES[config.pairing], sorted(set(contents.splits or ()))
     if contents.splits is None or len(splits) < 2 or config.pairing == "zip" or config.share_styles:
         return make(choice)
     of_content = pc.index_in(contents.splits.array, pa.array(splits)).to_numpy()
     of_style = dealt(choice.styles, splits)
-    parts: list[Indices] = []
+    pairs: list[tuple[np.ndarray, np.ndarray]] = []
     groups, first = np.zeros(len(of_content), np.int64), 0
     for number, split in enumerate(splits):
         own_contents, own_styles = (np.flatnonzero(of == number) for of in (of_content, of_style))
@@ -164,16 +165,13 @@ def _paired(choice: Choice, contents: Source) -> Indices:
                 f"{split} got no style; add more, or use --share-styles"
             )
         c, s, own_groups = make(choice.of_split(own_contents, own_styles, split))
-        parts.append((own_contents[c], own_styles[s], own_groups))
+        pairs.append((own_contents[c], own_styles[s]))
         if own_groups is not None:
             groups[own_contents] = own_groups + first
             first = int(groups.max()) + 1
-    c, s = (
-        np.concatenate(columns).astype(np.int32)
-        for columns in ([part[0] for part in parts], [part[1] for part in parts])
-    )
+    c, s = (np.concatenate(side).astype(np.int32) for side in zip(*pairs, strict=True))
     order = np.argsort(c, kind="stable")
-    return c[order], s[order], None if parts[0][2] is None else groups
+    return c[order], s[order], groups if first else None
 
 
 def _from_table(config: SourceOptions, datasets: Sequence[DatasetOptions]) -> Pairs:
@@ -194,9 +192,57 @@ def _from_table(config: SourceOptions, datasets: Sequence[DatasetOptions]) -> Pa
 
 
 def _keys(urls: pa.StringArray) -> tuple[pa.StringArray, FullURLs | None]:
-    """The keys of a table's URLs [U], and where those lie whose URLs hold secrets."""
+    """The keys of a table's URLs [U], and the full URLs where these hold secrets."""
     suspects = urls.filter(pc.match_substring_regex(urls, r"(?s)://.*[?@]"))
     full_urls = FullURLs.of(suspects.to_pylist())
     if full_urls is None:
         return urls, None
     return pa.array([without_secrets(url) for url in urls.to_pylist()], pa.string()), full_urls
+
+
+def _cross(choice: Choice) -> Indices:
+    contents, styles = len(choice.contents), len(choice.styles)
+    c = np.repeat(np.arange(contents, dtype=np.int32), styles)
+    return c, np.tile(np.arange(styles, dtype=np.int32), contents), None
+
+
+def _zip(choice: Choice) -> Indices:
+    contents, styles = len(choice.contents), len(choice.styles)
+    if contents != styles:
+        raise SourceError(
+            f"--pairing zip needs as many contents as styles, but --content has {contents} "
+            f"pictures and --style has {styles}; even them out, or use --pairing cross, "
+            "random or table"
+        )
+    both = np.arange(contents, dtype=np.int32)
+    return both, both, None
+
+
+def _random(choice: Choice) -> Indices:
+    choice.check_count()
+    if choice.config.reuse and choice.weights is not None:
+        raise ConfigError(
+            "--style-weights has no effect with --reuse, whose groups share styles: leave one of "
+            "them out"
+        )
+    count, seed, groups = choice.count, choice.config.seed, None
+    c = np.repeat(np.arange(len(choice.contents), dtype=np.int32), count)
+    if choice.config.reuse:
+        drawn, groups = draw_shared_styles(choice.contents, len(choice.styles), count, seed)
+    elif choice.weights is not None:
+        drawn = draw_weighted_styles(choice.contents, choice.styles, choice.weights, count, seed)
+    else:
+        drawn = draw_styles(choice.contents, len(choice.styles), count, seed)
+    return c, drawn.reshape(-1), groups
+
+
+_RULES: dict[Pairing, Callable[[Choice], Indices]] = {
+    "cross": _cross,
+    "zip": _zip,
+    "random": _random,
+    "balanced": balance,
+    "by-class": draw_by_class,
+    "nearest": choose_similar,
+    "farthest": choose_similar,
+}
+"""Each pairing but `table` by its name."""

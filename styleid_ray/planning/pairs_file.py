@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -24,13 +25,12 @@ from styleid_ray.storage.fetch import reason
 from styleid_ray.storage.locations import Options, extension, open_filesystem, shown
 
 _ROWS = 2**16
-_KINDS = (".json", ".csv", ".jsonl", ".parquet")
 
 
 def check_pairs_file(url: str) -> None:
     """Raises ConfigError when a file of this name cannot hold pairs."""
-    if extension(url) not in _KINDS:
-        raise ConfigError(f"--save-pairs {shown(url)}: must end in {', '.join(_KINDS)}")
+    if extension(url) not in _WRITERS:
+        raise ConfigError(f"--save-pairs {shown(url)}: must end in {', '.join(_WRITERS)}")
 
 
 def save_pairs(table: pa.Table, url: str, storage_options: Options = None) -> None:
@@ -39,16 +39,14 @@ def save_pairs(table: pa.Table, url: str, storage_options: Options = None) -> No
     Args:
         table: columns content, style, k, gamma, temperature and others, as `Pairs` has them.
         url: local path or URL; its ending chooses the kind of file.
-        storage_options: what its filesystem is opened with.
+        storage_options: for opening its filesystem.
 
     Raises:
-        ConfigError: JSON is asked for, and pairs have more than a content and a style.
+        ConfigError: the file is JSON, and pairs have more than a content and a style.
         OutputError: the file cannot be written.
     """
     check_pairs_file(url)
-    names = [
-        name for name in table.column_names if name not in ("split",) and _has_values(table, name)
-    ]
+    names = [name for name in table.column_names if name != "split" and _has_values(table, name)]
     table = table.select(names)
     names = ["mask" if name == MASK_COLUMN else name for name in names]
     table = table.rename_columns(names)
@@ -58,16 +56,13 @@ def save_pairs(table: pa.Table, url: str, storage_options: Options = None) -> No
             f"--save-pairs {shown(url)}: JSON holds contents and styles alone, and these pairs "
             f"have {', '.join(map(shown, names[2:]))}: end the name in .csv, .jsonl or .parquet"
         )
-    write = {".json": _write_json, ".csv": _write_csv, ".jsonl": _write_lines}.get(
-        kind, _write_parquet
-    )
     try:
         filesystem, path = open_filesystem(os.path.expanduser(url), storage_options)
         if filesystem.exists(path):
             raise FileExistsError("it exists already: name another file, or remove it")
         filesystem.makedirs(filesystem._parent(path), exist_ok=True)
         with filesystem.open(path, "wb") as file:
-            write(table, file)
+            _WRITERS[kind](table, file)
     except Exception as error:  # each filesystem has its own errors
         raise OutputError(
             f"--save-pairs {shown(url)} cannot be written: {reason(error, storage_options)}"
@@ -75,7 +70,7 @@ def save_pairs(table: pa.Table, url: str, storage_options: Options = None) -> No
 
 
 def _has_values(table: pa.Table, name: str) -> bool:
-    """Whether a column says anything: k and parameters may be what they are by default."""
+    """Whether a column has values other than the default, as k and parameters may not."""
     if name == "k":
         return bool(pc.any(pc.not_equal(table[name], 0)).as_py())
     return table[name].null_count < table.num_rows
@@ -92,7 +87,7 @@ def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
 
 
 def _write_json(table: pa.Table, file: Any) -> None:
-    # A content once, whatever the order of the pairs: a key that comes twice would be lost.
+    # Each content once, whatever the order of the pairs: of a repeated key only one would remain.
     table = table.take(pa.array(np.argsort(codes(table["content"]), kind="stable")))
     separator = "{\n"
     for content, rows in groupby(_rows(table), key=lambda row: row["content"]):
@@ -103,8 +98,8 @@ def _write_json(table: pa.Table, file: Any) -> None:
     file.write(b"\n}\n")
 
 
-def _write_csv(table: pa.Table, file: Any) -> None:
-    with pyarrow.csv.CSVWriter(file, plain(table.slice(0, 0)).schema) as writer:
+def _write_chunks(open_writer: Callable[..., Any], table: pa.Table, file: Any) -> None:
+    with open_writer(file, plain(table.slice(0, 0)).schema) as writer:
         for chunk in _chunks(table):
             writer.write_table(chunk)
 
@@ -114,7 +109,9 @@ def _write_lines(table: pa.Table, file: Any) -> None:
         file.write(json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n")
 
 
-def _write_parquet(table: pa.Table, file: Any) -> None:
-    with pq.ParquetWriter(file, plain(table.slice(0, 0)).schema, compression="zstd") as writer:
-        for chunk in _chunks(table):
-            writer.write_table(chunk)
+_WRITERS = {
+    ".json": _write_json,
+    ".csv": partial(_write_chunks, pyarrow.csv.CSVWriter),
+    ".jsonl": _write_lines,
+    ".parquet": partial(_write_chunks, partial(pq.ParquetWriter, compression="zstd")),
+}

@@ -1,4 +1,4 @@
-"""The plan: every pair of a job, with its id and the shard that it belongs to."""
+"""The plan: every pair of a job, with its id and its shard."""
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
 # pyright: reportAttributeAccessIssue=false
@@ -17,6 +17,7 @@ from styleid_ray.config import JobConfig, ResolvedParams
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.options import Spread, in_threads
 from styleid_ray.datasets.source import Source
+from styleid_ray.planning.choice import NOTHING, Earlier
 from styleid_ray.planning.columns import (
     all_styles,
     codes,
@@ -28,26 +29,13 @@ from styleid_ray.planning.columns import (
     style_columns,
 )
 from styleid_ray.planning.cost import Cost, estimate, picture_counts
-from styleid_ray.planning.earlier import NOTHING, Earlier
 from styleid_ray.planning.further_styles import with_styles
-from styleid_ray.planning.identity import (
-    ID_LENGTH,
-    NO_TEXT,
-    hex_ids,
-    id_array,
-    id_column,
-    ids_digest,
-    pair_digests,
-    shard_name,
-    text_digests,
-)
-from styleid_ray.planning.mask_names import masked_keys, with_mask_names
+from styleid_ray.planning.identity import id_array, id_column, ids_digest, ids_of, shard_name
+from styleid_ray.planning.mask_names import with_mask_names
 from styleid_ray.planning.pace import Pace, evaluations
 from styleid_ray.planning.pairing import Pairs, make_pairs
 from styleid_ray.planning.shards import assign_shards, assign_variants, most_pictures
 from styleid_ray.planning.variants import count_variants, pair_numbers, with_variants
-
-_CHUNK = 2**20
 
 
 @dataclass(frozen=True)
@@ -58,8 +46,8 @@ class Plan:
     """Columns pair_id, content, style, k, shard, content_version, style_version, content_place,
     style_place, gamma, temperature, and those passed through from a table of pairs. Content, style,
     their versions and places, and shard are Arrow dictionaries of strings; a version is null where
-    the listing has none, a place where the picture is a file of its own. Where a table names
-    further styles: style2, style2_version, style2_place and so on, and their weight."""
+    the listing has none, a place where the picture is a file of its own. If a table names further
+    styles: style2, style2_version, style2_place and so on, and their weight."""
     contents: Source
     styles: Source
 
@@ -87,14 +75,30 @@ class NamedPairs:
     """[P], 32 ASCII digits each."""
 
     def without(self, known: np.ndarray) -> NamedPairs:
-        """Those whose ids are not among the known ones."""
+        """The pairs whose ids are not among the known ones."""
         new = ~np.isin(self.ids, known)
         table = self.pairs.table.filter(pa.array(new))
         return NamedPairs(replace(self.pairs, table=table), self.ids[new])
 
     def cut(self, config: JobConfig, pace: Pace = Pace()) -> Plan:  # noqa: B008
         """The plan of these pairs: the same pairs and pace always give the same shards."""
-        return _cut(self, config, pace)
+        shards = _shards(self.pairs, config, pace)
+        order = np.argsort(shards, kind="stable")
+        table, ids, shards = self.pairs.table.take(pa.array(order)), self.ids[order], shards[order]
+        columns = {
+            "pair_id": id_column(ids),
+            "content": table["content"],
+            "style": table["style"],
+            "k": table["k"],
+            "shard": pa.chunked_array([key_column(shards, _names(ids, shards))]),
+        }
+        contents, styles = self.pairs.contents, self.pairs.styles
+        sources = {"content": contents} | dict.fromkeys(style_columns(table), styles)
+        for of in ("versions", "places"):
+            for name, source in sources.items():
+                columns[f"{name}_{of[:-1]}"] = _column(getattr(source, of), table[name])
+        rest = {name: table[name] for name in table.column_names if name not in columns}
+        return Plan(pa.table({**columns, **rest}), contents, styles)
 
 
 def name_pairs(
@@ -107,20 +111,20 @@ def name_pairs(
 
     Args:
         config: sources and pairing.
-        fingerprint: of everything besides its pair that a result depends on.
-        spread: where many files are looked into.
-        earlier: what the run knows already.
+        fingerprint: of everything else that decides a result (`JobConfig.fingerprint`).
+        spread: runs the reading of many files.
+        earlier: results of earlier plannings of the run.
 
     Raises:
         SourceError: a source or the table is missing, empty or inconsistent.
     """
     pairs = with_styles(make_pairs(config, config.storage_options, spread, earlier), config)
     pairs = with_variants(with_mask_names(pairs, config), config)
-    return NamedPairs(pairs, _ids(pairs, fingerprint))
+    return NamedPairs(pairs, ids_of(pairs, fingerprint))
 
 
 def plan_digest(plan: Plan) -> str:
-    """Hash of a plan's pairs, however they are cut into shards: 32 hexadecimal digits."""
+    """Hash of a plan's pairs, independent of their shards: 32 hexadecimal digits."""
     return ids_digest(id_array(plan.table["pair_id"]))
 
 
@@ -130,13 +134,13 @@ def write_parts(
     """Cut a plan into tables for one Parquet file each. No shard is split.
 
     Args:
-        first: number of the first part. Names of parts beyond those of a new plan have a digest of
-            their pairs besides, so that two drivers never write different parts under one name.
-        rows_per_part: most pairs of a part, unless a single shard has more.
+        first: number of the first part. Names of parts that extend a plan also have a digest of
+            their pairs, so that two drivers never write different parts under one name.
+        rows_per_part: most pairs per part, unless a single shard has more.
 
     Yields:
         The file's name, part-00000.parquet and so on, and its table; keys and shards are plain
-        strings, as every reader expects them.
+        strings, as every reader expects.
     """
     ends = np.append(_starts(plan.table["shard"])[1:], plan.pairs)
     start, number = 0, first
@@ -152,7 +156,7 @@ def shards_of(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     """The shards of a plan's table, or of a part of it, in order: name and pairs.
 
     Args:
-        table: whole shards, shard after shard; of each shard some pairs may have been left out.
+        table: shard after shard; some pairs of a shard may have been left out.
     """
     starts = _starts(table["shard"])
     for start, end in pairwise([*starts.tolist(), table.num_rows]):
@@ -163,11 +167,11 @@ def shards_of(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
 def packed(
     table: pa.Table, most_pairs: int, most_pictures: int
 ) -> Iterator[tuple[list[str], pa.Table]]:
-    """The shards of a table as `shards_of` gives them, several small ones together.
+    """The shards of a table as in `shards_of`, small ones packed together.
 
     Yields:
-        The shards' names and their pairs: at most `most_pairs` of at most `most_pictures` distinct
-        pictures, unless a single shard has more.
+        The shards' names and their pairs: at most `most_pairs` pairs of at most `most_pictures`
+        distinct pictures, unless a single shard has more.
     """
     names: list[str] = []
     pictures: set[tuple[str, str]] = set()
@@ -187,44 +191,22 @@ def packed(
         yield names, plain(table.slice(start, end - start))
 
 
-def _cut(named: NamedPairs, config: JobConfig, pace: Pace) -> Plan:
-    pairs, ids = named.pairs, named.ids
-    shards = _shards(pairs, config, pace)
-    order = np.argsort(shards, kind="stable")
-    table, ids, shards = pairs.table.take(pa.array(order)), ids[order], shards[order]
-    columns = {
-        "pair_id": id_column(ids),
-        "content": table["content"],
-        "style": table["style"],
-        "k": table["k"],
-        "shard": pa.chunked_array([key_column(shards, _names(ids, shards))]),
-    }
-    sources = {"content": pairs.contents} | dict.fromkeys(style_columns(table), pairs.styles)
-    for of in ("versions", "places"):
-        for name, source in sources.items():
-            columns[f"{name}_{of[:-1]}"] = _column(getattr(source, of), table[name])
-    rest = {name: table[name] for name in table.column_names if name not in columns}
-    return Plan(pa.table({**columns, **rest}), pairs.contents, pairs.styles)
-
-
 def _shards(pairs: Pairs, config: JobConfig, pace: Pace) -> np.ndarray:
-    """Shard numbers [P] of pairs, none of more pairs or time than the bounds allow."""
+    """Shard numbers [P] of pairs, within the bounds on pairs and on time per shard."""
     table, params = pairs.table, config.unet_params
     if not table.num_rows:
         return np.zeros(0, np.int64)
     _, *further = style_columns(table)
     content, styles = codes(table["content"]), all_styles(table, further)
-    # All styles of a pair are cut as one that has the size of all.
-    style, pictures = (
-        combinations(table, further),
-        most_pictures(config.working_size) // (1 + len(further)),
-    )
+    # All styles of a pair are cut as one picture that has the size of all.
+    style = combinations(table, further)
+    pictures = max(2, most_pictures(config.working_size) // (1 + len(further)))
     groups = None if pairs.groups is None else pairs.groups[content]
     together = pair_numbers(content, style, table["k"].to_numpy())
     whole = np.array([[count_distinct(content), count_distinct(styles[1]), len(content)]])
     most = pace.pairs(len(content), config.shard_pairs, int(evaluations(whole, params)[0]))
     while True:
-        bounds = most, groups, max(2, pictures)
+        bounds = most, groups, pictures
         if count_variants(config) > 1:
             shards = assign_variants(together, content, style, *bounds)
         else:
@@ -238,7 +220,7 @@ def _shards(pairs: Pairs, config: JobConfig, pace: Pace) -> np.ndarray:
 
 
 def _column(texts: Keys | None, keys: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Texts of the pictures of a column of keys, null for empty ones."""
+    """A source's texts for the pictures of a column of keys, null for empty texts."""
     if texts is None:
         return pa.chunked_array([pa.nulls(len(keys), pa.string())])
     known = pc.if_else(pc.equal(texts.array, ""), None, texts.array)
@@ -246,43 +228,8 @@ def _column(texts: Keys | None, keys: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([pa.DictionaryArray.from_arrays(index, known)])
 
 
-def _ids(pairs: Pairs, fingerprint: str) -> np.ndarray:
-    """Ids [P] of the pairs."""
-    contents, styles = text_digests(masked_keys(pairs)), text_digests(pairs.styles.keys)
-    table = pairs.table
-    content, style = codes(table["content"]), codes(table["style"])
-    more = [
-        column.combine_chunks().indices.fill_null(-1).to_numpy()
-        for column in map(table.column, style_columns(table)[1:])
-    ]
-    weight = table["weight"].to_numpy() if more and "weight" in table.column_names else None
-    k = table["k"].to_numpy()
-    own = [
-        None if table[name].null_count == table.num_rows else table[name].to_numpy()
-        for name in ("gamma", "temperature")
-    ]
-    ids = np.empty(table.num_rows, f"S{ID_LENGTH}")
-    for i in range(0, table.num_rows, _CHUNK):
-        p = slice(i, i + _CHUNK)
-        gamma, temperature, share = (None if x is None else x[p] for x in (*own, weight))
-        further = [np.where(at[p] < 0, NO_TEXT, styles[at[p]]) for at in more]
-        ids[p] = hex_ids(
-            pair_digests(
-                contents[content[p]],
-                styles[style[p]],
-                k[p],
-                gamma,
-                temperature,
-                fingerprint,
-                further,
-                share,
-            )
-        )
-    return ids
-
-
 def _names(ids: np.ndarray, shards: np.ndarray) -> list[str]:
-    """The names of shards 0, 1, 2 ..., from their pairs' ids in shard order."""
+    """The names of shards 0, 1, 2 ..., by the ids of their pairs in shard order."""
     bounds = [0, *(np.flatnonzero(np.diff(shards)) + 1).tolist(), len(shards)]
     return [shard_name(ids[start:end]) for start, end in pairwise(bounds)]
 

@@ -1,10 +1,9 @@
 """From pairs to shards: bounded groups of pairs that share the inversions of their pictures.
 
-A shard inverts each of its pictures once, so a plan costs less the fewer shards
-a picture is in. Three ways of cutting are tried, and the one with the fewest
-inversions is taken: tiles of the content x style grid, which is the best there is for `cross`,
-and a walk along the contents or along the styles, for sparse sets. `docs/planning.md` has the
-reasons and the figures.
+A shard inverts each of its pictures once, so a plan costs less if its pictures are in fewer shards.
+Three cuts are tried, and the one with the fewest inversions is taken: tiles of the content x style
+grid, the optimum for `cross`, and a walk along the contents or along the styles, for sparse sets.
+`docs/planning.md` has the reasons and the figures.
 """
 
 from __future__ import annotations
@@ -32,16 +31,15 @@ def assign_shards(
     groups: np.ndarray | None = None,
     pictures: int = most_pictures(512),
 ) -> np.ndarray:
-    """The shard that each pair belongs to.
+    """The shard of each pair.
 
-    Shards that follow one another share contents or styles where they can (serpentine order).
-    Deterministic.
+    Consecutive shards share contents or styles where they can (serpentine order). Deterministic.
 
     Args:
         content_index, style_index: of each pair, non-negative integers [P].
         most: most pairs of a shard, at least 1.
-        groups: of each pair, non-negative integers [P]: pairs of different groups share nothing,
-            and no shard is made of two groups. None: one group.
+        groups: of each pair, non-negative integers [P]: pairs of different groups share neither
+            pictures nor a shard. None: one group.
         pictures: most distinct pictures of a shard, at least 2.
 
     Returns:
@@ -51,10 +49,7 @@ def assign_shards(
         raise ValueError("a shard holds at least one pair")
     if not len(content_index):
         return np.zeros(0, np.int64)
-    if groups is None:
-        grouped = np.zeros(len(content_index), np.int64)
-    else:
-        grouped = np.asarray(groups, np.int64)
+    grouped = np.asarray(np.zeros(len(content_index)) if groups is None else groups, np.int64)
     contents, content_counts = _ranks(content_index, grouped)
     styles, style_counts = _ranks(style_index, grouped)
     counts = np.stack([content_counts, style_counts, np.bincount(grouped)], 1)
@@ -80,8 +75,8 @@ def assign_variants(
     groups: np.ndarray | None = None,
     pictures: int = most_pictures(512),
 ) -> np.ndarray:
-    """The same for pairs that have variants, which share both inversions: those of one pair are in
-    one shard, unless they alone are more than `most`.
+    """`assign_shards` for pairs with variants, which share both inversions: all variants of a pair
+    are in one shard, unless they alone are more than `most`.
 
     Args:
         together: non-negative integers [P] without gaps, equal for the variants of one pair, which
@@ -101,7 +96,7 @@ def assign_variants(
 
 
 def _ranks(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each value's rank among the distinct ones of its group, and how many those are, by group."""
+    """Each value's rank among the distinct values of its group, and their number by group."""
     span = int(values.max()) + 1
     distinct, place = np.unique(groups * span + values, return_inverse=True)
     counts = np.bincount(distinct // span)
@@ -145,15 +140,15 @@ def _tiles(
 def tile_grid(
     contents: int, styles: int, pairs: int, most: int, most_met: int = most_pictures(512)
 ) -> tuple[int, int]:
-    """Into how many rows and columns of tiles to cut a grid, for the fewest inversions.
+    """The numbers of rows and columns of tiles to cut a grid into, for the fewest inversions.
 
     In the full grid, R rows and Q columns cost C·Q + S·R inversions, with tiles of at most
     c = ⌈C/R⌉ contents and s = ⌈S/Q⌉ styles where c·s ≤ `most` and c + s ≤ `most_met`. Where
     only a share d of the cells are pairs, as if drawn at random, a tile of c × s meets
-    c·(1 − (1−d)^s) of its contents and s·(1 − (1−d)^c) of its styles, and holds d·c·s pairs, give
-    or take: room is left for two standard deviations, or for a pair in each cell if that is less.
-    Among equal costs, the grid whose tiles have the shorter smaller side is taken (the engine
-    keeps that side's features), then the one with fewer contents per tile.
+    c·(1 − (1−d)^s) of its contents and s·(1 − (1−d)^c) of its styles, and holds about d·c·s pairs:
+    room is left for two standard deviations, or for a pair in each cell if that is less. Among
+    equal costs, the grid whose tiles have the shorter smaller side is taken (the engine keeps that
+    side's features), then the one with fewer contents per tile.
     """
     rows = np.arange(1, contents + 1)
     c = np.unique(-(-contents // rows))
@@ -184,7 +179,7 @@ def tile_grid(
 
 
 def _walk(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
-    """Pairs in the order along the outer pictures, and there and back along the inner ones."""
+    """The order of pairs along the outer pictures, to and fro along the inner ones."""
     return np.lexsort((np.where(outer % 2 == 0, inner, -inner), outer))
 
 
@@ -195,8 +190,8 @@ def _cut(
     styles: np.ndarray,
     bounds: tuple[int, int],
 ) -> np.ndarray:
-    """Shard numbers [P] of pairs that are gone through in this order: a new shard begins with
-    each part, and where a bound is met. Pieces of a part are about equal."""
+    """Shard numbers [P] of pairs in this order: a new shard begins with each part, and where a
+    bound is met. Pieces of a part are about equal."""
     (most, pictures), part = bounds, parts[order]
     starts = np.r_[True, part[1:] != part[:-1]]
     begin = np.flatnonzero(starts)
@@ -217,7 +212,7 @@ def _cut(
 
 
 def _fitting(contents: np.ndarray, styles: np.ndarray, most: int) -> int:
-    """How many of these pairs, from the first on, have no more than `most` distinct pictures."""
+    """The number of leading pairs that have at most `most` distinct pictures together."""
     new = np.zeros(len(contents), np.int64)
     for pictures in (contents, styles):
         new[np.unique(pictures, return_index=True)[1]] += 1
@@ -225,11 +220,11 @@ def _fitting(contents: np.ndarray, styles: np.ndarray, most: int) -> int:
 
 
 def _without_gaps(numbers: np.ndarray) -> np.ndarray:
-    """The same numbers in the same order, those that do not occur left out."""
+    """The numbers renumbered from 0 without gaps, in the same order."""
     return (np.cumsum(np.bincount(numbers) > 0) - 1)[numbers]
 
 
 def _cost(shards: np.ndarray, contents: np.ndarray, styles: np.ndarray) -> tuple[int, int]:
-    """Inversions, and shards: of equally many inversions, fewer shards are better."""
+    """Inversions, then shards: among equally many inversions, fewer shards are better."""
     inversions = count_distinct(shards, contents) + count_distinct(shards, styles)
     return inversions, int(shards.max())

@@ -10,11 +10,11 @@ from styleid_ray.planning.draw import draw_styles
 from styleid_ray.planning.statistics import Standard
 
 _AT_ONCE = 2**22
-"""Distances that are computed at a time, which bounds the memory."""
+"""Distances computed at a time, which bounds the memory."""
 _CONTENTS = 2**14
-"""Contents whose statistics are brought to scale at a time."""
+"""Contents whose statistics are standardised at a time."""
 _EXACT = 2**16
-"""Distances that are computed at full precision at a time."""
+"""Distances computed at full precision at a time."""
 
 
 def choose_similar(choice: Choice) -> Indices:
@@ -24,8 +24,9 @@ def choose_similar(choice: Choice) -> Indices:
     read is not chosen.
 
     Raises:
-        SourceError: fewer styles than K can be read.
+        SourceError: there are fewer styles than K that can be read.
     """
+    choice.check_count()
     assert choice.statistics is not None
     of_contents, of_styles = choice.statistics
     readable = np.flatnonzero(~np.isnan(of_styles[:, 0]))
@@ -73,7 +74,7 @@ def closest(
         if farthest:
             distances *= -1
         worst = np.partition(distances, count - 1, axis=1)[:, count - 1]
-        # Rounding must not decide: those near the border are compared at full precision.
+        # Rounding must not decide: candidates near the border are compared at full precision.
         slack = 1e-5 * ((own**2).sum(axis=1) + squares.max())
         c, s = np.nonzero(distances <= (worst + slack)[:, None])
         exact = _squares(contents, styles, start + c, s).round(9)

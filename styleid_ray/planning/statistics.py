@@ -1,4 +1,4 @@
-"""Statistics of a picture's colour and texture, with which pictures can be compared."""
+"""Statistics of a picture's colour and texture, for comparing pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 from styleid_ray.imaging.lab import lab
 
 SIDE = 64
-"""Longer side in pixels of the thumbnail that is looked at."""
+"""Longer side in pixels of the thumbnail that is measured."""
 _SCALES = (1, 2)
 _ORIENTATIONS = 8
 _COLOUR = 9
@@ -18,7 +18,7 @@ _TEXTURE = len(_SCALES) * (1 + _ORIENTATIONS)
 SIZE = _COLOUR + _TEXTURE
 """Numbers per picture."""
 VERSION = 1
-"""Raised when the numbers come to mean something else."""
+"""Raised when the meaning of the numbers changes."""
 
 
 def statistics(picture: Image.Image) -> np.ndarray:
@@ -42,9 +42,9 @@ class Standard:
 
     @classmethod
     def of(cls, styles: np.ndarray) -> Standard:
-        """The scale by the statistics of the styles [S, SIZE]: each number is divided by its
-        standard deviation over them, and left out where they do not differ; colour and texture
-        weigh alike."""
+        """The scale for the statistics of styles [S, SIZE]: each number is divided by its standard
+        deviation over the styles, or left out if they do not differ; colour and texture weigh
+        alike."""
         deviation = styles.std(axis=0, dtype=float)
         scale = np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0)
         scale[:_COLOUR] /= np.sqrt(_COLOUR)

@@ -1,4 +1,4 @@
-"""A share of the styles, chosen by their names: `0..0.8` to train with, `0.8..1` held out."""
+"""A share of the styles, chosen by name: `0..0.8` for training, `0.8..1` held out."""
 
 from __future__ import annotations
 
@@ -22,14 +22,23 @@ def style_share(config: SourceOptions) -> tuple[float, float] | None:
     Raises:
         ConfigError: it is no interval within 0..1, or the pairing takes none.
     """
-    if config.style_share is None:
+    text = config.style_share
+    if text is None:
         return None
     if config.pairing in ("zip", "table"):
         raise ConfigError(
             f"--style-share has no effect with --pairing {config.pairing}, which tells the style "
             "of each content: leave it out"
         )
-    return _interval(config.style_share)
+    ends = re.fullmatch(rf"\s*{_NUMBER}\s*\.\.\s*{_NUMBER}\s*", text)
+    if ends is None:
+        raise ConfigError(f"--style-share {text!r} is no interval: {_EXAMPLE}")
+    low, high = map(float, ends.groups())
+    if high > 1:
+        raise ConfigError(f"--style-share {text}: must lie within 0..1: {_EXAMPLE}")
+    if low >= high:
+        raise ConfigError(f"--style-share {text} is upside down: write the smaller number first")
+    return low, high
 
 
 def with_share(styles: Source, share: tuple[float, float] | None) -> Source:
@@ -48,20 +57,8 @@ def with_share(styles: Source, share: tuple[float, float] | None) -> Source:
 def in_share(names: Iterable[str], low: float, high: float) -> np.ndarray:
     """Whether each name lies in the share, bool [N].
 
-    A name's place, uniform between 0 and 1, follows from the name alone, neither from the seed nor
-    from the other names: a style never changes sides.
+    A name's place, uniform between 0 and 1, depends on the name alone, neither on the seed nor on
+    other names: a style never changes sides.
     """
     places = uniform(hashes((f"share {name}" for name in names), 0))
     return (low <= places) & (places < high)
-
-
-def _interval(text: str) -> tuple[float, float]:
-    ends = re.fullmatch(rf"\s*{_NUMBER}\s*\.\.\s*{_NUMBER}\s*", text)
-    if ends is None:
-        raise ConfigError(f"--style-share {text!r} is no interval: {_EXAMPLE}")
-    low, high = map(float, ends.groups())
-    if high > 1:
-        raise ConfigError(f"--style-share {text}: must lie within 0..1: {_EXAMPLE}")
-    if low >= high:
-        raise ConfigError(f"--style-share {text} is upside down: write the smaller number first")
-    return low, high

@@ -13,26 +13,26 @@ import pyarrow.compute as pc
 
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.errors import SourceError, first_line
-from styleid_ray.planning.table_files import read_file
+from styleid_ray.planning.table_files import read_file, without_dot
 from styleid_ray.storage.locations import Options, shown
 
 _TYPES = {"style": pa.string(), "weight": pa.float64()}
 
 
 def read_weights(url: str, styles: Sequence[str], storage_options: Options = None) -> np.ndarray:
-    """The weight of each style, float64 [S]: 1 for one that the file does not name.
+    """The weight of each style, float64 [S]: 1 for a style that the file does not name.
 
     Args:
         url: the file.
         styles: keys of all styles of the source.
-        storage_options: what its filesystem is opened with.
+        storage_options: for opening its filesystem.
 
     Raises:
-        SourceError: it cannot be read, names a style that is not there or one twice, or has a
-            weight that is negative or not finite.
+        SourceError: the file cannot be read, names an unknown style or one twice, or has a weight
+            that is negative or not finite.
     """
     table = _read(url, storage_options)
-    names = pc.replace_substring_regex(table["style"], r"\A(?:\./+)+", "")
+    names = without_dot(table["style"])
     keys = styles if isinstance(styles, Keys) else Keys(styles)
     places = pc.index_in(names, keys.array)
     row = pc.index(pc.is_null(places), True).as_py()

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from styleid_ray.config import StyleParams
 from styleid_ray.errors import SourceError
 from styleid_ray.planning.columns import STYLE_COLUMNS, codes, count_distinct, style_columns
-from styleid_ray.planning.table_files import read_file
+from styleid_ray.planning.table_files import check_none, read_file, without_dot
 from styleid_ray.storage.locations import Options, shown
 
 RESERVED = frozenset(
@@ -25,7 +25,7 @@ RESERVED = frozenset(
     | {"seconds", "stage", "error", "message", "content_version", "style_version"}
     | {"content_place", "style_place", "content_mask", "original", "quality", "rejected"}
 )
-"""Columns of the output: a table's own columns must have other names."""
+"""Columns of the output, whose names no column of a table may have."""
 
 PARAMETERS = {
     "content": pa.string(),
@@ -34,7 +34,7 @@ PARAMETERS = {
     "gamma": pa.float64(),
     "temperature": pa.float64(),
 }
-"""The columns of a table that say what to make, and their types."""
+"""The columns of a table that describe a pair, and their types."""
 _FURTHER = dict.fromkeys(STYLE_COLUMNS, pa.string())
 _TYPES = PARAMETERS | _FURTHER | {"weight": pa.float64()}
 
@@ -44,8 +44,8 @@ def read_table(url: str, storage_options: Options = None) -> pa.Table:
 
     Returns:
         Columns content, style (dictionaries of strings), k (int32, 0 by default), gamma and
-        temperature (float64, null where the job's own holds), then all others unchanged; among
-        them style2 and so on as dictionaries, null where a row has no such style, with their weight
+        temperature (float64, null for the job's own value), then all others unchanged; among them
+        style2 and so on as dictionaries, null in rows without such a style, and their weight
         (float64).
 
     Raises:
@@ -58,8 +58,10 @@ def read_table(url: str, storage_options: Options = None) -> pa.Table:
     _check_columns(table, url)
     values = {name: _typed(table, name, url) for name in PARAMETERS}
     for name in ("content", "style"):
-        _check_keys(values[name], name, url)
-        values[name] = _without_dot(values[name]).dictionary_encode().unify_dictionaries()
+        column = values[name]
+        blank = pc.or_kleene(pc.is_null(column), pc.equal(pc.utf8_trim_whitespace(column), ""))
+        check_none(blank, f"--table {shown(url)}", f"{name} is empty")
+        values[name] = without_dot(column).dictionary_encode().unify_dictionaries()
     for name in ("gamma", "temperature"):
         _check_range(values[name], name, url)
     if table.num_rows and pc.min(values["k"]).as_py() < 0:
@@ -123,32 +125,17 @@ def _further(table: pa.Table, name: str, url: str) -> pa.ChunkedArray:
     column = _typed(table, name, url)
     blank = pc.equal(pc.utf8_trim_whitespace(column), "")
     column = pc.if_else(blank, pa.scalar(None, pa.string()), column)
-    return _without_dot(column).dictionary_encode().unify_dictionaries()
+    return without_dot(column).dictionary_encode().unify_dictionaries()
 
 
 def _is_text(kind: pa.DataType) -> bool:
     value = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return (
-        pa.types.is_string(value)
-        or pa.types.is_large_string(value)
-        or (pa.types.is_string_view(value))
-    )
-
-
-def _check_keys(column: pa.ChunkedArray, name: str, url: str) -> None:
-    bad = pc.or_kleene(pc.is_null(column), pc.equal(pc.utf8_trim_whitespace(column), ""))
-    row = pc.index(bad, True).as_py()
-    if row >= 0:
-        raise SourceError(f"--table {shown(url)}: row {row + 1}: {name} is empty")
-
-
-def _without_dot(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    # './a.png' and 'a.png' are one picture and must have one key.
-    return pc.replace_substring_regex(column, r"\A(?:\./+)+", "")
+    tests = pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view
+    return any(test(value) for test in tests)
 
 
 def _check_storable(column: pa.ChunkedArray, name: str, url: str) -> None:
-    """A column that is passed through must be whole, and of a type that Parquet has."""
+    """Raises SourceError for a column that is damaged or of a type that Parquet lacks."""
     try:
         column.validate(full=True)
         pq.write_table(pa.table({name: column[:0]}), pa.BufferOutputStream())
@@ -160,7 +147,8 @@ def _check_storable(column: pa.ChunkedArray, name: str, url: str) -> None:
 
 
 def _checked_splits(contents: pa.ChunkedArray, column: pa.ChunkedArray, url: str) -> Any:
-    """A column of splits, which exports make folders of: a word for each row, one per content."""
+    """A column of splits, checked to hold a word per row and one split per content: exports use
+    the words as folder names."""
     where = f"--table {shown(url)}: column split"
     if not _is_text(column.type):
         raise SourceError(f"{where} must hold words such as train; rename it if it is no split")
@@ -179,7 +167,7 @@ def _check_range(column: pa.ChunkedArray, name: str, url: str) -> None:
     given = np.flatnonzero(pc.is_valid(column).to_numpy())
     if not len(given):
         return
-    # The range is an interval: if its ends pass, so does all between them. NaN comes last.
+    # The range is an interval: if both ends pass, all values between them do. NaN sorts last.
     order = np.argsort(values[given], kind="stable")
     for row in sorted({int(given[order[0]]), int(given[order[-1]])}):
         try:

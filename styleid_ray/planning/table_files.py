@@ -1,5 +1,8 @@
 """Files of tables, each read as a whole: CSV, JSONL, Parquet, and JSON mappings of pairs."""
 
+# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import os
@@ -8,7 +11,9 @@ from collections.abc import Mapping
 from functools import partial
 
 import ijson
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
@@ -22,8 +27,8 @@ _NO_OBJECT = [
     re.compile(start + rb"[ \t]*([^ \t\r\n{])")
     for start in (rb"(?:\xef\xbb\xbf)?+", rb"\n", rb"\r")
 ]
-"""The first byte of a line whose value is no object: of the first line, which may have a byte order
-mark, and of others."""
+"""Match the first byte of a line whose value is no object: on the first line, which may have a byte
+order mark, and on others."""
 
 
 def read_file(
@@ -37,13 +42,13 @@ def read_file(
 
     Args:
         url: the file: .csv, .jsonl, .ndjson or .parquet.
-        option: that names it, such as "table".
-        types: of columns of a CSV; those of its other columns are inferred.
-        storage_options: what its filesystem is opened with.
+        option: its command-line option, such as "table".
+        types: of columns of a CSV; other columns' types are inferred.
+        storage_options: for opening its filesystem.
         mappings: whether it may be .json, an object {content: [style, ...]} or {content: style}.
 
     Raises:
-        SourceError: it cannot be read, or is not valid.
+        SourceError: the file cannot be read, or is not valid.
     """
     kind = extension(url)
     reader = {
@@ -66,6 +71,18 @@ def read_file(
             f"--{option} {shown(url)} is not valid {kind[1:]}: {shown(first_line(error))[:300]}"
         ) from error
     return table
+
+
+def check_none(bad: pa.ChunkedArray | np.ndarray, where: str, message: str) -> None:
+    """Raises SourceError for the first row [P] that is bad; `where` names the table."""
+    rows = pc.indices_nonzero(bad if isinstance(bad, pa.ChunkedArray) else pa.array(bad))
+    if len(rows):
+        raise SourceError(f"{where}: row {rows[0].as_py() + 1}: {message}")
+
+
+def without_dot(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Keys without a leading './': './a.png' and 'a.png' are one picture and must have one key."""
+    return pc.replace_substring_regex(column, r"\A(?:\./+)+", "")
 
 
 def _read_csv(types: Mapping[str, pa.DataType], data: pa.BufferReader) -> pa.Table:

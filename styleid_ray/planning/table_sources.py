@@ -1,10 +1,11 @@
-"""The locations of the pictures that a table names. No server is asked: a picture that is not
-there is one of the run's failures, as one that cannot be read."""
-
-from __future__ import annotations
+"""The locations of the pictures that a table names. No server is asked: a missing picture becomes
+one of the run's failures, like a picture that cannot be read."""
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
 # pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
 import os
 from dataclasses import replace
 
@@ -28,13 +29,13 @@ def resolve(
 
     Args:
         keys: distinct and sorted; relative to the root, or URLs and absolute paths.
-        dataset: its location, without which the table's own folder is the root.
+        dataset: its location is the root; without one, the table's folder is.
         table: location of the table.
-        full_urls: of those keys whose URLs hold secrets.
+        full_urls: of keys whose URLs hold secrets.
 
     Raises:
-        SourceError: names are relative to a root that is no folder of this machine, or are those
-            of members of tars or Parquet files that have none of them.
+        SourceError: names are relative to a root that is no folder of this machine, or name members
+            that the tars or Parquet files lack.
     """
     what, root, options = dataset.what, dataset.url, dict(dataset.storage_options or {})
     if root and any(map(is_member, keys)):
@@ -46,7 +47,7 @@ def resolve(
 
 
 def _members(keys: Keys, dataset: DatasetOptions) -> Source:
-    """The pictures of these names among those of a dataset of tars or Parquet files."""
+    """The pictures of these names in a dataset of tars or Parquet files."""
     source = read_source(replace(dataset, splits=ALL_SPLITS, label_masks=None))
     at = pc.index_in(keys.array, Keys(source.keys).array)
     if at.null_count:
@@ -70,7 +71,7 @@ def _root(url: str, what: str) -> str:
     path = absolute(path)
     if not os.path.isdir(path):
         raise SourceError(
-            f"--{what}: {shown(path)} is not a folder; with a table it is the folder that the "
-            f"table's {what} names start at"
+            f"--{what}: {shown(path)} is not a folder; with a table, its {what} names are relative "
+            f"to the folder --{what}"
         )
     return path

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import pyarrow as pa
@@ -31,16 +32,16 @@ def count_variants(config: JobConfig) -> int:
 
 
 def with_variants(pairs: Pairs, config: JobConfig) -> Pairs:
-    """Each pair as its variants k = 0, 1, ..., one after the other, with what is drawn for them.
+    """Each pair as its variants k = 0, 1, ..., one after the other, with their drawn values.
 
-    The values of lists go by k, through all their combinations. A value of a range is uniform, to
-    six decimals, and depends on the keys of content and style, k, the seed and the option alone:
-    not on other pairs, nor on the number of variants. A value that a table gives is kept; of
-    variants that are equal for it, only the first is.
+    Lists of values are combined, and k numbers the combinations. A value drawn from a range is
+    uniform, to six decimals, and depends on the keys of content and style, k, the seed and the
+    option alone: neither on other pairs nor on the number of variants. A value that a table gives
+    is kept; of variants that this makes equal, only the first remains.
 
     Raises:
-        SourceError: a table has rows that differ in k alone where nothing is drawn for them, or
-            numbers k where the job numbers the variants itself.
+        SourceError: a table has rows that differ in k alone though nothing is drawn for them, or
+            numbers variants that the job numbers itself.
     """
     draws, count, table = config.draws, count_variants(config), pairs.table
     if config.pairing == "table":
@@ -59,10 +60,10 @@ def with_variants(pairs: Pairs, config: JobConfig) -> Pairs:
             rows, k = rows[differs], k[differs]
         table = table.take(pa.array(rows))
     content, style = codes(table["content"]), codes(table["style"])
-    columns = {"k": pa.array(k)}
+    columns, places = {"k": pa.array(k)}, _places(k, draws)
     for name, draw in draws.items():
         if isinstance(draw, Sweep):
-            values = np.array(draw.values)[_place(k, name, draws)]
+            values = np.array(draw.values)[places[name]]
         else:
             keys = pairs.contents.keys, pairs.styles.keys
             values = _uniform(draw, name, config.seed, keys, (content, style, k))
@@ -74,8 +75,8 @@ def with_variants(pairs: Pairs, config: JobConfig) -> Pairs:
 
 
 def pair_numbers(content: np.ndarray, style: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """Numbers [P], from 0 without gaps, that are the same for the variants of one pair, which
-    follow one another."""
+    """Numbers [P], from 0 without gaps, equal for the variants of one pair, which follow one
+    another."""
     same = (content[1:] == content[:-1]) & (style[1:] == style[:-1]) & (k[1:] > k[:-1])
     return np.cumsum(np.r_[False, ~same]) if len(content) else np.zeros(0, np.int64)
 
@@ -103,29 +104,25 @@ def _check_rows(table: pa.Table, config: JobConfig) -> None:
 def _differs(
     k: np.ndarray, unset: dict[str, np.ndarray], draws: dict[str, Range | Sweep]
 ) -> np.ndarray:
-    """Which variants [P] are not those of a smaller k again, where tables give values."""
-    drawn, first = np.zeros(len(k), bool), k < _combinations(draws)
+    """Whether each variant [P] differs from those of smaller k, given a table's own values."""
+    sweeps = [draw for draw in draws.values() if isinstance(draw, Sweep)]
+    places, first = _places(k, draws), k < prod(len(draw.values) for draw in sweeps)
+    drawn = np.zeros(len(k), bool)
     for name, draw in draws.items():
         if isinstance(draw, Range):
             drawn |= unset[name]
         else:
-            first &= unset[name] | (_place(k, name, draws) == 0)
+            first &= unset[name] | (places[name] == 0)
     return drawn | first
 
 
-def _combinations(draws: dict[str, Range | Sweep]) -> int:
-    return int(np.prod([len(draw.values) for draw in draws.values() if isinstance(draw, Sweep)]))
-
-
-def _place(k: np.ndarray, name: str, draws: dict[str, Range | Sweep]) -> np.ndarray:
-    """Places in a list of the values of variants k: the last list changes fastest."""
-    place = k % _combinations(draws)
-    for other, draw in reversed(draws.items()):
-        if isinstance(draw, Sweep):
-            if other == name:
-                return place % len(draw.values)
-            place = place // len(draw.values)
-    raise KeyError(name)
+def _places(k: np.ndarray, draws: dict[str, Range | Sweep]) -> dict[str, np.ndarray]:
+    """The place of each variant's value in each list: the last list changes fastest."""
+    lengths = {name: len(draw.values) for name, draw in draws.items() if isinstance(draw, Sweep)}
+    if not lengths:
+        return {}
+    shape = tuple(lengths.values())
+    return dict(zip(lengths, np.unravel_index(k % prod(shape), shape), strict=True))
 
 
 def _uniform(
@@ -135,7 +132,7 @@ def _uniform(
     keys: tuple[Sequence[str], Sequence[str]],
     pairs: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> np.ndarray:
-    """Values [P] of variants: content, style (indices into the keys) and k."""
+    """Values [P] of variants, given as content and style (indices into the keys) and k."""
     content, style, k = pairs
     contents, styles = (hashes(own, seed) for own in keys)
     contents = mix(contents + hashes([name], seed))

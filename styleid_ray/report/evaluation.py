@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.tally import read_parts
 from styleid_ray.batch.watch.progress import counted
-from styleid_ray.evaluation.names import GROUPS, NAMES, PAIRS_FILE, SUMMARY_FILE
+from styleid_ray.evaluation.outcome import GROUPS, NAMES, PAIRS_FILE, SUMMARY_FILE
 from styleid_ray.evaluation.published import PAIRS_OF_THE_PAPER, WARNING, beside_published
 from styleid_ray.evaluation.stamp import stamp
 from styleid_ray.report.measures import METRICS

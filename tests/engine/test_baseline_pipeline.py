@@ -1,4 +1,4 @@
-"""The same methods on the surface that a job works with."""
+"""The compared methods behind the interface that jobs use."""
 
 from __future__ import annotations
 

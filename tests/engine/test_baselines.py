@@ -92,7 +92,7 @@ def test_a_style_equal_to_the_content_gives_the_content(transfer: Transfer) -> N
 
 
 @EVERY
-def test_of_the_style_the_order_of_pixels_does_not_count(transfer: Transfer) -> None:
+def test_the_order_of_the_styles_pixels_does_not_count(transfer: Transfer) -> None:
     content, style = picture(8), picture(9)
     turned = transfer(content, style.flip(1, 2).transpose(1, 2))
     torch.testing.assert_close(transfer(content, style), turned)

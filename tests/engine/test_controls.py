@@ -1,4 +1,4 @@
-"""What each control does to a picture, in numbers, on the embedded model."""
+"""The effect of each control on a picture, in numbers, on the embedded model."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_a_protected_region_is_the_contents_reconstruction_and_the_rest_as_witho
     assert np.array_equal(
         np.asarray(pipe([content], styles[:1], params=QUICK, masks=[mask])[0]), masked
     )
-    # What protects is the sampling, not only the last touch on the pixels.
+    # Sampling itself protects, not only the last touch on the pixels.
     (closed,) = made(pipe, content, styles, masks=[halves(0, 0)])
     assert psnr(closed, rebuilt) > 60
 

@@ -1,4 +1,4 @@
-"""Kinds of errors, and float32 that is float32."""
+"""Kinds of errors, and float32 without TF32."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may take how much memory, and what gives way first when it runs out."""
+"""The budgets of memory, and the order of evictions when it runs out."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_features_that_are_held_on_the_device_count_as_room_there(gpu: SimpleNam
         (25, "host", "fit nowhere"),
     ],
 )
-def test_features_go_where_they_fit_and_the_reason_is_told(
+def test_features_go_where_they_fit_and_the_reason_is_reported(
     gpu: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, need: int, place: str, why: str
 ) -> None:
     gpu.free = 10 * GIB
@@ -130,7 +130,7 @@ def test_a_batch_that_was_not_measured_goes_by_the_memory_that_is_free(
     ("model", "remedy"),
     [("unet", "a smaller --size, --tile"), ("vae", "in the autoencoder: use --vae-tile 512")],
 )
-def test_a_single_picture_that_does_not_fit_is_told_what_would(model: Any, remedy: str) -> None:
+def test_a_single_picture_that_does_not_fit_gets_a_remedy(model: Any, remedy: str) -> None:
     with pytest.raises(JobError, match=remedy):
         make_memory().give_way(1, (4, 128, 128), model)
 
@@ -288,7 +288,7 @@ def test_pairs_whose_inversions_the_autoencoder_pushed_out_are_sampled_all_the_s
 
     def take(rows: Any, z: Tensor) -> None:
         made.update(zip(rows, z, strict=True))
-        pipe.decode_batches(z, lambda *batch: None)
+        pipe.autoencoder.decode(z, lambda *batch: None)
 
     pipe.transfer_latents(latents[:2], latents[3:], params=QUICK, finished=take)
     assert error(torch.stack([made[row] for row in range(6)]), want) <= 1e-5

@@ -1,4 +1,4 @@
-"""How much of a content's structure is kept, by queries."""
+"""The kept share of a content's structure, by queries."""
 
 from __future__ import annotations
 
@@ -88,7 +88,9 @@ def latents() -> Tensor:
     return torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
-def test_structure_costs_no_evaluation_and_changes_no_bit_of_a_picture(latents: Tensor) -> None:
+def test_measuring_structure_costs_no_evaluation_and_changes_no_bit(
+    latents: Tensor,
+) -> None:
     plain, watching = pipe_of(small_unet()), pipe_of(small_unet())
     params = StyleParams(steps=3, layers=(2, 3))
     want = plain.transfer_latents(latents[:2], latents[2:4], params=params)
@@ -105,11 +107,11 @@ def test_structure_is_the_same_in_any_batch(latents: Tensor) -> None:
     assert alone == pytest.approx(together, abs=1e-4)
 
 
-def test_nothing_tells_the_structure_without_injection(latents: Tensor) -> None:
+def test_structure_is_not_reported_without_injection(latents: Tensor) -> None:
     assert transferred(pipe_of(small_unet()), latents, inject=False)[1] == {}
 
 
-def test_a_compiled_unet_tells_it_without_a_further_graph(latents: Tensor) -> None:
+def test_a_compiled_unet_reports_structure_without_another_graph(latents: Tensor) -> None:
     graphs, unet = CompileCounter(), small_unet()
     compile_models(unet, backend=graphs)
     compiled = pipe_of(unet, batch_size=4, compile=False)

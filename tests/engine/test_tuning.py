@@ -127,7 +127,7 @@ def test_a_first_call_with_few_pairs_does_not_settle_the_batch_of_a_long_job(
     assert short.memory.measured == {(16, 16): 16}
 
 
-def test_auto_says_so_and_goes_on_where_there_is_no_compiler(
+def test_auto_without_a_compiler_leaves_a_note_and_runs_eager(
     gpu: SimpleNamespace, make_pipe: Any, latents: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tuning, "has_compiler", lambda: False)
@@ -161,5 +161,5 @@ def test_the_batch_with_the_most_latents_per_second_is_taken(
     assert best_batch(seconds, most) == (batch, paces[batch])
 
 
-def test_nothing_is_told_of_a_device_that_does_not_hold_the_smallest() -> None:
+def test_a_device_too_small_for_the_smallest_batch_gives_no_measurement() -> None:
     assert best_batch(lambda size: None, 64) is None

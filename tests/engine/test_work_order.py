@@ -77,7 +77,7 @@ def test_the_inversion_whose_next_use_is_farthest_is_evicted_first() -> None:
     assert replay(order, pairs, sizes, ["s1", "s2", "old"])[0] == 3
 
 
-def test_of_inversions_without_a_next_use_the_least_recently_used_goes_first() -> None:
+def test_unused_inversions_are_evicted_least_recently_used_first() -> None:
     pairs = [("a", "s")]
     sizes = equal_sizes(pairs) | {key: Size((), 1) for key in "xyz"}
     order = work_order(pairs, sizes, 3, lambda shape: 1, held="xyz")

@@ -38,5 +38,5 @@ def weights_folder(networks: Networks, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def expected() -> dict[str, Any]:
-    """What `tests.evaluation.reference` printed."""
+    """The printed values of `tests.evaluation.reference`."""
     return json.loads((DATA / "expected.json").read_text())

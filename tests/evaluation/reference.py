@@ -87,7 +87,7 @@ def expected() -> dict[str, object]:
             styles.append(inception(large(look))[0].numpy())
     one, two = np.stack(results), np.stack(styles)
     covariances = np.cov(one.T), np.cov(two.T)
-    # Those eigenvalues of C1 C2 that are not 0 are those of a small matrix.
+    # The eigenvalues of C1 C2 other than 0 are the eigenvalues of a small matrix.
     a, b = ((x - x.mean(0)) / np.sqrt(len(x) - 1) for x in (one, two))
     root = np.sqrt(np.linalg.eigvalsh(a @ b.T @ b @ a.T).clip(0)).sum()
     means = one.mean(0) - two.mean(0)

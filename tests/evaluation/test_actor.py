@@ -50,7 +50,7 @@ def test_a_result_of_another_size_than_its_content_costs_itself_alone(
 @pytest.mark.parametrize(
     ("size", "message"), [((3, 40), "too small"), ((8, 200), "too oblong"), ((200, 9), "oblong")]
 )
-def test_pictures_that_no_network_can_look_at_cost_themselves(
+def test_pictures_that_no_network_can_measure_fail_alone(
     measured: Any, size: tuple[int, int], message: str
 ) -> None:
     Image.new("RGB", size).save(measured.folders[0] / "b_stylized_x.png")

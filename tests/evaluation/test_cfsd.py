@@ -19,7 +19,7 @@ def plainly(content: np.ndarray, stylised: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("patches", [5, 1024, 1500])
-def test_it_is_that_of_the_whole_matrix(patches: int) -> None:
+def test_cfsd_in_blocks_equals_the_whole_matrix(patches: int) -> None:
     draws = np.random.default_rng(patches)
     content, stylised = (draws.standard_normal((256, patches)) / 16 for _ in range(2))
     found = cfsd(*(torch.from_numpy(f).float() for f in (content, stylised)))

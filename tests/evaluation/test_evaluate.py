@@ -136,7 +136,7 @@ def test_without_weights_the_rest_is_computed_and_what_is_missing_is_said(
     assert "vgg19.safetensors or vgg19.pth" in "\n".join(found.lines())
 
 
-def test_moved_sources_are_found_where_they_are_said_to_be(
+def test_moved_sources_are_found_at_their_new_location(
     tmp_path: Path, run: Output, no_weights: Path
 ) -> None:
     shutil.move(tmp_path / "style", tmp_path / "moved")
@@ -208,7 +208,7 @@ def test_what_is_missing_or_too_much_is_said(options: dict[str, str], message: s
         evaluate(EvaluateOptions(**options))
 
 
-def test_a_damaged_shard_is_told_before_the_work_begins(run: Output, no_weights: Path) -> None:
+def test_a_damaged_shard_is_reported_before_the_work_begins(run: Output, no_weights: Path) -> None:
     Path(run.path(run.files("data")[0])).write_bytes(b"PAR1 nothing PAR1")
     with pytest.raises(OutputError, match="styleid-ray verify names it"):
         evaluate(EvaluateOptions(run.url, weights=str(no_weights)))

@@ -38,13 +38,13 @@ def test_along_one_direction_it_is_the_distance_of_means_and_deviations() -> Non
     assert frechet_distance(moments(one), moments(two)) == pytest.approx(12**2 + (3 - 1) ** 2)
 
 
-def test_of_directions_that_have_nothing_in_common_variances_add() -> None:
+def test_variances_of_separate_directions_add() -> None:
     one, two = np.zeros((3, SIZE)), np.zeros((3, SIZE))
     one[:, 7], two[:, 8] = (-1, 0, 1), (-2, 0, 2)
     assert frechet_distance(moments(one), moments(two)) == pytest.approx(1 + 4)
 
 
-def test_it_is_that_of_torchmetrics() -> None:
+def test_fid_equals_torchmetrics() -> None:
     one, two = features(30, 1), features(40, 2, 0.7)
     other = FrechetInceptionDistance(Identity())
     other.update(torch.from_numpy(one), real=True)

@@ -24,7 +24,7 @@ def plainly(picture: np.ndarray) -> np.ndarray:
     return histogram / (histogram.sum() + 1e-6)
 
 
-def test_it_is_the_sum_over_pixels_of_its_formula() -> None:
+def test_the_histogram_is_the_sum_of_its_formula_over_pixels() -> None:
     picture = np.random.default_rng(0).random((3, 2, 5)).astype(np.float32)
     found = rgb_uv_histogram(torch.from_numpy(picture))
     np.testing.assert_allclose(found.numpy(), plainly(picture), rtol=1e-4, atol=1e-9)
@@ -44,7 +44,7 @@ def test_pure_colours_are_as_far_apart_as_can_be() -> None:
     assert 0.5 < loss <= 1
 
 
-def test_a_large_picture_is_looked_at_in_256_pixels() -> None:
+def test_a_large_picture_is_measured_at_256_pixels() -> None:
     small = torch.rand(3, 256, 256, generator=torch.Generator().manual_seed(1))
     large = small.repeat_interleave(2, 1).repeat_interleave(2, 2)
     assert torch.allclose(rgb_uv_histogram(large), rgb_uv_histogram(small), atol=1e-6)

@@ -1,4 +1,4 @@
-"""The empty prompt is what diffusers' pipelines make of it, by text encoders, stored, or zeros."""
+"""The empty prompt equals diffusers' own: by text encoders, stored, or zeros."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def condition(folder: Path) -> tuple[Tensor | None, Tensor | None]:
 
 
 def of_pipeline(pipeline: Any, folder: Path) -> tuple[Tensor, ...]:
-    """What diffusers' pipeline guides away from where no negative prompt is given."""
+    """The negative embedding of diffusers' pipeline without a negative prompt."""
     pipe = pipeline.from_pretrained(folder, local_files_only=True)
     kinds = {"num_images_per_prompt": 1, "do_classifier_free_guidance": True, "device": "cpu"}
     return pipe.encode_prompt("a b", **kinds)

@@ -1,4 +1,4 @@
-"""What a model is follows from its JSON: layers, sizes, and what its UNet is called with."""
+"""A model's JSON determines its layers, its sizes and the inputs of its UNet."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_stable_diffusion_2_is_laid_out_alike_with_heads_by_level_and_768_px() -
     assert model.prediction_type == "v_prediction"
 
 
-def test_stable_diffusion_xl_counts_every_transformer_block_and_is_told_the_size() -> None:
+def test_stable_diffusion_xl_counts_every_transformer_block_and_gets_the_size() -> None:
     model = describe(SDXL, VAE)
     assert list(model.sites) == list(range(36))
     assert model.sites[29].name == "up_blocks.0.attentions.2.transformer_blocks.9.attn1"

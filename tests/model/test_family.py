@@ -87,7 +87,7 @@ def test_every_family_is_found_and_described(family: str, tmp_path: Path) -> Non
         (unet(out_channels=8), "gives 8 channels"),
         (unet(up_block_types=["AttnSkipUpBlock2D"] * 4), "AttnSkipUpBlock2D"),
         (unet(up_block_types=["UpBlock2D"] * 4), "reads a prompt in its encoder and not in its"),
-        (unet(up_block_types=["UpBlock2D"]), r"unet/config\.json is not that of a whole unet"),
+        (unet(up_block_types=["UpBlock2D"]), r"unet/config\.json does not describe a whole unet"),
         (no_configuration, r"unet/config\.json is not a configuration: download"),
         (half_a_configuration, r"unet/config\.json cannot be read: .*: download it again"),
         (vae(_class_name="AutoencoderDC"), "its autoencoder 'AutoencoderDC' is not supported"),

@@ -1,4 +1,4 @@
-"""What inversions take in memory is known before a model is loaded."""
+"""The memory of inversions is known before a model is loaded."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def noise(unet: Any) -> Tensor:
 
 
 def expected(model: Path, lora: Path, weight: float) -> Tensor:
-    """What the unet predicts with the weights beside its own, as while they are trained."""
+    """The unet's prediction with LoRA weights beside its own, as in their training."""
     unet = UNet2DConditionModel.from_pretrained(model / "unet")
     unet.add_adapter(LoraConfig(r=2, lora_alpha=2, target_modules=LAYERS), "ink")
     named = ((n.removeprefix("unet."), x) for n, x in load_file(lora).items())
@@ -120,7 +120,7 @@ def test_each_layer_is_scaled_by_its_own_alpha_and_rank(
     assert (len(changed), scales) == (57, {1.0, 0.75})
 
 
-def test_several_are_added_one_after_the_other(tiny_model: Path, lora: Path) -> None:
+def test_several_lora_files_are_added_one_after_the_other(tiny_model: Path, lora: Path) -> None:
     both = unet_of(tiny_model, f"{lora}:0.25, {lora}:0.75")
     torch.testing.assert_close(noise(both), noise(unet_of(tiny_model, str(lora))))
 
@@ -133,7 +133,7 @@ def test_python_takes_paths_as_well_as_text(tiny_model: Path, lora: Path) -> Non
         load_components(str(tiny_model), device="cpu", lora=pair)
 
 
-def test_sdxl_takes_them_and_makes_pictures_with_them(tmp_path: Path) -> None:
+def test_sdxl_takes_lora_weights_and_makes_pictures(tmp_path: Path) -> None:
     model = save_sdxl(tmp_path / "xl")
     file = save_lora(model, tmp_path / "xl.safetensors")
     z, params = torch.randn(2, 1, 4, 8, 8), StyleParams(steps=2)
@@ -192,7 +192,7 @@ def of_three_factors(file: Path) -> Path:
 
 
 def wider(file: Path) -> Path:
-    """Of a model of more channels."""
+    """LoRA weights of a model with more channels."""
     tensors = load_file(file)
     doubled = {
         n: torch.cat([x, x], dim=int("down" in n or "lora_A" in n)) for n, x in tensors.items()
@@ -278,7 +278,7 @@ def test_the_url_of_a_file_is_refused_with_a_way_out(tiny_model: Path) -> None:
     refused(tiny_model, "https://host/ink.safetensors?token=secret", "local files; copy them")
 
 
-def test_a_run_knows_them_by_name_weight_and_contents(
+def test_a_run_records_lora_files_by_name_weight_and_contents(
     tiny_model: Path, lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = find_checkpoint(str(tiny_model))

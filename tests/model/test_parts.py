@@ -1,4 +1,4 @@
-"""What a model has and needs, by the names of its files alone."""
+"""The existing and the needed parts of a model, by the names of its files alone."""
 
 from __future__ import annotations
 

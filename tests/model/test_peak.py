@@ -1,4 +1,4 @@
-"""What a model takes in memory while it computes is known before its weights are."""
+"""A model's memory while it computes is known before its weights are loaded."""
 
 from __future__ import annotations
 

@@ -349,7 +349,7 @@ PINNED: dict[str, dict[str, dict[str, Any]]] = {
         "scheduler": _SCHEDULER,
     },
 }
-"""What no shape of a tensor tells, as the published models have it."""
+"""Settings of published models that no tensor's shape determines."""
 
 
 @pytest.mark.parametrize("name", list(PINNED))

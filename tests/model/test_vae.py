@@ -85,7 +85,7 @@ def one_of_two(folder: Path) -> None:
         (lambda folder: (folder / "config.json").write_text("{"), r"config\.json cannot be read"),
         (
             lambda folder: (folder / "config.json").write_text("[]"),
-            "not that of an autoencoder: name another folder",
+            "does not describe an autoencoder: name another folder",
         ),
         (lambda folder: (folder / WEIGHTS).unlink(), "has no weights"),
         (pickled, "pickle only; convert it to safetensors"),
@@ -142,7 +142,7 @@ def test_a_run_knows_an_autoencoder_by_the_last_part_of_its_name(kl: Path) -> No
 
 
 @pytest.mark.parametrize("subfolder", ["", "vae"])
-def test_one_on_the_hub_is_pinned_to_its_commit_and_only_its_own_files_are_fetched(
+def test_an_autoencoder_on_the_hub_is_pinned_to_its_commit_and_only_its_own_files_are_fetched(
     model: Checkpoint, kl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subfolder: str
 ) -> None:
     import huggingface_hub

@@ -8,8 +8,7 @@ import pytest
 from styleid_ray.config import SourceOptions
 from styleid_ray.errors import SourceError
 from styleid_ray.planning.balanced import balance, deal_missing, deal_styles
-from styleid_ray.planning.choice import Choice
-from styleid_ray.planning.earlier import Earlier
+from styleid_ray.planning.choice import Choice, Earlier
 from styleid_ray.planning.pairing import make_pairs
 from tests.planning.conftest import names
 

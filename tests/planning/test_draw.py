@@ -1,4 +1,4 @@
-"""Weighted draws keep their proportions, and an unweighted draw is what it always was."""
+"""Weighted draws keep their proportions, and unweighted draws never change."""
 
 from __future__ import annotations
 

@@ -16,12 +16,13 @@ from styleid_ray.planning import (
     estimate,
     name_pairs,
     packed,
-    pair_ids,
     shards_of,
     write_parts,
 )
 from styleid_ray.planning.cost import shard_pictures
+from styleid_ray.planning.further_styles import parse_region_styles
 from styleid_ray.planning.pairs_file import save_pairs
+from tests.planning.ids import pair_ids
 
 
 @pytest.fixture
@@ -218,3 +219,28 @@ def test_columns_of_parquet_are_checked_for_their_types(table, tmp_path: Path) -
         pq.write_table(pa.table({**row, column: values}), file)
         with pytest.raises(SourceError, match=f"column {column}"):
             plan_of(asked)
+
+
+def test_region_styles_give_each_class_a_column_and_may_share_one() -> None:
+    assert parse_region_styles("1=style2, 7=style3") == {1: "style2", 7: "style3"}
+    assert parse_region_styles("0=style2,255=style2") == {0: "style2", 255: "style2"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must be classes, 0 to 255"),
+        ("style2", "must be classes, 0 to 255"),
+        ("256=style2", "must be classes, 0 to 255"),
+        ("-1=style2", "must be classes, 0 to 255"),
+        ("1=style2,", "must be classes, 0 to 255"),
+        ("1=style", "style is none of style2 to style9"),
+        ("1=art", "art is none of style2 to style9"),
+        ("1=style10", "style10 is none of"),
+        ("1=style2,1=style3", "class 1 is named twice"),
+        ("1=style2,01=style3", "class 1 is named twice"),
+    ],
+)
+def test_a_malformed_text_of_region_styles_is_refused_in_one_line(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"--region-styles '{text}': {message}"):
+        parse_region_styles(text)

@@ -1,4 +1,4 @@
-"""What `styleid-ray plan` says of GPUs of the usual sizes."""
+"""The lines of `styleid-ray plan` on GPUs of the usual sizes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_small_gpu_gets_a_smaller_batch_and_tiles_of_the_autoencoder() -> None
     assert fit.as_text().endswith("needs --vae-tile 512")
 
 
-def test_a_gpu_that_does_not_hold_one_latent_is_told_the_largest_size_that_fits() -> None:
+def test_a_gpu_too_small_for_one_latent_gets_the_largest_size_that_fits() -> None:
     fit = by_gb(demand(evaluation=6))[8]
     assert (fit.batch, fit.features, fit.size) == (0, None, 576)
     assert fit.as_text() == "too small: --size 576 fits"
@@ -64,7 +64,7 @@ def test_actors_that_share_a_gpu_have_a_part_of_its_memory() -> None:
     assert by_gb(demand(), share=0.25)[16].batch == 0
 
 
-def test_a_store_that_the_job_asks_for_is_kept_to() -> None:
+def test_a_store_set_by_the_job_is_kept() -> None:
     assert {fit.features for fit in gpu_fits(demand(), 16, "host")} == {"host"}
     found = by_gb(demand(), store="device")
     assert found[16].again

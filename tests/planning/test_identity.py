@@ -9,8 +9,9 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from styleid_ray.planning import pair_ids, shard_name
+from styleid_ray.planning import shard_name
 from styleid_ray.planning.identity import id_array, id_column, ids_digest
+from tests.planning.ids import pair_ids
 
 
 def test_ids_are_the_same_on_every_machine_and_in_every_version():

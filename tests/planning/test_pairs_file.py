@@ -1,4 +1,4 @@
-"""The pairs of a plan can be written down, changed and given back."""
+"""The pairs of a plan can be saved, changed and planned again."""
 
 from __future__ import annotations
 

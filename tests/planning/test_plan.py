@@ -1,4 +1,4 @@
-"""A plan holds every pair once, in shards, and tells what it costs."""
+"""A plan holds every pair once, in shards, and counts its cost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from styleid_ray.planning import (
     Plan,
     estimate,
     name_pairs,
-    pair_ids,
     plan_digest,
     shard_name,
     shards_of,
@@ -26,6 +25,7 @@ from styleid_ray.planning import (
 )
 from styleid_ray.planning.cost import shard_pictures
 from styleid_ray.planning.pace import evaluations
+from tests.planning.ids import pair_ids
 
 
 @pytest.fixture

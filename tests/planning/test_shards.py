@@ -85,7 +85,7 @@ def test_a_grid_costs_the_fewest_inversions_that_tiles_can(contents, styles, mos
     assert inversions(shards, *index) == fewest == expected
 
 
-def test_of_equally_cheap_tiles_those_with_fewer_contents_are_taken():
+def test_among_equally_cheap_tiles_fewer_contents_are_preferred():
     assert tile_grid(20, 40, 800, 200) == (2, 2)
     assert tile_grid(40, 20, 800, 200) == (4, 1)
 

@@ -1,4 +1,4 @@
-"""Nearest and farthest styles are those that a comparison with every style finds."""
+"""Nearest and farthest styles equal the result of a comparison with every style."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from styleid_ray.errors import SourceError
 from styleid_ray.imaging.decode import thumbnail
 from styleid_ray.planning import gather as gathering
 from styleid_ray.planning import similar
-from styleid_ray.planning.earlier import Earlier
+from styleid_ray.planning.choice import Earlier
 from styleid_ray.planning.pairing import Pairs, make_pairs
 from styleid_ray.planning.similar import closest
 from styleid_ray.planning.statistics import SIDE, SIZE, Standard, statistics
@@ -144,7 +144,7 @@ def test_a_new_content_leaves_the_pairs_of_the_others_and_a_nearer_style_adds_so
     assert ("3.png", "same as 3.png") in rows(make_pairs(options(sources, styles_per_content=1)))
 
 
-def test_pictures_that_cannot_be_read_are_told_and_never_chosen(sources):
+def test_pictures_that_cannot_be_read_are_reported_and_never_chosen(sources):
     (sources / "content" / "3.png").write_bytes(b"no picture")
     (sources / "style" / "2.png").write_bytes(b"")
     pairs = make_pairs(options(sources))
@@ -171,7 +171,7 @@ def test_statistics_are_computed_once_for_each_version_of_a_picture(sources):
     assert changed == rows(make_pairs(options(sources)))
 
 
-def test_a_planning_that_was_cut_off_goes_on_from_what_it_stored(sources, monkeypatch):
+def test_a_planning_that_was_cut_off_resumes_from_stored_statistics(sources, monkeypatch):
     monkeypatch.setattr(gathering, "_TOGETHER", 1)
     monkeypatch.setattr(gathering, "_STORED_TOGETHER", 2)
     store = Earlier(store=Store(str(sources / "out")))
@@ -187,7 +187,7 @@ def test_a_planning_that_was_cut_off_goes_on_from_what_it_stored(sources, monkey
     assert counting.pictures == 14 - 4
 
 
-def test_a_damaged_file_of_statistics_is_made_again(sources):
+def test_a_damaged_file_of_statistics_is_replaced(sources):
     store = Earlier(store=Store(str(sources / "out")))
     first = rows(make_pairs(options(sources), None, in_threads, store))
     for file in (sources / "out" / "_run" / "statistics").iterdir():

@@ -1,4 +1,4 @@
-"""Styles held out by their names are the same ones in every run."""
+"""Styles held out by name are the same in every run."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_shares_are_as_large_as_they_say():
         ("most", "no interval"),
     ],
 )
-def test_a_share_that_is_none_is_one_clear_error(paired, share, message):
+def test_a_malformed_share_is_one_clear_error(paired, share, message):
     with pytest.raises(ConfigError, match=rf"--style-share .*{message}"):
         paired(2, style_share=share)
 

@@ -1,4 +1,4 @@
-"""A file of weights says how often each style is drawn."""
+"""A file of weights sets the frequency of each style."""
 
 from __future__ import annotations
 

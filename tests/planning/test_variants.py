@@ -1,4 +1,4 @@
-"""Variants differ in what is drawn for them, share their inversions, and stay as they are."""
+"""Variants differ in their drawn values, share their inversions, and never change."""
 
 from __future__ import annotations
 

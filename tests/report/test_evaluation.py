@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.evaluation.names import PAIRS_FILE, SUMMARY_FILE
+from styleid_ray.evaluation.outcome import PAIRS_FILE, SUMMARY_FILE
 from styleid_ray.report.evaluation import read_evaluation, read_scores
 
 WHOLE = {

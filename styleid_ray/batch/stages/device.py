@@ -26,9 +26,8 @@ from styleid_ray.batch.stages.measured import Measured, as_row
 from styleid_ray.batch.stages.pairs import Pairs, Picture
 from styleid_ray.batch.watch.watchdog import Watchdog, end_process
 from styleid_ray.config import JobConfig
-from styleid_ray.engine.counts import Counts
 from styleid_ray.engine.cuda import is_device_failure
-from styleid_ray.engine.stylizer import Stylizer
+from styleid_ray.engine.stylizer import Counts, Stylizer
 
 Failed = Callable[[str], None]
 """Is told why a device failed."""

@@ -16,7 +16,7 @@ from styleid_ray.datasets.masks import mask_source
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import RowError
 from styleid_ray.imaging.masks import to_regions, to_strength
-from styleid_ray.planning.region_styles import parse_region_styles
+from styleid_ray.planning.further_styles import parse_region_styles
 
 STRENGTH, REGIONS = "mask", "label_map"
 """Roles of masks in `PICTURES`."""

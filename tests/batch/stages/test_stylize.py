@@ -110,14 +110,14 @@ def test_pairs_whose_values_are_not_finite_fail_alone(actor: Stylize) -> None:
 def test_pictures_come_out_before_the_last_pair_of_the_work_is_begun(actor: Stylize) -> None:
     pipe, taken = pipe_of(actor), threading.Event()
     batches: list[int] = []
-    decode = pipe.decode_batches
+    decode = pipe.autoencoder.decode
 
-    def decode_and_wait(latents: Any, take: Any) -> None:
-        decode(latents, take)
+    def decode_and_wait(latents: Any, *rest: Any) -> None:
+        decode(latents, *rest)
         batches.append(len(latents))
         assert taken.wait(60), "nothing was taken while the device went on"
 
-    pipe.decode_batches = decode_and_wait
+    pipe.autoencoder.decode = decode_and_wait
     pictures = [Picture.of(picture(seed)) for seed in range(6)]
     work = actor.device.stylize(
         Pairs(pictures[:5], pictures[5:], [(i, (0,)) for i in range(5)], [actor.params] * 5)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from diffusers import UNet2DConditionModel
 
-from styleid_ray.model.flops import evaluation_flops
+from styleid_ray.model.blank import evaluation_flops
 
 SD1 = {"cross_attention_dim": 768, "attention_head_dim": 8}
 
