@@ -1,10 +1,12 @@
-"""Every pair with every column's values, in this process."""
+"""Makes every pair with every column's values, in this process."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,20 +22,20 @@ if TYPE_CHECKING:
     from styleid_ray.engine.stylizer import Stylizer
 
 Cells = dict[tuple[int, StyleParams], list[int]]
-"""By pair and parameters: the columns that show the picture."""
+"""The columns that show a picture, by its pair and parameters."""
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Work of a preview. The seconds of a call are divided in proportion to UNet evaluations."""
+    """Work of a preview. The seconds of a call are divided by UNet evaluations."""
 
     seconds: float
     columns: tuple[tuple[int, float], ...]
-    """UNet evaluations and seconds of each column, inversions aside."""
+    """UNet evaluations and seconds of each column, without inversions."""
     inverted: int
-    """Inversions that the columns share."""
+    """Number of inversions, which the columns share."""
     inversions: tuple[int, float]
-    """Their UNet evaluations and seconds."""
+    """UNet evaluations and seconds of the inversions."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Made:
 
 
 def expected(pairs: Sequence[Pair], columns: Sequence[Column]) -> int:
-    """UNet evaluations that a preview takes."""
+    """UNet evaluations of a preview."""
     columns = [column for column in columns if column.method == "styleid"]
     params = [column.params.resolved() for column in columns]
     pictures = len({name for pair in pairs for name in pair.pictures})
@@ -56,19 +58,19 @@ def expected(pairs: Sequence[Pair], columns: Sequence[Column]) -> int:
     return pictures * sum(inversions.values()) + sampling
 
 
-def load(config: JobConfig, revision: str | None, evaluations: int) -> Stylizer:
+def load(config: JobConfig, revision: str | None, evaluations: int = 0) -> Stylizer:
     """The pipeline of a job's method, with its model if it has one, on this machine's device.
 
     Args:
-        config: model, precision, device and engine options.
-        revision: that of the checkpoint which was found.
-        evaluations: UNet evaluations that are expected, by which the engine tunes itself.
+        config: method, model, precision, device and engine options.
+        revision: of the checkpoint, as `find_model` returns it.
+        evaluations: expected UNet evaluations, by which the engine tunes itself.
 
     Raises:
         ModelError: the model cannot be loaded.
-        ConfigError: the device asked for is not there.
+        ConfigError: the requested device does not exist.
     """
-    # Threads that spin while they wait for each other are twenty times as slow on busy cores.
+    # Threads that spin while they wait for each other are twenty times slower on busy cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if config.method != "styleid":
         from styleid_ray.batch.stages.baseline import load_baseline
@@ -84,15 +86,15 @@ def make(
     side: int,
     progress: PreviewProgress,
 ) -> Made:
-    """Makes all pictures of the preview; each content and style is inverted once, unless columns
-    differ in the parameters of an inversion (steps, and whether they are the paper's).
+    """Makes all pictures of the preview. Each content and style is inverted once, unless columns
+    differ in the parameters of an inversion: the steps, and whether they are the paper's.
 
     Args:
         pipes: the pipelines of the columns' methods.
         chosen: the pairs with their pictures.
         columns: values of each column.
-        side: longest side of the results that are kept, in pixels.
-        progress: counts them.
+        side: longest side of the returned pictures, in pixels.
+        progress: counts the pictures.
     """
     from styleid_ray.batch.stages.pairs import pairs_of
 
@@ -122,12 +124,11 @@ def make(
 
 
 def _cells(pairs: Sequence[Pair], columns: Sequence[Column], group: Sequence[int]) -> Cells:
-    """The pictures to make for some columns: one for all that a pair's own values make equal."""
-    cells: Cells = {}
-    for column in group:
-        for number, pair in enumerate(pairs):
-            key = number, pair.params(columns[column].params)
-            cells.setdefault(key, []).append(column)
+    """The pictures to make for some columns: one for all columns that a pair's own values make
+    equal."""
+    cells: Cells = defaultdict(list)
+    for column, (number, pair) in itertools.product(group, enumerate(pairs)):
+        cells[number, pair.params(columns[column].params)].append(column)
     return cells
 
 
@@ -136,7 +137,7 @@ def _costs(
     columns: Sequence[Column],
     run: Callable[[Sequence[int], Stylizer], None],
 ) -> Costs:
-    """Runs the columns, group by group, and measures them."""
+    """Runs the columns, group by group, and measures their work."""
     spent: dict[int, tuple[int, float]] = {}
     began, inverted, evaluated, inverting = time.perf_counter(), 0, 0, 0.0
     for group in _groups(columns):
@@ -157,15 +158,11 @@ def _costs(
     return Costs(total, by_column, inverted, (evaluated, inverting))
 
 
-def _groups(columns: Sequence[Column]) -> Iterator[list[int]]:
-    """Columns that one call of the engine can make together: they have one method, and differ in
+def _groups(columns: Sequence[Column]) -> Iterable[list[int]]:
+    """Columns that one call of the engine can make together: they have one method and differ in
     gamma and temperature alone."""
-
-    def rest(column: Column) -> str:
-        params = column.params.resolved().model_dump(exclude={"gamma", "temperature"})
-        return f"{column.method} {params}"
-
-    groups: dict[str, list[int]] = {}
+    groups: dict[str, list[int]] = defaultdict(list)
     for index, column in enumerate(columns):
-        groups.setdefault(rest(column), []).append(index)
-    yield from groups.values()
+        rest = column.params.resolved().model_dump(exclude={"gamma", "temperature"})
+        groups[f"{column.method} {rest}"].append(index)
+    return groups.values()

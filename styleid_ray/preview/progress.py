@@ -8,11 +8,11 @@ from styleid_ray.batch.watch.progress import Progress
 
 
 class PreviewProgress(Progress):
-    """Pictures made of all; the time left follows from the UNet evaluations, inversions included.
+    """Counts pictures; the time left follows from the UNet evaluations, inversions included.
 
     Args:
         pictures: to be made.
-        evaluations: expected in all.
+        evaluations: expected number.
     """
 
     def __init__(self, pictures: int, evaluations: int) -> None:
@@ -21,16 +21,16 @@ class PreviewProgress(Progress):
         self._evaluations: Callable[[], int] = lambda: 0
 
     def follow(self, evaluations: Callable[[], int]) -> None:
-        """The evaluations so far are read whenever the progress is shown."""
+        """Sets the function that returns the evaluations so far, for each display."""
         self._evaluations = evaluations
 
     def count(self, good: bool) -> None:
-        """One picture more was made, or failed."""
+        """Counts one more picture, made or failed."""
         self.made += good
         self.lost += not good
 
     def finish(self) -> None:
-        """Nothing is left to do, whatever the estimate."""
+        """Replaces the estimate by the evaluations that were needed."""
         self.planned = self._evaluations()
 
     def line(self) -> str:

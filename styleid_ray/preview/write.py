@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,10 +27,9 @@ from styleid_ray.preview.sweep import read_columns
 
 MOST_PAIRS = 24
 CELLS = 32, 512
-"""Least and most of a cell's side, in pixels."""
-_SIDES = ((64, 1024), (400, 512))
-"""(most pictures, longest side of their copies in pixels)"""
-_SMALLEST = 256
+"""Bounds of a cell's side, in pixels."""
+_SIDES = ((64, 1024), (400, 512), (math.inf, 256))
+"""(the most pictures, longest side of their copies in pixels)"""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Preview:
     """A preview that was written."""
 
     picture: str
+    """Path or URL, as `page`."""
     page: str
-    """Paths or URLs of both."""
     summary: str
     failed: int
     """Sources that could not be read, and results whose values are not finite."""
@@ -56,11 +56,11 @@ def write_preview(
     and the page (HTML) that show them.
 
     Args:
-        options: those of `sweep.OPTIONS` that were given, and `output`: a file that ends in .png,
-            with the page beside it, or a folder or URL.
-        pairs: most pairs, 1 to 24.
+        options: the given ones of `sweep.OPTIONS`, and `output`: a file that ends in .png, with
+            the page beside it, or a folder or URL.
+        pairs: the most pairs, 1 to 24.
         cell: longest side of a picture in the grid, 32 to 512 pixels.
-        stream: where progress goes, standard error by default.
+        stream: of the progress, standard error by default.
 
     Raises:
         JobError: an option is wrong, no picture can be read, or the model cannot be used.
@@ -86,7 +86,8 @@ def write_preview(
             for method in methods
         }
         pictures = sum(len(pair.pictures) + len(columns) for pair in chosen.pairs)
-        made = make(pipes, chosen, columns, _side(pictures), progress)
+        side = next(side for most, side in _SIDES if pictures <= most)
+        made = make(pipes, chosen, columns, side, progress)
         for pipe in pipes.values():
             progress.say(pipe.notes)
         progress.finish()
@@ -132,10 +133,6 @@ def _check_styles(chosen: Chosen, methods: Sequence[Method]) -> None:
 def _check(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise ConfigError(f"--{name} {value}: must be from {low} to {high}")
-
-
-def _side(pictures: int) -> int:
-    return next((side for most, side in _SIDES if pictures <= most), _SMALLEST)
 
 
 def _summary(made: Made, columns: int, device: str) -> str:
