@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from styleid_ray.report.measures import QUALITY
-from styleid_ray.report.spread import DrawnSpread
+from styleid_ray.report.measures import QUALITY, DrawnSpread
 
 STRUCTURE = next(measure for measure in QUALITY if measure.name == "structure")
 SHARPNESS = next(measure for measure in QUALITY if measure.name == "sharpness")
