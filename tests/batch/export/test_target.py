@@ -34,7 +34,7 @@ def test_a_complete_export_keeps_its_marker_alone_and_is_not_complete_while_it_g
     store.begin(HOW)
     store.write("images/0.jpg", b"1")
     store.finish(HOW, {"digest": "1"})
-    assert store.names("") == {MARKER, "images"}
+    assert store.names() == {MARKER, "images"}
     assert store.complete() == {"digest": "1"}
     store.check(HOW)
     store.begin(HOW)
