@@ -14,8 +14,8 @@ from styleid_ray.analysis.options import PAGE
 from styleid_ray.batch.watch.progress import duration
 from styleid_ray.batch.watch.progress import shown as showing
 from styleid_ray.config import JobConfig
+from styleid_ray.preview.make import PreviewProgress
 from styleid_ray.preview.make import load as load_pipeline
-from styleid_ray.preview.progress import PreviewProgress
 
 if TYPE_CHECKING:
     from styleid_ray.engine.pipeline import StyleIDPipeline

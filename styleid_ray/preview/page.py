@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 
 from styleid_ray.batch.watch.progress import duration
-from styleid_ray.preview.make import Costs
+from styleid_ray.preview.make import Made
 from styleid_ray.preview.sheet import Labels, Row, headings
 from styleid_ray.webpage import render, webp_uri
 
@@ -20,7 +20,7 @@ def render_page(
     labels: Labels,
     settings: str,
     summary: str,
-    costs: Costs,
+    made: Made,
     command: str,
     commands: Sequence[str],
 ) -> str:
@@ -29,7 +29,7 @@ def render_page(
     Args:
         rows, labels, settings: as in `draw_sheet`.
         summary: number of pictures and time in a line.
-        costs: work of each column.
+        made: the costs of each column.
         command: the command line of the preview.
         commands: per column, the command line of a job with its values.
     """
@@ -48,10 +48,10 @@ def render_page(
         command=command,
         levels=levels,
         rows=[_cells(row, columns) for row in rows],
-        shared=_cost(f"{costs.inverted} inversions, shared by the columns", *costs.inversions),
+        shared=_cost(f"{made.inverted} inversions, shared by the columns", *made.inversions),
         costs=[
             _cost(label, *spent) | {"command": line}
-            for label, spent, line in zip(columns, costs.columns, commands, strict=True)
+            for label, spent, line in zip(columns, made.costs, commands, strict=True)
         ],
     )
 

@@ -17,11 +17,10 @@ from styleid_ray.batch.watch.progress import shown as showing
 from styleid_ray.config import JobConfig, Method
 from styleid_ray.errors import ConfigError
 from styleid_ray.preview.lines import command_line, settings_line, stylize_line
-from styleid_ray.preview.make import Made, expected, load, make
+from styleid_ray.preview.make import Made, PreviewProgress, expected, load, make
 from styleid_ray.preview.page import render_page
 from styleid_ray.preview.pairs import Chosen, Pair, choose
 from styleid_ray.preview.place import Place, split_output
-from styleid_ray.preview.progress import PreviewProgress
 from styleid_ray.preview.sheet import Row, draw_sheet
 from styleid_ray.preview.sweep import read_columns
 
@@ -100,7 +99,7 @@ def write_preview(
     summary = _summary(made, len(columns), pipes[config.method].device.type)
     command = command_line("preview", {**options, "pairs": pairs, "cell": cell})
     jobs = [stylize_line(options, column, config.working_size) for column in columns]
-    page = render_page(rows, labels, settings, summary, made.costs, command, jobs)
+    page = render_page(rows, labels, settings, summary, made, command, jobs)
     sheet = io.BytesIO()
     draw_sheet(rows, labels, settings, cell).save(sheet, format="png", optimize=True)
     place.write({f"{name}.png": sheet.getvalue(), f"{name}.html": page.encode()})
@@ -137,6 +136,6 @@ def _check(name: str, value: int, low: int, high: int) -> None:
 
 def _summary(made: Made, columns: int, device: str) -> str:
     pairs = len(made.results)
-    pace = f"{made.costs.seconds / (pairs * columns):.2g} s per picture on {device}"
+    pace = f"{made.seconds / (pairs * columns):.2g} s per picture on {device}"
     counts = counted(pairs, "pair"), counted(columns, "column")
     return f"{counted(pairs * columns, 'picture')} ({', '.join(counts)}), {pace}"

@@ -49,7 +49,8 @@ def choose(output: Output, most: int, seed: int) -> Sample:
     crossed = _is_crossed(content, style)
     chosen = np.arange(len(pair))
     if len(pair) > most:
-        chosen = _smallest(_score(content, style) if crossed else pair, (pair, variant), most)
+        score = _score(content, style) if crossed else pair
+        chosen = np.sort(np.lexsort((variant, pair, score))[:most])
     ends = np.cumsum(counts)
     rows = {}
     for name, count, end in zip(files, counts, ends, strict=True):
@@ -96,8 +97,3 @@ def _score(content: np.ndarray, style: np.ndarray) -> np.ndarray:
     if contents <= _FEW < styles:
         return style
     return np.maximum(content, style)
-
-
-def _smallest(score: np.ndarray, ties: tuple[np.ndarray, ...], most: int) -> np.ndarray:
-    """Sorted positions of the `most` smallest scores; `ties` order equal ones, the first first."""
-    return np.sort(np.lexsort((*ties[::-1], score))[:most])

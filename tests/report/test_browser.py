@@ -161,7 +161,9 @@ def test_fits_the_window_in_every_view(
     assert (int(background[4:].split(",")[0]) > 128) == (scheme == "light")
 
 
-def test_the_grid_has_a_row_a_content_and_a_column_a_style(visit: Any, crossed: Path) -> None:
+def test_the_grid_has_one_row_per_content_and_one_column_per_style(
+    visit: Any, crossed: Path
+) -> None:
     there = visit(crossed)
     assert there.page.locator("table.grid tbody tr").count() == 10
     assert there.page.locator("table.grid thead th").count() == 10

@@ -37,7 +37,7 @@ def evaluated(output: Output, **changes: Any) -> Output:
     return output
 
 
-def test_style_and_content_are_apart_before_their_product(output: Output) -> None:
+def test_style_and_content_metrics_stand_before_their_product(output: Output) -> None:
     found = read_evaluation(evaluated(output), {"size": 512}, 800)
     assert [(name, [*figures]) for name, figures in found.groups] == [
         ("Style", ["FID", "histogram loss"]),
@@ -73,7 +73,7 @@ def test_an_evaluation_of_fewer_pairs_says_so(output: Output) -> None:
     ("changes", "size", "beside"),
     [({}, 512, True), ({}, 256, False), ({"contents": 21}, 512, False), ({"pairs": 8}, 512, False)],
 )
-def test_published_figures_stand_beside_a_run_of_the_same_counts_alone(
+def test_published_figures_stand_only_beside_a_run_with_the_same_counts(
     output: Output, changes: dict[str, Any], size: int, beside: bool
 ) -> None:
     rows = read_evaluation(evaluated(output, **changes), {"size": size}, 800).published
@@ -97,7 +97,7 @@ def test_a_damaged_evaluation_says_what_to_run(output: Output, data: bytes) -> N
     assert "run styleid-ray evaluate again" in read_scores(output, set()).note
 
 
-def test_metrics_of_pairs_are_counted_over_all_and_kept_of_those_that_are_shown(
+def test_metrics_are_counted_over_all_pairs_and_kept_for_the_shown_ones(
     output: Output,
 ) -> None:
     table = {"pair_id": ["a", "b", "c"], "lpips": [0.1, 0.2, None], "cfsd": [None, None, None]}

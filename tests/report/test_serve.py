@@ -50,7 +50,7 @@ def done_in(page: str) -> int:
     return int(found[1])
 
 
-def test_the_page_is_built_anew_when_a_shard_is_committed_and_nothing_is_written(
+def test_the_page_is_rebuilt_when_a_shard_is_committed_and_nothing_is_written(
     make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     output = make_run(str(tmp_path / "run"), *inputs, gamma=0.3)
@@ -73,7 +73,7 @@ def test_the_page_is_built_anew_when_a_shard_is_committed_and_nothing_is_written
     assert not (tmp_path / "run" / "report.html").exists()
 
 
-def test_the_page_is_built_anew_after_a_retry_an_evaluation_and_the_end_of_a_command(
+def test_the_page_is_rebuilt_after_a_retry_an_evaluation_and_the_end_of_a_command(
     make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     output = make_run(str(tmp_path / "run"), *inputs)
@@ -90,7 +90,7 @@ def test_the_page_is_built_anew_after_a_retry_an_evaluation_and_the_end_of_a_com
     assert page.version() == versions[-1]
 
 
-def test_a_browser_that_goes_away_and_an_unexpected_error_end_nothing_and_print_no_traceback(
+def test_a_disconnected_browser_and_an_unexpected_error_end_nothing_and_print_no_traceback(
     make_run: MakeRun,
     inputs: tuple[Path, Path],
     tmp_path: Path,
@@ -114,7 +114,7 @@ def test_a_browser_that_goes_away_and_an_unexpected_error_end_nothing_and_print_
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_only_this_machine_is_answered_and_a_fault_is_no_end(
+def test_only_this_machine_is_answered_and_the_server_survives_a_fault(
     make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     output = make_run(str(tmp_path / "run"), *inputs)
@@ -130,7 +130,7 @@ def test_only_this_machine_is_answered_and_a_fault_is_no_end(
         assert get(port)[0] == 200
 
 
-def test_a_page_that_is_written_asks_nobody(
+def test_a_written_page_makes_no_request(
     make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     output = make_run(str(tmp_path / "run"), *inputs)

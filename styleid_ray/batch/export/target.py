@@ -38,7 +38,7 @@ class ExportStore(Store):
         begun = MARKER in names or (self.work in names and self.exists(HOW))
         if existing and not begun:
             raise ConfigError(
-                f"--to {shown(self.url)} is neither empty nor an export (it holds "
+                f"--to {shown(self.url)} is not empty and is no export (it holds "
                 f"{shown(min(existing))}): name a folder that is empty or does not exist"
             )
         before = self._read(MARKER).get("how") or self._read(HOW) or how

@@ -38,7 +38,7 @@ def lines_in(logs: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.cluster
-def test_each_stage_says_what_it_did_with_each_shard_and_the_screen_stays_as_it_is(
+def test_each_stage_logs_its_work_per_shard_and_the_screen_is_unchanged(
     job: Job, pictures: Path, logs: Path
 ) -> None:
     (pictures / "content" / "broken.png").write_bytes(b"not a picture")
@@ -71,7 +71,7 @@ def test_each_stage_says_what_it_did_with_each_shard_and_the_screen_stays_as_it_
 
 
 @pytest.mark.cluster
-def test_a_shard_that_is_cut_off_says_why_without_secrets(
+def test_an_interrupted_shard_logs_the_reason_without_secrets(
     job: Job, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = job(storage_options={"s3": {"secret": "5ecret-3"}})

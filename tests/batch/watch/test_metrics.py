@@ -109,7 +109,7 @@ def counted(watched: Watched) -> dict[str, float]:
     return {name: sum(value for _, value in of) for name, of in watched.samples.items()}
 
 
-def test_what_prometheus_reads_is_what_the_summary_counts(watched: Watched) -> None:
+def test_prometheus_reads_the_counts_of_the_summary(watched: Watched) -> None:
     assert (watched.summary.done, watched.summary.failed) == (6, 2)
     assert counted(watched) == expected(watched)
 
@@ -124,7 +124,7 @@ def test_every_series_names_its_run_and_the_process_that_counted(watched: Watche
     assert driver not in counted["ray_styleid_pairs_stylized_total"]
 
 
-def test_the_dashboard_asks_for_all_that_is_exported_and_for_nothing_else(watched: Watched) -> None:
+def test_the_dashboard_queries_exactly_the_exported_metrics(watched: Watched) -> None:
     dashboard = json.loads(DASHBOARD.read_text())
     panels = {p["title"]: " ".join(t["expr"] for t in p["targets"]) for p in dashboard["panels"]}
     variables = [v["definition"] for v in dashboard["templating"]["list"] if "definition" in v]
@@ -154,7 +154,7 @@ def test_the_dashboard_has_its_source_its_run_and_panels_that_do_not_overlap() -
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
 
 
-def test_the_summary_says_what_the_gpus_were_taken_for(watched: Watched) -> None:
+def test_the_summary_has_gpu_hours_and_their_busy_share(watched: Watched) -> None:
     session = watched.summary.session
     assert session["gpu_hours"] == pytest.approx(session["actor_seconds"] / 3600, abs=1e-4)
     assert 0 < session["busy_share"] < 1
