@@ -23,13 +23,17 @@ MAPS = 4
 
 
 @dataclass(frozen=True)
-class LogitDeviation:
-    """Deviation of the attention logits (`formulas.logit_deviation`) of a layer at a step."""
-
+class _AtStep:
     layer: int
     step: int
     """Sampling step, from 1."""
     timestep: int
+
+
+@dataclass(frozen=True)
+class LogitDeviation(_AtStep):
+    """Deviation of the attention logits (`formulas.logit_deviation`) of a layer at a step."""
+
     plain: float
     """Deviation of self-attention in the run without injection."""
     own: float
@@ -41,13 +45,10 @@ class LogitDeviation:
 
 
 @dataclass(frozen=True)
-class QueryMap:
+class QueryMap(_AtStep):
     """Queries of content and result in a layer at a step, along the content's principal
     components."""
 
-    layer: int
-    step: int
-    timestep: int
     content: Tensor
     """[rows, columns, 3]."""
     result: Tensor
@@ -59,12 +60,9 @@ class QueryMap:
 
 
 @dataclass(frozen=True)
-class PatchMap:
+class PatchMap(_AtStep):
     """Attention of the content's query at the patch over the style, in a layer at a step."""
 
-    layer: int
-    step: int
-    timestep: int
     token: tuple[int, int]
     """Row and column of the patch among the content's tokens."""
     grid: tuple[int, int]

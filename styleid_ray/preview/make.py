@@ -34,7 +34,7 @@ class Made:
     costs: list[tuple[int, float]]
     """UNet evaluations and seconds of each column, without inversions."""
     seconds: float = 0.0
-    """Of the whole preview."""
+    """Duration of the whole preview."""
     inverted: int = 0
     """Number of inversions, which the columns share."""
     inversions: tuple[int, float] = 0, 0.0

@@ -101,14 +101,10 @@ def read_columns(options: Mapping[str, Any]) -> tuple[JobConfig, list[Column]]:
     return config, [*columns.values()]
 
 
-def _idle(method: str) -> int:
+def _idle(method: Any) -> int:
     """Number of options that a method ignores; -1 for an unknown method, so that it comes first and
     is refused."""
-    return len(_without_effect(method)) if method in get_args(Method) else -1
-
-
-def _without_effect(method: str) -> frozenset[str]:
-    return next((without_effect(one) for one in get_args(Method) if one == method), frozenset())
+    return len(without_effect(method)) if method in get_args(Method) else -1
 
 
 def _values(name: str, text: str) -> list[str]:
@@ -132,12 +128,12 @@ def _values(name: str, text: str) -> list[str]:
 
 
 def _config(
-    options: Mapping[str, Any], values: Mapping[str, str], several: list[str], main: str
+    options: Mapping[str, Any], values: Mapping[str, Any], several: list[str], main: Any
 ) -> JobConfig:
     """The job with these values, without options that its method ignores and the main one uses."""
     chosen = {**options, **values}
     if "method" in several:
-        idle = _without_effect(values["method"]) - _without_effect(main) - _WHOLE
+        idle = without_effect(values["method"]) - without_effect(main) - _WHOLE
         chosen = {name: value for name, value in chosen.items() if name not in idle}
     # A column without detail is the baseline of those with detail.
     if "detail" in several and _is_zero(values["detail"]):

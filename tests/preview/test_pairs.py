@@ -1,4 +1,4 @@
-"""Which pairs a preview shows."""
+"""The choice of a preview's pairs."""
 
 from __future__ import annotations
 

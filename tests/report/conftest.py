@@ -76,8 +76,8 @@ def make_run(tiny_model: Path) -> MakeRun:
             results: list[dict[str, Any]] = []
             for pair in pairs.to_pylist():
                 if pair["content"] in failing:
-                    said = message.format(pair["content"])
-                    results.append({"stage": "decode", "error": "RowError", "message": said})
+                    text = message.format(pair["content"])
+                    results.append({"stage": "decode", "error": "RowError", "message": text})
                     failed += 1
                     continue
                 mean = pixels(style, pair["style"]).mean((0, 1))

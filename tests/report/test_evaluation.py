@@ -1,4 +1,4 @@
-"""What the page takes from an evaluation, whatever is there of it."""
+"""The page's part from an evaluation: complete, partial, damaged or absent."""
 
 from __future__ import annotations
 

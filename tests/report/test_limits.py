@@ -1,4 +1,4 @@
-"""Which pairs count as the worst."""
+"""The worst pairs of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a measure's values are spread over a run."""
+"""The spread of a measure over a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page of a run holds, read as text."""
+"""The page of a run, read as text."""
 
 from __future__ import annotations
 

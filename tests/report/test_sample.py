@@ -1,4 +1,4 @@
-"""Which pairs of a large run are shown."""
+"""The sample of a large run."""
 
 from __future__ import annotations
 

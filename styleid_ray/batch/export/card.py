@@ -38,6 +38,35 @@ _WHERE_USED = {*ADDED, "masks"}
 """Parameters that a run's identity has only where they are used."""
 
 
+def export_card(
+    record: Mapping[str, Any],
+    contents: Contents,
+    labels: Labels,
+    originals: Source,
+    result: Export,
+    samples: bool,
+) -> Card:
+    """The card of a complete export; `samples` is whether it has sample pictures."""
+    return card_of(
+        record,
+        result.format,
+        contents,
+        labels,
+        stylised=result.stylised,
+        originals=result.originals,
+        failed=len(result.failed),
+        failed_names=result.failed,
+        left_out=len(result.left_out),
+        left_out_names=list(result.left_out),
+        reject=result.reject,
+        rejected=result.rejected,
+        marked=result.marked,
+        hub_id=result.hub_id,
+        samples=samples,
+        **_entries(result.format, labels, contents, originals),
+    )
+
+
 def card_of(
     record: Mapping[str, Any],
     format: ExportFormat,
@@ -59,25 +88,9 @@ def card_of(
         model=record["model"]["name"],
         revision=record["model"]["revision"],
         version=styleid_ray.__version__,
-        labels=kinds(labels),
+        labels=_kinds(labels),
         **more,
     )
-
-
-def fields_of(result: Export) -> dict[str, Any]:
-    """The fields of a card that describe an export's pictures."""
-    return {
-        "stylised": result.stylised,
-        "originals": result.originals,
-        "failed": len(result.failed),
-        "failed_names": result.failed,
-        "left_out": len(result.left_out),
-        "left_out_names": list(result.left_out),
-        "reject": result.reject,
-        "rejected": result.rejected,
-        "marked": result.marked,
-        "hub_id": result.hub_id,
-    }
 
 
 def parameters(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,7 +100,7 @@ def parameters(record: Mapping[str, Any]) -> dict[str, Any]:
     return {name: values[name] for name in _PARAMETERS if values.get(name) is not None}
 
 
-def entries(
+def _entries(
     format: ExportFormat, labels: Labels, contents: Contents, originals: Source
 ) -> dict[str, Any]:
     """The fields of a card that locate the data for a reader: entry, splits and configs."""
@@ -117,7 +130,7 @@ def entries(
     return fields
 
 
-def kinds(labels: Labels) -> list[LabelKind]:
+def _kinds(labels: Labels) -> list[LabelKind]:
     """The kinds of labels in a dataset, by its columns."""
     text = str(dict(labels.features)).lower()
     found: list[LabelKind] = ["class"] if {"label", "cls"} & set(labels.features) else []

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, TextIO
 
-from styleid_ray.batch.export.card import card_of, entries, fields_of, write_samples
+from styleid_ray.batch.export.card import export_card, write_samples
 from styleid_ray.batch.export.contents import (
     content_labels,
     content_source,
@@ -30,7 +30,6 @@ from styleid_ray.batch.prepare import check_outside
 from styleid_ray.batch.watch.progress import Progress, shown
 from styleid_ray.config import digest
 from styleid_ray.datasets.card import CARD
-from styleid_ray.datasets.example import Writer
 from styleid_ray.datasets.formats import check_geometry, folder_of, open_writer
 from styleid_ray.datasets.hub import Hub
 from styleid_ray.datasets.labels import WithColumns
@@ -72,15 +71,7 @@ def export(options: ExportOptions, stream: TextIO | None = None) -> Export:
 
 
 class _Work:
-    """The work of one export.
-
-    Args:
-        options: of the export.
-        out: stream of messages and progress.
-
-    Raises:
-        JobError: the run, its labels or the place cannot be used.
-    """
+    """The work of one export; messages and progress go to `out`. Raises as `export`."""
 
     def __init__(self, options: ExportOptions, out: TextIO) -> None:
         self.options, self.out = options, out
@@ -248,21 +239,12 @@ class _Work:
                     yield body
 
             rest = bodies()
-            writer: Writer = open_writer(self.options.format, self.store, self.labels)
-            writer.finish(rest)
+            open_writer(self.options.format, self.store, self.labels).finish(rest)
             for _ in rest:  # a format without lists reads none
                 pass
         return counts, left_out
 
     def _write_card(self, result: Export) -> None:
         samples = write_samples(self.store, self.output, self.tally, self.contents, self.rejected)
-        card = card_of(
-            self.record,
-            result.format,
-            self.exported,
-            self.labels,
-            **fields_of(result),
-            **entries(result.format, self.labels, self.exported, self.originals),
-            samples=samples,
-        )
+        card = export_card(self.record, self.exported, self.labels, self.originals, result, samples)
         self.store.write(CARD, card.text().encode())

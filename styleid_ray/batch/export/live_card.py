@@ -40,7 +40,7 @@ def live_card(
     card = card_of(record, config.export, contents, labels, stylised=0, hub_id=config.push_to)
     upload: Future[str | None] | None = None
 
-    def tell(progress: RunProgress) -> list[str]:
+    def update(progress: RunProgress) -> list[str]:
         nonlocal upload, last
         lines = [upload.result() or ""] if upload and upload.done() else []
         upload = None if lines else upload
@@ -53,6 +53,6 @@ def live_card(
 
     pool = ThreadPoolExecutor(1)
     try:
-        yield tell
+        yield update
     finally:
         pool.shutdown(cancel_futures=True)  # a late card would hide the final one

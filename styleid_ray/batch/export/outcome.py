@@ -52,7 +52,7 @@ class Export:
     left_out: dict[str, str]
     """Contents with pictures that are not exported, and the reasons."""
     failed: list[str]
-    """Contents of which every pair failed."""
+    """Contents without a finished pair."""
     digest: str
     """Changes with the exported pictures and labels."""
     items: int

@@ -62,8 +62,9 @@ class ExportItem:
     passed: tuple[str, ...]
     """Further columns of the run, from its table of pairs, which become label columns."""
     max_pixels: int
-    """The most pixels of an original; `max_bytes` likewise."""
+    """The most pixels of an original."""
     max_bytes: int
+    """The most bytes of an original."""
 
     def __call__(self, item: Item) -> int:
         """Returns the number of the item."""

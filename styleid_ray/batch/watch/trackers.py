@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 from io import BytesIO
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,96 +27,74 @@ _PROJECT = "styleid-ray"
 _SAMPLES = "samples"
 
 
-class Tracker(Protocol):
+@dataclass(frozen=True)
+class Tracker:
     """A run of an experiment tracker. A step is the number of pairs finished so far."""
 
-    def log(self, values: Mapping[str, float], step: int) -> None: ...
+    log: Callable[[Mapping[str, float], int], object]
+    """Logs numbers by name at a step."""
+    show: Callable[[Image.Image, int], object]
+    """Logs a picture at a step."""
+    close: Callable[[], object]
 
-    def show(self, grid: Image.Image, step: int) -> None: ...
 
-    def close(self) -> None: ...
-
-
-class Wandb:
+def _wandb(name: str, options: Mapping[str, Any], output: Output) -> Tracker:
     """Weights & Biases, set up by its own environment variables (`WANDB_PROJECT`, ...)."""
+    import wandb  # pyright: ignore[reportMissingImports]
 
-    def __init__(self, name: str, options: Mapping[str, Any], output: Output) -> None:
-        import wandb  # pyright: ignore[reportMissingImports]
-
-        project = os.environ.get("WANDB_PROJECT", _PROJECT)
-        self.picture = wandb.Image
-        self.run = wandb.init(project=project, name=name, config=dict(options))
-
-    def log(self, values: Mapping[str, float], step: int) -> None:
-        self.run.log(dict(values), step=step)
-
-    def show(self, grid: Image.Image, step: int) -> None:
-        self.run.log({_SAMPLES: self.picture(grid)}, step=step)
-
-    def close(self) -> None:
-        self.run.finish()
+    project = os.environ.get("WANDB_PROJECT", _PROJECT)
+    run = wandb.init(project=project, name=name, config=dict(options))
+    return Tracker(
+        log=lambda values, step: run.log(dict(values), step=step),
+        show=lambda grid, step: run.log({_SAMPLES: wandb.Image(grid)}, step=step),
+        close=run.finish,
+    )
 
 
-class MLflow:
+def _mlflow(name: str, options: Mapping[str, Any], output: Output) -> Tracker:
     """MLflow, set up by its own environment variables (`MLFLOW_TRACKING_URI`, ...)."""
+    import mlflow  # pyright: ignore[reportMissingImports]
 
-    def __init__(self, name: str, options: Mapping[str, Any], output: Output) -> None:
-        import mlflow  # pyright: ignore[reportMissingImports]
-
-        self.mlflow = mlflow
-        if "MLFLOW_EXPERIMENT_NAME" not in os.environ and "MLFLOW_EXPERIMENT_ID" not in os.environ:
-            mlflow.set_experiment(_PROJECT)
-        mlflow.start_run(run_name=name)
-        mlflow.log_params(dict(options))
-
-    def log(self, values: Mapping[str, float], step: int) -> None:
-        self.mlflow.log_metrics(dict(values), step=step)
-
-    def show(self, grid: Image.Image, step: int) -> None:
-        self.mlflow.log_image(grid, artifact_file=f"{_SAMPLES}/{step:09d}.png")
-
-    def close(self) -> None:
-        self.mlflow.end_run()
+    if "MLFLOW_EXPERIMENT_NAME" not in os.environ and "MLFLOW_EXPERIMENT_ID" not in os.environ:
+        mlflow.set_experiment(_PROJECT)
+    mlflow.start_run(run_name=name)
+    mlflow.log_params(dict(options))
+    return Tracker(
+        log=lambda values, step: mlflow.log_metrics(dict(values), step=step),
+        show=lambda grid, step: mlflow.log_image(grid, artifact_file=f"{_SAMPLES}/{step:09d}.png"),
+        close=mlflow.end_run,
+    )
 
 
-class TensorBoard:
+def _tensorboard(name: str, options: Mapping[str, Any], output: Output) -> Tracker:
     """Event files in the run's `_run/tensorboard`, for `tensorboard --logdir`."""
+    from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore
+    from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter  # pyright: ignore
 
-    def __init__(self, name: str, options: Mapping[str, Any], output: Output) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore
-        from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter  # pyright: ignore
+    if not output.is_local:
+        raise ConfigError("it writes files beside the run, and --output is no local folder")
+    writer = EventFileWriter(output.path("_run/tensorboard"), flush_secs=10)
 
-        if not output.is_local:
-            raise ConfigError("it writes files beside the run, and --output is no local folder")
-        self.event, self.summary = Event, Summary
-        self.writer = EventFileWriter(output.path("_run/tensorboard"), flush_secs=10)
+    def add(step: int, values: Iterable[Any]) -> None:
+        summary = Summary(value=values)
+        writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
 
-    def log(self, values: Mapping[str, float], step: int) -> None:
-        self._add([self.summary.Value(tag=n, simple_value=x) for n, x in values.items()], step)
+    def log(values: Mapping[str, float], step: int) -> None:
+        add(step, [Summary.Value(tag=n, simple_value=x) for n, x in values.items()])
 
-    def show(self, grid: Image.Image, step: int) -> None:
+    def show(grid: Image.Image, step: int) -> None:
         file = BytesIO()
         grid.save(file, "PNG")
-        picture = self.summary.Image(
-            height=grid.height, width=grid.width, colorspace=3, encoded_image_string=file.getvalue()
-        )
-        self._add([self.summary.Value(tag=_SAMPLES, image=picture)], step)
+        sides = {"height": grid.height, "width": grid.width}
+        picture = Summary.Image(**sides, colorspace=3, encoded_image_string=file.getvalue())
+        add(step, [Summary.Value(tag=_SAMPLES, image=picture)])
 
-    def close(self) -> None:
-        self.writer.close()
-
-    def _add(self, values: Sequence[Any], step: int) -> None:
-        summary = self.summary(value=values)
-        self.writer.add_event(self.event(wall_time=time.time(), step=step, summary=summary))
+    return Tracker(log, show, writer.close)
 
 
-TRACKERS: dict[str, Callable[[str, Mapping[str, Any], Output], Tracker]] = {
-    "wandb": Wandb,
-    "tensorboard": TensorBoard,
-    "mlflow": MLflow,
-}
-"""By name, which is that of the option's value, the package and the extra."""
+TRACKERS = {"wandb": _wandb, "tensorboard": _tensorboard, "mlflow": _mlflow}
+"""By name: the option's value, the package and the extra."""
 
 
 def check_trackers(names: Collection[str]) -> None:

@@ -1,4 +1,4 @@
-"""What the card of an export says of the run."""
+"""The card of an export."""
 
 from __future__ import annotations
 

@@ -231,7 +231,7 @@ def test_a_parquet_dataset_is_exported_as_parquet_with_its_columns_and_classes(
     for split, part in (("train", table.slice(0, 3)), ("test", table.slice(3))):
         pq.write_table(part, tmp_path / f"set/data/{split}-00000-of-00001.parquet")
     run = run_of(tmp_path / "set")
-    assert "parquet, split train: 3 pictures" in run.said.getvalue()
+    assert "parquet, split train: 3 pictures" in run.messages.getvalue()
     assert run.export("parquet", mix=2.0).originals == 3
     read = datasets.load_dataset(str(run.to), cache_dir=str(tmp_path / "cache"))
     split = read["train"]

@@ -78,7 +78,7 @@ def test_originals_are_mixed_in_once_each_byte_for_byte_and_marked(insects: Run)
         source = Path(insects.options["content"]) / row["content"]
         assert (insects.to / row["file_name"]).read_bytes() == source.read_bytes()
         assert (row["label"], row["style"]) == (row["content"][:3], None)
-    # A ratio that there are too few results for takes some of them, the same ones each time.
+    # Too few results for the ratio: some of the originals are taken, the same ones each time.
     few = insects.export("imagefolder", insects.folder / "few", mix=8.0)
     assert few.originals < 4
 
@@ -87,7 +87,7 @@ def test_a_second_export_has_nothing_to_do_and_an_interrupted_one_resumes(insect
     insects.export("imagefolder", insects.folder / "twice")
     before = {p: p.stat().st_mtime_ns for p in insects.to.rglob("*.jpg")}
     insects.export("imagefolder", insects.to)
-    assert "nothing to do" in insects.said.getvalue()
+    assert "nothing to do" in insects.messages.getvalue()
     assert {p: p.stat().st_mtime_ns for p in insects.to.rglob("*.jpg")} == before
 
 
@@ -152,7 +152,7 @@ def test_only_train_is_stylised_by_default_and_splits_keep_their_names(
     for split in ("train", "val"):
         class_folders(tmp_path / "in" / split)
     run = run_of(tmp_path / "in")
-    assert "split train: 4 pictures" in run.said.getvalue()
+    assert "split train: 4 pictures" in run.messages.getvalue()
     assert run.export("imagefolder").stylised == 8
     assert {row["file_name"] for row in metadata(run.to / "train")} >= {"ant/0__s.jpg"}
     assert not (run.to / "val").exists()
@@ -242,7 +242,7 @@ def test_a_run_with_pictures_beside_its_shards_is_exported_alike(
 def test_stylize_exports_at_its_end(run_of: RunOf, tmp_path: Path) -> None:
     run = run_of(class_folders(tmp_path / "in", each=1), real=True, export="imagefolder")
     assert len(metadata(Path(run.output) / "export" / "imagefolder")) == 4
-    assert "4 stylised pictures as imagefolder" in run.said.getvalue()
+    assert "4 stylised pictures as imagefolder" in run.messages.getvalue()
 
 
 def test_many_shards_are_exported_on_ray_into_a_bucket(

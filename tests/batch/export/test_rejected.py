@@ -122,7 +122,7 @@ def test_an_export_under_another_rule_is_refused_in_the_same_place(run: Run) -> 
         with pytest.raises(ConfigError, match="made otherwise"):
             run.export("imagefolder", **options)
     assert run.export("imagefolder", reject=" blank > .9").stylised == 5
-    assert "nothing to do" in run.said.getvalue()
+    assert "nothing to do" in run.messages.getvalue()
 
 
 def test_remade_pairs_are_exported_again(run: Run) -> None:
@@ -130,7 +130,7 @@ def test_remade_pairs_are_exported_again(run: Run) -> None:
     measured(run, lambda row: False, b"1")
     second = run.export("imagefolder", reject=BLANK)
     assert (first.stylised, second.stylised, pairs(run)) == (5, 6, ALL)
-    assert "nothing to do" not in run.said.getvalue()
+    assert "nothing to do" not in run.messages.getvalue()
 
 
 def test_new_pictures_of_the_same_pairs_are_noticed_without_a_rule(run: Run) -> None:
@@ -139,7 +139,7 @@ def test_new_pictures_of_the_same_pairs_are_noticed_without_a_rule(run: Run) -> 
     second = run.export("imagefolder")
     assert first.digest != second.digest
     assert run.export("imagefolder").digest == second.digest
-    assert run.said.getvalue().count("nothing to do") == 1
+    assert run.messages.getvalue().count("nothing to do") == 1
 
 
 def test_an_export_with_newly_rejected_pairs_is_not_extended(run: Run) -> None:
@@ -166,8 +166,8 @@ def test_an_equal_number_of_rejected_pairs_is_not_taken_for_the_same_pairs(
 def test_the_export_at_the_end_of_a_retry_uses_the_rule_of_the_run(run: Run) -> None:
     ends = stored_job(run.output, {"export": "imagefolder", "reject": "blank>0.3"})
     assert run.export("imagefolder", Path(run.output, "export", "imagefolder")).stylised == 6
-    retry(ends, run.said)
-    assert "nothing to do" in run.said.getvalue()
+    retry(ends, run.messages)
+    assert "nothing to do" in run.messages.getvalue()
 
 
 def test_the_card_names_the_rule_and_the_number_of_excluded_pairs(run: Run) -> None:

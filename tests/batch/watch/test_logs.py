@@ -1,4 +1,4 @@
-"""What the workers of a job write into their logs."""
+"""The logs of a job's workers."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def test_each_stage_logs_its_work_per_shard_and_the_screen_is_unchanged(
     job: Job, pictures: Path, logs: Path
 ) -> None:
     (pictures / "content" / "broken.png").write_bytes(b"not a picture")
-    before, said = logging.getLogger().handlers[:], io.StringIO()
+    before, messages = logging.getLogger().handlers[:], io.StringIO()
     config = job()
-    summary = stylize(config, said)
+    summary = stylize(config, messages)
     assert (summary.done, summary.failed) == (6, 2)
     assert logging.getLogger().handlers == before
-    assert "{" not in said.getvalue()
+    assert "{" not in messages.getvalue()
 
     lines = [line for line in lines_in(logs) if "run" in line]  # Ray has some of its own
     done = [line for line in lines if line["levelname"] == "INFO"]

@@ -1,4 +1,4 @@
-"""What a run exports, read where Prometheus reads it, and the dashboard that asks for it."""
+"""The metrics of a run, read at the endpoint for Prometheus, and their dashboard."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _PATIENCE, _LOOK_AGAIN = 60, 0.2  # seconds
 
 @dataclass
 class Watched:
-    """A finished job, and what its Ray's endpoint told of it."""
+    """A finished job, and its metrics at Ray's endpoint."""
 
     summary: Summary
-    said: str
+    messages: str
     samples: dict[str, list[tuple[dict[str, str], float]]]
-    """Labels and value of each series, by name; only those of the project."""
+    """Labels and value of each series of the project, by name."""
 
 
 def scrape() -> dict[str, list[tuple[dict[str, str], float]]]:
@@ -81,9 +81,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             device="cpu",
             num_gpus_per_actor=1,
         )
-        said = io.StringIO()
-        summary = stylize(config, said)
-        watched = Watched(summary, said.getvalue(), {})
+        messages = io.StringIO()
+        summary = stylize(config, messages)
+        watched = Watched(summary, messages.getvalue(), {})
         deadline = time.monotonic() + _PATIENCE
         while counted(watched) != expected(watched) and time.monotonic() < deadline:
             time.sleep(_LOOK_AGAIN)
@@ -94,7 +94,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 
 def expected(watched: Watched) -> dict[str, Any]:
-    """What the job's own summary counts, by the names of the metrics."""
+    """The counts of the job's summary, by metric."""
     session = {**watched.summary.session, "pairs": watched.summary.done}
     counters = {
         f"ray_{name}_total": session[measure] for measure, name, _ in (*COMMITTED, *STYLIZED)
@@ -105,7 +105,7 @@ def expected(watched: Watched) -> dict[str, Any]:
 
 
 def counted(watched: Watched) -> dict[str, float]:
-    """What was read at the endpoint: of each metric, the sum of its series."""
+    """The sum of each metric's series at the endpoint."""
     return {name: sum(value for _, value in of) for name, of in watched.samples.items()}
 
 
@@ -159,4 +159,4 @@ def test_the_summary_has_gpu_hours_and_their_busy_share(watched: Watched) -> Non
     assert session["gpu_hours"] == pytest.approx(session["actor_seconds"] / 3600, abs=1e-4)
     assert 0 < session["busy_share"] < 1
     assert session["stylize_seconds"] + session["waiting_seconds"] < session["actor_seconds"]
-    assert re.search(r"GPU hours, \d+% of them stylising", watched.said)
+    assert re.search(r"GPU hours, \d+% of them stylising", watched.messages)

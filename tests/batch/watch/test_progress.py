@@ -9,7 +9,7 @@ from styleid_ray.batch.watch.progress import Progress, Screen, counted, duration
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "expected"),
     [
         (0, "0 s"),
         (59.4, "59 s"),
@@ -19,8 +19,8 @@ from styleid_ray.batch.watch.progress import Progress, Screen, counted, duration
         (-1, "0 s"),
     ],
 )
-def test_durations_have_readable_units(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
+def test_durations_have_readable_units(seconds: float, expected: str) -> None:
+    assert duration(seconds) == expected
 
 
 def test_the_line_has_pairs_rate_time_left_and_failures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +116,7 @@ def test_a_terminal_shows_a_bar_and_the_actors_in_place_and_the_last_state_as_a_
     assert "━" in text
     assert "1 of 4 pairs (25 %)" in text
     assert "2 of 3 actors busy" in text
-    assert "\r\033[2K" in text  # what stood there is taken away
+    assert "\r\033[2K" in text  # the previous state is erased
 
     stream = Terminal()
     with shown(Progress(4, 4, 0), stream):
