@@ -27,14 +27,8 @@ _DIGITS = 5
 def compose(
     inputs: Inputs, analysis: Analysis, options: Mapping[str, Any], summary: str
 ) -> dict[str, bytes]:
-    """The files of `options.FILES` by their names.
-
-    Args:
-        inputs: the pair and its parameters.
-        analysis: its results.
-        options: of the command line, for the page.
-        summary: work and time in a line.
-    """
+    """The files of `options.FILES` by their names. The page shows the command's options, and the
+    work and time in a line."""
     record, measures, variants = analysis.record, analysis.measures, inputs.variants
     content, style = inputs.pictures
     pictures: dict[str, Image.Image] = {"content": content, "style": style, **analysis.pictures}

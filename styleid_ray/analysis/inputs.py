@@ -39,15 +39,8 @@ class Inputs:
 
 
 def read_inputs(options: Mapping[str, Any], patch: str) -> Inputs:
-    """All inputs of an analysis but the model's weights.
-
-    Args:
-        options: the given ones of `options.OPTIONS`, and `output`, a folder or URL.
-        patch: "X,Y", fractions of the content.
-
-    Raises:
-        JobError: an option is wrong, a picture cannot be read, or the model cannot be used.
-    """
+    """All inputs of an analysis but the model's weights; arguments and errors as of
+    `write.write_analysis`."""
     config = make_config(dict(options))
     for name in config.draws:
         raise ConfigError(

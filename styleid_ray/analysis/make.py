@@ -46,7 +46,7 @@ def analyze_pair(
     """Makes a pair once per variant; records the full method and the variant without injection.
 
     Args:
-        pipe: the pipeline, not compiled.
+        pipe: not compiled.
         content, style: RGB pictures whose sides are multiples of `pipe.factor`.
         variants: from `ablations.ablations`, the full method first.
         patch: point of the content, fractions (x, y).

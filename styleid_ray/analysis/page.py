@@ -45,13 +45,10 @@ def render_page(
     measures: Mapping[str, Measures],
     **lines: Any,
 ) -> str:
-    """The page as text.
+    """The page as text, with PNG files by the names in `FIGURES`.
 
-    Args:
-        figures: PNG files by the names in `FIGURES`.
-        record, variants, measures: for the tables.
-        lines: `content`, `style`, `patch`, `settings`, `command` and `summary`, texts at the top
-            and the bottom of the page; `demo`, whether the model is the embedded one.
+    `lines` are the texts `content`, `style`, `patch`, `settings`, `command` and `summary`, and
+    `demo`: whether the model is the embedded one.
     """
     tables = {"logits": _logits(record), "ablations": _ablations(variants, measures)}
     parts = [

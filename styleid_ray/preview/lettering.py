@@ -12,12 +12,8 @@ _SIGNS = ",:=/"
 
 
 class Lettering:
-    """One size of text. The font has ASCII alone: other letters lose their accents or become
-    question marks.
-
-    Args:
-        size: of the font, in pixels.
-    """
+    """Text of one size in pixels. The font has ASCII alone: other letters lose their accents or
+    become question marks."""
 
     def __init__(self, size: int) -> None:
         self.font = ImageFont.load_default(size)

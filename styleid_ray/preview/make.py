@@ -42,12 +42,7 @@ class Made:
 
 
 class PreviewProgress(Progress):
-    """Counts pictures; the time left follows from the UNet evaluations, inversions included.
-
-    Args:
-        pictures: to be made.
-        evaluations: expected number.
-    """
+    """Counts pictures; the time left follows from the UNet evaluations, inversions included."""
 
     def __init__(self, pictures: int, evaluations: int) -> None:
         super().__init__(evaluations, 0, 0, "UNet evaluations")
@@ -91,7 +86,7 @@ def load(config: JobConfig, revision: str | None, evaluations: int = 0) -> Styli
 
     Args:
         config: method, model, precision, device and engine options.
-        revision: of the checkpoint, as `find_model` returns it.
+        revision: of the checkpoint.
         evaluations: expected UNet evaluations, by which the engine tunes itself.
 
     Raises:
@@ -114,16 +109,9 @@ def make(
     side: int,
     progress: PreviewProgress,
 ) -> Made:
-    """Makes all pictures of the preview. Each content and style is inverted once, unless columns
-    differ in the parameters of an inversion: the steps, and whether they are the paper's.
-
-    Args:
-        pipes: the pipelines of the columns' methods.
-        chosen: the pairs with their pictures.
-        columns: values of each column.
-        side: longest side of the returned pictures, in pixels.
-        progress: counts the pictures.
-    """
+    """Makes all pictures of the preview, with a longest side of at most `side` pixels. Each content
+    and style is inverted once, unless columns differ in the parameters of an inversion: the steps,
+    and whether they are the paper's."""
     from styleid_ray.batch.stages.pairs import pairs_of
 
     progress.follow(lambda: sum(pipe.unet_evaluations for pipe in pipes.values()))

@@ -24,15 +24,8 @@ def render_page(
     command: str,
     commands: Sequence[str],
 ) -> str:
-    """The page as text.
-
-    Args:
-        rows, labels, settings: as in `draw_sheet`.
-        summary: number of pictures and time in a line.
-        made: the costs of each column.
-        command: the command line of the preview.
-        commands: per column, the command line of a job with its values.
-    """
+    """The page as text, with the `command` of the preview and, per column, the command of a job
+    with its values. `rows`, `labels` and `settings` are as in `draw_sheet`."""
     columns = [", ".join(filter(None, label)) for label in labels]
     levels = [
         [{"text": text, "columns": len(members)} for text, members in level]

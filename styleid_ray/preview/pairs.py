@@ -87,12 +87,8 @@ class Chosen:
 
 def choose(config: JobConfig, count: int, factor: int) -> Chosen:
     """At most `count` pairs of a job: with pairing cross, pairs of pictures spread over both
-    listings; with any other, pairs spread over the plan.
-
-    Args:
-        config: sources, pairing, seed, size, fit, limits and masks.
-        count: number of pairs.
-        factor: multiple of the working size's sides, in pixels.
+    listings; with any other, pairs spread over the plan. `factor` is the multiple of the working
+    size's sides, in pixels.
 
     Raises:
         SourceError: a source or table is missing, empty or inconsistent, or none of the chosen

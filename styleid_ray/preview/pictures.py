@@ -50,11 +50,10 @@ class Shown:
 
 
 class Reader:
-    """Reads pictures by their names, each once.
+    """Reads pictures by their names, each once, as a job does.
 
     Args:
-        contents, styles: sources of the pictures.
-        config: size, fit, limits and masks.
+        contents, styles, config: of the job.
         factor: multiple of the working size's sides, in pixels.
         named: names of strength masks by content key, where a table gives them.
     """

@@ -18,12 +18,7 @@ _OTHER = (".jpg", ".jpeg", ".webp", ".html")
 
 
 class Place:
-    """A folder or URL for a few files.
-
-    Args:
-        config: a job whose output lies there.
-        folder: as `folder_of` returns it.
-        names: files that will be written there.
+    """A folder or URL, as `folder_of` returns it, for a few files with these names.
 
     Raises:
         ConfigError: the files would be among the job's own contents or styles.

@@ -49,13 +49,7 @@ class Evaluation:
 
 
 def read_evaluation(output: Output, config: Mapping[str, Any], done: int) -> Evaluation:
-    """The metrics of a run.
-
-    Args:
-        output: the run.
-        config: its stored options.
-        done: number of finished pairs.
-    """
+    """The metrics of a run with these stored options and number of finished pairs."""
     try:
         summary = json.loads(output.read(SUMMARY_FILE))
     except FileNotFoundError:

@@ -37,14 +37,8 @@ def read_gallery(
     seed: int,
     besides: Mapping[str, Sequence[int]],
 ) -> dict[str, Any]:
-    """A run's results as JSON-like data for the page's script.
-
-    Args:
-        output: the run.
-        record: its record.
-        most: the most pairs in the sample.
-        seed: chooses another sample.
-        besides: row numbers by file of pairs outside the sample that are shown too.
+    """A run's results as JSON-like data for the page's script: a sample of at most `most` pairs,
+    and the pairs in `besides`, row numbers by file.
 
     Returns:
         "pairs" (c, s, p: numbers of content, style and parameters; k; w, h in pixels; t seconds;

@@ -32,13 +32,8 @@ def side_of(shown: int) -> int:
 
 
 def embedded(data: bytes, side: int, square: bool = False) -> str | None:
-    """The data URI of a small copy of a picture, or None when it cannot be read.
-
-    Args:
-        data: the picture's file.
-        side: the most pixels of the copy's width and height.
-        square: whether the copy shows the centre square only.
-    """
+    """The data URI of a copy of a picture file, at most `side` pixels wide and high, or of its
+    centre square; None when the file cannot be read."""
     try:
         image = decode(data, _MOST_PIXELS)
     except RowError:
@@ -57,7 +52,7 @@ class SourcePictures:
         role: "content" or "style".
         side: longest side of the copies, in pixels.
         storage_options: of the sources' filesystems.
-        places: positions of pictures in larger files, by their keys.
+        places: positions of pictures in larger files, by key.
     """
 
     def __init__(

@@ -64,12 +64,9 @@ def items_of(tally: Tally, originals: Source, rejected: Rejected) -> Iterator[It
 def mixed_in(contents: Contents, ratio: float | None) -> Source:
     """The originals of an export, at most one per content with a picture.
 
-    Args:
-        contents: of the run.
-        ratio: stylised pictures per original; None for no originals.
-
-    The original of a content with fewer pictures is taken with the probability that gives the
-    ratio, by a hash of its key.
+    `ratio` is the number of stylised pictures per original, None for no originals. The original of
+    a content with fewer pictures is taken with the probability that gives the ratio, by a hash of
+    its key.
     """
     if ratio is None:
         return contents.source.only(np.zeros(len(contents.made), bool))

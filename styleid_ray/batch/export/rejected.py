@@ -86,11 +86,8 @@ class Rejected:
         return replace(contents, made=contents.made - fewer)
 
     def absent(self, failed: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-        """Ids of the planned pairs that are not exported, by shard; empty if no rule excludes any.
-
-        Args:
-            failed: ids of the pairs without a picture, by shard.
-        """
+        """Ids of the planned pairs that are left out, by shard: rejected and `failed` ones; empty
+        if no rule excludes any."""
         if self.rule is None or self.mark:
             return {}
         return {
@@ -99,11 +96,8 @@ class Rejected:
         }
 
     def holds(self, absent: Mapping[str, Iterable[str]]) -> bool:
-        """Whether an existing export holds a pair that is now excluded.
-
-        Args:
-            absent: ids of the pairs that it lacks, by shard, as from `absent`.
-        """
+        """Whether an existing export, which lacks the `absent` pairs, holds a pair that is now
+        excluded."""
         return not self.mark and any(
             set(self.shards[name].rejected) - set(ids)
             for name, ids in absent.items()

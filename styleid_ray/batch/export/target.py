@@ -23,10 +23,7 @@ class ExportStore(Store):
     option = "to"
 
     def check(self, how: dict[str, Any]) -> None:
-        """Checks that an export can be started or resumed here.
-
-        Args:
-            how: the facts that define the export.
+        """Checks that the export that these facts define can be started or resumed here.
 
         Raises:
             ConfigError: there are other files here, or an export with other facts.

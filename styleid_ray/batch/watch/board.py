@@ -126,12 +126,8 @@ class Board:
         return self.released
 
     def look(self, committed: list[str], release: bool) -> View:
-        """The view for the driver.
-
-        Args:
-            committed: shards that were committed since the last call.
-            release: whether sick actors hand back their shards.
-        """
+        """The view for the driver, which names the shards committed since its last call and decides
+        whether sick actors hand back theirs."""
         self.released = release
         for shard in committed:
             self.made.pop(shard, None)

@@ -21,14 +21,8 @@ _ALONE = 30.0
 
 
 class Lookout:
-    """A thread that polls the board of a run, and makes sick actors hand back their shards when no
-    other work remains.
-
-    Args:
-        board: handle of the board.
-        pairs: number of pairs to do.
-        seen: called with each view.
-    """
+    """A thread that polls the board of a run with `pairs` to do, passes each view to `seen`, and
+    makes sick actors hand back their shards when no other work remains."""
 
     def __init__(self, board: Any, pairs: int, seen: Callable[[View], None]) -> None:
         self.board, self.left, self.seen = board, pairs, seen

@@ -46,12 +46,7 @@ STYLIZED = (
 
 
 class MeasureCounters:
-    """Counters of a run in this process.
-
-    Args:
-        counted: (measure, name, meaning) of each counter.
-        run: the run's name.
-    """
+    """Counters of a run in this process, each with a measure, a name and a meaning."""
 
     def __init__(self, counted: tuple[tuple[str, str, str], ...], run: str) -> None:
         self.counters = {
