@@ -50,7 +50,7 @@ class Watching:
         self.record.full(step, layer, seen)
 
     def _hook(self, layer: int, path: str) -> Any:
-        """Keeps a layer's queries and keys of what it is given in every UNet call."""
+        """Keeps a layer's queries and keys of its input in every UNet call."""
         attn = self.pipe.unet.get_submodule(path)
 
         def keep(module: Any, args: Any, kwargs: Any, output: Any) -> None:

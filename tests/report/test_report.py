@@ -263,7 +263,7 @@ def test_a_damaged_file_is_one_line(
 
 
 def quality_of(row: dict[str, Any]) -> Quality:
-    """Good in all but the boat in ink, which lost its structure."""
+    """Good measures for all pairs but the boat in ink, which lost its structure."""
     bad = (row["content"], row["style"]) == ("boat.png", "ink.png")
     good = {"color": 0.75, "edges": 0.5, "blank": 0.25, "sharpness": 1.0, "copy": 0.5}
     return good | {"structure": 0.0625 if bad else 0.875, "saturation": None}

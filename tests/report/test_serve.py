@@ -63,7 +63,7 @@ def test_the_page_is_rebuilt_when_a_shard_is_committed_and_nothing_is_written(
         assert f'data-version="{version}"' in first
         assert "connect-src 'self'" in first
         assert "location.reload" in first
-        assert get(port) == (200, first)  # not built again
+        assert get(port) == (200, first)  # not rebuilt
         assert {p: p.stat().st_mtime_ns for p in before} == before
 
         (tmp_path / "last").rename(last)
@@ -80,7 +80,7 @@ def test_the_page_is_rebuilt_after_a_retry_an_evaluation_and_the_end_of_a_comman
     page = Page(output, 100)
     versions = [page.version()]
     (shard, *_) = sorted((tmp_path / "run" / "data").iterdir())
-    os.utime(shard, ns=(1, 1))  # as if it was written again under its name
+    os.utime(shard, ns=(1, 1))  # as if it had been rewritten
     versions.append(page.version())
     output.write("evaluation/summary.json", b"{}")
     versions.append(page.version())

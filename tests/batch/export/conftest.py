@@ -44,13 +44,13 @@ class Run:
         self.messages = io.StringIO()
 
     def stylize(self, **more: Any) -> Run:
-        """Makes the pairs that are missing."""
+        """Makes the missing pairs."""
         config = JobConfig(**{**self.options, "output": self.output, **more})
         (stylize if self.real else without_model)(config, self.messages)
         return self
 
     def export(self, format: Any, to: str | Path = "", **more: Any) -> Export:
-        """Exports it to a folder below its own."""
+        """Exports the run, by default to a folder below its own."""
         self.to = Path(to or self.folder / f"as-{format}")
         options = ExportOptions(self.output, str(to or self.to), format, **more)
         return export(options, self.messages)

@@ -67,7 +67,7 @@ def painted(run_of: RunOf, coco: Path) -> Run:
 
 
 def same(annotation: dict[str, Any]) -> dict[str, Any]:
-    """An annotation without what an export gives anew."""
+    """An annotation without the fields that an export renumbers."""
     return {k: v for k, v in annotation.items() if k not in ("id", "image_id")}
 
 

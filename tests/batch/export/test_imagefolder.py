@@ -48,7 +48,7 @@ def test_class_folders_stay_class_folders(insects: Run) -> None:
     beside = {"metadata.jsonl", "README.md", "samples.jpg", ".export.json"}
     assert files(insects.to) == names | beside
     assert (result.stylised, result.originals, result.left_out) == (8, 0, {})
-    # What torchvision's ImageFolder takes for classes: every folder, and each has pictures.
+    # The classes of torchvision's ImageFolder: every folder, and each has pictures.
     folders = sorted(entry.name for entry in os.scandir(insects.to) if entry.is_dir())
     assert folders == list(CLASSES)
     with Image.open(insects.to / "ant/1__s.jpg") as image:

@@ -44,13 +44,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture
 def run(made: Run, tmp_path: Path) -> Run:
-    """A copy of it."""
+    """A copy of the made run."""
     shutil.copytree(made.output, tmp_path / "run")
     return Run(tmp_path, False, **made.options)
 
 
 def measured(run: Run, is_blank: Callable[[dict[str, Any]], bool], mark: bytes = b"") -> None:
-    """Sets the quality columns of a run's rows, as a run with other pictures has them."""
+    """Sets the quality columns of a run's rows to those of other pictures."""
     for file in Path(run.output, "data").iterdir():
         table = pq.read_table(file)
         rows = table.select(["content", "style"]).to_pylist()

@@ -81,7 +81,7 @@ def test_an_actor_holds_its_gpu_while_it_loads_its_model(monkeypatch: pytest.Mon
     board.started("a", "actor 1")
     view = board.look([], release=False)
     assert (view.actors, view.holding) == (1, 2)
-    now = 4000.0  # neither was heard of since
+    now = 4000.0  # no report of either since
     assert board.look([], release=False).holding == 0
 
 

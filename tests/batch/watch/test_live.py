@@ -25,7 +25,7 @@ def test_readers_elsewhere_see_the_progress_within_a_shard(
     numbers = json.loads((tmp_path / PROGRESS).read_text())
     assert (numbers["planned"], numbers["making"]) == (100, 7)
     shown.close()
-    shown.show()  # a late look at the board
+    shown.show()  # a late poll of the board
     assert not (tmp_path / PROGRESS).exists()
     assert pairs_under_way(output) == 0
     assert not is_worked_on(output)

@@ -24,7 +24,7 @@ Job = Callable[..., JobConfig]
 
 @pytest.fixture
 def logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder where a Ray that a job starts keeps its logs; its sockets need a short path."""
+    """The log folder of a Ray that a job starts; its sockets need a short path."""
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     monkeypatch.setenv("RAY_TMPDIR", folder)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)

@@ -54,7 +54,7 @@ def scrape() -> dict[str, list[tuple[dict[str, str], float]]]:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """A job of 8 pairs, 2 of a picture that cannot be read, on GPUs that are counted only."""
+    """A job of 8 pairs, 2 of an unreadable picture, on GPUs that exist only in Ray's counts."""
     folder = tmp_path_factory.mktemp("watched")
     for number in range(3):
         draw(folder / "content" / f"{number}.png", number)

@@ -19,7 +19,7 @@ from styleid_ray.errors import ConfigError
 
 
 class Notebook:
-    """A tracker that keeps what it is told, and fails where that is asked for."""
+    """A tracker that keeps the logged values, or fails if asked to."""
 
     def __init__(self, fails: bool = False) -> None:
         self.fails = fails
