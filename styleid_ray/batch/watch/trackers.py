@@ -164,7 +164,7 @@ class Trackers:
         """Ends their runs."""
         self._each(lambda tracker: tracker.close())
 
-    def _each(self, work: Callable[[Tracker], None]) -> list[str]:
+    def _each(self, work: Callable[[Tracker], object]) -> list[str]:
         notes: list[str] = []
         for name, tracker in [*self.trackers.items()]:
             try:
