@@ -1,4 +1,4 @@
-"""The method with one of its parts switched off at a time."""
+"""The method with one part at a time switched off."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PARTS: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to make the picture."""
+    """The method with some parameters changed."""
 
     name: str
     changed: Mapping[str, Any]
@@ -38,10 +38,10 @@ class Variant:
 
 
 def ablations(params: StyleParams) -> list[Variant]:
-    """The full method and its ablations; those that change nothing are left out.
+    """The full method and its ablations, without those that change nothing.
 
     Raises:
-        ConfigError: the parameters switch AdaIN off, which is an ablation itself, or draw γ or
+        ConfigError: the parameters switch AdaIN off, which is one of the ablations, or draw γ or
             temperature per pair.
     """
     if not params.adain:
@@ -59,8 +59,8 @@ def ablations(params: StyleParams) -> list[Variant]:
 
 
 def evaluations(variants: Sequence[Variant]) -> int:
-    """UNet evaluations of all variants of one pair: two inversions, two more where nothing is
-    injected, since those keep no features, and one sampling per variant."""
+    """UNet evaluations of all variants of one pair: one sampling per variant, two inversions, and
+    two more for the variant without injection, whose inversions keep no features."""
     params = [variant.params.resolved() for variant in variants]
     inversions = {p.layers if p.inject else (): 2 * p.inversion_evaluations for p in params}
     return sum(inversions.values()) + sum(p.sampling_evaluations for p in params)

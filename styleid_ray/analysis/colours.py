@@ -32,27 +32,29 @@ class Colours:
 
     @classmethod
     def of(cls, picture: Image.Image) -> Colours:
-        """Those of an RGB picture."""
+        """The colours of an RGB picture."""
         rgb = np.asarray(picture.convert("RGB")).reshape(-1, 3)
         values = np.concatenate([rgb, lab(rgb)], axis=1).T
         return cls(dict(zip(CHANNELS, np.sort(values, axis=1), strict=True)))
 
     def histogram(self, channel: str) -> np.ndarray:
-        """Share of the pixels in each of `BINS` bins of equal width, float64; values outside of
-        the channel's range count in the outermost bins."""
+        """Share of the pixels in each of `BINS` bins of equal width, float64; values outside the
+        channel's range count in the outermost bins."""
         low, high = CHANNELS[channel]
         values = np.clip(self.channels[channel], low, high)
         return np.histogram(values, BINS, (low, high))[0] / values.size
 
     def distance(self, other: Colours) -> float:
-        """Mean over L*, a* and b* of the Wasserstein distance between both pictures' values: how
-        far, in units of L*a*b*, a pixel's colour has to move on average."""
+        """Mean over L*, a* and b* of the Wasserstein distance between both pictures' values: the
+        mean distance, in units of L*a*b*, that a pixel's colour has to move."""
         return float(np.mean([wasserstein(self.channels[x], other.channels[x]) for x in LAB]))
 
 
 def wasserstein(a: np.ndarray, b: np.ndarray) -> float:
-    """Area between the distribution functions of two sorted samples: the least mean distance that
-    turns one into the other."""
+    """Wasserstein distance of two sorted samples: the area between their distribution functions.
+
+    `scipy.stats.wasserstein_distance` computes the same; the package does not depend on scipy.
+    """
     values = np.sort(np.concatenate([a, b]))
     below = [np.searchsorted(x, values[:-1], side="right") / x.size for x in (a, b)]
     return float((np.abs(below[0] - below[1]) * np.diff(values)).sum())

@@ -2,60 +2,63 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from PIL import Image
+from torch import Tensor
 
 from styleid_ray.analysis.ablations import FULL, WITHOUT_ADAIN
-from styleid_ray.analysis.colours import Colours
+from styleid_ray.analysis.colours import CHANNELS, Colours
 from styleid_ray.analysis.figures import draw_logits, draw_patch, draw_queries, png
 from styleid_ray.analysis.inputs import Inputs
 from styleid_ray.analysis.make import Analysis
-from styleid_ray.analysis.numbers import numbers
-from styleid_ray.analysis.page import Heading, render_page
+from styleid_ray.analysis.options import NUMBERS, PAGE
+from styleid_ray.analysis.page import render_page
 from styleid_ray.analysis.picture_figures import draw_ablations, draw_colours
 from styleid_ray.config import DEMO_MODEL
 from styleid_ray.preview.lines import command_line
 from styleid_ray.storage.locations import shown
 
+_DIGITS = 5
+
 
 def compose(
     inputs: Inputs, analysis: Analysis, options: Mapping[str, Any], summary: str
-) -> tuple[dict[str, bytes], str, str]:
-    """The figures as PNG by their names, the numbers as JSON, and the page as HTML.
-
-    Args:
-        inputs: the pair and its parameters.
-        analysis: its results.
-        options: of the command line, for the page.
-        summary: work and time in a line.
-    """
+) -> dict[str, bytes]:
+    """The files of `options.FILES` by their names. The page shows the command's options, and the
+    work and time in a line."""
     record, measures, variants = analysis.record, analysis.measures, inputs.variants
     content, style = inputs.pictures
     pictures: dict[str, Image.Image] = {"content": content, "style": style, **analysis.pictures}
-    compared = ("content", "style", WITHOUT_ADAIN, FULL)
-    colours = {name: Colours.of(pictures[name]) for name in compared}
+    compared = {name: pictures[name] for name in ("content", "style", WITHOUT_ADAIN, FULL)}
+    colours = {name: Colours.of(picture) for name, picture in compared.items()}
     figures = {
         "queries": draw_queries(record.queries),
         "patch": draw_patch(record.patches, content, style),
         "logits": draw_logits(record.spreads),
-        "colours": draw_colours({name: pictures[name] for name in compared}, colours),
+        "colours": draw_colours(compared, colours),
         "ablations": draw_ablations(pictures, variants, measures),
     }
     files = {name: png(figure) for name, figure in figures.items()}
     settings = _settings(inputs)
-    text = numbers(settings, record, colours, variants, measures)
-    heading = Heading(
-        inputs.content.name,
-        inputs.style.name,
-        "{:g}, {:g}".format(*inputs.patch),
-        _line(settings),
-        command_line("analyze", options),
-        summary,
-        inputs.config.model == DEMO_MODEL,
+    page = render_page(
+        files,
+        record,
+        variants,
+        measures,
+        content=inputs.content.name,
+        style=inputs.style.name,
+        patch="{:g}, {:g}".format(*inputs.patch),
+        settings=_line(settings),
+        command=command_line("analyze", options),
+        summary=summary,
+        demo=inputs.config.model == DEMO_MODEL,
     )
-    return files, text, render_page(heading, files, record, variants, measures)
+    numbers = _numbers(settings, analysis, inputs, colours)
+    pngs = {f"{name}.png": data for name, data in files.items()}
+    return {**pngs, NUMBERS: numbers.encode(), PAGE: page.encode()}
 
 
 def _settings(inputs: Inputs) -> dict[str, Any]:
@@ -78,7 +81,7 @@ def _settings(inputs: Inputs) -> dict[str, Any]:
 
 
 def _line(settings: Mapping[str, Any]) -> str:
-    """The model and the parameters in a line, those that are set."""
+    """The model and the parameters in a line, without unset ones."""
     pair = {"content", "style", "content_size", "style_size", "patch"}
     words = {name: x for name, x in settings.items() if name not in pair and x is not None}
     return ", ".join(f"{name.replace('_', ' ')} {_word(x)}" for name, x in words.items())
@@ -88,3 +91,44 @@ def _word(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value))
     return f"{value:g}" if isinstance(value, (bool, float)) else str(value)
+
+
+def _numbers(
+    settings: Mapping[str, Any], analysis: Analysis, inputs: Inputs, colours: Mapping[str, Colours]
+) -> str:
+    """The numbers behind the figures as JSON, to five digits; a map is a list of rows from the top,
+    and the colour distance of the style is 0."""
+    content = {
+        "settings": settings,
+        "queries": [vars(x) for x in analysis.record.queries],
+        "patch": [vars(x) for x in analysis.record.patches],
+        "logits": [vars(x) for x in analysis.record.spreads],
+        "colours": {
+            name: {
+                "style_colour_distance": own.distance(colours["style"]),
+                "histograms": {
+                    channel: {"range": range_, "shares": own.histogram(channel).tolist()}
+                    for channel, range_ in CHANNELS.items()
+                },
+            }
+            for name, own in colours.items()
+        },
+        "ablations": [
+            {"name": x.name, "changed": x.changed, **analysis.measures[x.name]}
+            for x in inputs.variants
+        ],
+    }
+    return json.dumps(_rounded(content), ensure_ascii=False, allow_nan=False)
+
+
+def _rounded(value: Any) -> Any:
+    match value:
+        case float():
+            return float(f"{value:.{_DIGITS}g}")
+        case dict():
+            return {name: _rounded(x) for name, x in value.items()}
+        case list() | tuple():
+            return [_rounded(x) for x in value]
+        case Tensor():
+            return _rounded(value.tolist())
+    return value

@@ -23,7 +23,7 @@ _SERIES = (
 )
 _SMALL: dict[str, Any] = {"fontsize": 6, "labelpad": 2}
 _FULL = 0.98
-"""Quantile of a query map's values that is full colour; 1 − that is none."""
+"""Quantile of a query map's values that is drawn at full intensity; the quantile 1 − 0.98 is 0."""
 
 
 def png(figure: Figure) -> bytes:
@@ -38,7 +38,7 @@ def draw_queries(maps: Sequence[QueryMap]) -> Figure:
     layers, steps = (sorted({getattr(x, name) for x in maps}) for name in ("layer", "step"))
     height, width = maps[0].content.shape[:2]
     cell = 1.25
-    figure = _figure(
+    figure = new_figure(
         max(7.0, 0.8 + 2 * len(steps) * cell * min(1.6, max(0.8, width / height))),
         0.9 + len(layers) * cell * min(1.6, max(0.8, height / width)),
         "Queries by layer and sampling step, as colours along the content's 3 principal components",
@@ -46,17 +46,17 @@ def draw_queries(maps: Sequence[QueryMap]) -> Figure:
     axes = figure.subplots(len(layers), 2 * len(steps), squeeze=False)
     for x in maps:
         row, column = layers.index(x.layer), 2 * steps.index(x.step)
-        scale = _scale(x)
-        for side, (name, values) in enumerate((("content", x.content), ("result", x.result))):
+        for side, (name, values) in enumerate(zip(("content", "result"), _colours(x), strict=True)):
             ax = axes[row, column + side]
-            ax.imshow(_colours(values, scale), interpolation="nearest")
-            _bare(ax)
+            ax.imshow(values, interpolation="nearest")
+            bare(ax)
             if row == 0:
                 ax.set_title(f"{name}\nstep {x.step}, t = {x.timestep}", fontsize=8)
             if column + side == 0:
                 rows, columns = values.shape[:2]
                 ax.set_ylabel(f"layer {x.layer}\n{rows} × {columns}", fontsize=8)
-        axes[row, column].set_xlabel(f"{_percent(x.explained.sum().item())} of variance", **_SMALL)
+        share = 100 * x.explained.sum().item()
+        axes[row, column].set_xlabel(f"{share:.0f} % of variance", **_SMALL)
         axes[row, column + 1].set_xlabel(f"cosine {x.cosine:.2f}", **_SMALL)
     return figure
 
@@ -66,16 +66,16 @@ def draw_patch(maps: Sequence[PatchMap], content: Image.Image, style: Image.Imag
     the attention that follows, over the style."""
     aspect = style.height / style.width
     cell = 1.9 / max(1.0, aspect) ** 0.5
-    figure = _figure(
+    figure = new_figure(
         max(7.0, 0.5 + (1 + len(maps)) * cell),
         1.0 + 2 * (cell * aspect + 0.45),
         f"Where the content's query at the patch looks in the style: sampling step {maps[0].step}, "
         f"t = {maps[0].timestep}",
     )
     axes = figure.subplots(2, 1 + len(maps), squeeze=False)
-    _show(axes[0, 0], content, "content, with the patch")
+    show(axes[0, 0], content, "content, with the patch")
     _mark(axes[0, 0], maps[-1], content)
-    _show(axes[1, 0], style, "style")
+    show(axes[1, 0], style, "style")
     for column, x in enumerate(maps, 1):
         even = x.attention * x.attention.numel()
         size = " × ".join(map(str, x.logits.shape))
@@ -88,7 +88,7 @@ def draw_patch(maps: Sequence[PatchMap], content: Image.Image, style: Image.Imag
             extent = (0, style.width, style.height, 0)
             image = ax.imshow(values.numpy(), cmap=colours, extent=extent, interpolation="nearest")
             ax.set_title(title, fontsize=8)
-            _bare(ax)
+            bare(ax)
             below = ax.inset_axes((0.05, -0.1, 0.9, 0.05))
             bar = figure.colorbar(image, cax=below, orientation="horizontal")
             bar.ax.tick_params(labelsize=6)
@@ -97,10 +97,10 @@ def draw_patch(maps: Sequence[PatchMap], content: Image.Image, style: Image.Imag
 
 
 def draw_logits(spreads: Sequence[LogitDeviation]) -> Figure:
-    """Deviation of the attention logits by sampling step, averaged over layers, and by layer,
+    """Deviation of the attention logits: by sampling step, averaged over layers, and by layer,
     averaged over steps."""
     steps, layers = (sorted({getattr(x, name) for x in spreads}) for name in ("step", "layer"))
-    figure = _figure(10, 4.2, "Standard deviation of the attention logits before softmax")
+    figure = new_figure(10, 4.2, "Standard deviation of the attention logits before softmax")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     for number, (name, label, colour, dash) in enumerate(_SERIES):
         values = _means(spreads, name, "step", steps)
@@ -126,25 +126,28 @@ def draw_logits(spreads: Sequence[LogitDeviation]) -> Figure:
     return figure
 
 
-def _figure(width: float, height: float, title: str) -> Figure:
+def new_figure(width: float, height: float, title: str) -> Figure:
+    """An empty figure; sides in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.suptitle(title, fontsize=11)
     return figure
 
 
-def _bare(ax: Any) -> None:
+def bare(ax: Any) -> None:
+    """Removes the ticks of both axes."""
     ax.set_xticks([])
     ax.set_yticks([])
 
 
-def _show(ax: Any, picture: Image.Image, title: str) -> None:
+def show(ax: Any, picture: Image.Image, title: str) -> None:
+    """Shows a picture below its title."""
     ax.imshow(np.asarray(picture))
     ax.set_title(title, fontsize=8)
-    _bare(ax)
+    bare(ax)
 
 
 def _mark(ax: Any, x: PatchMap, content: Image.Image) -> None:
-    """The token's square in the content: a white frame around a red one, seen on any colour."""
+    """Frames the token in the content, red on white to stand out from any colour."""
     height, width = content.height / x.grid[0], content.width / x.grid[1]
     row, column = x.token
     for colour, line in (("white", 3.5), ("#d11", 1.5)):
@@ -153,16 +156,12 @@ def _mark(ax: Any, x: PatchMap, content: Image.Image) -> None:
         )
 
 
-def _scale(x: QueryMap) -> tuple[torch.Tensor, torch.Tensor]:
-    """Per component the values that are 0 and 1: quantiles of content and result together."""
+def _colours(x: QueryMap) -> list[np.ndarray]:
+    """Content and result in [0, 1], scaled per component by quantiles of both together."""
     values = torch.cat([x.content.flatten(0, 1), x.result.flatten(0, 1)])
     low, high = values.quantile(torch.tensor([1 - _FULL, _FULL]), 0)
-    return low, (high - low).clamp_min(1e-12)
-
-
-def _colours(values: torch.Tensor, scale: tuple[torch.Tensor, torch.Tensor]) -> np.ndarray:
-    low, span = scale
-    return ((values - low) / span).clamp(0, 1).numpy()
+    span = (high - low).clamp_min(1e-12)
+    return [((values - low) / span).clamp(0, 1).numpy() for values in (x.content, x.result)]
 
 
 def _means(
@@ -171,7 +170,3 @@ def _means(
     return [
         float(np.mean([getattr(x, name) for x in spreads if getattr(x, by) == key])) for key in keys
     ]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"

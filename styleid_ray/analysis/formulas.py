@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 COMPONENTS = 3
-"""Principal components of a map, its red, green and blue."""
+"""Principal components of a map, drawn as red, green and blue."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ def logit_deviation(q: Tensor, k: Tensor) -> float:
     """Spread of attention logits before softmax: the standard deviation of q·kᵀ / √d over the keys
     (divided by their number), averaged over queries and heads.
 
-    Softmax ignores a query's mean logit, so that this deviation alone says how sharp its attention
+    Softmax ignores a query's mean logit, so this deviation alone tells how sharp its attention
     is. It follows from the keys' covariance C as √(q·C·qᵀ / d), in memory for d × d numbers per
     head instead of queries × keys.
 
     Args:
         q: queries [heads, tokens, d].
-        k: keys [heads, tokens of their own, d].
+        k: keys [heads, their own number of tokens, d].
     """
     q, k = q.float(), k.float()
     centred = k - k.mean(1, keepdim=True)
@@ -64,8 +64,8 @@ def logit_deviation(q: Tensor, k: Tensor) -> float:
 
 
 def patch_attention(q: Tensor, k: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Where one query looks among keys: its logits q·kᵀ / √d, and its attention
-    softmax(τ·q·kᵀ / √d), of sum 1 (section 3.3 of the paper); both averaged over heads.
+    """Attention of one query over keys: its logits q·kᵀ / √d, and its weights softmax(τ·q·kᵀ / √d),
+    of sum 1 (section 3.3 of the paper); both averaged over heads.
 
     Args:
         q: the query [heads, d].
@@ -86,6 +86,6 @@ def layer_grid(tokens: int, height: int, width: int) -> tuple[int, int]:
 
 
 def patch_token(patch: tuple[float, float], rows: int, columns: int) -> tuple[int, int]:
-    """Row and column of the token that holds a point, given as fractions (x, y) in [0, 1]."""
+    """Row and column of the token at a point, given as fractions (x, y) in [0, 1]."""
     x, y = patch
     return min(int(y * rows), rows - 1), min(int(x * columns), columns - 1)

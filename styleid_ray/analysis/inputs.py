@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from styleid_ray.analysis.ablations import Variant, ablations
-from styleid_ray.analysis.options import read_patch
+from styleid_ray.analysis.options import FILES
 from styleid_ray.batch.prepare import model_of
 from styleid_ray.config import JobConfig
 from styleid_ray.errors import ConfigError, SourceError
@@ -38,24 +38,16 @@ class Inputs:
         return self.content.fitted, self.style.fitted
 
 
-def read_inputs(options: Mapping[str, Any], patch: str, names: Sequence[str]) -> Inputs:
-    """Everything that an analysis needs but the model itself.
-
-    Args:
-        options: those of `options.OPTIONS` that were given, and `output`, a folder or URL.
-        patch: "X,Y", fractions of the content.
-        names: files that will be written to the output.
-
-    Raises:
-        JobError: an option is wrong, a picture cannot be read, or the model cannot be used.
-    """
+def read_inputs(options: Mapping[str, Any], patch: str) -> Inputs:
+    """All inputs of an analysis but the model's weights; arguments and errors as of
+    `write.write_analysis`."""
     config = make_config(dict(options))
     for name in config.draws:
         raise ConfigError(
             f"--{name} {getattr(config, name)}: an analysis makes one pair with one value or "
             "schedule; styleid-ray preview compares several"
         )
-    point, place = read_patch(patch), Place(config, folder_of(config.output), names)
+    point, place = _point(patch), Place(config, folder_of(config.output), FILES)
     checkpoint, config = model_of(config)
     variants = ablations(config.style_params)
     sources = read_sources(config, config.storage_options)
@@ -65,6 +57,19 @@ def read_inputs(options: Mapping[str, Any], patch: str, names: Sequence[str]) ->
         for role, source in zip(("content", "style"), sources, strict=True)
     )
     return Inputs(config, checkpoint, content, style, point, variants, place)
+
+
+def _point(patch: str) -> tuple[float, float]:
+    try:
+        x, y = (float(part) for part in patch.split(","))
+    except ValueError:
+        x = y = -1.0
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        raise ConfigError(
+            f"--patch {patch}: name a point by two fractions of the content's width and height, "
+            "each from 0 to 1, such as 0.5,0.5"
+        )
+    return x, y
 
 
 def _first(reader: Reader, role: str, key: str) -> Shown:

@@ -1,19 +1,26 @@
-"""The pictures and the record of an analysis, made by a pipeline."""
+"""The pictures, measures and record of an analysis, made by a pipeline."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import torch
 from PIL import Image
 from torch import Tensor
 
 from styleid_ray.analysis.ablations import FULL, WITHOUT_INJECTION, Variant
-from styleid_ray.analysis.quality import Measures, measures
 from styleid_ray.analysis.record import Record
 from styleid_ray.analysis.watch import watched
+from styleid_ray.engine.pictures import to_pixels
 from styleid_ray.engine.pipeline import StyleIDPipeline
+from styleid_ray.quality.columns import PIXEL_MEASURES
+from styleid_ray.quality.pixels import measure, palette, small
+
+Measures = Mapping[str, float | None]
+"""Quality measures of a picture by name, `structure` first; None where a measure has no value."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +28,11 @@ class Analysis:
     """Results of an analysis."""
 
     record: Record
-    """Record of the full method, and of self-attention without injection."""
-    pictures: dict[str, Image.Image]
+    """Features of the full method, and of self-attention without injection."""
+    pictures: dict[str, Image.Image] = field(default_factory=dict)
     """By the names of the variants."""
-    measures: dict[str, Measures]
-    """Likewise."""
+    measures: dict[str, Measures] = field(default_factory=dict)
+    """By the names of the variants."""
 
 
 def analyze_pair(
@@ -33,17 +40,17 @@ def analyze_pair(
     content: Image.Image,
     style: Image.Image,
     variants: Sequence[Variant],
-    patch: tuple[float, float] = (0.5, 0.5),
-    count: Callable[[bool], None] = lambda good: None,
+    patch: tuple[float, float],
+    count: Callable[[bool], None],
 ) -> Analysis:
-    """Makes a pair once per variant, and watches the full method and that without injection.
+    """Makes a pair once per variant; records the full method and the variant without injection.
 
     Args:
-        pipe: the pipeline, not compiled.
+        pipe: not compiled.
         content, style: RGB pictures whose sides are multiples of `pipe.factor`.
-        variants: as of `ablations.ablations`, the full method first.
+        variants: from `ablations.ablations`, the full method first.
         patch: point of the content, fractions (x, y).
-        count: called with True for each picture that is made.
+        count: called with True after each picture.
 
     Raises:
         RowError: the model's values are not finite.
@@ -51,7 +58,7 @@ def analyze_pair(
     z_c, z_s = (pipe.encode([picture]) for picture in (content, style))
     sizes = [(z[0].shape[1], z[0].shape[2]) for z in (z_c, z_s)]
     params = variants[0].params.resolved()
-    record, pictures, measured = Record(params.sampling_evaluations, patch, *sizes), {}, {}
+    analysis = Analysis(record := Record(params.sampling_evaluations, patch, *sizes))
     watches = {FULL: record.full, WITHOUT_INJECTION: record.plain}
     try:
         for variant in variants:
@@ -59,30 +66,39 @@ def analyze_pair(
             with watched(pipe, params.layers, watch) if watch else nullcontext():
                 latents, structure = _transfer(pipe, z_c, z_s, variant)
             (picture,) = pipe.decode(latents)
-            pictures[variant.name] = picture
-            measured[variant.name] = measures(picture, content, style, structure)
+            analysis.pictures[variant.name] = picture
+            analysis.measures[variant.name] = _measures(picture, content, style, structure)
             count(True)
     finally:
         pipe.memory.clear()
-    return Analysis(record, pictures, measured)
+    return analysis
 
 
 def _transfer(
     pipe: StyleIDPipeline, z_c: Sequence[Tensor], z_s: Sequence[Tensor], variant: Variant
 ) -> tuple[Sequence[Tensor], float | None]:
-    """The latent of a variant, and how much of the content's structure it keeps (None without
-    injection, where the content's queries are not kept)."""
+    """The latent of a variant, and the share of the content's structure that it keeps; None without
+    injection, where the content's queries are not stored."""
     kept: list[float] = []
-
-    def take(pairs: Sequence[int], values: Tensor) -> None:
-        kept.extend(values.tolist())
-
     latents = pipe.transfer_latents(
         z_c,
         z_s,
         [(0, 0)],
         variant.params,
         keys=(["content"], ["style"]),
-        structure=take,
+        structure=lambda pairs, values: kept.extend(values.tolist()),
     )
     return latents, kept[0] if kept else None
+
+
+def _measures(
+    result: Image.Image, content: Image.Image, style: Image.Image, structure: float | None
+) -> Measures:
+    """Measures of an RGB result of its content's size."""
+    x, c, s = (to_pixels(picture)[None] for picture in (result, content, style))
+    with torch.no_grad():
+        values = measure(x, c, list(palette(small(s))))[0].tolist()
+    named = {"structure": structure, **dict(zip(PIXEL_MEASURES, values, strict=True))}
+    return {
+        name: None if value is None or math.isnan(value) else value for name, value in named.items()
+    }

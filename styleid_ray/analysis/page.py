@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.resources import files
-
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from typing import Any
 
 from styleid_ray.analysis.ablations import Variant
+from styleid_ray.analysis.make import Measures
 from styleid_ray.analysis.options import FIGURES
-from styleid_ray.analysis.quality import Measures
 from styleid_ray.analysis.record import Record
 from styleid_ray.quality.columns import MEASURES
+from styleid_ray.webpage import data_uri, render
 
 _TITLES = {
     "queries": "Queries of content and result",
@@ -43,53 +38,29 @@ _TEXTS = {
 }
 
 
-@dataclass(frozen=True)
-class Heading:
-    """The lines at the top and the bottom of the page."""
-
-    content: str
-    style: str
-    patch: str
-    settings: str
-    command: str
-    summary: str
-    demo: bool
-    """Whether the model is the embedded one, which the page says."""
-
-
 def render_page(
-    heading: Heading,
     figures: Mapping[str, bytes],
     record: Record,
     variants: Sequence[Variant],
     measures: Mapping[str, Measures],
+    **lines: Any,
 ) -> str:
-    """The page as text. Names reach it as text only, and it loads nothing from elsewhere.
+    """The page as text, with PNG files by the names in `FIGURES`.
 
-    Args:
-        heading: its lines.
-        figures: PNG files by their names, those of `FIGURES`.
-        record, variants, measures: for the tables.
+    `lines` are the texts `content`, `style`, `patch`, `settings`, `command` and `summary`, and
+    `demo`: whether the model is the embedded one.
     """
     tables = {"logits": _logits(record), "ablations": _ablations(variants, measures)}
-    css = _asset("page.css")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(_asset("page.html.j2")).render(
-        vars(heading),
-        figures=[
-            {
-                "title": _TITLES[name],
-                "text": _TEXTS[name],
-                "image": "data:image/png;base64," + base64.b64encode(figures[name]).decode(),
-                "table": tables.get(name),
-            }
-            for name in FIGURES
-        ],
-        css=Markup(css),
-        css_hash="sha256-" + base64.b64encode(hashlib.sha256(css.encode()).digest()).decode(),
-    )
+    parts = [
+        {
+            "title": _TITLES[name],
+            "text": _TEXTS[name],
+            "image": data_uri(figures[name], "png"),
+            "table": tables.get(name),
+        }
+        for name in FIGURES
+    ]
+    return render("styleid_ray.analysis", "page.html.j2", ["page.css"], figures=parts, **lines)
 
 
 def _logits(record: Record) -> list[list[str]]:
@@ -122,7 +93,3 @@ def _ablations(variants: Sequence[Variant], measures: Mapping[str, Measures]) ->
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
-
-
-def _asset(name: str) -> str:
-    return files("styleid_ray.analysis").joinpath(name).read_text(encoding="utf-8").strip()

@@ -11,7 +11,8 @@ from PIL import Image
 
 from styleid_ray.analysis.ablations import FULL, Variant
 from styleid_ray.analysis.colours import BINS, CHANNELS, LAB, Colours
-from styleid_ray.analysis.quality import Measures
+from styleid_ray.analysis.figures import bare, new_figure, show
+from styleid_ray.analysis.make import Measures
 
 _RGB = {"R": "#c0392b", "G": "#2e8b57", "B": "#2c5aa0"}
 _ROWS = {FULL: "full, with AdaIN"}
@@ -20,16 +21,15 @@ _SHOWN = ("color", "edges", "structure")
 
 
 def draw_colours(pictures: Mapping[str, Image.Image], colours: Mapping[str, Colours]) -> Figure:
-    """One row per picture, "style" among them: its histograms in RGB and L*a*b*, those of the
-    style in grey behind, and the distance to the style's colours."""
-    figure = Figure(figsize=(12, 0.5 + 1.75 * len(pictures)), layout="constrained")
-    figure.suptitle("Colours with and without AdaIN of the initial latents", fontsize=11)
+    """One row per picture, "style" among them: its histograms in RGB and L*a*b* over the style's
+    in grey, and the distance to the style's colours."""
+    title = "Colours with and without AdaIN of the initial latents"
+    figure = new_figure(12, 0.5 + 1.75 * len(pictures), title)
     axes = figure.subplots(len(pictures), 5, squeeze=False, width_ratios=(1, 1.3, 1, 1, 1))
     for row, (name, picture) in zip(axes, pictures.items(), strict=True):
         own, style = colours[name], colours["style"]
         row[0].imshow(np.asarray(picture))
-        row[0].set_xticks([])
-        row[0].set_yticks([])
+        bare(row[0])
         row[0].set_ylabel(_ROWS.get(name, name), fontsize=9)
         distance = own.distance(style)
         row[0].set_xlabel("" if name == "style" else f"ΔLab to style {distance:.1f}", fontsize=8)
@@ -63,26 +63,19 @@ def draw_ablations(
     """Content, style and each variant in a row, with its measures below."""
     aspect = pictures["content"].height / pictures["content"].width
     cell = max(1.75, 2.1 / max(1.0, aspect) ** 0.5)
-    figure = Figure(
-        figsize=(cell * len(pictures), cell * max(0.6, aspect) + 1.05), layout="constrained"
+    figure = new_figure(
+        cell * len(pictures),
+        cell * max(0.6, aspect) + 1.05,
+        "The method without one of its parts at a time",
     )
-    figure.suptitle("The method without one of its parts at a time", fontsize=11)
-    labels = {variant.name: _label(variant) for variant in variants}
+    # The changed values stand on a line of their own.
+    labels = {x.name: x.label.replace(" (", "\n(", 1) for x in variants}
     axes = figure.subplots(1, len(pictures), squeeze=False)[0]
     for ax, (name, picture) in zip(axes, pictures.items(), strict=True):
-        ax.imshow(np.asarray(picture))
-        ax.set_title(labels.get(name, name), fontsize=8)
-        ax.set_xticks([])
-        ax.set_yticks([])
+        show(ax, picture, labels.get(name, name))
         if name in measures:
             ax.set_xlabel(_lines(measures[name]), fontsize=8)
     return figure
-
-
-def _label(variant: Variant) -> str:
-    """Name and changed values on two lines."""
-    name, bracket, rest = variant.label.partition(" (")
-    return f"{name}\n{bracket[1:]}{rest}" if bracket else name
 
 
 def _lines(measures: Measures) -> str:

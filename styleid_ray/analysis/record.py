@@ -1,4 +1,4 @@
-"""Numbers of an analysis, taken from the features of a pair while it is sampled."""
+"""Numbers of an analysis, computed from the features of a pair while it is sampled."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from styleid_ray.analysis.formulas import (
-    Components,
     layer_grid,
     logit_deviation,
     patch_attention,
@@ -20,17 +19,21 @@ from styleid_ray.analysis.watch import Injected, Seen
 from styleid_ray.engine.schedule import Step
 
 MAPS = 4
-"""Most sampling steps whose queries are mapped."""
+"""The most sampling steps with maps."""
 
 
 @dataclass(frozen=True)
-class LogitDeviation:
-    """Deviation of the attention logits (`formulas.logit_deviation`) of a layer at a step."""
-
+class _AtStep:
     layer: int
     step: int
     """Sampling step, from 1."""
     timestep: int
+
+
+@dataclass(frozen=True)
+class LogitDeviation(_AtStep):
+    """Deviation of the attention logits (`formulas.logit_deviation`) of a layer at a step."""
+
     plain: float
     """Deviation of self-attention in the run without injection."""
     own: float
@@ -38,17 +41,14 @@ class LogitDeviation:
     injected: float
     """Deviation of the injected queries γ·Q_c + (1 − γ)·Q_cs (eq. 6) with K_s, τ = 1."""
     tempered: float
-    """The same, times τ."""
+    """`injected` times τ."""
 
 
 @dataclass(frozen=True)
-class QueryMap:
+class QueryMap(_AtStep):
     """Queries of content and result in a layer at a step, along the content's principal
     components."""
 
-    layer: int
-    step: int
-    timestep: int
     content: Tensor
     """[rows, columns, 3]."""
     result: Tensor
@@ -56,16 +56,13 @@ class QueryMap:
     explained: Tensor
     """[3]: share of the variance of the content's queries along each axis."""
     cosine: float
-    """Mean over tokens of the cosine between the two queries, less the content's mean query."""
+    """Mean over tokens of the cosine between both queries, each minus the content's mean query."""
 
 
 @dataclass(frozen=True)
-class PatchMap:
-    """Where the content's query at the patch looks in the style, in a layer at a step."""
+class PatchMap(_AtStep):
+    """Attention of the content's query at the patch over the style, in a layer at a step."""
 
-    layer: int
-    step: int
-    timestep: int
     token: tuple[int, int]
     """Row and column of the patch among the content's tokens."""
     grid: tuple[int, int]
@@ -73,15 +70,15 @@ class PatchMap:
     logits: Tensor
     """[rows, columns] of the style: Q_c·K_sᵀ / √d, averaged over heads."""
     attention: Tensor
-    """[rows, columns] of the style, of sum 1: softmax of τ times that, averaged over heads."""
+    """[rows, columns] of the style, of sum 1: softmax of τ · logits, averaged over heads."""
 
 
 class Record:
-    """Watches one pair: `full` the run with injection, `plain` that without (`watch.Watch`). Maps
-    are kept of at most `MAPS` steps; of every step a few numbers per layer.
+    """Numbers of one pair. `full` and `plain` watch its runs with and without injection
+    (`watch.Watch`). Maps are kept for at most `MAPS` steps, a few numbers per layer for every step.
 
     Args:
-        steps: sampling steps in all.
+        steps: number of sampling steps.
         patch: point of the content, fractions (x, y) in [0, 1].
         content, style: height and width of the latents.
     """
@@ -104,7 +101,7 @@ class Record:
 
     @property
     def spreads(self) -> list[LogitDeviation]:
-        """Deviations of every layer at every step, step by step, once both runs were watched."""
+        """Deviations of every layer at every step, step by step; needs both runs."""
         return [
             LogitDeviation(
                 layer, 1 + self._timesteps.index(t), t, self._plain[t, layer], *deviations
@@ -117,7 +114,7 @@ class Record:
         self._plain[step.t, layer] = logit_deviation(seen.q_cs, seen.k_cs)
 
     def full(self, step: Step, layer: int, seen: Seen) -> None:
-        """Takes those of the run with injection; steps come in the order of sampling."""
+        """Takes the same of the run with injection; steps come in the order of sampling."""
         injected = seen.injected
         if injected is None:
             return
@@ -138,7 +135,8 @@ class Record:
         components = principal_components(content)
         grid = layer_grid(len(content), *self._content)
         own, other = (components.project(x).view(*grid, -1).float() for x in (content, result))
-        cosine = _cosine(components, content, result)
+        a, b = (x.double() - components.mean for x in (content, result))
+        cosine = torch.cosine_similarity(a, b, dim=1).mean().item()
         return QueryMap(layer, at, t, own, other, components.shares, cosine)
 
     def _patch_map(self, at: int, t: int, layer: int, injected: Injected) -> PatchMap:
@@ -153,11 +151,6 @@ class Record:
 
 
 def mapped_steps(steps: int) -> Sequence[int]:
-    """The sampling steps that are mapped, from 1: first, last and evenly between."""
+    """The sampling steps with maps, counted from 1: first, last and evenly between."""
     count = min(MAPS, steps)
     return sorted({1 + round(i * (steps - 1) / max(1, count - 1)) for i in range(count)})
-
-
-def _cosine(components: Components, content: Tensor, result: Tensor) -> float:
-    a, b = (x.double() - components.mean for x in (content, result))
-    return torch.cosine_similarity(a, b, dim=1).mean().item()

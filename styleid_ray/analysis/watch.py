@@ -1,4 +1,4 @@
-"""Watching self-attention layers of a pipeline without changing what they compute."""
+"""Watches self-attention layers of a pipeline without changing their results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Injected:
     q_c: Tensor
     """Queries of the content [heads, tokens, d]."""
     k_s: Tensor
-    """Keys of the style [heads, tokens, d]; the number of tokens may be its own."""
+    """Keys of the style [heads, tokens, d]; its number of tokens may differ from the content's."""
     gamma: float
     temperature: float
 
@@ -33,7 +33,7 @@ class Seen:
     """Features of the first pair of a batch in one layer and sampling step."""
 
     q_cs: Tensor
-    """Queries of the latent that is sampled [heads, tokens, d]."""
+    """Queries of the sampled latent [heads, tokens, d]."""
     k_cs: Tensor
     """Its keys, which self-attention without injection uses."""
     injected: Injected | None
@@ -41,12 +41,12 @@ class Seen:
 
 
 Watch = Callable[[Step, int, Seen], None]
-"""Gets each sampling step's features, one layer after the other; it keeps what it needs."""
+"""Called with the features of each sampling step, layer by layer."""
 
 
 @contextmanager
 def watched(pipe: StyleIDPipeline, layers: Sequence[int], watch: Watch) -> Iterator[None]:
-    """Inside the block `watch` sees these layers in each sampling step, injected or not. Pictures
+    """Calls `watch` for these layers in each sampling step of the block, injected or not. Pictures
     and the count of UNet evaluations stay the same; each layer computes its queries and keys once
     more for the first pair. The UNet must not be compiled."""
     own = pipe.denoise
@@ -90,13 +90,20 @@ class _WatchedDenoiser(Denoiser):
             return
         x = as_tokens(attn, hidden_states[:1])
         q, k = (split_heads(to(x), attn.heads)[0] for to in (attn.to_q, attn.to_k))
-        injected = None if self._injection is None else _injected(layer, self._injection)
+        injected, injection = None, self._injection
+        if injection is not None:
+            injected = Injected(
+                injection.content["q", layer][0],
+                injection.styles[0]["k", layer][0],
+                injection.gamma[layer][0].item(),
+                injection.temperature[layer][0].item(),
+            )
         self._watch(self._step, layer, Seen(q, k, injected))
 
 
 @dataclass
 class _WatchedSelfAttention:
-    """Stands in for a layer's processor, shows what it is given, and leaves the work to it."""
+    """Wraps a layer's processor: shows its input to `see`, then calls it."""
 
     layer: int
     own: Any
@@ -105,12 +112,3 @@ class _WatchedSelfAttention:
     def __call__(self, attn: Any, hidden_states: Tensor, **given: Any) -> Tensor:
         self.see(self.layer, attn, hidden_states)
         return self.own(attn, hidden_states, **given)
-
-
-def _injected(layer: int, injection: Injection) -> Injected:
-    return Injected(
-        injection.content["q", layer][0],
-        injection.styles[0]["k", layer][0],
-        injection.gamma[layer][0].item(),
-        injection.temperature[layer][0].item(),
-    )

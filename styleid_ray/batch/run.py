@@ -18,7 +18,6 @@ from styleid_ray.batch.prepare import Job, resume
 from styleid_ray.batch.remake import Remake
 from styleid_ray.batch.session import Session, nothing_to_do, resuming
 from styleid_ray.batch.summary import Summary, closing_lines
-from styleid_ray.batch.watch.measures import of_actors
 from styleid_ray.batch.watch.progress import counted
 from styleid_ray.batch.watch.trackers import check_trackers
 from styleid_ray.config import JobConfig
@@ -179,7 +178,7 @@ def _work_off(session: Session, job: Job, resources: Resources, out: TextIO) -> 
     from styleid_ray.batch.cluster.growth import awaited
     from styleid_ray.batch.export.live_card import live_card
     from styleid_ray.batch.pipeline import run_shards
-    from styleid_ray.batch.watch.watch import watching
+    from styleid_ray.batch.watch.watch import of_actors, watching
 
     config, output, progress, limits = job.config, session.output, session.progress, session.limits
     limits.begin(resources.gpus_per_actor)

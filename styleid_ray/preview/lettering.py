@@ -12,19 +12,15 @@ _SIGNS = ",:=/"
 
 
 class Lettering:
-    """One size of text. Letters that the font lacks, which has ASCII alone, are written without
-    their accents or as a question mark.
-
-    Args:
-        size: of the font, in pixels.
-    """
+    """Text of one size in pixels. The font has ASCII alone: other letters lose their accents or
+    become question marks."""
 
     def __init__(self, size: int) -> None:
         self.font = ImageFont.load_default(size)
         self.height = round(size * 1.3)
 
     def width(self, text: str) -> int:
-        """Pixels that the text takes."""
+        """Width of the text in pixels."""
         return round(self.font.getlength(_plain(text)))
 
     def wrapped(self, text: str, width: int) -> list[str]:
@@ -42,7 +38,7 @@ class Lettering:
         return lines
 
     def cut(self, text: str, width: int) -> str:
-        """The text in one line no wider than `width` pixels, its middle left out if need be."""
+        """The text in one line no wider than `width` pixels, without its middle if it is longer."""
         if self.width(text) <= width:
             return text
         for kept in range(len(text) - 1, 1, -1):
@@ -60,13 +56,14 @@ class Lettering:
         top: int,
         colour: str,
     ) -> None:
-        """Draws lines below one another, each in the middle of `width` pixels, or at the left."""
+        """Draws lines below one another: each centred in `width` pixels, or without one
+        left-aligned."""
         for number, line in enumerate(lines):
             shift = 0 if width is None else (width - self.width(line)) // 2
             draw.text((left + shift, top + number * self.height), _plain(line), colour, self.font)
 
     def _part(self, word: str, width: int) -> str:
-        """The beginning of a word that fits, up to a sign where there is one."""
+        """The longest start of a word that fits, cut after its last sign if it has one."""
         fitting = (word[:n] for n in range(len(word) - 1, 1, -1))
         part = next((text for text in fitting if self.width(text) <= width), word[0])
         sign = max(map(part.rfind, _SIGNS)) + 1

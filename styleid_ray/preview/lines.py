@@ -6,13 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from styleid_ray.config import (
-    PAPER_SIZE,
-    PIXEL_METHODS,
-    JobConfig,
-    StyleParams,
-    without_effect,
-)
+from styleid_ray.config import PAPER_SIZE, PIXEL_METHODS, JobConfig, StyleParams, without_effect
 from styleid_ray.model.lora import name_of
 from styleid_ray.preview.sweep import SWEPT, Column
 from styleid_ray.storage.locations import shown
@@ -22,36 +16,35 @@ _ALWAYS = ("preset", "steps", "gamma", "temperature")
 
 
 def command_line(command: str, options: Mapping[str, Any]) -> str:
-    """A command of `styleid-ray` with these options, as typed in a shell. Storage options and what
-    is secret in a URL are left out."""
+    """A command of `styleid-ray` with these options, as typed in a shell, without storage options
+    and the secrets in URLs."""
     words = ["styleid-ray", command]
     for name, value in options.items():
         option = name.replace("_", "-")
         if name == _SECRET or value is None:
             continue
-        if isinstance(value, bool) and JobConfig.model_fields[name].annotation is not bool:
-            value = int(value)
-        if isinstance(value, bool):
+        if isinstance(value, bool) and JobConfig.model_fields[name].annotation is bool:
             words.append(f"--{'' if value else 'no-'}{option}")
-            continue
-        words += [f"--{option}", shown(_text(value))]
+        else:
+            text = str(int(value)) if isinstance(value, bool) else _text(value)
+            words += [f"--{option}", shown(text)]
     return shlex.join(words)
 
 
 def stylize_line(options: Mapping[str, Any], column: Column, size: int) -> str:
-    """The job that makes a whole dataset with the values of a column, at a working size."""
+    """The command that makes a whole dataset with the values of a column, at a working size."""
     idle = without_effect(column.method)
     rest = {name: x for name, x in options.items() if name not in SWEPT and name not in idle}
     if not column.params.detail:
         rest.pop("detail_luminance", None)
     if column.method in PIXEL_METHODS and size != PAPER_SIZE:
-        rest["size"] = size  # that of a model which this job has not
+        rest["size"] = size  # the preview's size comes from a model that this job lacks
     return command_line("stylize", rest | {"output": "OUTPUT"} | dict(column.values))
 
 
 def settings_line(config: JobConfig, columns: Sequence[Column]) -> str:
-    """The model, the working size, and the parameters that all columns of StyleID have in common;
-    of those that are seldom used, the ones in use."""
+    """The model, the working size, and the parameters that all columns of StyleID have in common:
+    the main ones, and others that differ from their defaults."""
     methods = {column.method for column in columns}
     columns = [column for column in columns if column.method == "styleid"]
     resolved = [column.params.resolved() for column in columns]

@@ -1,52 +1,77 @@
-"""Every pair with every column's values, in this process."""
+"""Makes every pair with every column's values, in this process."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from styleid_ray.batch.stages.engine import load_engine
+from styleid_ray.batch.watch.progress import Progress
 from styleid_ray.config import JobConfig, Method, StyleParams
 from styleid_ray.preview.pairs import Chosen, Pair
-from styleid_ray.preview.progress import PreviewProgress
 from styleid_ray.preview.sweep import Column
 
 if TYPE_CHECKING:
     from styleid_ray.engine.stylizer import Stylizer
 
 Cells = dict[tuple[int, StyleParams], list[int]]
-"""By pair and parameters: the columns that show the picture."""
+"""The columns that show a picture, by its pair and parameters."""
 
 
-@dataclass(frozen=True)
-class Costs:
-    """Work of a preview. The seconds of a call are divided in proportion to UNet evaluations."""
-
-    seconds: float
-    columns: tuple[tuple[int, float], ...]
-    """UNet evaluations and seconds of each column, inversions aside."""
-    inverted: int
-    """Inversions that the columns share."""
-    inversions: tuple[int, float]
-    """Their UNet evaluations and seconds."""
-
-
-@dataclass(frozen=True)
+@dataclass
 class Made:
-    """The pictures of a preview."""
+    """The pictures of a preview and their costs. Calls are divided by UNet evaluations."""
 
-    results: Sequence[Sequence[Image.Image | None]]
+    results: list[list[Image.Image | None]]
     """By pair and column, in the content's shape; None where values are not finite."""
-    costs: Costs
+    costs: list[tuple[int, float]]
+    """UNet evaluations and seconds of each column, without inversions."""
+    seconds: float = 0.0
+    """Duration of the whole preview."""
+    inverted: int = 0
+    """Number of inversions, which the columns share."""
+    inversions: tuple[int, float] = 0, 0.0
+    """UNet evaluations and seconds of the inversions."""
+
+
+class PreviewProgress(Progress):
+    """Counts pictures; the time left follows from the UNet evaluations, inversions included."""
+
+    def __init__(self, pictures: int, evaluations: int) -> None:
+        super().__init__(evaluations, 0, 0, "UNet evaluations")
+        self.pictures, self.made, self.lost = pictures, 0, 0
+        self._evaluations: Callable[[], int] = lambda: 0
+
+    def follow(self, evaluations: Callable[[], int]) -> None:
+        """Sets the function that returns the evaluations so far, for each display."""
+        self._evaluations = evaluations
+
+    def count(self, good: bool) -> None:
+        """Counts one more picture, made or failed."""
+        self.made += good
+        self.lost += not good
+
+    def finish(self) -> None:
+        """Replaces the estimate by the evaluations that were needed."""
+        self.planned = self._evaluations()
+
+    def line(self) -> str:
+        """The state in one line."""
+        self.make(self._evaluations())
+        lost = f", {self.lost} failed" if self.lost else ""
+        pictures = f"{self.made} of {self.pictures} pictures{lost}"
+        return f"{pictures} · {super().line()}" if self.planned else pictures
 
 
 def expected(pairs: Sequence[Pair], columns: Sequence[Column]) -> int:
-    """UNet evaluations that a preview takes."""
+    """UNet evaluations of a preview."""
     columns = [column for column in columns if column.method == "styleid"]
     params = [column.params.resolved() for column in columns]
     pictures = len({name for pair in pairs for name in pair.pictures})
@@ -56,19 +81,19 @@ def expected(pairs: Sequence[Pair], columns: Sequence[Column]) -> int:
     return pictures * sum(inversions.values()) + sampling
 
 
-def load(config: JobConfig, revision: str | None, evaluations: int) -> Stylizer:
+def load(config: JobConfig, revision: str | None, evaluations: int = 0) -> Stylizer:
     """The pipeline of a job's method, with its model if it has one, on this machine's device.
 
     Args:
-        config: model, precision, device and engine options.
-        revision: that of the checkpoint which was found.
-        evaluations: UNet evaluations that are expected, by which the engine tunes itself.
+        config: method, model, precision, device and engine options.
+        revision: of the checkpoint.
+        evaluations: expected UNet evaluations, by which the engine tunes itself.
 
     Raises:
         ModelError: the model cannot be loaded.
-        ConfigError: the device asked for is not there.
+        ConfigError: the requested device does not exist.
     """
-    # Threads that spin while they wait for each other are twenty times as slow on busy cores.
+    # Threads that spin while they wait for each other are twenty times slower on busy cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if config.method != "styleid":
         from styleid_ray.batch.stages.baseline import load_baseline
@@ -84,22 +109,15 @@ def make(
     side: int,
     progress: PreviewProgress,
 ) -> Made:
-    """Makes all pictures of the preview; each content and style is inverted once, unless columns
-    differ in the parameters of an inversion (steps, and whether they are the paper's).
-
-    Args:
-        pipes: the pipelines of the columns' methods.
-        chosen: the pairs with their pictures.
-        columns: values of each column.
-        side: longest side of the results that are kept, in pixels.
-        progress: counts them.
-    """
+    """Makes all pictures of the preview, with a longest side of at most `side` pixels. Each content
+    and style is inverted once, unless columns differ in the parameters of an inversion: the steps,
+    and whether they are the paper's."""
     from styleid_ray.batch.stages.pairs import pairs_of
 
     progress.follow(lambda: sum(pipe.unet_evaluations for pipe in pipes.values()))
     recipes = [pair.recipe for pair in chosen.pairs]
-    pictures = chosen.rows
-    results: list[list[Image.Image | None]] = [[None] * len(columns) for _ in recipes]
+    pictures, began = chosen.rows, time.perf_counter()
+    made = Made([[None] * len(columns) for _ in recipes], [(0, 0.0)] * len(columns))
 
     def run(group: Sequence[int], pipe: Stylizer) -> None:
         cells = _cells(chosen.pairs, columns, group)
@@ -112,60 +130,52 @@ def make(
                 content = chosen.pictures["content", recipes[pair].content]
                 result = content.shaped(Image.fromarray(picture), side) if good else None
                 for column in cells[rows[row]]:
-                    results[pair][column] = result
+                    made.results[pair][column] = result
                     progress.count(bool(good))
 
         own = [params for _, params in rows]
         pairs_of([recipes[pair] for pair, _ in rows], own, pictures).stylize(pipe, take)
 
-    return Made(results, _costs(pipes, columns, run))
+    for group in _groups(columns):
+        first = columns[group[0]]
+        pipe = pipes[first.method]
+        before, start = pipe.counts, time.perf_counter()
+        run(group, pipe)
+        _add_costs(made, group, first, time.perf_counter() - start, before, pipe.counts)
+    made.seconds = time.perf_counter() - began
+    return made
+
+
+def _add_costs(
+    made: Made, group: Sequence[int], first: Column, seconds: float, before: Any, after: Any
+) -> None:
+    """Adds the cost of a group of columns, by the pipeline's counts before and after it."""
+    evaluations = after.unet_evaluations - before.unet_evaluations
+    inverted = after.inversions - before.inversions
+    of_inversions = inverted * first.params.resolved().inversion_evaluations
+    pace, each = seconds / max(1, evaluations), (evaluations - of_inversions) / len(group)
+    for column in group:
+        own = each * pace if evaluations else seconds / len(group)
+        made.costs[column] = round(each), own
+    made.inverted += inverted
+    total, spent = made.inversions
+    made.inversions = total + of_inversions, spent + of_inversions * pace
 
 
 def _cells(pairs: Sequence[Pair], columns: Sequence[Column], group: Sequence[int]) -> Cells:
-    """The pictures to make for some columns: one for all that a pair's own values make equal."""
-    cells: Cells = {}
-    for column in group:
-        for number, pair in enumerate(pairs):
-            key = number, pair.params(columns[column].params)
-            cells.setdefault(key, []).append(column)
+    """The pictures to make for some columns: one for all columns that a pair's own values make
+    equal."""
+    cells: Cells = defaultdict(list)
+    for column, (number, pair) in itertools.product(group, enumerate(pairs)):
+        cells[number, pair.params(columns[column].params)].append(column)
     return cells
 
 
-def _costs(
-    pipes: Mapping[Method, Stylizer],
-    columns: Sequence[Column],
-    run: Callable[[Sequence[int], Stylizer], None],
-) -> Costs:
-    """Runs the columns, group by group, and measures them."""
-    spent: dict[int, tuple[int, float]] = {}
-    began, inverted, evaluated, inverting = time.perf_counter(), 0, 0, 0.0
-    for group in _groups(columns):
-        pipe = pipes[columns[group[0]].method]
-        before, start = pipe.counts, time.perf_counter()
-        run(group, pipe)
-        seconds, counts = time.perf_counter() - start, pipe.counts
-        evaluations = counts.unet_evaluations - before.unet_evaluations
-        new = counts.inversions - before.inversions
-        of_inversions = new * columns[group[0]].params.resolved().inversion_evaluations
-        pace, each = seconds / max(1, evaluations), (evaluations - of_inversions) / len(group)
-        own = each * pace if evaluations else seconds / len(group)
-        spent |= dict.fromkeys(group, (round(each), own))
-        inverted, evaluated = inverted + new, evaluated + of_inversions
-        inverting += of_inversions * pace
-    total = time.perf_counter() - began
-    by_column = tuple(spent[i] for i in range(len(columns)))
-    return Costs(total, by_column, inverted, (evaluated, inverting))
-
-
-def _groups(columns: Sequence[Column]) -> Iterator[list[int]]:
-    """Columns that one call of the engine can make together: they have one method, and differ in
+def _groups(columns: Sequence[Column]) -> Iterable[list[int]]:
+    """Columns that one call of the engine can make together: they have one method and differ in
     gamma and temperature alone."""
-
-    def rest(column: Column) -> str:
-        params = column.params.resolved().model_dump(exclude={"gamma", "temperature"})
-        return f"{column.method} {params}"
-
-    groups: dict[str, list[int]] = {}
+    groups: dict[str, list[int]] = defaultdict(list)
     for index, column in enumerate(columns):
-        groups.setdefault(rest(column), []).append(index)
-    yield from groups.values()
+        rest = column.params.resolved().model_dump(exclude={"gamma", "temperature"})
+        groups[f"{column.method} {rest}"].append(index)
+    return groups.values()

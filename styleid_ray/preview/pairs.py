@@ -1,4 +1,4 @@
-"""The rows of a preview: which of a job's pairs it shows."""
+"""The rows of a preview: the pairs of a job that it shows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Pair:
 
     recipe: Recipe
     own: Mapping[str, float] = field(default_factory=dict)
-    """Its gamma and temperature, where a table gives them."""
+    """Gamma and temperature of the pair, where a table gives them."""
 
     @property
     def pictures(self) -> list[Name]:
@@ -40,7 +40,7 @@ class Pair:
 
     @property
     def own_line(self) -> str:
-        """Its own values in words, '' for none."""
+        """The pair's own values in words, '' for none."""
         values = ", ".join(f"{name} {value:g}" for name, value in self.own.items())
         return values and f"{values} (table)"
 
@@ -71,11 +71,11 @@ class Chosen:
     unread: Sequence[str]
     """A line on each picture that cannot be read."""
     notes: Sequence[str] = ()
-    """Lines of the pairing."""
+    """Remarks of the pairing."""
 
     @property
     def rows(self) -> dict[Name, dict[str, Any]]:
-        """Pictures and masks by role and key, as `pairs_of` takes them."""
+        """Pictures and masks by role and key, in the form that `pairs_of` takes."""
         fitted = {name: picture.fitted for name, picture in self.pictures.items()}
         for (_, key), picture in self.pictures.items():
             fitted |= {(role, key): mask for role, mask in picture.masks.items()}
@@ -86,13 +86,9 @@ class Chosen:
 
 
 def choose(config: JobConfig, count: int, factor: int) -> Chosen:
-    """At most `count` pairs of a job: with pairing cross those of pictures spread over both
-    listings, else pairs of the plan, spread over it in the same way.
-
-    Args:
-        config: sources, pairing, seed, size, fit, limits and masks.
-        count: how many are wanted.
-        factor: multiple of the working size's sides, in pixels.
+    """At most `count` pairs of a job: with pairing cross, pairs of pictures spread over both
+    listings; with any other, pairs spread over the plan. `factor` is the multiple of the working
+    size's sides, in pixels.
 
     Raises:
         SourceError: a source or table is missing, empty or inconsistent, or none of the chosen
@@ -104,7 +100,7 @@ def choose(config: JobConfig, count: int, factor: int) -> Chosen:
 
 def spread(rows: int, count: int, seed: int = 0) -> list[int]:
     """Indices of at most `count` of the rows: first, last and evenly between; with a seed other
-    than 0 one drawn from each of as many equal parts."""
+    than 0, one drawn from each of `count` equal parts."""
     count = min(count, rows)
     if seed:
         draw = random.Random(seed).randrange
@@ -113,8 +109,8 @@ def spread(rows: int, count: int, seed: int = 0) -> list[int]:
 
 
 def cyclic_pairs(contents: int, styles: int, count: int) -> list[tuple[int, int]]:
-    """At most `count` different pairs (content, style): both sides in order, again and again, the
-    styles moved on by one whenever the pairs would repeat."""
+    """At most `count` different pairs (content, style): both sides cycle in order, and the styles
+    shift by one whenever the pairs would repeat."""
     cycle = math.lcm(contents, styles)
     return [(i % contents, (i + i // cycle) % styles) for i in range(min(count, contents * styles))]
 
@@ -145,7 +141,7 @@ def _planned(config: JobConfig, count: int, factor: int) -> Chosen:
     check_method(config, planned)
     planned = with_mask_names(planned, config)
     rows = planned.table.take(pa.array(spread(planned.table.num_rows, count, config.seed)))
-    for name in style_columns(rows)[1:]:  # a plan has versions, and recipes go by them
+    for name in style_columns(rows)[1:]:  # recipes recognise further styles by their versions
         rows = rows.append_column(f"{name}_version", pa.nulls(rows.num_rows, pa.string()))
     own = rows.select(_OWN).to_pylist()
     chosen = [

@@ -23,7 +23,7 @@ from styleid_ray.storage.locations import shown
 
 _ORIGINAL = 1024
 Name = tuple[str, str]
-"""Role, content or style, and key of a picture."""
+"""Role (content or style) and key of a picture."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Shown:
     name: str
     """The key, fit to be printed."""
     size: tuple[int, int]
-    """(width, height) in pixels of a job's result for it as a content."""
+    """(width, height) in pixels of a job's result for this content."""
     original: Image.Image
-    """The part that the model gets, at most 1,024 pixels a side."""
+    """The part that the model gets, at most 1,024 pixels per side."""
     fitted: Image.Image
-    """The same at the model's working size."""
+    """The same part at the model's working size."""
     masks: Mapping[str, Image.Image]
     """Masks of a content, by their roles: mode L, of the size of `fitted`."""
 
@@ -50,13 +50,12 @@ class Shown:
 
 
 class Reader:
-    """Reads pictures by their names, each once.
+    """Reads pictures by their names, each once, as a job does.
 
     Args:
-        contents, styles: where they lie.
-        config: size, fit, limits and masks.
+        contents, styles, config: of the job.
         factor: multiple of the working size's sides, in pixels.
-        named: names of strength masks by the keys of contents, where a table gives them.
+        named: names of strength masks by content key, where a table gives them.
     """
 
     def __init__(
@@ -68,15 +67,15 @@ class Reader:
         named: Mapping[str, str | None] | None = None,
     ) -> None:
         self.pictures: dict[Name, Shown] = {}
-        """Those that were read."""
+        """Readable pictures."""
         self.unread: dict[Name, str] = {}
-        """A line on each that could not be read, or whose mask could not."""
+        """A line on each picture that cannot be read, or whose mask cannot."""
         self._sources = {"content": contents, "style": styles}
         self._masks = masks_of(config)
         self._config, self._factor, self._named = config, factor, named or {}
 
     def readable(self, name: Name) -> bool:
-        """Whether the picture is among those read; it is read where it was not yet."""
+        """Whether the picture can be read; the first call reads it."""
         if name not in self.pictures and name not in self.unread:
             try:
                 self.pictures[name] = self._read(*name)

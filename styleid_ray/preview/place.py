@@ -1,4 +1,4 @@
-"""Where a preview or an analysis is written to."""
+"""The folder or URL of a preview or an analysis."""
 
 from __future__ import annotations
 
@@ -18,15 +18,10 @@ _OTHER = (".jpg", ".jpeg", ".webp", ".html")
 
 
 class Place:
-    """A folder or URL for a few files.
-
-    Args:
-        config: a job whose output lies there.
-        folder: the folder, as `folder_of` gives it.
-        names: files that will be written there.
+    """A folder or URL, as `folder_of` returns it, for a few files with these names.
 
     Raises:
-        ConfigError: they would be among the job's own contents or styles.
+        ConfigError: the files would be among the job's own contents or styles.
         OutputError: nothing can be written there.
     """
 
@@ -58,13 +53,13 @@ class Place:
 
 
 def folder_of(output: str) -> str:
-    """A folder, of whatever working directory, or URL without the slash at its end."""
+    """An absolute path, or a URL, without the slash at its end."""
     path = local_path(output)
     return (output if path is None else absolute(path)).rstrip("/")
 
 
 def split_output(output: str) -> tuple[str, str]:
-    """The folder of a preview, and the name that grid and page share in it.
+    """The folder of a preview, and the common name of its grid and page.
 
     Args:
         output: a file that ends in .png, or a folder.

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageOps
 
@@ -14,7 +15,7 @@ from styleid_ray.preview.lettering import Lettering
 _PAPER, _INK, _SOFT, _LINE, _WELL = "#ffffff", "#1d1c1a", "#66625b", "#b5afa4", "#ebe8e1"
 _MARGIN, _GAP, _APART, _PAD = 16, 6, 18, 8
 _LARGE_CELL = 192
-"""From this side on, in pixels, letters are large."""
+"""Side of a cell in pixels from which letters are large."""
 
 Labels = Sequence[tuple[str, ...]]
 
@@ -25,27 +26,31 @@ class Row:
 
     content: Image.Image
     styles: Sequence[Image.Image]
-    """One or more, the first of them the main one."""
+    """One or more, the main one first."""
     names: tuple[str, ...]
     """Names of the content and of each style."""
     results: Sequence[Image.Image | None]
-    """By column; None for one that failed."""
+    """Per column; None for a failed one."""
     own: str = ""
-    """Values that hold for this pair whatever the column says."""
+    """Values of this pair that replace those of the columns."""
 
 
 @dataclass(frozen=True)
 class _Fitted:
-    """A row as high as the content's shape needs."""
+    """A row in cells that are as high as the content's shape needs."""
 
     sources: tuple[Image.Image, Image.Image]
-    """Content, and its styles together."""
+    """The content, and its styles in one picture."""
     captions: tuple[Sequence[str], Sequence[str]]
     results: Sequence[Image.Image | None]
 
+    def height(self, line: int) -> int:
+        """Pixels of the row with captions in lines of this height, and the space below."""
+        named = zip(self.sources, self.captions, strict=True)
+        return max(picture.height + len(names) * line for picture, names in named) + _GAP + _PAD
 
-@dataclass(frozen=True)
-class _Heading:
+
+class _Heading(NamedTuple):
     left: int
     right: int
     lines: list[str]
@@ -57,18 +62,21 @@ def draw_sheet(rows: Sequence[Row], labels: Labels, settings: str, cell: int) ->
     Args:
         rows: pairs with their results.
         labels: headings of each column, the outermost first; equal neighbours share one.
-        settings: what all results have in common, written below them.
+        settings: the settings common to all results, written below them.
         cell: longest side of a picture in pixels.
     """
     large = cell >= _LARGE_CELL
     head, small = Lettering(16 if large else 13), Lettering(13 if large else 12)
     lefts = _lefts(labels, cell)
     width = lefts[-1] + cell + _MARGIN
-    levels = _levels(labels, lefts, cell, head)
+    levels: list[list[_Heading]] = []
+    for level in headings(labels):
+        edges = [(text, lefts[members[0]], lefts[members[-1]] + cell) for text, members in level]
+        levels.append([_Heading(x, y, head.wrapped(text, y - x)) for text, x, y in edges])
     footer = small.wrapped(settings, width - 2 * _MARGIN)
     first = _MARGIN + sum(_tall(level, head) for level in levels)
     fitted = [_fitted(row, cell) for row in rows]
-    heights = [_row_height(one, small.height) for one in fitted]
+    heights = [one.height(small.height) for one in fitted]
     height = first + sum(heights) + len(footer) * small.height + _MARGIN
     sheet = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -97,7 +105,7 @@ def draw_sheet(rows: Sequence[Row], labels: Labels, settings: str, cell: int) ->
 
 
 def _lefts(labels: Labels, cell: int) -> list[int]:
-    """Left edge of each column; those under different outer headings stand a little apart."""
+    """Left edge of each column, with more space between columns under different outer headings."""
     left = _MARGIN + 2 * (cell + _GAP) + _APART - _GAP
     lefts = [left]
     for before, after in itertools.pairwise(labels):
@@ -106,19 +114,17 @@ def _lefts(labels: Labels, cell: int) -> list[int]:
     return lefts
 
 
-def _levels(
-    labels: Labels, lefts: Sequence[int], cell: int, letters: Lettering
-) -> list[list[_Heading]]:
-    levels: list[list[_Heading]] = []
-    for level in range(1, len(labels[0]) + 1):
-        headings: list[_Heading] = []
-        groups = itertools.groupby(range(len(labels)), key=lambda i, n=level: labels[i][:n])
-        for key, members in groups:
-            columns = list(members)
-            left, right = lefts[columns[0]], lefts[columns[-1]] + cell
-            headings.append(_Heading(left, right, letters.wrapped(key[-1], right - left)))
-        levels.append(headings)
-    return levels
+def headings(labels: Labels) -> list[list[tuple[str, list[int]]]]:
+    """The headings of each level, the outermost first: each with the columns below it."""
+    return [
+        [
+            (key[-1], list(members))
+            for key, members in itertools.groupby(
+                range(len(labels)), key=lambda i, n=level: labels[i][:n]
+            )
+        ]
+        for level in range(1, len(labels[0]) + 1)
+    ]
 
 
 def _draw_headings(
@@ -150,7 +156,7 @@ def _fitted(row: Row, cell: int) -> _Fitted:
 
 
 def _together(pictures: Sequence[Image.Image], box: tuple[int, int]) -> Image.Image:
-    """Several pictures in the place of one, row by row."""
+    """Several pictures tiled into the place of one, row by row."""
     across = math.ceil(math.sqrt(len(pictures)))
     counts = across, math.ceil(len(pictures) / across)
     width, height = (max(1, (side + _GAP) // n - _GAP) for side, n in zip(box, counts, strict=True))
@@ -160,9 +166,3 @@ def _together(pictures: Sequence[Image.Image], box: tuple[int, int]) -> Image.Im
     for number, picture in enumerate(small):
         whole.paste(picture, (number % across * width, number // across * height))
     return whole
-
-
-def _row_height(row: _Fitted, line: int) -> int:
-    """With captions of lines so high, and the space below."""
-    named = zip(row.sources, row.captions, strict=True)
-    return max(picture.height + len(names) * line for picture, names in named) + _GAP + _PAD

@@ -1,10 +1,11 @@
-"""The columns of a preview: every combination of the values that its options list."""
+"""The columns of a preview: every combination of the listed values of its options."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -29,45 +30,44 @@ SWEPT = (
 """Options that take a list of values, the outermost heading first."""
 MOST_COLUMNS = 60
 _SCHEDULED = ("gamma", "temperature")
-_GROUPS = (
-    *(SourceOptions, StyleParams, PictureOptions, MethodOptions, ModelOptions, EngineOptions),
-)
 _WHOLE = {"masks", "region_styles"}
-"""Options that hold for all methods of a list, or for none."""
-_TAKEN = {"storage_options"}.union(*(group.model_fields for group in _GROUPS)) - {
-    "variants",
-    "tile",
-}
+"""Options that suit all methods of a list, or none."""
+_TAKEN = (
+    {"storage_options"}.union(
+        SourceOptions.model_fields, StyleParams.model_fields, PictureOptions.model_fields
+    ).union(MethodOptions.model_fields, ModelOptions.model_fields, EngineOptions.model_fields)
+) - {"variants", "tile"}
 OPTIONS = tuple(name for name in JobConfig.model_fields if name in _TAKEN)
-"""Options of a job that a preview takes, with the meaning that they have there."""
+"""Options of a job that a preview takes; they mean the same there."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One combination of values, with which every pair is made."""
+    """One combination of values; every pair is made with it."""
 
     values: Mapping[str, str]
-    """By option, as written for a job: one value of each that was given."""
+    """One value of each given option, as written for a job."""
     labels: tuple[str, ...]
     """One heading per option with several values, the outermost first."""
     params: StyleParams
     method: Method = "styleid"
 
     def with_layers(self, layers: tuple[int, ...] | None) -> Column:
-        """The column with a model's layers where it leaves them open."""
+        """The column with a model's layers, if its own are unset."""
         if not layers or self.params.layers or self.method != "styleid":
             return self
         return replace(self, params=self.params.model_copy(update={"layers": layers}))
 
 
 def read_columns(options: Mapping[str, Any]) -> tuple[JobConfig, list[Column]]:
-    """The job that the options describe, with the first of the listed values, and its columns.
-    Among several methods the job's is the one that uses the most options; a column has none of
-    those that its method ignores.
+    """The job with the first of the listed values, and the columns of all.
+
+    Among several methods, the job has the one that uses the most options. A column has no option
+    that its method ignores.
 
     Args:
-        options: those of `OPTIONS` that were given, and `output`. One of `SWEPT` may list values,
-            separated by commas; of gamma and temperature a semicolon separates schedules, and a
+        options: the given ones of `OPTIONS`, and `output`. Options of `SWEPT` may list values,
+            separated by commas; for gamma and temperature, semicolons separate schedules, and a
             range stands for its ends and its middle.
 
     Raises:
@@ -84,7 +84,9 @@ def read_columns(options: Mapping[str, Any]) -> tuple[JobConfig, list[Column]]:
         return _config(options, values, several, first.get("method", ""))
 
     config = config_of(first)
-    _check_effect(config, several)
+    for name in several:
+        if name in _SCHEDULED and not config.inject:
+            raise ConfigError(f"{_option(name)}: no effect without injection")
     for name in several:
         _check_distinct(name, [config_of(first | {name: x}) for x in listed[name]])
     columns: dict[tuple[str, ...], Column] = {}
@@ -99,17 +101,14 @@ def read_columns(options: Mapping[str, Any]) -> tuple[JobConfig, list[Column]]:
     return config, [*columns.values()]
 
 
-def _idle(method: str) -> int:
-    """How many options a method ignores; an unknown one comes first, to be refused."""
-    return len(_without_effect(method)) if method in get_args(Method) else -1
-
-
-def _without_effect(method: str) -> frozenset[str]:
-    return next((without_effect(one) for one in get_args(Method) if one == method), frozenset())
+def _idle(method: Any) -> int:
+    """Number of options that a method ignores; -1 for an unknown method, so that it comes first and
+    is refused."""
+    return len(without_effect(method)) if method in get_args(Method) else -1
 
 
 def _values(name: str, text: str) -> list[str]:
-    """The values that an option lists; those that are wrong are left for the config to refuse."""
+    """The listed values of an option; the config refuses wrong ones later."""
     if name not in _SCHEDULED:
         return [part.strip() for part in text.split(",")]
     values: list[str] = []
@@ -129,25 +128,23 @@ def _values(name: str, text: str) -> list[str]:
 
 
 def _config(
-    options: Mapping[str, Any], values: Mapping[str, str], several: list[str], main: str
+    options: Mapping[str, Any], values: Mapping[str, Any], several: list[str], main: Any
 ) -> JobConfig:
-    """The job with these values; without options that its method ignores, though the main one of
-    the list uses them."""
+    """The job with these values, without options that its method ignores and the main one uses."""
     chosen = {**options, **values}
     if "method" in several:
-        idle = _without_effect(values["method"]) - _without_effect(main) - _WHOLE
+        idle = without_effect(values["method"]) - without_effect(main) - _WHOLE
         chosen = {name: value for name, value in chosen.items() if name not in idle}
-    # Beside others with detail, a column without any is what they are compared with.
+    # A column without detail is the baseline of those with detail.
     if "detail" in several and _is_zero(values["detail"]):
         chosen.pop("detail_luminance", None)
     return make_config(chosen)
 
 
 def _is_zero(text: str) -> bool:
-    try:
+    with suppress(ValueError):
         return float(text) == 0
-    except ValueError:
-        return False
+    return False
 
 
 def _check_count(counts: Mapping[str, int]) -> None:
@@ -157,12 +154,6 @@ def _check_count(counts: Mapping[str, int]) -> None:
             f"{factors}: {columns} columns, more than the {MOST_COLUMNS} that a preview shows; "
             "list fewer values"
         )
-
-
-def _check_effect(config: JobConfig, several: Sequence[str]) -> None:
-    for name in several:
-        if name in _SCHEDULED and not config.inject:
-            raise ConfigError(f"{_option(name)}: no effect without injection")
 
 
 def _check_distinct(name: str, configs: Sequence[JobConfig]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,20 +17,18 @@ from styleid_ray.batch.watch.progress import shown as showing
 from styleid_ray.config import JobConfig, Method
 from styleid_ray.errors import ConfigError
 from styleid_ray.preview.lines import command_line, settings_line, stylize_line
-from styleid_ray.preview.make import Made, expected, load, make
+from styleid_ray.preview.make import Made, PreviewProgress, expected, load, make
 from styleid_ray.preview.page import render_page
 from styleid_ray.preview.pairs import Chosen, Pair, choose
 from styleid_ray.preview.place import Place, split_output
-from styleid_ray.preview.progress import PreviewProgress
 from styleid_ray.preview.sheet import Row, draw_sheet
 from styleid_ray.preview.sweep import read_columns
 
 MOST_PAIRS = 24
 CELLS = 32, 512
-"""Least and most of a cell's side, in pixels."""
-_SIDES = ((64, 1024), (400, 512))
-"""(most pictures, longest side of their copies in pixels)"""
-_SMALLEST = 256
+"""Bounds of a cell's side, in pixels."""
+_SIDES = ((64, 1024), (400, 512), (math.inf, 256))
+"""(the most pictures, longest side of their copies in pixels)"""
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,8 @@ class Preview:
     """A preview that was written."""
 
     picture: str
+    """Path or URL, as `page`."""
     page: str
-    """Paths or URLs of both."""
     summary: str
     failed: int
     """Sources that could not be read, and results whose values are not finite."""
@@ -56,11 +55,11 @@ def write_preview(
     and the page (HTML) that show them.
 
     Args:
-        options: those of `sweep.OPTIONS` that were given, and `output`: a file that ends in .png,
-            with the page beside it, or a folder or URL.
-        pairs: most pairs, 1 to 24.
+        options: the given ones of `sweep.OPTIONS`, and `output`: a file that ends in .png, with
+            the page beside it, or a folder or URL.
+        pairs: the most pairs, 1 to 24.
         cell: longest side of a picture in the grid, 32 to 512 pixels.
-        stream: where progress goes, standard error by default.
+        stream: of the progress, standard error by default.
 
     Raises:
         JobError: an option is wrong, no picture can be read, or the model cannot be used.
@@ -86,7 +85,8 @@ def write_preview(
             for method in methods
         }
         pictures = sum(len(pair.pictures) + len(columns) for pair in chosen.pairs)
-        made = make(pipes, chosen, columns, _side(pictures), progress)
+        side = next(side for most, side in _SIDES if pictures <= most)
+        made = make(pipes, chosen, columns, side, progress)
         for pipe in pipes.values():
             progress.say(pipe.notes)
         progress.finish()
@@ -99,7 +99,7 @@ def write_preview(
     summary = _summary(made, len(columns), pipes[config.method].device.type)
     command = command_line("preview", {**options, "pairs": pairs, "cell": cell})
     jobs = [stylize_line(options, column, config.working_size) for column in columns]
-    page = render_page(rows, labels, settings, summary, made.costs, command, jobs)
+    page = render_page(rows, labels, settings, summary, made, command, jobs)
     sheet = io.BytesIO()
     draw_sheet(rows, labels, settings, cell).save(sheet, format="png", optimize=True)
     place.write({f"{name}.png": sheet.getvalue(), f"{name}.html": page.encode()})
@@ -134,12 +134,8 @@ def _check(name: str, value: int, low: int, high: int) -> None:
         raise ConfigError(f"--{name} {value}: must be from {low} to {high}")
 
 
-def _side(pictures: int) -> int:
-    return next((side for most, side in _SIDES if pictures <= most), _SMALLEST)
-
-
 def _summary(made: Made, columns: int, device: str) -> str:
     pairs = len(made.results)
-    pace = f"{made.costs.seconds / (pairs * columns):.2g} s per picture on {device}"
+    pace = f"{made.seconds / (pairs * columns):.2g} s per picture on {device}"
     counts = counted(pairs, "pair"), counted(columns, "column")
     return f"{counted(pairs * columns, 'picture')} ({', '.join(counts)}), {pace}"

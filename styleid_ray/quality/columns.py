@@ -1,4 +1,4 @@
-"""The quality columns of a run: their names, and what they measure."""
+"""The quality columns of a run: names and meanings."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ MEASURES = {
     "sharpness": "sharpness beside the content's",
     "copy": "nearness to a copy of the content",
 }
-"""Fields of the column `quality`, in its order, each with a few words."""
+"""Fields of the column `quality`, in its order, each in a few words."""
 PIXEL_MEASURES = tuple(name for name in MEASURES if name != "structure")
-"""Those that are computed of pixels alone, in this order."""
+"""The measures that are computed from pixels alone, in this order."""
 
 
 def quality_type() -> Any:
@@ -26,12 +26,13 @@ def quality_type() -> Any:
     return pa.struct([(name, pa.float32()) for name in MEASURES])
 
 
-def is_quality(kind: Any) -> bool:
-    """Whether a column `quality` of this Arrow type holds the measures: in a run of an earlier
-    version it may be one that a table of pairs brought along."""
+def has_quality(schema: Any) -> bool:
+    """Whether rows of this Arrow schema have the column `quality` with all measures. In a run of an
+    earlier version, a column of that name may come from a table of pairs instead."""
     import pyarrow as pa
 
-    if not pa.types.is_struct(kind):
+    at = schema.get_field_index(COLUMN)
+    if at < 0 or not pa.types.is_struct(kind := schema.field(at).type):
         return False
     numbers = {field.name for field in kind if pa.types.is_floating(field.type)}
     return numbers >= MEASURES.keys()

@@ -1,8 +1,8 @@
-"""Measures of a stylised picture beside its content and style, by pixels alone: cheap, on any
+"""Measures of a stylised picture against its content and style, from pixels alone: cheap, on any
 device.
 
-A batch of results is compared with their contents, of the same size, and with their styles, of any.
-All values are float32, NaN where a measure has no meaning.
+A batch of results is compared with contents of the same size and styles of any size. All values
+are float32, NaN where a measure has no meaning.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn.functional import avg_pool2d, interpolate, pad
 from styleid_ray.quality.columns import PIXEL_MEASURES
 
 SIDE = 256
-"""Longest side, in pixels, of the copies that are measured."""
+"""Longest side of the measured copies, in pixels."""
 CELL = 8
 """Side of a cell of `blank`, in pixels of such a copy."""
 FLAT = 2.5 / 255
@@ -38,12 +38,12 @@ _LEAST = 1e-4
 
 
 def measure(results: Tensor, contents: Tensor, styles: Sequence[Tensor]) -> Tensor:
-    """The measures [B, 6] of some results, in the order of `PIXEL_MEASURES`.
+    """The measures [B, 6] of results, in the order of `PIXEL_MEASURES`.
 
     Args:
         results: uint8 [B, H, W, 3].
-        contents: theirs, uint8 [B, H, W, 3].
-        styles: the `palette` [D, Q] of each one's style.
+        contents: of the results, uint8 [B, H, W, 3].
+        styles: the `palette` [D, Q] of each result's style.
     """
     x, c = small(results), small(contents)
     grey_x, grey_c = luminance(x), luminance(c)
@@ -58,15 +58,14 @@ def measure(results: Tensor, contents: Tensor, styles: Sequence[Tensor]) -> Tens
     return torch.stack([measures[name] for name in PIXEL_MEASURES], 1)
 
 
-def small(pictures: Tensor, side: int = SIDE) -> Tensor:
-    """Pictures [B, 3, h, w] in [0, 1] of uint8 [B, H, W, 3], their longest side at most `side`:
-    each pixel the mean of those that it stands for."""
-    x = pictures.permute(0, 3, 1, 2).float() / 255
-    return _shrunk(x, side)
+def small(pictures: Tensor) -> Tensor:
+    """Pictures [B, 3, h, w] in [0, 1] of uint8 [B, H, W, 3], with a longest side of at most
+    `SIDE`."""
+    return _shrunk(pictures.permute(0, 3, 1, 2).float() / 255, SIDE)
 
 
 def luminance(x: Tensor) -> Tensor:
-    """[B, 1, h, w] of pictures [B, 3, h, w]."""
+    """Luminance [B, 1, h, w] of pictures [B, 3, h, w]."""
     r, g, b = x.split(1, 1)
     return _LUMINANCE[0] * r + _LUMINANCE[1] * g + _LUMINANCE[2] * b
 
@@ -84,12 +83,12 @@ def palette(x: Tensor) -> Tensor:
 
 
 def color(x: Tensor, c: Tensor, s: Tensor) -> Tensor:
-    """Share [B] of the distance of a content's colours from its style's that is gone, by `palette`s
-    [B, 6, Q] of results, contents and styles: 1 − d(x, s) / d(c, s), in [−1, 1].
+    """Share [B] of the colour distance between content and style that the result has lost, by
+    `palette`s [B, 6, Q] of results, contents and styles: 1 − d(x, s) / d(c, s), in [−1, 1].
 
     d is the mean 1-Wasserstein distance of the colours along the six axes (a sliced Wasserstein
     distance, Rabin et al. 2011, with fixed directions). 1: the style's colours; 0: as far from them
-    as the content was; below: farther. NaN where the content has the style's colours already.
+    as the content; below 0: farther. NaN where the content already has the style's colours.
     """
     d_x, d_c = ((p - s).abs().mean((1, 2)) for p in (x, c))
     return torch.where(d_c > _LEAST, 1 - d_x / d_c, torch.nan).clamp(-1, 1)
@@ -97,14 +96,13 @@ def color(x: Tensor, c: Tensor, s: Tensor) -> Tensor:
 
 def saturation(x: Tensor) -> Tensor:
     """Mean [B] over the pixels of max(R, G, B) − min(R, G, B), the chroma of HSV, in [0, 1]: 0 is
-    grey. HSV's own saturation divides by the value, so that nearly black pixels look saturated."""
+    grey. HSV's own saturation divides by the value, so nearly black pixels would look saturated."""
     return (x.amax(1) - x.amin(1)).mean((1, 2))
 
 
 def blank(x: Tensor) -> Tensor:
     """Share [B] of cells of 8 × 8 pixels in which no channel varies: standard deviation below 2.5
-    of 255 levels. Pictures smaller than a cell are one; what is left over at the border counts as
-    far as it reaches."""
+    of 255 levels. A picture smaller than a cell is one cell; cells at the border may be partial."""
     cell = [min(CELL, side) for side in x.shape[-2:]]
     x = x - 0.5  # for the precision of float32
     mean, squares = (avg_pool2d(v, cell, ceil_mode=True) for v in (x, x.square()))
@@ -113,12 +111,12 @@ def blank(x: Tensor) -> Tensor:
 
 
 def edges(x: Tensor, c: Tensor) -> Tensor:
-    """Edges kept [B] of contents' luminance c in results' x, [B, 1, h, w]: the correlation of their
-    edge strengths, 0 where it is negative, in [0, 1].
+    """Edges kept [B] of contents' luminance c in results' luminance x, [B, 1, h, w]: correlation of
+    their edge strengths, 0 where it is negative, in [0, 1].
 
-    The strength is the length of Sobel's gradient of the picture after a blur of 5 × 5 pixels, so
-    that brushwork finer than that, and edges that moved by a pixel or two, count little. NaN where
-    the content has no edges; 0 where the result has none.
+    The strength is the length of Sobel's gradient after a blur of 5 × 5 pixels, so finer brushwork
+    and edges that moved by a pixel or two count little. NaN where the content has no edges; 0 where
+    the result has none.
     """
     e_x, e_c = (_standardised(edge_strength(v)) for v in (x, c))
     kept = (e_x * e_c).sum(1).clamp(0, 1)
@@ -126,17 +124,17 @@ def edges(x: Tensor, c: Tensor) -> Tensor:
 
 
 def edge_strength(x: Tensor) -> Tensor:
-    """Length of the gradient [B, h · w] of pictures [B, 1, h, w], blurred before."""
+    """Length [B, h · w] of the gradient of blurred pictures [B, 1, h, w]."""
     x = _along(_along(x, _BLUR, 2), _BLUR, 3)
     down, right = (_along(_along(x, _SLOPE, axis), _SMOOTH, 5 - axis) for axis in (2, 3))
     return (down.square() + right.square()).sqrt().flatten(1)
 
 
 def sharpness(x: Tensor, c: Tensor) -> Tensor:
-    """Sharpness [B] of results' luminance x beside their contents' c, [B, 1, h, w]: the ratio of
-    the standard deviations of their Laplacians (Pech-Pacheco et al. 2000), at most 10.
+    """Sharpness [B] of results' luminance x relative to their contents' c, [B, 1, h, w]: the ratio
+    of the standard deviations of their Laplacians (Pech-Pacheco et al. 2000), at most 10.
 
-    1 is equal, below is softer; brushwork and noise are sharp too. NaN where the content has no
+    1 is equal, below 1 is softer; brushwork and noise count as sharp. NaN where the content has no
     detail.
     """
     s_x, s_c = (laplacian(v).flatten(1).std(1, correction=0) for v in (x, c))
@@ -144,14 +142,14 @@ def sharpness(x: Tensor, c: Tensor) -> Tensor:
 
 
 def laplacian(x: Tensor) -> Tensor:
-    """Laplacian [B, 1, h, w] of pictures, of the four neighbours."""
+    """Laplacian [B, 1, h, w] of pictures over the four neighbours."""
     return _along(x, _CURVATURE, 2) + _along(x, _CURVATURE, 3)
 
 
 def copy(x: Tensor, c: Tensor) -> Tensor:
-    """Nearness [B] of results to copies of their contents, [B, 3, h, w]: mean SSIM (Wang et al.
-    2004) of the three channels in windows of 7 × 7 pixels, 0 where it is negative, in [0, 1]; 1 is
-    an identical picture."""
+    """Similarity [B] of results to their contents, [B, 3, h, w]: mean SSIM (Wang et al. 2004) of
+    the three channels in windows of 7 × 7 pixels, 0 where it is negative, in [0, 1]; 1 is an
+    identical picture."""
     window = [min(_WINDOW, side) for side in x.shape[-2:]]
     mu_x, mu_c = (avg_pool2d(v, window, 1) for v in (x, c))
     xx, cc, xc = (avg_pool2d(v, window, 1) for v in (x.square(), c.square(), x * c))
@@ -162,18 +160,16 @@ def copy(x: Tensor, c: Tensor) -> Tensor:
 
 
 def _shrunk(x: Tensor, side: int) -> Tensor:
-    """Pictures [B, 3, h, w] with a longest side of at most `side`."""
-    height, width = x.shape[-2:]
-    scale = side / max(height, width)
+    """Pictures [B, 3, h, w], averaged over areas to a longest side of at most `side`."""
+    scale = side / max(x.shape[-2:])
     if scale >= 1:
         return x
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    return interpolate(x, size, mode="area")
+    return interpolate(x, [max(1, round(n * scale)) for n in x.shape[-2:]], mode="area")
 
 
 def _along(x: Tensor, filter: Sequence[float], axis: int) -> Tensor:
     """Pictures [B, C, h, w] filtered along their height (2) or width (3), borders repeated."""
-    # By shifts: a filter that is a tensor would be copied to the device, and that waits for it.
+    # By shifts: copying a filter to the device as a tensor would wait for the device.
     by, length = len(filter) // 2, x.shape[axis]
     padded = pad(x, (0, 0, by, by) if axis == 2 else (by, by, 0, 0), mode="replicate")
     shifted = [w * padded.narrow(axis, at, length) for at, w in enumerate(filter) if w]

@@ -1,4 +1,4 @@
-"""Rules over the quality columns, such as `structure<0.4 or blank>0.9`: which pairs are rejected.
+"""Rules over the quality columns that reject pairs, such as `structure<0.4 or blank>0.9`.
 
 rule       = condition, or conditions joined by `and` and `or`; `and` binds tighter
 condition  = name operator number, or a rule in parentheses
@@ -9,19 +9,29 @@ A measure that is null fulfils no condition.
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Literal
 
 from styleid_ray.errors import ConfigError
-from styleid_ray.quality.columns import COLUMN, MEASURES, is_quality
+from styleid_ray.quality.columns import COLUMN, MEASURES, has_quality
 
 Operator = Literal["<", "<=", ">", ">="]
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)"
     r"|(?P<sign><=|>=|<|>|\(|\))|(?P<other>\S))"
 )
+_OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "and": operator.and_,
+    "or": operator.or_,
+}
 _FORM = "write it like 'structure<0.4 or blank>0.9'"
 
 
@@ -39,7 +49,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Joined:
-    """At least two conditions; all (`and`) or one (`or`) must be fulfilled."""
+    """At least two conditions: all (`and`) or one (`or`) must be fulfilled."""
 
     word: Literal["and", "or"]
     parts: tuple[Condition | Joined, ...]
@@ -62,45 +72,34 @@ class Rule:
 
     @property
     def names(self) -> list[str]:
-        """The measures that it uses, in the column's order."""
+        """The measures in the rule, in the column's order."""
         used = set(_names(self.condition))
         return [name for name in MEASURES if name in used]
 
-    def expression(self) -> Any:
-        """The rule for rows of the dataset, a `pyarrow.compute.Expression` on its column `quality`.
-
-        Where a measure is null it may be null instead of false: a filter drops both.
-        """
-        return _expression(self.condition)
-
     def rejects(self, table: Any) -> Any:
-        """Which rows of a table are rejected, a pyarrow BooleanArray without nulls.
+        """The rejected rows of a table as a mask, a pyarrow BooleanArray without nulls.
 
-        A table without the column, or with another of that name, as a table of pairs may bring one
-        along, has no row that is.
+        It is false for a table without the quality column (`columns.has_quality`).
         """
         import numpy as np
         import pyarrow as pa
 
-        if COLUMN not in table.column_names or not is_quality(table.schema.field(COLUMN).type):
-            return pa.array(np.zeros(table.num_rows, bool))
-        rows = table.select([COLUMN]).append_column("row", pa.array(np.arange(table.num_rows)))
         mask = np.zeros(table.num_rows, bool)
-        mask[rows.filter(self.expression())["row"].to_numpy()] = True
+        if has_quality(table.schema):
+            rows = table.select([COLUMN]).append_column("row", pa.array(np.arange(table.num_rows)))
+            mask[rows.filter(_expression(self.condition))["row"].to_numpy()] = True
         return pa.array(mask)
 
     def measured(self, table: Any) -> list[str]:
         """Measures of the rule that have a value in some row of a table."""
-        if COLUMN not in table.column_names or not is_quality(table.schema.field(COLUMN).type):
+        if not has_quality(table.schema):
             return []
         column = table[COLUMN].combine_chunks()
-        known = {field.name for field in column.type}
-        values = {name: column.field(name) for name in self.names if name in known}
-        return [name for name, array in values.items() if array.null_count < len(array)]
+        return [name for name in self.names if column.field(name).null_count < len(column)]
 
 
 def no_value(names: Sequence[str]) -> str:
-    """A line on measures of a rule that no pair of a run has."""
+    """A line on measures of a rule without a value in any pair of a run."""
     return (
         f"no pair has a value of {', '.join(names)}: that part of the rule rejects nothing "
         "(docs/quality.md says when a measure has none)"
@@ -108,10 +107,10 @@ def no_value(names: Sequence[str]) -> str:
 
 
 def parse_rule(text: str) -> Rule:
-    """The rule that a text describes.
+    """The rule in a text.
 
     Raises:
-        ValueError: it is none; the message says where, and which names there are.
+        ValueError: the text is no rule; the message names the place and the valid names.
     """
     tokens = [(str(m.lastgroup), m[0].strip()) for m in _TOKEN.finditer(text)]
     if not tokens:
@@ -124,7 +123,7 @@ def parse_rule(text: str) -> Rule:
 
 
 def reject_rule(text: str | None) -> Rule | None:
-    """The rule of `--reject`; None where there is none. Raises ConfigError as `parse_rule`."""
+    """The rule of `--reject`, or None. Raises ConfigError where `parse_rule` raises ValueError."""
     try:
         return None if text is None else parse_rule(text)
     except ValueError as e:
@@ -158,8 +157,8 @@ class _Reader:
         name = self._take("name", "a measure")
         if name not in MEASURES:
             raise ValueError(f"there is no measure {name!r}: use one of {', '.join(MEASURES)}")
-        operator: Any = self._take("sign", "<, <=, > or >=", "()")
-        return Condition(name, operator, float(self._take("number", "a number")))
+        sign: Any = self._take("sign", "<, <=, > or >=", "()")
+        return Condition(name, sign, float(self._take("number", "a number")))
 
     def _take(self, kind: str, wanted: str, but: str = "") -> str:
         actual, value = self._next()
@@ -185,17 +184,10 @@ def _names(condition: Condition | Joined) -> list[str]:
 
 
 def _expression(condition: Condition | Joined) -> Any:
+    """A `pyarrow.compute.Expression` on the column `quality`. Where a measure is null it may be
+    null instead of false; a filter drops both."""
     import pyarrow.compute as pc
 
     if isinstance(condition, Condition):
-        field, number = pc.field(COLUMN, condition.name), condition.number
-        return {
-            "<": field < number,
-            "<=": field <= number,
-            ">": field > number,
-            ">=": field >= number,
-        }[condition.operator]
-    first, *others = map(_expression, condition.parts)
-    for other in others:
-        first = first & other if condition.word == "and" else first | other
-    return first
+        return _OPERATORS[condition.operator](pc.field(COLUMN, condition.name), condition.number)
+    return reduce(_OPERATORS[condition.word], map(_expression, condition.parts))

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 QUANTILES = (5, 50, 95)
-"""Percentages of the quantiles that a summary has."""
+"""Percentages of the quantiles in a summary."""
 LEAST, MOST = -1.0, 10.0
-"""The values of all quality measures."""
+"""Bounds of all quality measures."""
 _BINS = 11_000
 
 
@@ -17,7 +17,7 @@ class Spread:
     """The values of one measure: count, mean, extremes, and quantiles.
 
     Args:
-        low, high: bounds between which quantiles are resolved, to 1/11,000 of their distance.
+        low, high: bounds of the quantiles, which are resolved to 1/11,000 of their distance.
     """
 
     def __init__(self, low: float = LEAST, high: float = MOST) -> None:
@@ -27,7 +27,7 @@ class Spread:
         self._counts = np.zeros(_BINS + 1, np.int64)
 
     def add(self, values: np.ndarray) -> None:
-        """Takes in values [N]; those that are not finite do not count."""
+        """Adds values [N], without those that are not finite."""
         values = values[np.isfinite(values)].astype(np.float64)
         if not len(values):
             return
@@ -40,7 +40,7 @@ class Spread:
         self._counts += np.bincount(bins, minlength=len(self._counts))
 
     def merge(self, other: Spread) -> None:
-        """Adds the counts of another one of the same measure."""
+        """Adds the values of another spread of the same measure."""
         self.count += other.count
         self.total += other.total
         self.least = min(self.least, other.least)
@@ -48,7 +48,7 @@ class Spread:
         self._counts += other._counts
 
     def quantile(self, percent: float) -> float:
-        """The value that `percent` of the values do not exceed; there must be a value."""
+        """The value that `percent` of the values do not exceed; there must be at least one."""
         at = int(np.searchsorted(np.cumsum(self._counts), percent / 100 * self.count))
         value = self._low + (self._high - self._low) * at / _BINS
         return float(np.clip(value, self.least, self.greatest))

@@ -1,7 +1,7 @@
-"""A page to look at a run: its counts, measures, pictures and failures, in one HTML file.
+"""The page that shows a run: its counts, measures, pictures and failures, in one HTML file.
 
-The main flow is `write.write_report`. The page loads nothing from elsewhere, and file names, which
-anybody may have chosen, reach it as text only.
+The main flow is `write.write_report`. The page loads nothing from elsewhere, and shows file names,
+which anybody may have chosen, as text only.
 """
 
 from styleid_ray.report.write import REPORT, write_report

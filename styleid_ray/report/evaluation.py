@@ -1,4 +1,4 @@
-"""The evaluation of a run, where it has one: its metrics, and those of its pairs."""
+"""The evaluation of a run, if it has one: metrics of the run and of its pairs."""
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
 # pyright: reportAttributeAccessIssue=false
@@ -20,60 +20,36 @@ from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.tally import read_parts
 from styleid_ray.batch.watch.progress import counted
 from styleid_ray.evaluation.outcome import GROUPS, NAMES, PAIRS_FILE, SUMMARY_FILE
-from styleid_ray.evaluation.published import PAIRS_OF_THE_PAPER, WARNING, beside_published
+from styleid_ray.evaluation.published import PAIRS_OF_THE_PAPER, beside_published
 from styleid_ray.evaluation.stamp import stamp
-from styleid_ray.report.measures import METRICS
+from styleid_ray.report.measures import METRICS, DrawnSpread
 from styleid_ray.report.public import public_message
-from styleid_ray.report.spread import DrawnSpread
 
 _HEADINGS = {"style": "Style", "content": "Content", "product": "Product of both"}
-_COUNTS = ("contents", "styles", "pairs")
 _SIZE_OF_THE_PAPER = 512
 _ROWS_AT_ONCE = 16_384
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One metric of a run."""
-
-    label: str
-    value: str
-    """Empty when it was not computed."""
-
-
-@dataclass(frozen=True)
-class Missing:
-    """Metrics that were not computed for one reason."""
-
-    labels: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class Evaluation:
-    """The metrics of a run, in words that may be shown."""
+    """The metrics of a run as text without secrets."""
 
-    groups: list[tuple[str, list[Figure]]] = field(default_factory=list)
-    """Empty when the run was not evaluated."""
-    missing: list[Missing] = field(default_factory=list)
+    groups: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    """Heading and values by label; '' for a metric that was not computed. Empty without an
+    evaluation."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """Labels of the metrics that were not computed, by reason."""
     about: str = ""
-    """Which pairs they are of."""
+    """The pairs that were evaluated."""
     published: list[list[str]] = field(default_factory=list)
     """Rows of name, ArtFID, FID, LPIPS, CFSD and source, best first, the run's own among them with
     an empty source; empty unless the run follows the paper's protocol."""
-    warning: str = WARNING
     outdated: bool = False
-    """Whether pictures were made since."""
+    """Whether pictures were made after the evaluation."""
 
 
 def read_evaluation(output: Output, config: Mapping[str, Any], done: int) -> Evaluation:
-    """The metrics of a run.
-
-    Args:
-        output: the run.
-        config: its stored options.
-        done: pairs that are finished by now.
-    """
+    """The metrics of a run with these stored options and number of finished pairs."""
     try:
         summary = json.loads(output.read(SUMMARY_FILE))
     except FileNotFoundError:
@@ -82,22 +58,24 @@ def read_evaluation(output: Output, config: Mapping[str, Any], done: int) -> Eva
         summary = None
     if not isinstance(summary, dict):
         return Evaluation(about=_damaged(SUMMARY_FILE))
+    values = {metric: _value(summary.get(metric)) for metric in NAMES}
     groups = [
-        (_HEADINGS[group], [Figure(name, _value(summary.get(m))) for m, name in names.items()])
+        (_HEADINGS[group], {name: values[metric] for metric, name in names.items()})
         for group, names in GROUPS.items()
     ]
-    contents, styles, pairs = (_count(summary.get(name)) for name in _COUNTS)
-    counts = (contents, styles, pairs)
+    given = (summary.get(name) for name in ("contents", "styles", "pairs"))
+    contents, styles, pairs = (x if isinstance(x, int) else 0 for x in given)
     outdated = _outdated(output, summary.get("shards"))
-    about = _about(counts, done, bool(summary.get("unreadable")), outdated)
-    same = counts == PAIRS_OF_THE_PAPER and config.get("size") == _SIZE_OF_THE_PAPER
-    own = {metric: summary.get(metric) if _value(summary.get(metric)) else None for metric in NAMES}
+    about = _about(contents, styles, pairs, done, bool(summary.get("unreadable")), outdated)
+    same = (contents, styles, pairs) == PAIRS_OF_THE_PAPER
+    same = same and config.get("size") == _SIZE_OF_THE_PAPER
+    own = {metric: summary[metric] if value else None for metric, value in values.items()}
     published = beside_published(own) if same else []
-    return Evaluation(groups, _missing(summary), about, published, outdated=outdated)
+    return Evaluation(groups, _missing(summary, values), about, published, outdated)
 
 
 def read_scores(output: Output, ids: set[str]) -> Scores:
-    """The metrics of single pairs: how they are spread over the run, and those of some pairs."""
+    """The metrics of pairs: their spread over the run, and the values of pairs with these ids."""
     try:
         return output.parsed(PAIRS_FILE, lambda f: _scores(f, ids))
     except FileNotFoundError:
@@ -108,13 +86,13 @@ def read_scores(output: Output, ids: set[str]) -> Scores:
 
 @dataclass
 class Scores:
-    """Metrics of single pairs."""
+    """The metrics of pairs."""
 
     spreads: list[DrawnSpread] = field(default_factory=lambda: [DrawnSpread(m) for m in METRICS])
     of_pair: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    """The requested ones, by id."""
+    """Metrics of the requested pairs, by id."""
     note: str = ""
-    """Why there are none, where that is not as it should be."""
+    """A remark on a damaged file."""
 
 
 def _scores(file: Any, ids: set[str]) -> Scores:
@@ -133,7 +111,7 @@ def _scores(file: Any, ids: set[str]) -> Scores:
 
 
 def _spreads(parquet: pq.ParquetFile) -> list[DrawnSpread]:
-    """A spread for each metric, as wide as its greatest value: CFSD has no bound."""
+    """A spread per metric that reaches to its greatest value, since CFSD has no bound."""
     metadata = parquet.metadata
     columns = {parquet.schema.column(i).name: i for i in range(len(parquet.schema))}
     greatest = {measure.name: measure.high for measure in METRICS}
@@ -150,19 +128,18 @@ def _value(value: Any) -> str:
     return f"{value:.3f}" if abs(value) >= 1 else f"{value:.4f}"
 
 
-def _missing(summary: Mapping[str, Any]) -> list[Missing]:
+def _missing(summary: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, str]:
     given = summary.get("missing")
     given = given if isinstance(given, dict) else {}
     labels: dict[str, list[str]] = {}
     for metric, name in NAMES.items():
-        if not _value(summary.get(metric)):
+        if not values[metric]:
             reason = public_message(str(given.get(metric) or "no reason is given"))
             labels.setdefault(reason, []).append(name)
-    return [Missing(", ".join(found), reason) for reason, found in labels.items()]
+    return {reason: ", ".join(names) for reason, names in labels.items()}
 
 
-def _about(counts: tuple[int, int, int], done: int, unread: bool, outdated: bool) -> str:
-    contents, styles, pairs = counts
+def _about(contents: int, styles: int, pairs: int, done: int, unread: bool, outdated: bool) -> str:
     of = f" of {done:,} finished" if pairs < done else ""
     sources = f"{counted(contents, 'content')}, {counted(styles, 'style')}"
     pairs_text = f"{pairs:,}{of} pairs" if of else counted(pairs, "pair")
@@ -175,18 +152,14 @@ def _about(counts: tuple[int, int, int], done: int, unread: bool, outdated: bool
 
 
 def _outdated(output: Output, evaluated: Any) -> bool:
-    """Whether a run's pictures are others than those whose `stamp` is given; False without one."""
+    """Whether a run's pictures differ from those of an evaluation's `stamp`; False without one."""
     if not isinstance(evaluated, str):
         return False
     planned = set().union(*read_parts(output).values())
     try:
         return stamp(output, output.finished() & planned) != evaluated
-    except FileNotFoundError:  # a repair removed it just now
+    except FileNotFoundError:  # a repair has just removed a file
         return True
-
-
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) else 0
 
 
 def _damaged(name: str) -> str:

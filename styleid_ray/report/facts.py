@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -15,8 +14,7 @@ from styleid_ray.model.lora import name_of
 from styleid_ray.report.public import public_location, public_values
 
 
-@dataclass(frozen=True)
-class Tile:
+class Tile(NamedTuple):
     """One number of the page's head."""
 
     label: str
@@ -26,45 +24,35 @@ class Tile:
     """"bad" or "wait" where the number needs attention."""
 
 
-@dataclass(frozen=True)
-class Facts:
-    """The head of the page."""
+def read_facts(output: Output, record: dict[str, Any], status: Status) -> dict[str, Any]:
+    """The head of the page, from a run's record, status and summary, if it has one.
 
-    title: str
-    """The last part of the output's location."""
-    location: str
-    status: Status
-    tiles: list[Tile]
-    params: list[tuple[str, str]]
-    """The job's own parameters, as `labelled` names them."""
-    created: str
-    finished: str
-    """When a call last came to its end; empty when none did."""
-    config: str
-    """YAML of the stored config, without secrets."""
-
-
-def read_facts(output: Output, record: dict[str, Any], status: Status) -> Facts:
-    """The facts of a run from its record, its status and, where there is one, its summary."""
+    Returns:
+        title (the last part of the output's location), location, status, tiles, params (the job's
+        own parameters as from `labelled`), created, finished (end of the last command, or empty),
+        config (YAML of the record without secrets).
+    """
     summary = output.summary()
     location = public_location(output.url)
     identity = record.get("identity") or {}
-    return Facts(
-        title=location.rstrip("/").rsplit("/", 1)[-1] or location,
-        location=location,
-        status=status,
-        tiles=_tiles(status, summary),
-        params=labelled({**identity, **(record.get("config") or {}), **_resolved(identity)}),
-        created=str(record.get("created") or ""),
-        finished=str(summary.get("finished") or ""),
-        config=yaml.safe_dump(public_values(record), sort_keys=False, allow_unicode=True),
-    )
+    return {
+        "title": location.rstrip("/").rsplit("/", 1)[-1] or location,
+        "location": location,
+        "status": status,
+        "tiles": _tiles(status, summary),
+        "params": labelled({**identity, **(record.get("config") or {}), **_resolved(identity)}),
+        "created": str(record.get("created") or ""),
+        "finished": str(summary.get("finished") or ""),
+        "config": yaml.safe_dump(public_values(record), sort_keys=False, allow_unicode=True),
+    }
 
 
 def labelled(params: dict[str, Any]) -> list[tuple[str, str]]:
-    """Parameters of a pair or a job as (label, value) texts, without those that are not set."""
+    """Parameters of a pair or a job as (label, value) texts, without unset ones."""
+    method: Any = params.get("method")
+    compared = method in METHODS and method != "styleid"
     labels = [
-        ("method", METHODS[params["method"]].name if _compared(params) else None),
+        ("method", METHODS[method].name if compared else None),
         ("γ", _control(params, "gamma")),
         ("temperature", _control(params, "temperature")),
         ("steps", _number(params.get("steps"))),
@@ -88,14 +76,9 @@ def labelled(params: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _loras(lora: str | list[str] | None) -> str:
-    """Names and weights of a run's files, or of a row's."""
+    """Names and weights of LoRA files: a run's list, or a row's text."""
     files = lora.split(",") if isinstance(lora, str) else lora
     return ", ".join(map(name_of, files or ()))
-
-
-def _compared(params: dict[str, Any]) -> bool:
-    """Whether the pictures are those of a method that StyleID is compared with."""
-    return params.get("method") in METHODS and params["method"] != "styleid"
 
 
 def _resolved(identity: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +112,7 @@ def _number(value: Any) -> str | None:
 
 
 def _control(params: dict[str, Any], name: str) -> str | None:
-    """A number, or else a schedule, range or list."""
+    """A number, or the text of a schedule, range or list."""
     text = params.get(f"{name}_schedule") or params.get(name)
     return text if isinstance(text, str) else _number(params.get(name))
 
@@ -139,7 +122,7 @@ def _unless(value: Any, idle: float) -> str | None:
 
 
 def _share(value: Any) -> str | None:
-    """A share of 1, or a switch."""
+    """A share between 0 and 1, or a switch."""
     return _number(value) if isinstance(value, float) and 0 < value < 1 else _switch(value)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from typing import Any
 from urllib.parse import quote
 
@@ -12,11 +14,10 @@ import pyarrow.parquet as pq
 
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.places import read_places
-from styleid_ray.quality.columns import COLUMN
+from styleid_ray.quality.columns import COLUMN, has_quality
 from styleid_ray.report.facts import labelled
 from styleid_ray.report.pictures import SourcePictures, embedded, side_of
 from styleid_ray.report.public import public_location
-from styleid_ray.report.quality import has_quality
 from styleid_ray.report.sample import choose
 
 _COLUMNS = ["pair_id", "image", "content", "style", "k", "width", "height", "params", "seconds"]
@@ -24,14 +25,9 @@ _WORKERS = 4
 _ROWS_AT_ONCE = 32
 
 
-class _Numbers:
-    """Distinct values in the order in which they come, each with its number."""
-
-    def __init__(self) -> None:
-        self.of: dict[Any, int] = {}
-
-    def __getitem__(self, value: Any) -> int:
-        return self.of.setdefault(value, len(self.of))
+def _numbers() -> defaultdict[Any, int]:
+    """Numbers each new key from 0."""
+    return defaultdict(count().__next__)
 
 
 def read_gallery(
@@ -41,26 +37,20 @@ def read_gallery(
     seed: int,
     besides: Mapping[str, Sequence[int]],
 ) -> dict[str, Any]:
-    """A run's results as JSON-like data for the page's script.
-
-    Args:
-        output: the run.
-        record: its record.
-        most: the most pairs in the sample.
-        seed: chooses another sample.
-        besides: row numbers by file of pairs shown in addition.
+    """A run's results as JSON-like data for the page's script: a sample of at most `most` pairs,
+    and the pairs in `besides`, row numbers by file.
 
     Returns:
         "pairs" (c, s, p: numbers of content, style and parameters; k; w, h in pixels; t seconds;
-        id; image as data URI or null; file where the result lies beside the page; quality by
-        measure, or null; extra whether it is no part of the sample), "contents" and
-        "styles" (name, image), "params" ((label, value) texts), "total" that the pairs are a sample
-        of, "grid" whether rows and columns make sense, "side" of the copies in pixels.
+        id; image as data URI or null; file: path of the result beside the page; quality by measure,
+        or null; extra: whether the pair is outside the sample), "contents" and "styles" (name,
+        image), "params" ((label, value) texts), "shown" pairs in the sample of "total", "grid":
+        whether a grid makes sense, "side" of the copies in pixels.
     """
-    config, options = record.get("config") or {}, output.storage_options
+    config = record.get("config") or {}
     sample = choose(output, most, seed)
     side = side_of(sample.shown)
-    contents, styles, params = _Numbers(), _Numbers(), _Numbers()
+    contents, styles, params = _numbers(), _numbers(), _numbers()
     pairs: dict[str, dict[str, Any]] = {}
     for row in _results(output, _joined(sample.rows, besides), side):
         labels = tuple(labelled(row["params"] or {}))
@@ -78,18 +68,20 @@ def read_gallery(
             "quality": row["quality"],
             "extra": row["extra"],
         }
-    sources = {
-        role: _sources(
-            SourcePictures(config, role, side, options, read_places(output, role, numbers.of)),
-            numbers,
-        )
-        for role, numbers in (("content", contents), ("style", styles))
-    }
+
+    def sources(role: str, keys: Collection[str]) -> list[dict[str, Any]]:
+        places = read_places(output, role, keys)
+        pictures = SourcePictures(config, role, side, output.storage_options, places)
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            images = pool.map(pictures.embedded, keys)
+            names = map(public_location, keys)
+            return [{"name": n, "image": x} for n, x in zip(names, images, strict=True)]
+
     return {
         "pairs": list(pairs.values()),
-        "contents": sources["content"],
-        "styles": sources["style"],
-        "params": list(params.of),
+        "contents": sources("content", contents),
+        "styles": sources("style", styles),
+        "params": list(params),
         "shown": sample.shown,
         "total": sample.total,
         "grid": sample.crossed,
@@ -100,7 +92,7 @@ def read_gallery(
 def _joined(
     sampled: Mapping[str, np.ndarray], besides: Mapping[str, Sequence[int]]
 ) -> dict[str, dict[int, bool]]:
-    """Whether a row is no part of the sample, by file and row number."""
+    """Whether a row is outside the sample, by file and row number."""
     rows = {name: dict.fromkeys(numbers.tolist(), False) for name, numbers in sampled.items()}
     for name, numbers in besides.items():
         own = rows.setdefault(name, {})
@@ -111,7 +103,7 @@ def _joined(
 def _results(
     output: Output, rows: dict[str, dict[int, bool]], side: int
 ) -> Iterator[dict[str, Any]]:
-    """The chosen rows with `image` as data URI; files are read side by side, batch by batch."""
+    """The chosen rows with `image` as data URI; files are read in parallel, batch by batch."""
 
     def of_file(name: str) -> list[dict[str, Any]]:
         return output.parsed(
@@ -143,20 +135,11 @@ def _result(output: Output, row: dict[str, Any], side: int) -> dict[str, Any]:
         file = quote(image["path"])
         try:
             data = output.read(image["path"])
-        except OSError:  # somebody took it away
+        except OSError:  # removed since
             file = None
     return row | {"image": embedded(data, side) if data else None, "file": file}
 
 
 def _is_beside(path: Any) -> bool:
-    """Whether a path is one of the output's own pictures."""
+    """Whether a path names one of the output's own pictures."""
     return isinstance(path, str) and path.startswith("images/") and ".." not in path.split("/")
-
-
-def _sources(pictures: SourcePictures, keys: _Numbers) -> list[dict[str, Any]]:
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        images = pool.map(pictures.embedded, keys.of)
-        return [
-            {"name": public_location(key), "image": image}
-            for key, image in zip(keys.of, images, strict=True)
-        ]

@@ -1,23 +1,23 @@
 """The worst pairs: limits of the measures, and a pair's distance beyond them.
 
-| measure | limit | why there |
+| measure | limit | reason |
 |---|---|---|
 | structure | below 0.1 | the parts of the content can no longer be told apart |
-| edges | below 0.1 | hardly an outline of the content is where it was |
+| edges | below 0.1 | hardly any outline of the content is in its place |
 | blank | above 0.9 | nine of ten cells of the picture are flat |
-| copy | above 0.97 | hardly a difference is seen beside the content |
+| copy | above 0.97 | hardly any difference from the content is visible |
 | color | below 0 | the colours are farther from the style's than the content's were |
 | sharpness | below 0.1 | ten times softer than the content |
 | sharpness | above 6 | noise; brushwork stays below |
 
 The limits are wide, set by eye on pictures of the embedded model. Stricter bounds depend on model
-and purpose, and are what a `reject` rule is for. Saturation has no limit, since a grey style makes
-grey pictures.
+and purpose: they belong in a `reject` rule. Saturation has no limit, since a grey style makes grey
+pictures.
 
 The bounds of a run's rule replace the limits of the measures that it names. Rejected pairs are the
-worst, then those beyond another limit. Within each group pairs are ordered by their greatest excess
-over a limit, as a share of the distance from the limit to the end of the measure's range: 0 at the
-limit, 1 at the end.
+worst, then pairs beyond another limit. Within each group, pairs are ordered by their greatest
+excess over a limit, as a share of the distance from the limit to the end of the measure's range: 0
+at the limit, 1 at the end.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class Limit:
 
     measure: str
     above: bool
-    """Whether values above it are bad, instead of those below."""
+    """Whether values above the bound are bad; else values below."""
     value: float
     words: str
-    """The reason, to be followed by the value."""
+    """The reason; the page shows the value after it."""
     rule: bool = False
-    """Whether it comes from the run's `reject` rule, so that it counts for rejected pairs alone: a
-    rule may join bounds by `and`."""
+    """Whether it comes from the run's `reject` rule. Such a bound counts for rejected pairs alone,
+    since a rule may join bounds by `and`."""
 
     @property
     def label(self) -> str:
@@ -61,8 +61,8 @@ class Limit:
         return max(measure.high - self.value if self.above else self.value - measure.low, 1e-6)
 
     def excess(self, values: np.ndarray) -> np.ndarray:
-        """How far [rows] values are beyond the limit, as a share of `room`, at most 1; 0 or less
-        within it, and -inf for NaN."""
+        """Distance [rows] of values beyond the limit as a share of `room`, at most 1; 0 or less for
+        values within it, -inf for NaN."""
         beyond = (values - self.value) / self.room
         return np.where(np.isnan(values), -np.inf, np.minimum(beyond if self.above else -beyond, 1))
 
@@ -81,7 +81,7 @@ _WORDS = {(limit.measure, limit.above): limit.words for limit in LIMITS}
 
 @dataclass(frozen=True)
 class Gate:
-    """The rule and the limits by which pairs of a run are the worst."""
+    """The rule and the limits that decide which pairs of a run are the worst."""
 
     rule: Rule | None
     """The run's `reject` rule."""
@@ -90,22 +90,22 @@ class Gate:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Gate:
-        """The gate of a run's stored options. Raises ConfigError for a rule that cannot be read."""
+        """The gate of a run's stored options. Raises ConfigError for an invalid rule."""
         rule = reject_rule(config.get("reject"))
         own = list(_bounds(rule.condition)) if rule else []
         named = {limit.measure for limit in own}
         return cls(rule, (*own, *(limit for limit in LIMITS if limit.measure not in named)))
 
     def rejected(self, qualities: pa.Array) -> np.ndarray:
-        """Which rows [rows] of a column `quality` the rule rejects."""
+        """Mask [rows] of a column `quality`: whether the rule rejects the row."""
         if self.rule is None:
             return np.zeros(len(qualities), bool)
         mask = self.rule.rejects(pa.table({"quality": qualities}))
         return mask.to_numpy(zero_copy_only=False)
 
     def badness(self, measures: Mapping[str, np.ndarray], rejected: np.ndarray) -> np.ndarray:
-        """How bad [rows] pairs are: from 1 to 2 when rejected, above 0 and at most 1 when beyond
-        another limit, else 0 or less."""
+        """Badness [rows] of pairs: from 1 to 2 for rejected pairs, above 0 and at most 1 for pairs
+        beyond another limit, else 0 or less."""
         own = np.where(rejected, 0.0, -np.inf)
         worst = np.full(len(rejected), -np.inf)
         for limit in self.limits:

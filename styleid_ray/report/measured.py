@@ -1,53 +1,19 @@
-"""The measures of a run, joined to the pairs that the page shows."""
+"""The measures of a run as the page shows them: joined to its pairs, and as histograms."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from styleid_ray.quality.columns import quality_type
-from styleid_ray.report.evaluation import Evaluation, Scores
+from styleid_ray.report.evaluation import Scores
 from styleid_ray.report.limits import Gate
+from styleid_ray.report.measures import DrawnSpread
 from styleid_ray.report.quality import Quality
-from styleid_ray.report.spread import Bars, DrawnSpread
 
 _DIGITS = 6
-_WORDS = {True: "rejected", False: "limit"}
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """How one measure is spread over the run, as the page draws it."""
-
-    label: str
-    meaning: str
-    better: str
-    count: int
-    bars: Bars
-    low: str
-    """Value at the left end."""
-    high: str
-    """Value at the right end; with a plus where the last bar holds greater ones, too."""
-    least: str
-    median: str
-    greatest: str
-    limits: list[tuple[float, str, bool]]
-    """Bars from the left, words, whether the run's rule says so."""
-
-
-@dataclass(frozen=True)
-class Measures:
-    """Metrics, histograms and limits of the page."""
-
-    evaluation: Evaluation
-    histograms: list[Histogram]
-    quality: Quality
-    gate: Gate
-    note: str
-    """Why pairs have no metrics, where that is not as it should be."""
 
 
 def join(gallery: dict[str, Any], quality: Quality, scores: Scores, gate: Gate) -> dict[str, Any]:
@@ -56,10 +22,9 @@ def join(gallery: dict[str, Any], quality: Quality, scores: Scores, gate: Gate) 
     Returns:
         The data of `read_gallery` with "measures" (name, label, meaning, better), "limits"
         (m: number of a measure; above, value, room, words, rule) and "worst" (ids). A pair has "q",
-        its values in the order of the measures, null where there is none, and "rejected".
+        its values in the order of the measures or null, and "rejected".
     """
-    spreads = [spread for spread in [*quality.spreads, *scores.spreads] if spread.count]
-    measures = [spread.measure for spread in spreads]
+    measures = [spread.measure for spread in [*quality.spreads, *scores.spreads] if spread.count]
     numbers = {measure.name: number for number, measure in enumerate(measures)}
     qualities = [pair["quality"] for pair in gallery["pairs"]]
     rejected = gate.rejected(pa.array(qualities, quality_type()))
@@ -90,40 +55,36 @@ def join(gallery: dict[str, Any], quality: Quality, scores: Scores, gate: Gate) 
     }
 
 
-def histograms(quality: Quality, scores: Scores, gate: Gate) -> list[Histogram]:
-    """Those of all measures that a run has."""
-    return [
-        _histogram(spread, gate) for spread in [*quality.spreads, *scores.spreads] if spread.count
-    ]
+def histogram(spread: DrawnSpread, gate: Gate) -> dict[str, Any]:
+    """The histogram of a measure that has values, for the page's template.
 
-
-def _histogram(spread: DrawnSpread, gate: Gate) -> Histogram:
+    Returns:
+        label, meaning and better (texts), count, bars (`Bars`), low and high (texts; a plus says
+        that the last bar holds greater values too), least, median and greatest (texts), limits:
+        bars from the left, words, and whether the limit comes from the run's rule.
+    """
     measure = spread.measure
     limits = [limit for limit in gate.limits if limit.measure == measure.name]
     ruled = [limit for limit in limits if limit.rule]
     bars = spread.bars(tuple(limit.value for limit in ruled))
-    marks = [
-        (at, f"{_WORDS[limit.rule]}: {_side(limit.above)} {limit.value:g}", limit.rule)
-        for limit in limits
-        if 0 <= (at := bars.place(limit.value)) <= len(bars.counts)
-    ]
-    return Histogram(
-        label=measure.label,
-        meaning=measure.meaning,
-        better={1: "higher is better", -1: "lower is better", 0: ""}[measure.better],
-        count=spread.count,
-        bars=bars,
-        low=f"{bars.low:.3g}",
-        high=f"{bars.high:.3g}{'+' if spread.greatest > measure.high else ''}",
-        least=f"{spread.least:.3g}",
-        median=f"{spread.quantile(50):.3g}",
-        greatest=f"{spread.greatest:.3g}",
-        limits=marks,
-    )
-
-
-def _side(above: bool) -> str:
-    return "above" if above else "below"
+    marks = []
+    for limit in limits:
+        word, side = "rejected" if limit.rule else "limit", "above" if limit.above else "below"
+        if 0 <= (at := bars.place(limit.value)) <= len(bars.counts):
+            marks.append((at, f"{word}: {side} {limit.value:g}", limit.rule))
+    return {
+        "label": measure.label,
+        "meaning": measure.meaning,
+        "better": {1: "higher is better", -1: "lower is better", 0: ""}[measure.better],
+        "count": spread.count,
+        "bars": bars,
+        "low": f"{bars.low:.3g}",
+        "high": f"{bars.high:.3g}{'+' if spread.greatest > measure.high else ''}",
+        "least": f"{spread.least:.3g}",
+        "median": f"{spread.quantile(50):.3g}",
+        "greatest": f"{spread.greatest:.3g}",
+        "limits": marks,
+    }
 
 
 def _value(value: float | None) -> float | None:

@@ -1,10 +1,17 @@
-"""The measures of a pair that the page can show: what each says, and which way is better."""
+"""The measures of a pair that the page can show, and their spread over a run as histograms."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from styleid_ray.quality.columns import MEASURES
+from styleid_ray.quality.spread import LEAST, MOST, Spread
+
+_BINS = 960
+"""Bins of a measure's range."""
+_FEWEST_BARS, _MOST_BARS = 12, 32
 
 
 @dataclass(frozen=True)
@@ -20,11 +27,10 @@ class Measure:
     low: float
     """The least value."""
     high: float
-    """The greatest value, or one that few pairs exceed."""
+    """The greatest value, or a value that few pairs exceed."""
 
 
 def _quality(name: str, better: int, low: float, high: float) -> Measure:
-    """One of the column's: its label is the name that rules know."""
     return Measure(name, name, MEASURES[name], better, low, high)
 
 
@@ -37,7 +43,7 @@ QUALITY = (
     _quality("sharpness", 0, 0, 10),
     _quality("copy", -1, 0, 1),
 )
-"""The fields of the column `quality` of a run's data."""
+"""The fields of the column `quality` of a run's data; a label is the name that rules use."""
 
 METRICS = (
     Measure("lpips", "LPIPS", "perceptual distance to the content", -1, 0, 2),
@@ -46,3 +52,52 @@ METRICS = (
     Measure("histogram_loss", "histogram loss", "distance of colours to the style's", -1, 0, 1),
 )
 """The columns of an evaluation's `pairs.parquet`."""
+
+
+class DrawnSpread(Spread):
+    """The values of one measure, with the number of values per part of its range."""
+
+    def __init__(self, measure: Measure) -> None:
+        super().__init__(min(LEAST, measure.low), max(MOST, measure.high))
+        self.measure = measure
+        self.counts = np.zeros(_BINS, np.int64)
+        """Pairs per bin [960]; a value outside the range counts in the bin at its end."""
+
+    def add(self, values: np.ndarray) -> None:
+        super().add(values)
+        values = values[np.isfinite(values)].astype(np.float64)
+        share = (values - self.measure.low) / (self.measure.high - self.measure.low)
+        bins = np.clip((share * _BINS).astype(np.int64), 0, _BINS - 1)
+        self.counts += np.bincount(bins, minlength=_BINS)
+
+    def merge(self, other: DrawnSpread) -> None:
+        super().merge(other)
+        self.counts += other.counts
+
+    def bars(self, marks: tuple[float, ...] = ()) -> Bars:
+        """12 to 32 bars over all values and marks."""
+        low, span = self.measure.low, self.measure.high - self.measure.low
+        places = [int((mark - low) / span * _BINS) for mark in marks]
+        ends = [*np.flatnonzero(self.counts)[[0, -1]], *np.clip(places, 0, _BINS - 1)]
+        first, last = int(min(ends)), int(max(ends))
+        step = -(-(last + 1 - first) // _MOST_BARS)
+        number = max(_FEWEST_BARS, -(-(last + 1 - first) // step))
+        first = max(0, min(first, _BINS - number * step))
+        counts = self.counts[first : first + number * step].reshape(number, step).sum(1)
+        edges = (low + span * at / _BINS for at in (first, first + number * step))
+        return Bars(counts.tolist(), *edges)
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A histogram to draw."""
+
+    counts: list[int]
+    low: float
+    """Value at the left of the first bar."""
+    high: float
+    """Value at the right of the last bar."""
+
+    def place(self, value: float) -> float:
+        """Position of a value, in bars from the left."""
+        return (value - self.low) / (self.high - self.low) * len(self.counts)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import io
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -13,56 +12,47 @@ from styleid_ray.datasets.fetch import fetch_picture
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import RowError
 from styleid_ray.imaging import decode
+from styleid_ray.imaging.fit import centre_square
 from styleid_ray.storage.listing import has_glob, split_glob
 from styleid_ray.storage.locations import Options, absolute, local_path, split_chain
+from styleid_ray.webpage import webp_uri
 
-_SIDES = ((200, 512), (1000, 256), (4000, 192))
-"""Numbers of pairs, and the copies' side in pixels up to them."""
-_SMALLEST = 128
+_SIDES = ((200, 512), (1000, 256), (4000, 192), (math.inf, 128))
+"""(the most pairs, side of their copies in pixels)"""
+_QUALITY = 82
 _MOST_PIXELS = 64_000_000
 """Larger sources are not decoded for a thumbnail."""
 _MOST_FAILURES = 10
-"""After this many in a row from the start, a source counts as gone."""
+"""Failures in a row from the start after which a source counts as gone."""
 
 
 def side_of(shown: int) -> int:
     """Longest side in pixels of the copies in a page with `shown` pairs, to bound its size."""
-    return next((side for most, side in _SIDES if shown <= most), _SMALLEST)
+    return next(side for most, side in _SIDES if shown <= most)
 
 
 def embedded(data: bytes, side: int, square: bool = False) -> str | None:
-    """A data URI of a picture file made at most `side` pixels wide and high.
-
-    Args:
-        data: the file's bytes.
-        square: show its centre square only.
-
-    Returns:
-        None when the file cannot be read as a picture.
-    """
+    """The data URI of a copy of a picture file, at most `side` pixels wide and high, or of its
+    centre square; None when the file cannot be read."""
     try:
         image = decode(data, _MOST_PIXELS)
     except RowError:
         return None
     if square:
-        edge = min(image.size)
-        left, top = (image.width - edge) // 2, (image.height - edge) // 2
-        image = image.crop((left, top, left + edge, top + edge))
+        image = centre_square(image)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, format="webp", quality=82, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return webp_uri(image, _QUALITY)
 
 
 class SourcePictures:
-    """The pictures that a run was made of, as far as they can still be read.
+    """The contents or styles of a run, as far as they can still be read.
 
     Args:
         config: the run's stored options.
         role: "content" or "style".
         side: longest side of the copies, in pixels.
-        storage_options: what the sources' filesystems are opened with.
-        places: where pictures lie in larger files, by their keys.
+        storage_options: of the sources' filesystems.
+        places: positions of pictures in larger files, by key.
     """
 
     def __init__(
@@ -70,10 +60,10 @@ class SourcePictures:
         config: dict[str, Any],
         role: str,
         side: int,
-        storage_options: Options = None,
-        places: Mapping[str, str] | None = None,
+        storage_options: Options,
+        places: Mapping[str, str],
     ) -> None:
-        self.places = places or {}
+        self.places = places
         self.roots = list(_roots(config.get(role), config.get("table")))
         self.square = config.get("fit") == "crop"
         self.side = side
@@ -82,7 +72,7 @@ class SourcePictures:
         self._failures = 0
 
     def embedded(self, key: str) -> str | None:
-        """A data URI of the picture, or None when it is not there (any more)."""
+        """The data URI of a picture, or None when it is missing."""
         if not self._found and self._failures >= _MOST_FAILURES:
             return None
         for root in self.roots:
@@ -98,7 +88,7 @@ class SourcePictures:
 
 
 def _roots(url: Any, table: Any) -> Iterable[str]:
-    """Where keys may start: the folder itself, that of a pattern, that of a single file."""
+    """Possible roots of keys: the folder itself, or the folder of a pattern or of a single file."""
     if not isinstance(url, str) or not url:
         yield from _parents(table) if isinstance(table, str) else ["."]
         return

@@ -1,4 +1,4 @@
-"""The part of a location or a message that every reader of the page may see."""
+"""Locations and messages without secrets, for every reader of the page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from styleid_ray.storage.locations import shown
 
 
 def public_location(location: str) -> str:
-    """A key, path or URL without user part, query and fragment: those may hold secrets."""
+    """A key, path or URL without user part, query and fragment, which may hold secrets."""
     if "://" in location:
         scheme, rest = location.split("://", 1)
         rest = rest.split("?", 1)[0].split("#", 1)[0]
@@ -18,7 +18,7 @@ def public_location(location: str) -> str:
 
 
 def public_message(message: str, *locations: str) -> str:
-    """A message that may quote some locations, without the secrets in them."""
+    """A message without the secrets in these locations, which it may quote."""
     for location in locations:
         if "://" in location:
             message = message.replace(location, public_location(location))
@@ -26,7 +26,7 @@ def public_message(message: str, *locations: str) -> str:
 
 
 def public_values(value: Any) -> Any:
-    """The same JSON-like value with every string in it made public."""
+    """A JSON-like value with every string made public."""
     if isinstance(value, dict):
         return {name: public_values(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):

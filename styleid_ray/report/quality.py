@@ -1,4 +1,4 @@
-"""The column `quality` of a whole run, read once: the spread of its measures, the worst pairs."""
+"""The column `quality` of a whole run, read once: spread of the measures, and the worst pairs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.quality.columns import COLUMN, is_quality
+from styleid_ray.quality.columns import COLUMN, has_quality
 from styleid_ray.report.limits import Gate
-from styleid_ray.report.measures import QUALITY
-from styleid_ray.report.spread import DrawnSpread
+from styleid_ray.report.measures import QUALITY, DrawnSpread
 
 WORST = 12
-"""Pairs in the strip of the worst."""
+"""The most pairs among the worst."""
 _READERS = 4
 _ROWS_AT_ONCE = 16_384
 
 
 class Place(NamedTuple):
-    """A bad pair: smaller is worse, and the same in each order of files."""
+    """A bad pair. Smaller is worse; the order does not depend on the order of files."""
 
     goodness: float
     """The negative of `Gate.badness`."""
@@ -35,16 +34,16 @@ class Place(NamedTuple):
 
 @dataclass
 class Quality:
-    """The measures of a run's pairs. Its size does not depend on the number of pairs."""
+    """The measures of a run's pairs, in memory that does not grow with their number."""
 
     spreads: list[DrawnSpread] = field(default_factory=lambda: [DrawnSpread(m) for m in QUALITY])
     count: int = 0
-    """Pairs that were measured."""
+    """Measured pairs."""
     flagged: int = 0
     """Pairs that are rejected or beyond a limit."""
     rejected: int = 0
     worst: list[Place] = field(default_factory=list)
-    """At most `WORST` of these, the worst first."""
+    """At most `WORST` of the flagged pairs, the worst first."""
 
     @property
     def rows(self) -> dict[str, list[int]]:
@@ -55,7 +54,7 @@ class Quality:
         return rows
 
     def merge(self, other: Quality) -> None:
-        """Adds the counts of another one."""
+        """Adds the pairs of another file."""
         for own, theirs in zip(self.spreads, other.spreads, strict=True):
             own.merge(theirs)
         self.count += other.count
@@ -65,7 +64,7 @@ class Quality:
 
 
 def read_measures(output: Output, gate: Gate) -> Quality:
-    """The measures of all finished pairs; nothing for files without the column."""
+    """The measures of all finished pairs, without those in files that lack the column."""
     quality = Quality()
 
     def of_file(name: str) -> Quality:
@@ -77,24 +76,24 @@ def read_measures(output: Output, gate: Gate) -> Quality:
     return quality
 
 
-def has_quality(schema: pa.Schema) -> bool:
-    """Whether a data file has the column, and not a column of that name of the user's own."""
-    at = schema.get_field_index(COLUMN)
-    return at >= 0 and is_quality(schema.field(at).type)
-
-
 def _of_file(file: Any, name: str, gate: Gate) -> Quality:
     quality, start = Quality(), 0
     parquet = pq.ParquetFile(file)
     if not has_quality(parquet.schema_arrow):
         return quality
     for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=["pair_id", COLUMN]):
-        measures = _arrays(batch.column(COLUMN))
+        column = batch.column(COLUMN)
+        fields = zip(column.type, column.flatten(), strict=True)
+        measures = {  # float64 [rows], NaN for null
+            field.name: values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+            for field, values in fields
+            if pa.types.is_floating(field.type)
+        }
         for spread in quality.spreads:
             spread.add(measures[spread.measure.name])
-        rejected = gate.rejected(batch.column(COLUMN))
+        rejected = gate.rejected(column)
         bad = gate.badness(measures, rejected)
-        quality.count += batch.num_rows - batch.column(COLUMN).null_count
+        quality.count += batch.num_rows - column.null_count
         quality.rejected += int(rejected.sum())
         rows = np.flatnonzero(bad > 0)
         quality.flagged += len(rows)
@@ -108,16 +107,3 @@ def _of_file(file: Any, name: str, gate: Gate) -> Quality:
         quality.worst = heapq.nsmallest(WORST, [*quality.worst, *places])
         start += batch.num_rows
     return quality
-
-
-def _arrays(column: Any) -> dict[str, np.ndarray]:
-    """The fields of the struct as float64 arrays [rows]; NaN where one is null or not there."""
-    names = {column.type.field(i).name for i in range(column.type.num_fields)}
-    flat = dict(zip([f.name for f in column.type], column.flatten(), strict=True))
-    nothing = np.full(len(column), np.nan)
-    return {
-        measure.name: flat[measure.name].cast(pa.float64()).to_numpy(zero_copy_only=False)
-        if measure.name in names
-        else nothing
-        for measure in QUALITY
-    }

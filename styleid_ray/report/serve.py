@@ -1,4 +1,4 @@
-"""The page of a run that goes on, served on this machine: `report --watch`."""
+"""The page of an unfinished run, served on this machine: `report --watch`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from styleid_ray.storage.secrets import scrubbed
 _HOST = "127.0.0.1"
 
 
-def serve_report(output: Output, port: int, sample: int = 2000) -> int:
-    """Serves the page of a run until Ctrl-C, and says where; only reads the run.
+def serve_report(output: Output, port: int, sample: int) -> int:
+    """Serves the page of a run until Ctrl-C and prints its URL; only reads the run.
 
     Args:
         output: the run, finished or not.
-        port: on 127.0.0.1; 0 takes any free one.
-        sample: the most pairs that are shown.
+        port: on 127.0.0.1; 0 takes any free port.
+        sample: the most pairs on the page.
 
     Returns:
         The exit status: 0.
@@ -36,15 +36,13 @@ def serve_report(output: Output, port: int, sample: int = 2000) -> int:
     output.existing_record()
     with report_server(output, port, sample) as server:
         print(f"http://{_HOST}:{server.server_port}/ (Ctrl-C ends it)", file=sys.stderr)
-        try:
+        with suppress(KeyboardInterrupt):  # the run goes on
             server.serve_forever()
-        except KeyboardInterrupt:  # the run goes on
-            return 0
     return 0
 
 
 def report_server(output: Output, port: int, sample: int) -> ThreadingHTTPServer:
-    """A server of the page, not yet serving; arguments and errors as of `serve_report`."""
+    """A server of the page that does not serve yet; arguments and errors as of `serve_report`."""
     handler = partial(_Handler, Page(output, sample))
     try:
         return ThreadingHTTPServer((_HOST, port), handler)
@@ -55,12 +53,8 @@ def report_server(output: Output, port: int, sample: int) -> ThreadingHTTPServer
 
 
 class Page:
-    """The page of a run, built again when its files have changed since.
-
-    Args:
-        output: the run.
-        sample: the most pairs that are shown.
-    """
+    """The page of a run, rebuilt when the run's files have changed. Arguments as of
+    `serve_report`."""
 
     def __init__(self, output: Output, sample: int) -> None:
         self.output, self.sample = output, sample
@@ -68,13 +62,13 @@ class Page:
         self._built: tuple[str, bytes] = "", b""
 
     def version(self) -> str:
-        """Differs when shards were committed or made again in between, a command ended, or the run
-        was evaluated."""
+        """A digest that changes when shards are committed or remade, a command ends, or the run is
+        evaluated."""
         files = [self.output.versions(folder) for folder in ("data", "errors", "evaluation")]
         return digest([files, self.output.summary().get("finished")])
 
     def read(self) -> bytes:
-        """The page as the run is now."""
+        """The current page."""
         with self._lock:
             version = self.version()
             if version != self._built[0]:
@@ -90,13 +84,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         answer = self._read()
-        with suppress(ConnectionError):  # a browser that went away
+        with suppress(ConnectionError):  # the browser has gone
             self._send(*answer)
 
     def _read(self) -> tuple[HTTPStatus, bytes, str]:
         """Status, body and type of the answer."""
         host = self.headers.get("Host", "").rpartition(":")[0]
-        if host not in (_HOST, "localhost"):  # a page elsewhere whose name leads here
+        if host not in (_HOST, "localhost"):  # DNS rebinding: a foreign name that resolves here
             return HTTPStatus.FORBIDDEN, b"", "text/plain"
         try:
             if self.path == "/":
@@ -104,9 +98,9 @@ class _Handler(BaseHTTPRequestHandler):
             if self.path == "/version":
                 return HTTPStatus.OK, self.page.version().encode(), "text/plain"
             return HTTPStatus.NOT_FOUND, b"", "text/plain"
-        except JobError as e:  # a file that is replaced just now, or damaged
+        except JobError as e:  # a file is damaged, or being replaced
             return HTTPStatus.SERVICE_UNAVAILABLE, str(e).encode(), "text/plain"
-        except Exception as e:  # the next request may do better
+        except Exception as e:  # the next request may succeed
             line = scrubbed(
                 f"{type(e).__name__}: {first_line(e)}", self.page.output.storage_options
             )
@@ -121,4 +115,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Requests are not worth a line."""
+        """Prints nothing: requests need no log."""

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
+from markupsafe import Markup
 
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.status import read_status
 from styleid_ray.errors import OutputError
+from styleid_ray.evaluation.published import WARNING
 from styleid_ray.report.evaluation import Scores, read_evaluation, read_scores
 from styleid_ray.report.facts import read_facts
 from styleid_ray.report.failures import read_failures
 from styleid_ray.report.gallery import read_gallery
 from styleid_ray.report.limits import Gate
-from styleid_ray.report.measured import Measures, histograms, join
-from styleid_ray.report.page import render
+from styleid_ray.report.measured import histogram, join
 from styleid_ray.report.quality import read_measures
 from styleid_ray.storage.locations import absolute, local_path, shown
 from styleid_ray.storage.store import Store
+from styleid_ray.webpage import render
 
 REPORT = "report.html"
 """Name of the page in the output."""
+_STYLES = ("report.css", "measures.css")
+_SCRIPTS = ("gallery.js", "measures.js", "variants.js", "worst.js", "viewer.js")
 
 
 def write_report(output: Output, sample: int = 2000, seed: int = 0, to: str | None = None) -> str:
     """Writes `report.html` for a run, finished or not, and returns its path or URL.
 
     Args:
-        output, sample, seed: as of `report_page`, which raises the same errors.
+        output, sample, seed: as of `report_page`; so are the errors.
         to: path or URL of the page; by default `report.html` in the run.
     """
     page = report_page(output, sample, seed, beside=to is None)
@@ -51,12 +57,12 @@ def report_page(
 
     Args:
         output: the run.
-        sample: the most pairs that are shown, at least 1. Of larger runs a sample is shown, the
-            same one each time, and the page says so. Of a run that pairs (nearly) everything with
-            everything, it is made of whole rows and columns.
+        sample: the most pairs on the page, at least 1. The page of a larger run shows a sample, the
+            same one each time, and says so. If the run crosses (nearly) all contents and styles,
+            the sample has whole rows and columns.
         seed: chooses another sample.
-        beside: whether the page will lie in the run, where links to its picture files lead there.
-        version: of a page that is served while the run goes on.
+        beside: whether the page will lie in the run, so that links to its picture files work.
+        version: of a page that is served, which asks its own server for a newer one.
 
     Raises:
         OutputError: there is no run, or one of its files is damaged.
@@ -81,21 +87,35 @@ def report_page(
     scores = Scores()
     if not evaluation.outdated:
         scores = read_scores(output, {pair["id"] for pair in gallery["pairs"]})
-    measures = Measures(
+    spreads = [spread for spread in [*quality.spreads, *scores.spreads] if spread.count]
+    return render(
+        "styleid_ray.report",
+        "template.html.j2",
+        _STYLES,
+        _SCRIPTS if version is None else (*_SCRIPTS, "live.js"),
+        **read_facts(output, record, status),
+        failures=failures,
         evaluation=evaluation,
-        histograms=histograms(quality, scores, gate),
+        warning=WARNING,
+        note=scores.note,
+        histograms=[histogram(spread, gate) for spread in spreads],
         quality=quality,
         gate=gate,
-        note=scores.note,
-    )
-    return render(
-        read_facts(output, record, status),
-        failures,
-        measures,
-        join(gallery, quality, scores, gate),
-        made=datetime.now(UTC),
+        shown=gallery["shown"],
+        total=gallery["total"],
+        side=gallery["side"],
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
         version=version,
+        data=Markup(_embedded_json(join(gallery, quality, scores, gate))),
     )
+
+
+def _embedded_json(value: Any) -> str:
+    """JSON for a script element: ASCII without any character of markup."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
 
 
 def _place(to: str, output: Output) -> tuple[Store, str]:

@@ -25,7 +25,7 @@ def test_each_part_is_switched_off_by_itself() -> None:
     assert evaluations(variants) == 4 * 50 + 5 * 49
 
 
-def test_a_part_that_is_off_anyway_is_no_ablation() -> None:
+def test_a_part_that_is_already_off_is_no_ablation() -> None:
     variants = ablations(StyleParams(gamma=0, temperature=1))
     assert [x.name for x in variants] == ["full", "without AdaIN", "without injection"]
 

@@ -17,12 +17,12 @@ def test_the_distance_of_samples_of_any_sizes_is_scipys() -> None:
     assert wasserstein(a, b) == pytest.approx(wasserstein_distance(a, b))
 
 
-def test_colours_that_move_by_ten_are_ten_away() -> None:
+def test_a_shift_by_ten_is_a_distance_of_ten() -> None:
     values = np.sort(np.random.default_rng(0).random(40))
     assert wasserstein(values, values + 10) == pytest.approx(10)
 
 
-def test_pictures_of_the_same_colours_in_other_places_and_sizes_are_not_apart() -> None:
+def test_the_distance_depends_neither_on_the_place_of_colours_nor_on_the_size() -> None:
     picture = blocks(0)
     turned = picture.transpose(Image.Transpose.ROTATE_90)
     double = picture.resize((128, 128), Image.Resampling.NEAREST)

@@ -19,7 +19,7 @@ def vectors(seed: int, *shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_principal_components_are_those_of_numpys_singular_value_decomposition() -> None:
+def test_principal_components_equal_numpys_singular_value_decomposition() -> None:
     x = vectors(0, 50, 8) @ vectors(1, 8, 8) + 3
     components = principal_components(x)
     centred = x.double().numpy() - x.double().numpy().mean(0)
@@ -47,7 +47,7 @@ def test_equal_vectors_explain_nothing() -> None:
     assert not components.project(torch.ones(9, 4)).any()
 
 
-def test_the_spread_of_logits_is_that_of_all_logits_computed_by_hand() -> None:
+def test_the_spread_of_logits_equals_that_of_all_logits_computed_by_hand() -> None:
     q, k = vectors(0, 2, 12, 8), vectors(1, 2, 20, 8) + 5
     logits = q @ k.transpose(1, 2) / 8**0.5
     by_hand = logits.std(-1, correction=0).mean().item()

@@ -50,7 +50,7 @@ class Watching:
         self.record.full(step, layer, seen)
 
     def _hook(self, layer: int, path: str) -> Any:
-        """Keeps a layer's queries and keys of what it is given in every UNet call."""
+        """Keeps a layer's queries and keys of its input in every UNet call."""
         attn = self.pipe.unet.get_submodule(path)
 
         def keep(module: Any, args: Any, kwargs: Any, output: Any) -> None:
@@ -83,7 +83,7 @@ def test_watching_changes_no_latent_and_no_count(watching: Watching) -> None:
     assert dict(watching.pipe.unet.attn_processors) == own
 
 
-def test_content_queries_and_style_keys_are_those_of_the_inversions(watching: Watching) -> None:
+def test_content_queries_and_style_keys_come_from_the_inversions(watching: Watching) -> None:
     content, style = (
         watching.pipe.invert_latents(z[None], PARAMS).features for z in (watching.z_c, watching.z_s)
     )
@@ -94,7 +94,7 @@ def test_content_queries_and_style_keys_are_those_of_the_inversions(watching: Wa
         torch.testing.assert_close(injected.k_s, style.k[layer, t][0], rtol=1e-4, atol=1e-5)
 
 
-def test_the_results_own_queries_and_keys_are_those_of_the_layers(watching: Watching) -> None:
+def test_the_results_own_queries_and_keys_come_from_the_layers(watching: Watching) -> None:
     timesteps = list(dict.fromkeys(t for t, _ in watching.seen))
     for (t, layer), seen in watching.seen.items():
         q, k = watching.with_injection[layer][timesteps.index(t)]
@@ -102,7 +102,7 @@ def test_the_results_own_queries_and_keys_are_those_of_the_layers(watching: Watc
         torch.testing.assert_close(seen.k_cs, k)
 
 
-def test_the_spread_of_each_step_is_that_of_logits_computed_by_hand(watching: Watching) -> None:
+def test_the_spread_of_each_step_equals_that_of_logits_computed_by_hand(watching: Watching) -> None:
     assert [spread.step for spread in watching.record.spreads] == sorted([1, 2, 3, 4, 5] * 3)
     for spread in watching.record.spreads:
         seen = watching.seen[spread.timestep, spread.layer]
@@ -172,7 +172,7 @@ def test_the_same_query_has_cosine_one(watching: Watching) -> None:
     assert torch.equal(made.content, made.result)
 
 
-def test_maps_are_of_few_steps_however_many_there_are() -> None:
+def test_few_steps_have_maps_in_any_number_of_steps() -> None:
     assert list(mapped_steps(49)) == [1, 17, 33, 49]
     assert list(mapped_steps(2)) == [1, 2]
     assert list(mapped_steps(1)) == [1]

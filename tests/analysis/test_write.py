@@ -65,7 +65,7 @@ def test_five_figures_their_numbers_and_a_page_are_written_and_nothing_else(outp
             assert min(figure.size) > 250
 
 
-def test_the_progress_counts_what_was_computed(written: tuple[Written, str]) -> None:
+def test_the_progress_counts_pictures_and_evaluations(written: tuple[Written, str]) -> None:
     made, progress = written
     assert "5 of 5 pictures · 31 of 31 UNet evaluations (100 %)" in progress
     assert re.fullmatch(r"31 UNet evaluations on cpu in \d+ s", made.summary)

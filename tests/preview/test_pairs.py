@@ -1,4 +1,4 @@
-"""Which pairs a preview shows."""
+"""The choice of a preview's pairs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_pictures_are_spread_evenly_over_the_listing() -> None:
     assert spread(9, 1) == [0]
 
 
-def test_another_seed_shows_other_pictures_from_all_over_the_listing() -> None:
+def test_another_seed_shows_other_pictures_spread_over_the_listing() -> None:
     drawn = spread(100, 4, seed=1)
     assert drawn == spread(100, 4, seed=1) != spread(100, 4, seed=2)
     assert [at // 25 for at in drawn] == [0, 1, 2, 3]
@@ -56,7 +56,7 @@ def from_table(
     return choose(JobConfig(**sources, pairing="table", table=str(table), **more), count, 8)
 
 
-def test_rows_of_a_table_are_spread_over_it_with_the_first_and_the_last(
+def test_chosen_rows_are_spread_over_the_table_from_first_to_last(
     sources: dict[str, Any], tmp_path: Path
 ) -> None:
     rows = "".join(f"{c % 2}/{c}.png,{s % 2}/{s}.png\n" for c in range(4) for s in range(4))
@@ -124,7 +124,7 @@ def test_a_style_that_is_held_out_is_not_shown(sources: dict[str, Any]) -> None:
     assert len(shown[0] | shown[1]) == 4
 
 
-def test_a_pair_one_of_whose_styles_cannot_be_read_is_left_out_with_a_line(
+def test_a_pair_with_an_unreadable_style_is_left_out_with_a_line(
     sources: dict[str, Any], tmp_path: Path
 ) -> None:
     rows = "content,style,style2\n0/0.png,0/0.png,none.png\n1/1.png,0/0.png,\n"

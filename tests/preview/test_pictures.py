@@ -1,4 +1,4 @@
-"""Which pictures a preview can show, and how they are read."""
+"""The pictures of a preview."""
 
 from __future__ import annotations
 

@@ -59,25 +59,25 @@ def preview(options: dict[str, Any], pairs: int = 2, cell: int = 48) -> tuple[Pr
 def test_each_picture_is_inverted_once_for_all_columns(
     options: dict[str, Any], spied: Spied
 ) -> None:
-    made, said = preview(options | {"gamma": "0.3,0.9", "adain": "0,0.5,1"}, pairs=3)
+    made, messages = preview(options | {"gamma": "0.3,0.9", "adain": "0,0.5,1"}, pairs=3)
     assert spied.pipe.counts.inversions == 3 + 3
     assert spied.pipe.unet_evaluations == 6 * 3 + 3 * 6 * 2
     costs = spied.made.costs
-    assert (costs.inverted, costs.inversions[0]) == (6, 18)
-    assert [evaluations for evaluations, _ in costs.columns] == [6] * 6
-    assert sum(seconds for _, seconds in costs.columns) < costs.seconds
-    assert "18 of 18 pictures · 54 of 54 UNet evaluations (100 %)" in said
+    assert (spied.made.inverted, spied.made.inversions[0]) == (6, 18)
+    assert [evaluations for evaluations, _ in costs] == [6] * 6
+    assert sum(seconds for _, seconds in costs) < spied.made.seconds
+    assert "18 of 18 pictures · 54 of 54 UNet evaluations (100 %)" in messages
     assert made.exit_status == 0
 
 
 def test_methods_are_shown_side_by_side_and_take_no_evaluations(
     options: dict[str, Any], spied: Spied
 ) -> None:
-    made, said = preview(options | {"method": "styleid,adain,latent-adain", "gamma": "0.3,0.9"})
+    made, messages = preview(options | {"method": "styleid,adain,latent-adain", "gamma": "0.3,0.9"})
     costs = spied.made.costs
-    assert [evaluations for evaluations, _ in costs.columns] == [4, 4, 0, 0]
-    assert all(seconds > 0 for _, seconds in costs.columns)
-    assert "8 of 8 pictures · 20 of 20 UNet evaluations (100 %)" in said
+    assert [evaluations for evaluations, _ in costs] == [4, 4, 0, 0]
+    assert all(seconds > 0 for _, seconds in costs)
+    assert "8 of 8 pictures · 20 of 20 UNet evaluations (100 %)" in messages
     pixels = np.array([[np.asarray(picture) for picture in row] for row in spied.made.results])
     assert pixels.shape == (2, 4, 60, 80, 3)
     assert all(len({x.tobytes() for x in row}) == 4 for row in pixels)
@@ -91,9 +91,9 @@ def test_colour_transfers_need_neither_model_nor_evaluations(
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     sources = {name: options[name] for name in ("content", "style", "output", "size")}
-    made, said = preview(sources | {"method": "reinhard,mkl"})
+    made, messages = preview(sources | {"method": "reinhard,mkl"})
     assert made.exit_status == 0
-    assert said.splitlines()[-1] == "4 of 4 pictures"
+    assert messages.splitlines()[-1] == "4 of 4 pictures"
     assert "model" not in Path(made.page).read_text().partition("</header>")[0]
 
 
@@ -154,12 +154,12 @@ def test_a_row_with_a_gamma_of_its_own_is_made_once_for_all_columns(
     options: dict[str, Any], tmp_path: Path, spied: Spied
 ) -> None:
     rows = "content,style,gamma\n0.png,0.png,0.6\n1.png,0.png,\n"
-    made, said = preview(with_table(options, tmp_path, rows) | {"gamma": "0,0.5,1"})
+    made, messages = preview(with_table(options, tmp_path, rows) | {"gamma": "0,0.5,1"})
     own, other = ([np.asarray(x, np.int16) for x in row] for row in spied.made.results)
     assert all(np.array_equal(own[0], x) for x in own[1:])
     assert np.abs(other[0] - other[2]).mean() > 0.5
     assert spied.pipe.unet_evaluations == 3 * 3 + (1 + 3) * 2
-    assert "6 of 6 pictures · 17 of 17 UNet evaluations (100 %)" in said
+    assert "6 of 6 pictures · 17 of 17 UNet evaluations (100 %)" in messages
     page = Path(made.page).read_text()
     assert "0.png, 0.png, gamma 0.6 (table): gamma 0.5" in page
     assert f"--pairing table --table {tmp_path}/pairs.csv" in page
@@ -207,9 +207,9 @@ def test_a_class_has_the_style_of_its_column(
 def test_inversions_are_shared_by_presets_with_the_same_steps(
     options: dict[str, Any], spied: Spied
 ) -> None:
-    _, said = preview(options | {"preset": "paper,scheduled"}, pairs=1)
+    _, messages = preview(options | {"preset": "paper,scheduled"}, pairs=1)
     assert spied.pipe.counts.inversions == 2
-    assert "10 of 10 UNet evaluations (100 %)" in said
+    assert "10 of 10 UNet evaluations (100 %)" in messages
 
 
 def test_the_page_has_the_commands_the_costs_and_all_pictures_inside(
@@ -237,8 +237,8 @@ def test_a_picture_that_cannot_be_read_is_left_out_with_a_line(
     options: dict[str, Any], tmp_path: Path
 ) -> None:
     (tmp_path / "content" / "0.png").write_bytes(b"no picture")
-    made, said = preview(options)
-    assert "left out: content 0.png: not a picture" in said
+    made, messages = preview(options)
+    assert "left out: content 0.png: not a picture" in messages
     assert made.exit_status == 1
     assert Path(made.picture).exists()
 

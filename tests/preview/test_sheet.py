@@ -29,7 +29,7 @@ def test_every_picture_is_in_the_grid_as_large_as_its_cell() -> None:
     assert pixels_of(sheet, (0, 0, 255)) == 6 * 64**2
 
 
-def test_a_row_is_as_high_as_its_content_whatever_the_style() -> None:
+def test_a_row_is_as_high_as_its_content_with_any_style() -> None:
     wide = plain("blue", (80, 40))
     flat = Row(wide, [plain("lime", (40, 200))], ("c", "s"), [wide])
     square = draw_sheet([row(plain("blue"))], [("a",)], "", 64)

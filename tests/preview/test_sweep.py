@@ -47,7 +47,7 @@ def test_without_a_list_there_is_one_column_without_a_heading() -> None:
     assert labels(gamma="0.3") == [()]
 
 
-def test_methods_side_by_side_have_the_options_that_they_look_at() -> None:
+def test_methods_side_by_side_have_the_options_that_they_use() -> None:
     options = {"method": "mkl,latent-adain,styleid", "gamma": "0.3,0.6", "model": "demo"}
     config, columns = read_columns(SOURCES | options)
     assert [(c.method, c.labels, c.params.gamma) for c in columns] == [

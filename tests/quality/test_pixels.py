@@ -34,13 +34,13 @@ def measures(result: Tensor, content: Tensor, style: Tensor) -> dict[str, float]
 CONTENT, STYLE = picture(1), picture(2, 48, 80, 0.4)
 
 
-def test_a_copy_of_the_content_keeps_its_edges_and_none_of_the_colour_distance_is_gone() -> None:
+def test_a_copy_of_the_content_keeps_its_edges_and_the_whole_colour_distance() -> None:
     copied = measures(CONTENT, CONTENT, STYLE)
     assert (copied["color"], copied["edges"], copied["copy"]) == pytest.approx((0, 1, 1), abs=1e-5)
     assert copied["sharpness"] == pytest.approx(1)
 
 
-def test_the_style_itself_has_all_of_its_colours_and_is_no_copy() -> None:
+def test_the_style_itself_has_all_of_its_colours_and_is_no_copy_of_the_content() -> None:
     style = picture(2, scale=0.4)
     taken = measures(style, CONTENT, style)
     assert taken["color"] == pytest.approx(1)
@@ -48,7 +48,7 @@ def test_the_style_itself_has_all_of_its_colours_and_is_no_copy() -> None:
     assert taken["edges"] < 0.6
 
 
-def test_half_of_the_way_between_two_flat_colours_is_half_of_the_distance() -> None:
+def test_the_middle_of_two_flat_colours_is_half_of_the_distance() -> None:
     content, style = flat(200, 100, 40), flat(40, 180, 160)
     half = ((content.int() + style.int()) // 2).to(torch.uint8)
     assert measures(half, content, style)["color"] == pytest.approx(0.5, abs=0.01)
@@ -64,7 +64,7 @@ def test_a_content_that_has_the_colours_of_its_style_leaves_no_distance_to_measu
     assert np.isnan(measures(flat(9, 9, 9), CONTENT, CONTENT)["color"])
 
 
-def test_where_edges_are_counts_and_not_which_way_their_contrast_goes() -> None:
+def test_the_place_of_edges_counts_and_the_sign_of_their_contrast_does_not() -> None:
     assert measures(255 - CONTENT, CONTENT, STYLE)["edges"] == pytest.approx(1, abs=1e-4)
     moved = torch.roll(CONTENT, 20, 0)
     assert measures(moved, CONTENT, STYLE)["edges"] < 0.5
@@ -137,7 +137,7 @@ def test_pictures_of_any_size_have_measures(size: tuple[int, int]) -> None:
         assert np.isnan(value) or -1 <= value <= (10 if name == "sharpness" else 1)
 
 
-def test_a_pictures_measures_do_not_depend_on_the_batch_that_it_is_in() -> None:
+def test_a_pictures_measures_do_not_depend_on_its_batch() -> None:
     results, contents = ([picture(seed) for seed in seeds] for seeds in ((5, 6), (7, 8)))
     palettes = list(quality.palette(quality.small(torch.stack([picture(9), picture(10)]))))
     both = quality.measure(torch.stack(results), torch.stack(contents), palettes)

@@ -43,7 +43,7 @@ def test_and_binds_tighter_than_or_and_parentheses_change_that() -> None:
         (">=", [False, True, True]),
     ],
 )
-def test_every_operator_compares_as_it_says(operator: str, expected: list[bool]) -> None:
+def test_every_operator_compares_as_in_python(operator: str, expected: list[bool]) -> None:
     values = [{"copy": value} for value in (0.25, 0.5, 0.75)]
     assert rejected(f"copy{operator}0.5", *values) == expected
 
@@ -54,7 +54,7 @@ def test_a_measure_without_a_value_rejects_nothing_and_hides_no_other_condition(
     assert rejected("structure<0.4 and blank>0.9", *pairs) == [False, False, False]
 
 
-def test_rows_of_an_older_run_or_with_a_column_of_their_own_are_never_rejected() -> None:
+def test_rows_of_an_older_run_or_with_a_users_column_of_that_name_are_never_rejected() -> None:
     rule = parse_rule("blank>=0")
     assert rule.rejects(pa.table({"pair_id": ["a", "b"]})).to_pylist() == [False, False]
     for theirs in (
@@ -98,9 +98,7 @@ def test_the_text_of_a_rule_does_not_depend_on_spaces_or_needless_parentheses() 
         ("0.9<blank", "a measure is missing before '0.9'"),
     ],
 )
-def test_a_rule_that_is_wrong_is_one_line_that_says_what_is_missing(
-    text: str, message: str
-) -> None:
+def test_a_wrong_rule_is_one_line_that_names_the_missing_part(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as error:
         reject_rule(text)
     assert "\n" not in str(error.value)

@@ -30,7 +30,7 @@ MakeRun = Callable[..., Output]
 
 
 def paint(path: Path, number: int, size: int = 48) -> Path:
-    """A small picture that is like no other number's."""
+    """A small picture, different for each number."""
     path.parent.mkdir(parents=True, exist_ok=True)
     x, y = np.meshgrid(np.arange(size), np.arange(size))
     colour = np.random.default_rng(number).integers(40, 255, 3)
@@ -76,8 +76,8 @@ def make_run(tiny_model: Path) -> MakeRun:
             results: list[dict[str, Any]] = []
             for pair in pairs.to_pylist():
                 if pair["content"] in failing:
-                    said = message.format(pair["content"])
-                    results.append({"stage": "decode", "error": "RowError", "message": said})
+                    text = message.format(pair["content"])
+                    results.append({"stage": "decode", "error": "RowError", "message": text})
                     failed += 1
                     continue
                 mean = pixels(style, pair["style"]).mean((0, 1))
@@ -109,7 +109,7 @@ Quality = dict[str, float | None] | None
 
 
 def measure(output: Output, qualities: Callable[[dict[str, Any]], Quality]) -> None:
-    """Gives each finished pair of a run, by its row, what the column `quality` says of it."""
+    """Sets the column `quality` of each finished pair of a run, by its row."""
     for name in output.files("data"):
         table = output.read_table(name)
         rows = table.select(["pair_id", "content", "style", "k"]).to_pylist()
@@ -120,7 +120,7 @@ def measure(output: Output, qualities: Callable[[dict[str, Any]], Quality]) -> N
 
 
 def evaluate(output: Output, scores: Callable[[dict[str, Any]], float], **summary: Any) -> None:
-    """Writes an evaluation of a run: each pair's metrics are a number by its row."""
+    """Writes an evaluation of a run; all metrics of a pair are one number, by its row."""
     pairs = []
     for name in output.files("data"):
         for row in output.read_table(name, ["pair_id", "content", "style"]).to_pylist():

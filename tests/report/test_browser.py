@@ -34,7 +34,7 @@ NAMELESS = """[...document.querySelectorAll(
 
 
 def _absent(what: str) -> None:
-    """Skips here; where everything must be tested, that it is not there is a failure."""
+    """Skips the test, or fails it where everything must be tested."""
     if os.environ.get("CI", "").lower() in ("1", "true"):
         pytest.fail(f"{what} is not installed, and CI tests the page in a browser")
     pytest.skip(f"{what} is not installed: the page is not tested in a browser")
@@ -87,7 +87,7 @@ def paired(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Visit:
-    """An open page, and what it asked for and complained about."""
+    """An open page, its requests and its errors."""
 
     def __init__(self, browser: Any, page: Path, width: int, height: int, scheme: str) -> None:
         self.context = browser.new_context(
@@ -161,7 +161,9 @@ def test_fits_the_window_in_every_view(
     assert (int(background[4:].split(",")[0]) > 128) == (scheme == "light")
 
 
-def test_the_grid_has_a_row_a_content_and_a_column_a_style(visit: Any, crossed: Path) -> None:
+def test_the_grid_has_one_row_per_content_and_one_column_per_style(
+    visit: Any, crossed: Path
+) -> None:
     there = visit(crossed)
     assert there.page.locator("table.grid tbody tr").count() == 10
     assert there.page.locator("table.grid thead th").count() == 10

@@ -1,4 +1,4 @@
-"""What the page takes from an evaluation, whatever is there of it."""
+"""The page's part from an evaluation: complete, partial, damaged or absent."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def evaluated(output: Output, **changes: Any) -> Output:
     return output
 
 
-def test_style_and_content_are_apart_before_their_product(output: Output) -> None:
+def test_style_and_content_metrics_stand_before_their_product(output: Output) -> None:
     found = read_evaluation(evaluated(output), {"size": 512}, 800)
-    assert [(name, [f.label for f in figures]) for name, figures in found.groups] == [
+    assert [(name, [*figures]) for name, figures in found.groups] == [
         ("Style", ["FID", "histogram loss"]),
         ("Content", ["LPIPS", "LPIPS, grey", "CFSD"]),
         ("Product of both", ["ArtFID"]),
     ]
-    assert found.groups[2][1][0].value == "28.801"
+    assert found.groups[2][1]["ArtFID"] == "28.801"
     assert found.about == "800 pairs: 20 contents, 40 styles. Lower is better."
 
 
@@ -52,13 +52,13 @@ def test_a_metric_that_was_not_computed_has_its_reason(output: Output) -> None:
     reason = "no weights at s3://me:hunter2@bucket/w?sig=1"
     evaluated(output, fid=None, missing={"fid": reason}, artfid=None, cfsd=float("nan"))
     found = read_evaluation(output, {}, 800)
-    values = {f.label: f.value for _, row in found.groups for f in row}
+    values = {label: value for _, row in found.groups for label, value in row.items()}
     assert values["FID"] == values["ArtFID"] == values["CFSD"] == ""
-    fid, others = found.missing
-    assert fid.labels == "FID"
-    assert fid.reason.startswith("no weights at s3://")
-    assert "hunter2" not in fid.reason
-    assert (others.labels, others.reason) == ("CFSD, ArtFID", "no reason is given")
+    (reason, fid), (unknown, others) = found.missing.items()
+    assert fid == "FID"
+    assert reason.startswith("no weights at s3://")
+    assert "hunter2" not in reason
+    assert (others, unknown) == ("CFSD, ArtFID", "no reason is given")
 
 
 def test_an_evaluation_of_fewer_pairs_says_so(output: Output) -> None:
@@ -73,7 +73,7 @@ def test_an_evaluation_of_fewer_pairs_says_so(output: Output) -> None:
     ("changes", "size", "beside"),
     [({}, 512, True), ({}, 256, False), ({"contents": 21}, 512, False), ({"pairs": 8}, 512, False)],
 )
-def test_published_figures_stand_beside_a_run_of_the_same_counts_alone(
+def test_published_figures_stand_only_beside_a_run_with_the_same_counts(
     output: Output, changes: dict[str, Any], size: int, beside: bool
 ) -> None:
     rows = read_evaluation(evaluated(output, **changes), {"size": size}, 800).published
@@ -97,7 +97,7 @@ def test_a_damaged_evaluation_says_what_to_run(output: Output, data: bytes) -> N
     assert "run styleid-ray evaluate again" in read_scores(output, set()).note
 
 
-def test_metrics_of_pairs_are_counted_over_all_and_kept_of_those_that_are_shown(
+def test_metrics_are_counted_over_all_pairs_and_kept_for_the_shown_ones(
     output: Output,
 ) -> None:
     table = {"pair_id": ["a", "b", "c"], "lpips": [0.1, 0.2, None], "cfsd": [None, None, None]}

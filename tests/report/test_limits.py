@@ -1,4 +1,4 @@
-"""Which pairs count as the worst."""
+"""The worst pairs of a run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_every_quality_column_has_a_name_on_the_page() -> None:
 
 
 @pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.words)
-def test_a_pair_is_bad_beyond_a_limit_alone(limit: Any) -> None:
+def test_a_pair_is_bad_only_beyond_a_limit(limit: Any) -> None:
     by = limit.room / 4 if limit.above else -limit.room / 4
     beyond, within = {limit.measure: limit.value + by}, {limit.measure: limit.value - by}
     bad, good = badness({}, beyond, within)
@@ -46,7 +46,7 @@ def test_a_pair_is_bad_beyond_a_limit_alone(limit: Any) -> None:
     assert good < 0
 
 
-def test_measures_are_compared_by_their_share_of_what_is_beyond_the_limit() -> None:
+def test_measures_are_compared_by_their_share_of_the_range_beyond_the_limit() -> None:
     rows = ({"edges": 0.075}, {"blank": 0.98}, {"edges": 0.075, "blank": 0.98}, {"copy": 2.0})
     assert badness({}, *rows) == pytest.approx([0.25, 0.8, 0.8, 1.0])
 
@@ -69,12 +69,12 @@ def test_a_rule_replaces_the_limits_of_the_measures_that_it_names() -> None:
     assert [bad > 0 for bad in badness(rule, *rows)] == [False, True, False, True]
 
 
-def test_conditions_joined_by_and_are_no_reason_alone() -> None:
+def test_a_condition_joined_by_and_is_no_reason_on_its_own() -> None:
     rows = ({"structure": 0.1}, {"color": 0.1}, {"structure": 0.1, "color": 0.1})
     bad = badness({"reject": "structure<0.4 and color<0.4"}, *rows)
     assert [value > 0 for value in bad] == [False, False, True]
 
 
-def test_a_bound_that_the_limits_do_not_know_is_put_into_words() -> None:
+def test_a_bound_without_a_limit_is_named_by_its_measure() -> None:
     words = [limit.words for limit in Gate.of({"reject": "saturation<0.05 or blank>=0.5"}).limits]
     assert words[:2] == ["saturation below 0.05", "nearly blank"]

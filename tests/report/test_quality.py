@@ -29,7 +29,7 @@ def structured(structure: float) -> dict[str, float | None]:
 
 
 @pytest.mark.parametrize("per_file", [40, 7, 1])
-def test_the_worst_of_all_files_are_found_whatever_was_cut_into_one(
+def test_the_worst_pairs_do_not_depend_on_the_number_of_files(
     tmp_path: Path, per_file: int
 ) -> None:
     rows = [(f"{(i * 37) % 40:02d}", structured((i * 37) % 40 / 400)) for i in range(40)]
@@ -43,7 +43,7 @@ def test_the_worst_of_all_files_are_found_whatever_was_cut_into_one(
         assert table["pair_id"][place.row].as_py() == place.pair_id
 
 
-def test_equally_bad_pairs_are_chosen_alike_whatever_was_cut_into_a_file(tmp_path: Path) -> None:
+def test_the_choice_of_equally_bad_pairs_does_not_depend_on_the_files(tmp_path: Path) -> None:
     rows = [(f"{i:02d}", structured(0.05)) for i in range(30)]
     one, other = Output(str(tmp_path / "one")), Output(str(tmp_path / "other"))
     write(one, rows, 30)
@@ -52,7 +52,7 @@ def test_equally_bad_pairs_are_chosen_alike_whatever_was_cut_into_a_file(tmp_pat
     assert ids[0] == ids[1] == [f"{i:02d}" for i in range(WORST)]
 
 
-def test_a_run_without_the_column_or_with_a_column_of_the_users_own_has_no_measures(
+def test_a_run_without_the_column_or_with_a_users_column_of_that_name_has_no_measures(
     tmp_path: Path,
 ) -> None:
     output = Output(str(tmp_path))

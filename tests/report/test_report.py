@@ -1,4 +1,4 @@
-"""What the page of a run holds, read as text."""
+"""The page of a run, read as text."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_an_unfinished_run_with_failures_says_so(
     assert "content boat.png: the picture is damaged" in page
 
 
-def test_a_run_of_failures_alone_has_a_page(
+def test_a_run_with_only_failures_has_a_page(
     make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     failing = ("boat.png", "park/tree 10.png", "park/tree 9.png")
@@ -139,7 +139,7 @@ def test_no_run_is_an_error(tmp_path: Path) -> None:
         write_report(Output(str(tmp_path / "nothing")))
 
 
-def test_a_source_that_went_away_leaves_a_gap(
+def test_a_missing_source_leaves_a_gap(
     make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     output = make_run(str(tmp_path / "run"), *inputs)
@@ -165,7 +165,7 @@ def test_sources_given_as_a_file_or_a_pattern_are_found(
     assert all(one["image"] for role in ("contents", "styles") for one in data[role])
 
 
-def test_names_are_text_whatever_is_in_them(make_run: MakeRun, tmp_path: Path) -> None:
+def test_any_name_is_shown_as_text(make_run: MakeRun, tmp_path: Path) -> None:
     names = [
         "</script><script>hacked=1<",
         '"><img src=x onerror=hacked=1>',
@@ -241,7 +241,7 @@ def test_a_reader_without_permission_to_write_puts_the_page_elsewhere(
 
 
 @pytest.mark.parametrize("folder", ["data", "errors", "_run/plan"])
-def test_a_damaged_file_is_told_in_one_line(
+def test_a_damaged_file_is_one_line(
     folder: str, make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     output = make_run(str(tmp_path / "out"), *inputs, failing=("boat.png",))
@@ -263,7 +263,7 @@ def test_a_damaged_file_is_told_in_one_line(
 
 
 def quality_of(row: dict[str, Any]) -> Quality:
-    """Good in all but the boat in ink, which lost its structure."""
+    """Good measures for all pairs but the boat in ink, which lost its structure."""
     bad = (row["content"], row["style"]) == ("boat.png", "ink.png")
     good = {"color": 0.75, "edges": 0.5, "blank": 0.25, "sharpness": 1.0, "copy": 0.5}
     return good | {"structure": 0.0625 if bad else 0.875, "saturation": None}
@@ -295,7 +295,7 @@ def test_pairs_carry_their_measures_and_the_worst_is_named(
     assert "28.875" in page
 
 
-def test_metrics_of_pictures_that_were_made_again_are_not_joined_to_the_new_ones(
+def test_metrics_of_replaced_pictures_are_not_joined_to_the_new_ones(
     make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     output = make_run(str(tmp_path / "run"), *inputs)
@@ -330,7 +330,7 @@ def test_the_worst_of_the_whole_run_are_shown_besides_the_sample(
         assert "rejected: below 0.5" in page
 
 
-def test_a_run_made_before_there_were_measures_has_its_page(
+def test_a_run_of_a_version_without_measures_has_a_page(
     make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     output = make_run(str(tmp_path / "run"), *inputs)

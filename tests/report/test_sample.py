@@ -1,4 +1,4 @@
-"""Which pairs of a large run are shown."""
+"""The sample of a large run."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_pairs_that_are_no_grid_are_sampled_evenly(output: Output) -> None:
     assert 200 < early < 300
 
 
-def test_nothing_of_nothing(output: Output) -> None:
+def test_an_empty_run_has_an_empty_sample(output: Output) -> None:
     sample = choose(output, 10, seed=0)
     assert (sample.rows, sample.shown, sample.total) == ({}, 0, 0)
 

@@ -50,7 +50,7 @@ def done_in(page: str) -> int:
     return int(found[1])
 
 
-def test_the_page_is_built_anew_when_a_shard_is_committed_and_nothing_is_written(
+def test_the_page_is_rebuilt_when_a_shard_is_committed_and_nothing_is_written(
     make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     output = make_run(str(tmp_path / "run"), *inputs, gamma=0.3)
@@ -63,7 +63,7 @@ def test_the_page_is_built_anew_when_a_shard_is_committed_and_nothing_is_written
         assert f'data-version="{version}"' in first
         assert "connect-src 'self'" in first
         assert "location.reload" in first
-        assert get(port) == (200, first)  # not built again
+        assert get(port) == (200, first)  # not rebuilt
         assert {p: p.stat().st_mtime_ns for p in before} == before
 
         (tmp_path / "last").rename(last)
@@ -73,14 +73,14 @@ def test_the_page_is_built_anew_when_a_shard_is_committed_and_nothing_is_written
     assert not (tmp_path / "run" / "report.html").exists()
 
 
-def test_the_page_is_built_anew_after_a_retry_an_evaluation_and_the_end_of_a_command(
+def test_the_page_is_rebuilt_after_a_retry_an_evaluation_and_the_end_of_a_command(
     make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     output = make_run(str(tmp_path / "run"), *inputs)
     page = Page(output, 100)
     versions = [page.version()]
     (shard, *_) = sorted((tmp_path / "run" / "data").iterdir())
-    os.utime(shard, ns=(1, 1))  # as if it was written again under its name
+    os.utime(shard, ns=(1, 1))  # as if it had been rewritten
     versions.append(page.version())
     output.write("evaluation/summary.json", b"{}")
     versions.append(page.version())
@@ -90,7 +90,7 @@ def test_the_page_is_built_anew_after_a_retry_an_evaluation_and_the_end_of_a_com
     assert page.version() == versions[-1]
 
 
-def test_a_browser_that_goes_away_and_an_unexpected_error_end_nothing_and_print_no_traceback(
+def test_a_disconnected_browser_and_an_unexpected_error_end_nothing_and_print_no_traceback(
     make_run: MakeRun,
     inputs: tuple[Path, Path],
     tmp_path: Path,
@@ -114,7 +114,7 @@ def test_a_browser_that_goes_away_and_an_unexpected_error_end_nothing_and_print_
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_only_this_machine_is_answered_and_a_fault_is_no_end(
+def test_only_this_machine_is_answered_and_the_server_survives_a_fault(
     make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     output = make_run(str(tmp_path / "run"), *inputs)
@@ -130,7 +130,7 @@ def test_only_this_machine_is_answered_and_a_fault_is_no_end(
         assert get(port)[0] == 200
 
 
-def test_a_page_that_is_written_asks_nobody(
+def test_a_written_page_makes_no_request(
     make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
 ) -> None:
     output = make_run(str(tmp_path / "run"), *inputs)

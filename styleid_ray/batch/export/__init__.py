@@ -1,1 +1,1 @@
-"""A run rewritten as a dataset: its pictures with the labels of their contents."""
+"""A run exported as a dataset: its pictures with the labels of their contents."""

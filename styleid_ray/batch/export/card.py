@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.compute as pc
 
 import styleid_ray
 from styleid_ray.batch.export.contents import Contents
+from styleid_ray.batch.export.outcome import Export
 from styleid_ray.batch.export.rejected import Rejected
 from styleid_ray.batch.folder.output import Output, data_file
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.config import ADDED, ExportFormat
-from styleid_ray.datasets.card import CARD, SAMPLES, Card, LabelKind, Progress, strip
+from styleid_ray.datasets.card import SAMPLES, Card, LabelKind, strip
 from styleid_ray.datasets.fetch import fetch_picture
 from styleid_ray.datasets.labels import Labels
 from styleid_ray.datasets.source import Source
@@ -30,29 +30,41 @@ _SAMPLES = 6
 _PARAMETERS = (
     *("method", "preset", "steps", "gamma", "temperature", "layers", "adain", "low_frequency"),
     *("inject", "detail", "detail_luminance", "masks", "region_styles", "vae", "lora"),
-    *(
-        "size",
-        "tile",
-        "vae_tile",
-        "fit",
-        "pairing",
-        "styles_per_content",
-        "style_classes",
-        "class_column",
-    ),
-    *("style_share", "style_weights", "variants", "seed"),
+    *("size", "tile", "vae_tile", "fit", "pairing", "styles_per_content"),
+    *("style_classes", "class_column", "style_share", "style_weights", "variants", "seed"),
 )
 """In the card's order."""
 _WHERE_USED = {*ADDED, "masks"}
-"""Those of them that a run's identity has only where they are used."""
+"""Parameters that a run's identity has only where they are used."""
 
 
-@dataclass(frozen=True)
-class Counted:
-    """Pictures of an export."""
-
-    stylised: int = 0
-    originals: int = 0
+def export_card(
+    record: Mapping[str, Any],
+    contents: Contents,
+    labels: Labels,
+    originals: Source,
+    result: Export,
+    samples: bool,
+) -> Card:
+    """The card of a complete export; `samples` is whether it has sample pictures."""
+    return card_of(
+        record,
+        result.format,
+        contents,
+        labels,
+        stylised=result.stylised,
+        originals=result.originals,
+        failed=len(result.failed),
+        failed_names=result.failed,
+        left_out=len(result.left_out),
+        left_out_names=list(result.left_out),
+        reject=result.reject,
+        rejected=result.rejected,
+        marked=result.marked,
+        hub_id=result.hub_id,
+        samples=samples,
+        **_entries(result.format, labels, contents, originals),
+    )
 
 
 def card_of(
@@ -60,50 +72,38 @@ def card_of(
     format: ExportFormat,
     contents: Contents,
     labels: Labels,
-    counted: Counted,
     **more: Any,
 ) -> Card:
-    """The card of a run's export.
-
-    Args:
-        record: of the run.
-        format: of the export.
-        contents: of the run.
-        labels: of the contents.
-        counted: pictures of the export.
-        more: further fields of the card.
-    """
+    """The card of a run's export; `more` are further fields of the card, `stylised` among them."""
     config = record["config"]
     return Card(
-        name=more.pop("name", None) or config["output"].rstrip("/").rsplit("/", 1)[-1],
+        name=config["output"].rstrip("/").rsplit("/", 1)[-1],
         format=format,
         content=config.get("content") or config.get("table") or "",
         style=config.get("style") or config.get("table") or "",
         contents=int((contents.made > 0).sum()) or len(contents.source.keys),
         styles=len(contents.styles),
-        stylised=counted.stylised,
-        originals=counted.originals,
         parameters=parameters(record),
         method=record["identity"].get("method", "styleid"),
         model=record["model"]["name"],
         revision=record["model"]["revision"],
         version=styleid_ray.__version__,
-        labels=kinds(labels),
+        labels=_kinds(labels),
         **more,
     )
 
 
 def parameters(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a run that it takes to make its pictures again, sources and model aside."""
+    """The options of a run that reproduce its pictures, without sources and model."""
     stored = {n: value for n, value in record["config"].items() if n not in _WHERE_USED}
     values = stored | record["identity"]
     return {name: values[name] for name in _PARAMETERS if values.get(name) is not None}
 
 
-def entries(
+def _entries(
     format: ExportFormat, labels: Labels, contents: Contents, originals: Source
 ) -> dict[str, Any]:
-    """The fields of a card that say where a reader begins: entry, splits and configs."""
+    """The fields of a card that locate the data for a reader: entry, splits and configs."""
     counts = Counter(originals.splits or ())
     for split, made in zip(contents.source.splits or (), contents.made.tolist(), strict=False):
         counts[split] += made
@@ -130,8 +130,8 @@ def entries(
     return fields
 
 
-def kinds(labels: Labels) -> list[LabelKind]:
-    """The kinds of labels that a dataset has, by its columns."""
+def _kinds(labels: Labels) -> list[LabelKind]:
+    """The kinds of labels in a dataset, by its columns."""
     text = str(dict(labels.features)).lower()
     found: list[LabelKind] = ["class"] if {"label", "cls"} & set(labels.features) else []
     words: dict[LabelKind, str] = {
@@ -146,8 +146,8 @@ def kinds(labels: Labels) -> list[LabelKind]:
 def write_samples(
     store: Store, output: Output, tally: Tally, contents: Contents, rejected: Rejected
 ) -> bool:
-    """Writes a strip of some contents and their results, none of them rejected; returns whether
-    there is one."""
+    """Writes a strip of some contents and results, without rejected ones; returns whether there is
+    one."""
     picture = strip(list(_samples(output, tally, contents, rejected)))
     if picture:
         store.write(SAMPLES, picture)
@@ -176,6 +176,3 @@ def _samples(
                 with suppress(RowError):
                     content = fetch_picture(contents.source.place, keys[index], place).data
                     yield content, image["bytes"] or output.read(image["path"])
-
-
-__all__ = ["CARD", "Counted", "Progress", "card_of", "write_samples"]

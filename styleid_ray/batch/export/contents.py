@@ -1,26 +1,36 @@
-"""The contents of a run: all that were planned, and how often each was stylised."""
+"""The contents of a run: the planned ones, the finished pairs of each, and their labels."""
 
 # pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
 # pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from styleid_ray.batch.folder.output import PLAN, Output
+from styleid_ray.batch.folder.output import PLAN, PLAN_ONLY, Output
 from styleid_ray.batch.folder.places import plan_columns
+from styleid_ray.batch.folder.stored import is_hidden
 from styleid_ray.batch.folder.tally import Tally
+from styleid_ray.config import JobConfig
+from styleid_ray.datasets.features import feature_of
+from styleid_ray.datasets.formats import open_labels, recognised
 from styleid_ray.datasets.keys import Keys
+from styleid_ray.datasets.labels import Labels
 from styleid_ray.datasets.source import Source
+from styleid_ray.errors import ConfigError
 from styleid_ray.planning.columns import distinct
 from styleid_ray.planning.hashing import GOLDEN, hashes, mix
+from styleid_ray.planning.pairing import content_options
 
+MARK = "rejected"
+"""Label column that marks rejected pairs."""
 _COLUMNS = ("content", "content_place", "split")
 
 
@@ -29,32 +39,22 @@ class Contents:
     """The planned contents of a run, sorted by their keys."""
 
     source: Source
-    """Their keys, places and splits."""
+    """Keys, places and splits."""
     made: np.ndarray
-    """[K], int64: pairs of each that are done."""
+    """[K], int64: finished pairs of each content."""
     styles: Keys
 
     def index(self, key: str) -> int:
-        """The place of a key among them."""
-        return pc.index(Keys(self.source.keys).array, key).as_py()
-
-    def done(self) -> Source:
-        """Those with a picture."""
-        return self.source.only(self.made > 0)
+        """The position of a key among the contents."""
+        return pc.index(self.source.keys.array, key).as_py()
 
     def failed(self, tally: Tally) -> list[str]:
-        """Keys of those without a picture, where nothing is left to be made."""
+        """Keys of the contents without a picture; empty while pairs are missing."""
         return [] if tally.missing else list(self.source.only(self.made == 0).keys)
 
 
 def read_contents(output: Output, source: Source, tally: Tally) -> Contents:
-    """Reads the plan, a part at a time.
-
-    Args:
-        output: of the run.
-        source: where the contents lie.
-        tally: of the run.
-    """
+    """Reads a run's contents from its plan, part by part; `source` is their location."""
     failed = pa.array([i for ids in tally.failures.ids.values() for i in ids], pa.string())
     finished = pa.array(sorted(tally.finished), pa.string())
     parts, styles = [], []
@@ -70,13 +70,13 @@ def read_contents(output: Output, source: Source, tally: Tally) -> Contents:
     splits = None if table["split"].null_count else _keys(table["split"])
     places = None if table["content_place"].null_count else _keys(table["content_place"])
     listed = replace(source, keys=_keys(table["content"]), places=places, splits=splits)
-    all_styles = pa.chunked_array([c for one in styles for c in _chunks(one)], pa.string())
-    return Contents(listed, table["made"].to_numpy(), _keys(pc.unique(all_styles)))
+    all_styles = pc.unique(pa.chunked_array(styles, pa.string()))
+    return Contents(listed, table["made"].to_numpy(), Keys(all_styles))
 
 
 def has_repeats(output: Output) -> bool:
-    """Whether several pairs of a run have one content, style and k: rows of a table that differ in
-    their parameters."""
+    """Whether several pairs of a run share content, style and k, as rows of a table do that differ
+    in their parameters."""
     numbers: list[np.ndarray] = []
     for name in output.files(PLAN):
         part = plan_columns(output, name, ["content", "style", "k"])
@@ -90,17 +90,55 @@ def has_repeats(output: Output) -> bool:
     return len(distinct(whole)) < len(whole)
 
 
+def content_source(config: JobConfig, record: dict[str, Any]) -> Source:
+    """The location of a run's contents."""
+    roots, format = record.get("sources"), record.get("formats", {}).get("content")
+    if roots is None and format not in ("folder", None):
+        raise ConfigError(
+            "the URLs of the run's sources hold secrets, which are not stored: its labels cannot "
+            "be found again"
+        )
+    root = roots["content"] if roots else ""
+    return Source(root, (), dict(config.storage_options or {}))
+
+
+def content_labels(config: JobConfig, record: dict[str, Any], contents: Source) -> Labels:
+    """The labels of a run's contents. Raises SourceError when they cannot be read."""
+    options = content_options(config, config.storage_options)
+    known = record.get("formats", {}).get("content") or None
+    if known is None and not config.content:
+        known = "folder"  # a table of URLs
+    for name in ("content", "label_masks", "annotations"):
+        if is_hidden(getattr(config, name)) and (name != "content" or known != "folder"):
+            raise ConfigError(
+                f"--{name.replace('_', '-')} was stored without its password or signature: labels "
+                "cannot be read; keep them where the usual environment gives access"
+            )
+    return open_labels(recognised(options, known), contents)
+
+
+def further_features(output: Output, labels: Labels, mark: bool) -> dict[str, Any]:
+    """The Hugging Face features of label columns that the run itself has: further columns of its
+    table of pairs and, with `mark`, the column that marks rejected pairs."""
+    features: dict[str, Any] = {}
+    for column in output.parsed(output.files(PLAN)[0], pq.read_schema):
+        if column.name not in PLAN_ONLY and column.name != "split":
+            with suppress(ValueError):  # a type that datasets does not know
+                features[column.name] = feature_of(column.type)
+    if mark and MARK in {*features, *labels.features}:
+        raise ConfigError(
+            f"--mark-rejected: the labels or the table of pairs have a column {MARK} already: "
+            "leave rejected pairs out"
+        )
+    return features | ({MARK: {"dtype": "bool", "_type": "Value"}} if mark else {})
+
+
 def _summed(table: pa.Table) -> pa.Table:
-    # A content has one place and split, whatever parts of the plan tell them.
+    # A content has one place and split, in every part of the plan.
     ways = [("content_place", "max"), ("split", "max"), ("made", "sum")]
     counts = table.group_by("content").aggregate(ways)
     return counts.rename_columns([*_COLUMNS, "made"])
 
 
-def _keys(column: Any) -> Keys:
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return Keys(array.cast(pa.string()))
-
-
-def _chunks(array: Any) -> Iterator[pa.Array]:
-    yield from array.chunks if isinstance(array, pa.ChunkedArray) else [array]
+def _keys(column: pa.ChunkedArray) -> Keys:
+    return Keys(column.combine_chunks().cast(pa.string()))

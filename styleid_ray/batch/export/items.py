@@ -1,11 +1,11 @@
-"""The items of an export: finished shards of a run, and originals between them."""
+"""The items of an export: finished shards of a run, then originals."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from itertools import count, zip_longest
 
 import numpy as np
 
@@ -21,62 +21,52 @@ _ORIGINALS = 200
 
 @dataclass(frozen=True)
 class Item:
-    """What one task exports: a shard's pictures, or some originals."""
+    """The work of one task: a shard's pictures, or some originals."""
 
     number: int
     pictures: int
     part: str = ""
-    """Part of the plan that the shard is in."""
+    """Part of the plan that contains the shard."""
     shard: str = ""
     state: str = ""
-    """That of the shard, as `ShardState` has it."""
+    """`ShardState.state` of the shard."""
     originals: tuple[tuple[str, str | None, str], ...] = ()
     """Key, place and split of each."""
 
     def name(self, made: str) -> str:
-        """A name that is another one when something of the item is.
-
-        Args:
-            made: digest of how the export is made.
-        """
+        """A name that changes with the item, and with `made`, the digest of how the export is
+        made."""
         facts = asdict(self)
-        if not self.state:  # keeps the names of earlier exports
+        if not self.state:  # keeps the names in exports of earlier versions
             del facts["state"]
         return f"{self.number:06d}-{digest([made, facts])}"
 
 
 def items_of(tally: Tally, originals: Source, rejected: Rejected) -> Iterator[Item]:
     """The items of an export, in order: shards as in the plan, then originals."""
-    number = 0
+    numbers = count()
     for part, shards in tally.parts.items():
         for shard, pairs in shards.items():
             if shard not in tally.finished:
                 continue
             done = pairs - len(tally.failures.ids.get(shard, ())) - rejected.left_out(shard)
             if done:
-                yield Item(number, done, part, shard, rejected.shards[shard].state)
-                number += 1
+                yield Item(next(numbers), done, part, shard, rejected.shards[shard].state)
     for start in range(0, len(originals.keys), _ORIGINALS):
-        some = slice(start, start + _ORIGINALS)
-        keys = list(originals.keys[some])
-        columns = [
-            [None] * len(keys) if column is None else list(column[some])
-            for column in (originals.places, originals.splits)
-        ]
-        rows = zip(keys, columns[0], (split or "" for split in columns[1]), strict=True)
-        yield Item(number, len(keys), originals=tuple(rows))
-        number += 1
+        keys, places, splits = (
+            column[start : start + _ORIGINALS] if column is not None else ()
+            for column in (originals.keys, originals.places, originals.splits)
+        )
+        rows = tuple((k, p, s or "") for k, p, s in zip_longest(keys, places, splits))
+        yield Item(next(numbers), len(keys), originals=rows)
 
 
 def mixed_in(contents: Contents, ratio: float | None) -> Source:
-    """The originals of an export, at most one for each content that has a picture.
+    """The originals of an export, at most one per content with a picture.
 
-    Args:
-        contents: of the run.
-        ratio: stylised pictures per original; None for no originals.
-
-    Of a content with fewer pictures than that, the original is taken with the probability that
-    makes the ratio hold, by a hash of its key.
+    `ratio` is the number of stylised pictures per original, None for no originals. The original of
+    a content with fewer pictures is taken with the probability that gives the ratio, by a hash of
+    its key.
     """
     if ratio is None:
         return contents.source.only(np.zeros(len(contents.made), bool))
@@ -87,11 +77,3 @@ def mixed_in(contents: Contents, ratio: float | None) -> Source:
 def _uniform(key: str) -> float:
     hashed = hashlib.blake2b(key.encode(), digest_size=8, person=b"mix").digest()
     return int.from_bytes(hashed) / 2**64
-
-
-def counts(items: list[Item]) -> dict[str, Any]:
-    """Pictures of an export by kind."""
-    return {
-        "stylised": sum(item.pictures for item in items if item.shard),
-        "originals": sum(item.pictures for item in items if not item.shard),
-    }

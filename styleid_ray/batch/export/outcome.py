@@ -1,10 +1,11 @@
-"""The options and the outcome of an export."""
+"""The options and the result of an export."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from styleid_ray.batch.watch.progress import counted
 from styleid_ray.config import ExportFormat
 from styleid_ray.quality.rule import no_value
 from styleid_ray.storage.locations import shown
@@ -14,7 +15,7 @@ _MOST_NAMED = 10
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What is exported, and where to."""
+    """The run, the place and the form of an export."""
 
     run: str
     """Output of the run."""
@@ -30,9 +31,9 @@ class ExportOptions:
     address: str | None = None
     """Ray cluster, as `JobConfig.address`."""
     reject: str | None = None
-    """Rule in place of the run's own."""
+    """Rule that replaces the run's own."""
     mark_rejected: bool = False
-    """Whether pairs that the rule rejects are exported, with true in a column `rejected`."""
+    """Whether rejected pairs are exported with true in a column `rejected`, instead of left out."""
     storage_options: dict[str, Any] | None = field(default=None, repr=False)
 
 
@@ -47,31 +48,31 @@ class Export:
     planned: int
     """Pairs of the run."""
     done: int
-    """Pairs of the run that are done."""
+    """Finished pairs of the run."""
     left_out: dict[str, str]
-    """Contents that have pictures which are not exported, and why."""
+    """Contents with pictures that are not exported, and the reasons."""
     failed: list[str]
-    """Contents of which every pair failed."""
+    """Contents without a finished pair."""
     digest: str
-    """Another one when anything that is exported is."""
+    """Changes with the exported pictures and labels."""
     items: int
     """Shards, and groups of originals."""
     hub_id: str | None = None
-    """That of the card."""
+    """OWNER/NAME on the card."""
     reject: str | None = None
     """The rule, if there is one."""
     rejected: int = 0
-    """Pairs that it rejects: they are left out, or marked."""
+    """Pairs that the rule rejects; they are left out or marked."""
     marked: bool = False
     without_value: tuple[str, ...] = ()
-    """Measures of the rule that no pair has."""
+    """Measures of the rule without a value in any pair."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """What it holds, for a person."""
+        """A description for a person."""
         counts = f"{self.stylised:,} stylised pictures"
         if self.originals:
             counts += f" and {self.originals:,} originals"
@@ -80,8 +81,7 @@ class Export:
             lines.append(f"the run has {self.done:,} of {self.planned:,} pairs so far")
         if self.reject:
             done = "marked as rejected" if self.marked else "left out"
-            pairs = "pair" if self.rejected == 1 else "pairs"
-            lines.append(f"{done}: {self.rejected:,} {pairs}, by {self.reject}")
+            lines.append(f"{done}: {counted(self.rejected, 'pair')}, by {self.reject}")
         if self.without_value:
             lines.append(no_value(self.without_value))
         for what, why in [*self.left_out.items()][:_MOST_NAMED]:

@@ -1,4 +1,4 @@
-"""Pairs that a rule leaves out of an export, and shards with remade pairs."""
+"""Pairs that a rule excludes from an export, and shards with remade pairs."""
 
 from __future__ import annotations
 
@@ -29,33 +29,28 @@ class ShardState:
     """Facts on a finished shard that an export needs before it reads the pictures."""
 
     state: str = ""
-    """Another one when other pairs of it are rejected, or when pairs were made again; '' for a
-    shard of which neither is the case."""
+    """Changes with the rejected pairs and with remade ones; '' for a shard without both."""
     rejected: tuple[str, ...] = ()
     """Ids of the pairs that the rule rejects."""
     contents: Counter[str] = field(default_factory=Counter)
-    """These by their contents."""
+    """Number of rejected pairs by content."""
     measured: frozenset[str] = frozenset()
     """Measures of the rule that have a value in some row."""
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """The finished shards of a run under a rule, if there is one.
-
-    Args:
-        rule: of the export.
-        mark: whether rejected pairs are exported, with a column that says so.
-        shards: by their names.
-    """
+    """The finished shards of a run under a rule, if there is one."""
 
     rule: Rule | None
     mark: bool
+    """Whether rejected pairs are exported and marked in a column."""
     shards: dict[str, ShardState]
+    """By name."""
 
     @classmethod
     def read(cls, output: Output, shards: Iterable[str], rule: Rule | None, mark: bool) -> Rejected:
-        """Reads the footer of each shard's file, and with a rule the columns that it needs.
+        """Reads the footer of each shard's file and, with a rule, its quality column.
 
         Raises:
             OutputError: a file is damaged or cannot be read.
@@ -72,16 +67,16 @@ class Rejected:
 
     @property
     def without_value(self) -> tuple[str, ...]:
-        """Measures of the rule that no pair has: their conditions reject nothing."""
+        """Measures of the rule without a value in any pair, whose conditions reject nothing."""
         measured = frozenset[str]().union(*(one.measured for one in self.shards.values()))
         return tuple(name for name in self.rule.names if name not in measured) if self.rule else ()
 
     def left_out(self, shard: str) -> int:
-        """Pairs of a shard that are not exported because of the rule."""
+        """Number of pairs of a shard that the rule excludes."""
         return 0 if self.mark else len(self.shards[shard].rejected)
 
     def exported(self, contents: Contents) -> Contents:
-        """The contents with the counts of the pairs that are exported."""
+        """The contents with the counts of exported pairs."""
         total = Counter[str]()
         for one in () if self.mark else self.shards.values():
             total.update(one.contents)
@@ -91,12 +86,8 @@ class Rejected:
         return replace(contents, made=contents.made - fewer)
 
     def absent(self, failed: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-        """Ids of the planned pairs of each shard that are not exported; empty where the rule leaves
-        none out.
-
-        Args:
-            failed: ids of the pairs without a picture, by shard.
-        """
+        """Ids of the planned pairs that are left out, by shard: rejected and `failed` ones; empty
+        if no rule excludes any."""
         if self.rule is None or self.mark:
             return {}
         return {
@@ -105,11 +96,8 @@ class Rejected:
         }
 
     def holds(self, absent: Mapping[str, Iterable[str]]) -> bool:
-        """Whether a pair that is left out now is in an export.
-
-        Args:
-            absent: ids of the pairs that it does not hold, by shard, as `absent` gave them.
-        """
+        """Whether an existing export, which lacks the `absent` pairs, holds a pair that is now
+        excluded."""
         return not self.mark and any(
             set(self.shards[name].rejected) - set(ids)
             for name, ids in absent.items()
@@ -118,7 +106,7 @@ class Rejected:
 
     @property
     def how(self) -> dict[str, Any]:
-        """The facts of this that decide how an export is made; empty without a rule."""
+        """The rule's part of the facts that define an export; empty without a rule."""
         marked = {"mark_rejected": True} if self.mark else {}
         return {"reject": str(self.rule), **marked} if self.rule else {}
 

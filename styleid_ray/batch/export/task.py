@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from styleid_ray.batch.export.contents import MARK
 from styleid_ray.batch.export.items import Item
 from styleid_ray.batch.export.target import PARTS, ExportStore
 from styleid_ray.batch.folder.output import Output, data_file
@@ -32,51 +33,43 @@ from styleid_ray.quality.rule import Rule
 from styleid_ray.storage.locations import shown
 
 WITHOUT_ORIGINS = ("voc", "yolo")
-"""Formats that have no place for where a picture comes from."""
-MARK = "rejected"
-"""Label column of an export that keeps the pairs that a rule rejects."""
+"""Formats that cannot hold the origins of pictures."""
 LeftOut = dict[str, str]
-"""Why contents are left out, by their keys."""
+"""Reasons of omitted contents, by their keys."""
 _COLUMNS = ("pair_id", "image", "content", "style", "k", "width", "height", "params")
 
 
 @dataclass(frozen=True)
 class ExportItem:
-    """Writes an item's pictures, and last its part, whose presence says that the item is done.
-
-    Args:
-        output: of the run.
-        store: the export.
-        format: its format.
-        labels: of the contents, prepared.
-        source: where the contents lie.
-        names: of the pictures.
-        made: digest of how the export is made.
-        rule: which pairs are left out, if any.
-        mark: whether they are exported, with a column that says so.
-        passed: columns of the run that become label columns.
-        max_pixels, max_bytes: bounds of an original.
-    """
+    """Writes an item's pictures, then its part, which marks the item as done."""
 
     output: Output
+    """The run."""
     store: ExportStore
     format: ExportFormat
     labels: Labels
+    """Labels of the contents, prepared."""
     source: Source
+    """Location of the contents."""
     names: Names
+    """Names of the pictures."""
     made: str
+    """Digest of how the export is made."""
     rule: Rule | None
-    """Which pairs are left out, or marked in a column `rejected`."""
+    """Its rejected pairs are left out, or marked in a column `rejected`."""
     mark: bool
+    """Whether rejected pairs are marked."""
     passed: tuple[str, ...]
-    """Columns that a table of pairs brought along, which become label columns."""
+    """Further columns of the run, from its table of pairs, which become label columns."""
     max_pixels: int
+    """The most pixels of an original."""
     max_bytes: int
+    """The most bytes of an original."""
 
     def __call__(self, item: Item) -> int:
         """Returns the number of the item."""
         part_name = f"{PARTS}/{item.name(self.made)}"
-        if self.store.exists(part_name):  # of a task that Ray begins again
+        if self.store.exists(part_name):  # Ray has restarted the task
             return item.number
         left_out, origins = LeftOut(), list[dict[str, Any]]()
         writer = open_writer(self.format, self.store, self.labels)
@@ -105,7 +98,11 @@ class ExportItem:
         for group in self.output.row_groups(name):
             wanted = (*_COLUMNS, "split", *self.passed)
             if self.rule:
-                group = self._judged(group, self.rule)
+                rejected = self.rule.rejects(group)
+                if self.mark:
+                    group = group.append_column(MARK, rejected)
+                else:
+                    group = group.filter(pc.invert(rejected))
             for row in group.select([c for c in wanted if c in group.column_names]).to_pylist():
                 label = labels.get(row["content"])
                 if label is None:
@@ -117,13 +114,6 @@ class ExportItem:
                     left_out[row["content"]] = why
                 else:
                     yield self._example(row, label)
-
-    def _judged(self, group: pa.Table, rule: Rule) -> pa.Table:
-        """The rows that are exported, with a column that says which are rejected."""
-        rejected = rule.rejects(group)
-        if not self.mark:
-            return group.filter(pc.invert(rejected))
-        return group.append_column(MARK, rejected)
 
     def _example(self, row: dict[str, Any], label: Label) -> Example:
         picture, params = row["image"]["bytes"], row["params"]
@@ -146,7 +136,7 @@ class ExportItem:
     def _with_passed(self, label: Label, row: Mapping[str, Any]) -> Label:
         passed = {name: row.get(name) for name in self.passed}
         if self.mark:
-            passed[MARK] = bool(passed[MARK])  # an original has none
+            passed[MARK] = bool(passed[MARK])  # None for an original
         return replace(label, columns={**passed, **label.columns}) if passed else label
 
     def _beside(self, path: str) -> bytes:
@@ -202,9 +192,9 @@ class ExportItem:
 
 
 def misfit(label: Label, size: tuple[int, int]) -> str | None:
-    """Why labels do not hold in a picture of this size: they were made for it lying on its side.
-    None where they do, or do not tell."""
-    # Labels for another scale hold as well, or as little, as in their own dataset.
+    """Why labels do not fit a picture of this size: they were made for the picture rotated by 90°.
+    None for labels that fit, or have no size."""
+    # Labels at another scale are as valid as in their own dataset.
     if label.size is None or label.size == size or label.size != size[::-1]:
         return None
     width, height = label.size

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from styleid_ray.batch.folder.output import Output, data_file
 from styleid_ray.errors import OutputError
-from styleid_ray.quality.columns import COLUMN, MEASURES, is_quality
+from styleid_ray.quality.columns import COLUMN, MEASURES, has_quality
 from styleid_ray.quality.rule import Rule, no_value
 from styleid_ray.quality.spread import QUANTILES, Spread
 from styleid_ray.storage.locations import shown
@@ -105,9 +105,7 @@ def _read(output: Output, shard: str, columns: list[str]) -> pa.Table:
 
     def read(f: Any) -> pa.Table:
         file = pq.ParquetFile(f)
-        schema = file.schema_arrow
-        own = COLUMN in schema.names and is_quality(schema.field(COLUMN).type)
-        rows = file.read(columns=[*columns, *[COLUMN] * own])
+        rows = file.read(columns=[*columns, *[COLUMN] * has_quality(file.schema_arrow)])
         if rows.num_columns:
             return rows
         return pa.table({"row": pa.nulls(file.metadata.num_rows)})

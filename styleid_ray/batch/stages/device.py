@@ -24,7 +24,7 @@ from styleid_ray.batch.stages.baseline import load_baseline
 from styleid_ray.batch.stages.engine import load_engine
 from styleid_ray.batch.stages.measured import Measured, as_row
 from styleid_ray.batch.stages.pairs import Pairs, Picture
-from styleid_ray.batch.watch.watchdog import Watchdog, end_process
+from styleid_ray.batch.watch.watchdog import end_process, watch_device
 from styleid_ray.config import JobConfig
 from styleid_ray.engine.cuda import is_device_failure
 from styleid_ray.engine.stylizer import Counts, Stylizer
@@ -55,7 +55,7 @@ class Device:
 
     def watch(self, seconds: float, beat: Callable[[], object] = lambda: None) -> None:
         """Ends the process when the device makes no step for so long while it has work."""
-        Watchdog(lambda: self.pipe.steps if self.working else None, seconds, self.failed, beat)
+        watch_device(lambda: self.pipe.steps if self.working else None, seconds, self.failed, beat)
 
     def stylize(self, pairs: Pairs, begin: Any = None, quality: bool = False) -> Work:
         """Queues the pairs. `begin()` is called on the device's thread before the first step.

@@ -1,1 +1,1 @@
-"""What can be seen of a run while it goes on: progress, logs, metrics."""
+"""Displays of a run in progress: progress, logs, metrics."""

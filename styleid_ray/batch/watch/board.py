@@ -1,7 +1,7 @@
 """The board of a run: an actor that keeps what the stages report while they work.
 
-It tells a shard that is begun again and again, a node whose device fails again, and how far the
-actors are within their shards. No result depends on it: a board that is gone costs the view.
+It recognises shards that are restarted again and again and nodes whose devices fail repeatedly, and
+shows the actors' progress within their shards. No result depends on it: losing it costs the view.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ import ray
 _SEEN = 60.0
 """Seconds after its last report for which an actor counts as alive."""
 _LOADING = 3600.0
-"""Seconds for which an actor that loads its model, without a report, counts as holding its GPU."""
+"""Seconds without a report for which an actor that loads its model counts as holding its GPU."""
 _STARTS = 3
-"""Times in a row that an actor may begin to start on a node without coming to an end."""
+"""The most starts in a row of an actor on a node that may end unfinished."""
 _FAILURES = 2
-"""Device failures of a node that is left out afterwards ..."""
+"""Device failures after which a node is left out ..."""
 _FORGIVEN = 10
-"""... unless it has finished so many shards in between."""
+"""... unless it has finished this number of shards in between."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """How an actor is doing."""
+    """The state of an actor."""
 
     sick: bool = False
     held: int = 0
-    """Pairs of shards that a sick actor holds without work."""
+    """Pairs of shards that a sick actor holds idle."""
     made: dict[str, int] = field(default_factory=dict)
-    """Pairs made of each shard at hand."""
+    """Finished pairs of each shard in work."""
     busy: bool = False
-    """Whether it has a shard at hand."""
+    """Whether it has a shard in work."""
     gpu_memory: tuple[int, int] | None = None
-    """Bytes of its GPU that it holds, and all of them."""
+    """Bytes that it holds of its GPU, and the GPU's total."""
 
 
 @dataclass(frozen=True)
@@ -45,27 +45,27 @@ class View:
     """The board at one moment."""
 
     made: dict[str, int] = field(default_factory=dict)
-    """Pairs made of shards that may not be committed yet."""
+    """Finished pairs of shards that may not be committed yet."""
     held: int = 0
     """Pairs that sick actors hold."""
     actors: int = 0
     """Actors alive."""
     holding: int = 0
-    """Actors that hold their GPUs: those alive, and those that load their model."""
+    """Actors that hold their GPUs: alive ones, and ones that load their model."""
     healthy: int = 0
-    """Those that are not sick."""
+    """Actors alive that are not sick."""
     busy: int = 0
-    """Those that have a shard at hand."""
+    """Actors alive that have a shard in work."""
     gpu_memory: tuple[int, int] | None = None
-    """Bytes held, and all bytes, of the fullest GPU; None without GPUs."""
+    """Held and total bytes of the fullest GPU; None without GPUs."""
     sick: dict[str, str] = field(default_factory=dict)
-    """Nodes that are left out, by id, and why."""
+    """Reasons of the nodes that are left out, by node id."""
     failures: int = 0
     """Failures of devices so far."""
 
 
 class Board:
-    """What the stages of one run have reported."""
+    """The reports of a run's stages."""
 
     def __init__(self) -> None:
         self.attempts: Counter[tuple[str, str]] = Counter()
@@ -80,7 +80,7 @@ class Board:
         self.released = False
 
     def starting(self, node: str, actor: str, name: str) -> str | None:
-        """An actor begins to start; returns the reason where its node is left out."""
+        """An actor starts; returns the reason if its node is left out."""
         self.actors[actor] = time.monotonic(), Report()
         self.loading.add(actor)
         self.starts[node, actor] += 1
@@ -109,25 +109,25 @@ class Board:
             self.sick.setdefault(node, reason)
 
     def begun(self, stage: str, shard: str) -> int:
-        """A stage begins with a shard; returns the times that it did so without an end."""
+        """A stage begins a shard; returns the number of its attempts without an end."""
         self.attempts[stage, shard] += 1
         return self.attempts[stage, shard]
 
     def ended(self, stage: str, shard: str, node: str) -> None:
-        """A stage has done a shard."""
+        """A stage has finished a shard."""
         self.attempts.pop((stage, shard), None)
         if self.failed[node]:
             self.since[node] += 1
 
     def report(self, actor: str, report: Report) -> bool:
-        """Takes in how an actor is doing; returns whether shards that are held go back undone."""
+        """Takes the state of an actor; returns whether held shards are handed back."""
         self.actors[actor] = time.monotonic(), report
         self.made.update(report.made)
         return self.released
 
     def look(self, committed: list[str], release: bool) -> View:
-        """The driver looks: it names shards that were committed meanwhile, and says whether sick
-        actors have held theirs long enough."""
+        """The view for the driver, which names the shards committed since its last call and decides
+        whether sick actors hand back theirs."""
         self.released = release
         for shard in committed:
             self.made.pop(shard, None)

@@ -1,7 +1,7 @@
-"""`_run/progress.json`: how far a run is within its shards, for those who look from elsewhere.
+"""`_run/progress.json`: the progress of a run within its shards, for readers on other machines.
 
-A few numbers, written when a driver begins to work and every ten seconds, and removed at its end.
-Nothing of the run depends on them.
+A driver writes it at its start and every ten seconds, and removes it at its end. Nothing in the run
+depends on it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,7 @@ _COUNTS = ("done", "failed", "making")
 
 
 class Live:
-    """Writes the file of a run.
-
-    Args:
-        output: of the run.
-        progress: what is written of.
-    """
+    """Writes the file of a run."""
 
     def __init__(self, output: Store, progress: Progress) -> None:
         self.output, self.progress = output, progress
@@ -35,7 +30,7 @@ class Live:
         self.show()
 
     def show(self) -> None:
-        """Writes the file when it is time to."""
+        """Writes the file if the last write was ten seconds ago."""
         now = time.monotonic()
         if now - self._written < _WRITE_SECONDS:
             return
@@ -49,29 +44,29 @@ class Live:
             "making": progress.making,
             "pairs_per_second": round(progress.rate, 4),
         }
-        with suppress(OutputError):  # a store that refuses it refuses the shards too
+        with suppress(OutputError):  # the commit of a shard will report the store's fault
             self.output.write(PROGRESS, json.dumps(numbers).encode())
 
     def close(self) -> None:
-        """Removes the file, for good."""
+        """Removes the file; later calls of `show` write nothing."""
         self._written = math.inf
         with suppress(OutputError):
             self.output.delete(PROGRESS)
 
 
 def pairs_under_way(output: Store) -> int:
-    """Pairs finished or made so far, by the file of a driver that works now; else 0."""
+    """Pairs finished or made so far, by the file of a running driver; 0 without one."""
     numbers = _fresh(output)
     return sum(numbers[name] for name in _COUNTS) if numbers else 0
 
 
 def is_worked_on(output: Store) -> bool:
-    """Whether the file is there of a driver that works now."""
+    """Whether a driver is running, by its file."""
     return bool(_fresh(output))
 
 
 def _fresh(output: Store) -> dict[str, Any]:
-    """The numbers of a driver that works now; else none."""
+    """The numbers of a running driver; none without one."""
     try:
         numbers = json.loads(output.read(PROGRESS))
         if time.time() - numbers["time"] < _FRESH_SECONDS and all(n in numbers for n in _COUNTS):

@@ -1,4 +1,4 @@
-"""Structured logs: what each stage did with each shard, in JSON lines that Ray's workers keep."""
+"""Structured logs: JSON lines on each stage's work per shard, kept by Ray's workers."""
 
 from __future__ import annotations
 
@@ -25,32 +25,31 @@ Worked = TypeVar("Worked", Shard, Done)
 
 @dataclass
 class WorkerLogging(LoggingConfig):
-    """How the workers of a job log: JSON lines on standard error, which Ray keeps in a file for
-    each worker. Of the package they say what it did, of libraries what is wrong: some of those tell
-    the signed URLs that they fetch.
+    """Logging of a job's workers: JSON lines on standard error, which Ray keeps in a file per
+    worker. The package logs its work; libraries log warnings alone, since some log the signed URLs
+    that they fetch.
     """
 
     encoding: str = "JSON"
 
-    def _apply(self) -> None:  # what Ray calls in each worker
+    def _apply(self) -> None:  # Ray calls it in each worker
         super()._apply()
         logging.getLogger().setLevel(logging.WARNING)
         logging.getLogger(_PACKAGE).setLevel(self.log_level)
 
 
 def ray_job() -> ray.job_config.JobConfig:
-    """What the driver connects to Ray with, so that its workers log as `WorkerLogging` has it; its
-    own logging stays as it is."""
+    """The driver's job config for Ray: its workers log by `WorkerLogging`, and its own logging is
+    unchanged."""
     job = ray.job_config.JobConfig()
     job.set_py_logging_config(WorkerLogging())
     return job
 
 
 class StageLog:
-    """Lines of one stage on the shards of a run, with `run`, `stage`, `shard` and `pairs` each.
+    """Log lines of one stage on the shards of a run, each with `run`, `stage`, `shard`, `pairs`.
 
-    In a job on a Ray that the caller has connected to, the caller's logging decides what becomes
-    of them.
+    On a Ray that the caller has connected to, the caller's logging handles them.
     """
 
     def __init__(self, stage: str, config: JobConfig) -> None:
@@ -59,8 +58,8 @@ class StageLog:
         self.storage_options = config.storage_options
 
     def of(self, work: Callable[[Shard], Worked]) -> Callable[[Shard], Worked]:
-        """`work` that writes a line when a shard is done, with the seconds and what was measured,
-        or when it is cut off, with the reason."""
+        """`work` with a log line at its end: seconds and measures of a finished shard, or the
+        reason of an unfinished one."""
 
         def logged(shard: Shard) -> Worked:
             began, pairs = time.perf_counter(), shard.pairs.num_rows
@@ -78,7 +77,7 @@ class StageLog:
         return logged
 
     def failures(self, shard: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """A line for each reason that pairs failed for: `stage`, `error` and `message` of rows."""
+        """Logs one line per reason of failed pairs: `stage`, `error` and `message` of rows."""
         reasons = Counter((row["stage"], row["error"], row["message"]) for row in rows)
         for (stage, error, message), pairs in reasons.items():
             self._write(logging.WARNING, message, shard, failed_in=stage, error=error, pairs=pairs)

@@ -1,4 +1,4 @@
-"""The driver's look at the board, about once a second."""
+"""The driver's poll of the board, about once per second."""
 
 from __future__ import annotations
 
@@ -17,18 +17,12 @@ from styleid_ray.batch.watch.board import View
 _LOOK_SECONDS = 1.0
 _PATIENCE = 10.0
 _ALONE = 30.0
-"""Seconds for which only sick actors may be alive before their shards go back."""
+"""Seconds with only sick actors alive after which their shards are handed back."""
 
 
 class Lookout:
-    """A thread that looks at the board of a run, and has sick actors hand back their shards when
-    nothing else is left to wait for.
-
-    Args:
-        board: handle of the board.
-        pairs: pairs that are to be done.
-        seen: is shown each view.
-    """
+    """A thread that polls the board of a run with `pairs` to do, passes each view to `seen`, and
+    makes sick actors hand back their shards when no other work remains."""
 
     def __init__(self, board: Any, pairs: int, seen: Callable[[View], None]) -> None:
         self.board, self.left, self.seen = board, pairs, seen
@@ -46,11 +40,11 @@ class Lookout:
         self._finished.add(done.shard)
 
     def resume(self) -> None:
-        """What was handed back is done again: sick actors hold once more."""
+        """The handed-back shards are done again: sick actors hold new ones as before."""
         self._release, self._alone = False, None
 
     def close(self) -> None:
-        """Looks no longer."""
+        """Stops polling."""
         self._over.set()
         self._thread.join(timeout=_PATIENCE)
 
@@ -61,7 +55,7 @@ class Lookout:
             fresh = sorted(finished - named)
             try:
                 view: Any = ray.get(self.board.look.remote(fresh, self._release), timeout=_PATIENCE)
-            except (RayError, RuntimeError):  # a board that is gone, or a Ray that is
+            except (RayError, RuntimeError):  # the board or Ray itself has ended
                 continue
             named.update(fresh)
             made = {shard: n for shard, n in view.made.items() if shard not in finished}

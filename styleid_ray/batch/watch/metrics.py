@@ -1,8 +1,8 @@
-"""What a run tells Prometheus, through the metrics endpoint of each of Ray's nodes.
+"""Metrics of a run for Prometheus, at the metrics endpoint of each of Ray's nodes.
 
-Every metric has a tag `run` and those that Ray adds (`WorkerId`: the process that counted). Ray
-puts `ray_` before the names, and `_total` behind those of counters. Counters begin with their
-process; rates and shares are left to those who ask (`deploy/grafana/`).
+Every metric has a tag `run` and the tags that Ray adds (`WorkerId`: the process that counted). Ray
+prefixes names with `ray_` and appends `_total` to counters. Counters begin with their process;
+rates and shares are left to queries (`deploy/grafana/`).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from styleid_ray.batch.watch.progress import Progress
 
 _TAGS = ("run",)
 
-# Each: the measure of a shard that is counted, the metric's name, what it means.
+# (measure of a shard, metric, meaning)
 COMMITTED = (
     ("done", "styleid_pairs_done", "Pairs whose pictures were committed."),
     ("failed", "styleid_pairs_failed", "Pairs committed to errors/, with their reason."),
     ("bytes_in", "styleid_bytes_read", "Bytes of the pictures that were read."),
     ("bytes_out", "styleid_bytes_written", "Bytes of the committed dataset."),
 )
-"""Counted by the driver when a shard is committed: each shard once."""
+"""Counted by the driver when a shard is committed, once per shard."""
 
 STATE = (
     ("styleid_pairs_planned", "Pairs of the run's plan."),
@@ -32,7 +32,7 @@ STATE = (
     ("styleid_pairs_making", "Pairs made of shards that are not committed yet."),
     ("styleid_device_failures", "Failures of devices in this session."),
 )
-"""Set by the driver about once a second."""
+"""Set by the driver about once per second."""
 
 STYLIZED = (
     ("pairs", "styleid_pairs_stylized", "Pairs that an actor has stylised."),
@@ -42,16 +42,11 @@ STYLIZED = (
     ("stylize_seconds", "styleid_busy_seconds", "Seconds for which an actor's model ran."),
     ("waiting_seconds", "styleid_waiting_seconds", "Seconds between an actor's shards."),
 )
-"""Counted by each actor at the end of a shard; one that is done again counts again."""
+"""Counted by each actor at the end of a shard; a repeated shard counts again."""
 
 
 class MeasureCounters:
-    """Counters of a run in this process.
-
-    Args:
-        counted: (measure, name, meaning) of each.
-        run: the run's name.
-    """
+    """Counters of a run in this process, each with a measure, a name and a meaning."""
 
     def __init__(self, counted: tuple[tuple[str, str, str], ...], run: str) -> None:
         self.counters = {
@@ -60,14 +55,14 @@ class MeasureCounters:
         }
 
     def add(self, measures: Mapping[str, float]) -> None:
-        """Count what was measured in a shard."""
+        """Counts the measures of a shard."""
         for measure, counter in self.counters.items():
             if measures.get(measure, 0) > 0:  # Ray takes no other increments
                 counter.inc(measures[measure])
 
 
 class RunMetrics:
-    """The driver's view of a run: its state, and counts of all that was committed."""
+    """The driver's metrics of a run: its state, and counts of committed pairs and bytes."""
 
     def __init__(self, run: str, progress: Progress) -> None:
         self.progress = progress
@@ -79,7 +74,7 @@ class RunMetrics:
         self.show()
 
     def show(self) -> None:
-        """The state as the progress has it."""
+        """Sets the gauges to the current progress."""
         progress = self.progress
         values = progress.planned, progress.left, progress.making, self.device_failures
         for gauge, value in zip(self.gauges, values, strict=True):
@@ -87,5 +82,5 @@ class RunMetrics:
 
 
 def _tags(run: str) -> dict[str, str]:
-    """Ray takes ASCII alone; other characters are written as in URLs."""
+    """The tag `run`. Ray takes ASCII alone, so other characters are percent-encoded."""
     return {"run": quote(run, safe=printable, errors="replace")}

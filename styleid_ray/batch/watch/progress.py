@@ -1,4 +1,4 @@
-"""Progress for a person: pairs made of all, pairs per second, time left, failures."""
+"""Progress for a person: finished pairs, pairs per second, time left, failures."""
 
 from __future__ import annotations
 
@@ -8,18 +8,26 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TextIO
 
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+_BAR = 24
+"""Columns of the bar."""
 _LINE_SECONDS = 10.0
-# Without a new pair for longer, a person wants to know why.
 _QUIET_SECONDS = 30.0
+"""Seconds without a new pair after which the line names the reason."""
 
 
 class Progress:
-    """Counts of a run while it goes on. Pairs count as they are made; `done` are committed.
+    """Counts of a run in progress. Pairs count when they are made; `done` are committed.
 
     The rate is that of this session from its first pair on; the time left follows from it.
-    `machines` are words on what the pairs are made on, for terminals alone.
+    `machines` describes actors and GPUs, for terminals alone.
     """
 
     def __init__(self, planned: int, done: int, failed: int, unit: str = "pairs") -> None:
@@ -32,19 +40,19 @@ class Progress:
     def begin(
         self, doing: str = "starting", awaited: Callable[[], str | None] = lambda: None
     ) -> None:
-        """Seconds are counted from here.
+        """Starts the clock.
 
         Args:
-            doing: named beside them until the first pair is made.
-            awaited: names what the run waits for, if anything; asked when no pair has been made
-                for half a minute.
+            doing: shown beside the seconds until the first pair is made.
+            awaited: returns the reason for waiting, if any; called when no pair has been made for
+                half a minute.
         """
         self.doing, self.awaited = doing, awaited
         self.began = self.heard = time.monotonic()
         self._first: tuple[float, int] | None = None
 
     def add(self, done: int, failed: int) -> None:
-        """A shard was committed."""
+        """Adds a committed shard."""
         self.done += done
         self.failed += failed
         self.new += done + failed
@@ -52,13 +60,13 @@ class Progress:
         self._hear()
 
     def make(self, pairs: int) -> None:
-        """So many pairs are made of shards that are not committed yet."""
+        """Sets the number of pairs made in uncommitted shards."""
         moved, self.making = pairs != self.making, min(pairs, self.left)
         if moved:
             self._hear()
 
     def say(self, notes: Iterable[str]) -> None:
-        """Show notes above the progress, each once however many actors have it."""
+        """Shows notes above the progress, each once, even if many actors report it."""
         self.notes += [note for note in dict.fromkeys(notes) if note not in self.notes]
 
     @property
@@ -101,25 +109,56 @@ class Progress:
             self._first = self.heard, self.new + self.making
 
 
-class _Lines:
+class Lines:
     """The progress as plain lines, for files and pipes."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream, self.seconds = stream, _LINE_SECONDS
 
     def show(self, notes: Iterable[str], progress: Progress) -> None:
+        """Prints the notes and the state."""
         print(*notes, progress.line(), sep="\n", file=self.stream, flush=True)
 
     def close(self) -> None:
-        pass
+        """Does nothing."""
+
+
+class Screen:
+    """A display on a terminal: a bar beside the line, rewritten in place. Other output of Python to
+    standard error appears above it."""
+
+    seconds = 0.5
+
+    def __init__(self, stream: TextIO) -> None:
+        self.console = Console(file=stream, highlight=False)
+        self.live = Live(
+            console=self.console, auto_refresh=False, transient=True, redirect_stdout=False
+        )
+        self.live.start()
+
+    def show(self, notes: Iterable[str], progress: Progress) -> None:
+        """Prints the notes, and replaces the state."""
+        for note in notes:
+            self.console.print(Text(note), soft_wrap=True)
+        finished = progress.done + progress.failed + progress.making
+        bar = ProgressBar(total=max(1, progress.planned), completed=finished, width=_BAR)
+        words = [progress.line(), progress.machines]
+        row = Table.grid(padding=(0, 1))
+        row.add_row(bar, Text(" · ".join(filter(None, words))))
+        self.live.update(row, refresh=True)
+
+    def close(self) -> None:
+        """Removes the state from the screen."""
+        self.live.stop()
 
 
 @contextmanager
 def shown(progress: Progress, stream: TextIO | None = None) -> Iterator[None]:
-    """Shows the progress on a stream during the block: in place on a terminal, else a line every
-    ten seconds."""
+    """Shows the progress on a stream during the block: in place on a terminal, elsewhere as a line
+    every ten seconds."""
     out = stream or sys.stderr
-    screen, over, shown_notes = _screen(out), threading.Event(), 0
+    plain = not out.isatty() or os.environ.get("TERM") == "dumb"
+    screen, over, shown_notes = (Lines if plain else Screen)(out), threading.Event(), 0
 
     def notes() -> list[str]:
         nonlocal shown_notes
@@ -136,27 +175,19 @@ def shown(progress: Progress, stream: TextIO | None = None) -> Iterator[None]:
         yield
     finally:
         over.set()
-        thread.join(timeout=_LINE_SECONDS)  # a cluster that is gone may not answer
+        thread.join(timeout=_LINE_SECONDS)  # a lost cluster may not answer
         progress.awaited = lambda: None
         screen.close()
-        _Lines(out).show(notes(), progress)
-
-
-def _screen(out: TextIO) -> Any:
-    if not out.isatty() or os.environ.get("TERM") == "dumb":
-        return _Lines(out)
-    from styleid_ray.batch.watch.screen import Screen
-
-    return Screen(out)
+        Lines(out).show(notes(), progress)
 
 
 def counted(number: int, noun: str) -> str:
-    """A number of things in words: 1 pair, 1,200 pairs."""
+    """A number with its noun: 1 pair, 1,200 pairs."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: 45 s, 12 min 5 s, 3 h 20 min, 2 d 4 h."""
+    """Seconds in readable units: 45 s, 12 min 5 s, 3 h 20 min, 2 d 4 h."""
     total = max(0, round(seconds))
     for big, small, size, part in (
         ("d", "h", 86400, 3600),

@@ -1,4 +1,4 @@
-"""An actor's or a task's reports to the board. A board that does not answer changes nothing."""
+"""The reports of an actor or a task to the board. A board that does not answer changes nothing."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ray.exceptions import RayError
 from styleid_ray.batch.watch.board import Report
 
 _PATIENCE = 10.0
-"""Seconds that an answer of the board may take."""
+"""Seconds to wait for an answer of the board."""
 ATTEMPTS = 10
-"""Times that a shard may be begun; what ends its process this often is at fault itself."""
+"""The most attempts at a shard; a shard that ends its process this often is at fault itself."""
 
 
 class Reporter:
-    """Reports of this process. Without a board (None) they go nowhere."""
+    """Reports of this process. Without a board (None) they are dropped."""
 
     def __init__(self, board: Any = None) -> None:
         self.board = board
@@ -33,7 +33,7 @@ class Reporter:
         self._lock = threading.Lock()
 
     def starting(self) -> str | None:
-        """This actor begins to start; the reason where its node is left out."""
+        """This actor starts; returns the reason if its node is left out."""
         return self._ask("starting", self.node, self.actor, self.name)
 
     def started(self) -> None:
@@ -45,32 +45,33 @@ class Reporter:
         self._ask("unfit", self.node, self._here(reason))
 
     def device_failed(self, reason: str) -> None:
-        """This actor's device is of no more use."""
+        """This actor's device has failed."""
         self._ask("device_failed", self.node, self._here(reason))
 
     def begun(self, stage: str, shard: str) -> int:
-        """The stage begins with a shard: 1, or more when its process ended the times before."""
+        """The stage begins a shard; returns the number of the attempt, from 1."""
         return self._ask("begun", stage, shard) or 1
 
     def ended(self, stage: str, shard: str) -> None:
-        """The stage has done the shard."""
+        """The stage has finished the shard."""
         with self._lock:
             self._at_hand.discard(shard)
         self._tell("ended", stage, shard, self.node)
 
     def making(self, shard: str, pairs: int) -> None:
-        """So many pairs of the shard are made; sent with the next beat."""
+        """Sets the number of finished pairs of a shard, sent with the next beat."""
         with self._lock:
             self._made[shard] = pairs
             self._at_hand.add(shard)
 
     def hold(self, pairs: int) -> None:
-        """A sick actor holds so many pairs more."""
+        """Adds pairs that this sick actor holds."""
         with self._lock:
             self._held += pairs
 
     def beat(self) -> bool | None:
-        """Sends how this actor is doing; a sick one hears whether its shards go back undone."""
+        """Sends the state of this actor; for a sick one, returns whether it hands back its shards,
+        or None without an answer."""
         with self._lock:
             made, self._made = self._made, {}
             report = Report(self.sick, self._held, made, bool(self._at_hand), gpu_memory())
@@ -96,9 +97,9 @@ class Reporter:
 
 
 def gpu_memory() -> tuple[int, int] | None:
-    """Bytes of its GPU that this process holds, and all of them; None where it has none in use.
+    """Held and total bytes of this process's GPU; None if it uses none.
 
-    It asks torch's allocator alone: a GPU that hangs would not answer.
+    The numbers come from torch's allocator, since a GPU that hangs would not answer.
     """
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():

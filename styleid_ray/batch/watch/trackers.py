@@ -1,122 +1,100 @@
-"""Experiment trackers (`--log-to`): the driver logs numbers of a run and grids of its pictures."""
+"""Experiment trackers (`--log-to`): the driver logs numbers and sample grids of a run."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
-from styleid_ray.batch.folder.output import Output
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from styleid_ray.batch.folder.output import Output, data_file
 from styleid_ray.batch.watch.progress import Progress
 from styleid_ray.config import JobConfig
-from styleid_ray.errors import ConfigError, first_line
+from styleid_ray.errors import ConfigError, OutputError, RowError, first_line
+from styleid_ray.imaging.decode import thumbnail
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
+_COLUMNS, _MOST, _SIDE = 4, 8, 192
+"""Pictures per row of a grid and in all, and their side in pixels."""
 _PROJECT = "styleid-ray"
 _SAMPLES = "samples"
 
 
-class Tracker(Protocol):
-    """A run of an experiment tracker."""
+@dataclass(frozen=True)
+class Tracker:
+    """A run of an experiment tracker. A step is the number of pairs finished so far."""
 
-    def log(self, values: Mapping[str, float], step: int) -> None:
-        """Logs numbers by name at a step: the pairs finished so far."""
-        ...
-
-    def show(self, grid: Image, step: int) -> None:
-        """Logs a picture."""
-        ...
-
-    def close(self) -> None:
-        """Ends the run."""
-        ...
+    log: Callable[[Mapping[str, float], int], object]
+    """Logs numbers by name at a step."""
+    show: Callable[[Image.Image, int], object]
+    """Logs a picture at a step."""
+    close: Callable[[], object]
 
 
-class Wandb:
+def _wandb(name: str, options: Mapping[str, Any], output: Output) -> Tracker:
     """Weights & Biases, set up by its own environment variables (`WANDB_PROJECT`, ...)."""
+    import wandb  # pyright: ignore[reportMissingImports]
 
-    def __init__(self, name: str, options: Mapping[str, Any], output: Output) -> None:
-        import wandb  # pyright: ignore[reportMissingImports]
-
-        project = os.environ.get("WANDB_PROJECT", _PROJECT)
-        self.picture = wandb.Image
-        self.run = wandb.init(project=project, name=name, config=dict(options))
-
-    def log(self, values: Mapping[str, float], step: int) -> None:
-        self.run.log(dict(values), step=step)
-
-    def show(self, grid: Image, step: int) -> None:
-        self.run.log({_SAMPLES: self.picture(grid)}, step=step)
-
-    def close(self) -> None:
-        self.run.finish()
+    project = os.environ.get("WANDB_PROJECT", _PROJECT)
+    run = wandb.init(project=project, name=name, config=dict(options))
+    return Tracker(
+        log=lambda values, step: run.log(dict(values), step=step),
+        show=lambda grid, step: run.log({_SAMPLES: wandb.Image(grid)}, step=step),
+        close=run.finish,
+    )
 
 
-class MLflow:
+def _mlflow(name: str, options: Mapping[str, Any], output: Output) -> Tracker:
     """MLflow, set up by its own environment variables (`MLFLOW_TRACKING_URI`, ...)."""
+    import mlflow  # pyright: ignore[reportMissingImports]
 
-    def __init__(self, name: str, options: Mapping[str, Any], output: Output) -> None:
-        import mlflow  # pyright: ignore[reportMissingImports]
-
-        self.mlflow = mlflow
-        if "MLFLOW_EXPERIMENT_NAME" not in os.environ and "MLFLOW_EXPERIMENT_ID" not in os.environ:
-            mlflow.set_experiment(_PROJECT)
-        mlflow.start_run(run_name=name)
-        mlflow.log_params(dict(options))
-
-    def log(self, values: Mapping[str, float], step: int) -> None:
-        self.mlflow.log_metrics(dict(values), step=step)
-
-    def show(self, grid: Image, step: int) -> None:
-        self.mlflow.log_image(grid, artifact_file=f"{_SAMPLES}/{step:09d}.png")
-
-    def close(self) -> None:
-        self.mlflow.end_run()
+    if "MLFLOW_EXPERIMENT_NAME" not in os.environ and "MLFLOW_EXPERIMENT_ID" not in os.environ:
+        mlflow.set_experiment(_PROJECT)
+    mlflow.start_run(run_name=name)
+    mlflow.log_params(dict(options))
+    return Tracker(
+        log=lambda values, step: mlflow.log_metrics(dict(values), step=step),
+        show=lambda grid, step: mlflow.log_image(grid, artifact_file=f"{_SAMPLES}/{step:09d}.png"),
+        close=mlflow.end_run,
+    )
 
 
-class TensorBoard:
+def _tensorboard(name: str, options: Mapping[str, Any], output: Output) -> Tracker:
     """Event files in the run's `_run/tensorboard`, for `tensorboard --logdir`."""
+    from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore
+    from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter  # pyright: ignore
 
-    def __init__(self, name: str, options: Mapping[str, Any], output: Output) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore
-        from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter  # pyright: ignore
+    if not output.is_local:
+        raise ConfigError("it writes files beside the run, and --output is no local folder")
+    writer = EventFileWriter(output.path("_run/tensorboard"), flush_secs=10)
 
-        if not output.is_local:
-            raise ConfigError("it writes files beside the run, and --output is no local folder")
-        self.event, self.summary = Event, Summary
-        self.writer = EventFileWriter(output.path("_run/tensorboard"), flush_secs=10)
+    def add(step: int, values: Iterable[Any]) -> None:
+        summary = Summary(value=values)
+        writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
 
-    def log(self, values: Mapping[str, float], step: int) -> None:
-        self._add([self.summary.Value(tag=n, simple_value=x) for n, x in values.items()], step)
+    def log(values: Mapping[str, float], step: int) -> None:
+        add(step, [Summary.Value(tag=n, simple_value=x) for n, x in values.items()])
 
-    def show(self, grid: Image, step: int) -> None:
+    def show(grid: Image.Image, step: int) -> None:
         file = BytesIO()
         grid.save(file, "PNG")
-        picture = self.summary.Image(
-            height=grid.height, width=grid.width, colorspace=3, encoded_image_string=file.getvalue()
-        )
-        self._add([self.summary.Value(tag=_SAMPLES, image=picture)], step)
+        sides = {"height": grid.height, "width": grid.width}
+        picture = Summary.Image(**sides, colorspace=3, encoded_image_string=file.getvalue())
+        add(step, [Summary.Value(tag=_SAMPLES, image=picture)])
 
-    def close(self) -> None:
-        self.writer.close()
-
-    def _add(self, values: Sequence[Any], step: int) -> None:
-        summary = self.summary(value=values)
-        self.writer.add_event(self.event(wall_time=time.time(), step=step, summary=summary))
+    return Tracker(log, show, writer.close)
 
 
-TRACKERS: dict[str, Callable[[str, Mapping[str, Any], Output], Tracker]] = {
-    "wandb": Wandb,
-    "tensorboard": TensorBoard,
-    "mlflow": MLflow,
-}
-"""By the name of the option's value, the package and the extra."""
+TRACKERS = {"wandb": _wandb, "tensorboard": _tensorboard, "mlflow": _mlflow}
+"""By name: the option's value, the package and the extra."""
 
 
 def check_trackers(names: Collection[str]) -> None:
@@ -129,15 +107,10 @@ def check_trackers(names: Collection[str]) -> None:
 
 
 class Trackers:
-    """The trackers of a run. One that fails is named in a note and logged to no more.
+    """The trackers of a run, by name. A failing one is reported in a note and dropped.
 
-    Rates are those of this session from its first shard on.
-
-    Args:
-        trackers: by name.
-        output: of the run.
-        progress: of the run.
-        every: shards from one grid of samples to the next; 0 for none.
+    Rates are those of this session from its first shard on. `every` is the number of shards from
+    one grid of samples to the next, 0 for no grids.
     """
 
     def __init__(
@@ -148,11 +121,7 @@ class Trackers:
 
     @classmethod
     def of(cls, config: JobConfig, output: Output, progress: Progress) -> Trackers:
-        """The trackers that a job asks for.
-
-        Raises:
-            ConfigError: one does not start.
-        """
+        """The trackers in a job's options. Raises ConfigError if one does not start."""
         begun = cls({}, output, progress, config.log_samples)
         name, options = output.url.rstrip("/").rsplit("/", 1)[-1], config.identity()
         for kind in dict.fromkeys(config.log_to):
@@ -166,15 +135,8 @@ class Trackers:
         return begun
 
     def add(self, shard: str, measures: Mapping[str, float]) -> list[str]:
-        """A shard was committed.
-
-        Args:
-            shard: its name.
-            measures: of this session so far.
-
-        Returns:
-            Notes on trackers that failed.
-        """
+        """Logs a committed shard, with the measures of this session so far; returns notes on
+        trackers that failed."""
         if not self.trackers:
             return []
         progress, now = self.progress, time.monotonic()
@@ -189,16 +151,20 @@ class Trackers:
         }
         grid = None
         if self.every and (measures["shards"] - 1) % self.every == 0:
-            from styleid_ray.batch.watch.samples import sample_grid
-
             grid = sample_grid(self.output, shard)
-        return self._each(lambda tracker: _log(tracker, values, grid, step))
+
+        def log(tracker: Tracker) -> None:
+            tracker.log(values, step)
+            if grid is not None:
+                tracker.show(grid, step)
+
+        return self._each(log)
 
     def close(self) -> None:
         """Ends their runs."""
         self._each(lambda tracker: tracker.close())
 
-    def _each(self, work: Callable[[Tracker], None]) -> list[str]:
+    def _each(self, work: Callable[[Tracker], object]) -> list[str]:
         notes: list[str] = []
         for name, tracker in [*self.trackers.items()]:
             try:
@@ -209,7 +175,33 @@ class Trackers:
         return notes
 
 
-def _log(tracker: Tracker, values: Mapping[str, float], grid: Image | None, step: int) -> None:
-    tracker.log(values, step)
-    if grid is not None:
-        tracker.show(grid, step)
+def sample_grid(output: Output, shard: str) -> Image.Image | None:
+    """Up to eight pictures of a shard, four per row, each at most 192 pixels wide and high.
+
+    None for a shard without pictures or without a file of its own, such as the rows of a retry.
+    """
+    pictures: list[Image.Image] = []
+    try:
+        for row in output.parsed(data_file(shard), _first_rows):
+            data = row["bytes"] if row["bytes"] is not None else output.read(row["path"])
+            with suppress(RowError):
+                size = row["width"] * row["height"]
+                pictures.append(thumbnail(data, size, _SIDE))
+    except (OutputError, FileNotFoundError, pa.ArrowInvalid):
+        return None
+    if not pictures:
+        return None
+    rows = -(-len(pictures) // _COLUMNS)
+    grid = Image.new("RGB", (min(_COLUMNS, len(pictures)) * _SIDE, rows * _SIDE))
+    for at, picture in enumerate(pictures):
+        corner = at % _COLUMNS * _SIDE, at // _COLUMNS * _SIDE
+        grid.paste(picture, corner)
+    return grid
+
+
+def _first_rows(file: Any) -> list[dict[str, Any]]:
+    shard = pq.ParquetFile(file)
+    if not shard.num_row_groups:
+        return []
+    rows = shard.read_row_group(0, columns=["image", "width", "height"]).slice(0, _MOST)
+    return [{**row, **row["image"]} for row in rows.to_pylist()]

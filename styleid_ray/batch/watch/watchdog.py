@@ -1,4 +1,4 @@
-"""A watchdog: a device that makes no step ends its process, so that its work begins elsewhere."""
+"""A watchdog: a device that makes no step ends its process, so that its work restarts elsewhere."""
 
 from __future__ import annotations
 
@@ -11,53 +11,45 @@ from collections.abc import Callable
 
 _BEAT = 1.0
 _GRACE = 60.0
-"""Seconds more until the process ends without a word: Python's lock is held by what hangs."""
+"""Further seconds until a process ends without a message because the hang holds Python's lock."""
 
 
-class Watchdog:
-    """A thread that looks every second whether the device moves.
+def watch_device(
+    steps: Callable[[], int | None],
+    seconds: float,
+    stalled: Callable[[str], None],
+    beat: Callable[[], object],
+) -> None:
+    """Starts a thread that ends the process when its device stalls.
 
     Args:
-        steps: a number that grows with each step of the device, or None while it has no work.
+        steps: returns a number that grows with each step of the device, or None while it has no
+            work.
         seconds: the longest time without a step.
-        stalled: is told how long the device has made no step, when that is too long; the process
-            ends afterwards.
-        beat: called every second besides.
+        stalled: called with the reason before the process ends.
+        beat: called every second.
     """
 
-    def __init__(
-        self,
-        steps: Callable[[], int | None],
-        seconds: float,
-        stalled: Callable[[str], None] = lambda reason: None,
-        beat: Callable[[], object] = lambda: None,
-    ) -> None:
-        self.steps, self.seconds, self.stalled, self.beat = steps, seconds, stalled, beat
-        self._over = threading.Event()
-        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
-
-    def close(self) -> None:
-        """Watches no longer."""
-        self._over.set()
-
-    def _watch(self) -> None:
+    def watch() -> None:
+        pause = threading.Event()
         last, since = None, time.monotonic()
         try:
-            while not self._over.wait(min(_BEAT, self.seconds / 4)):
-                # A thread of native code ends a process whose Python does not run any more.
-                faulthandler.dump_traceback_later(self.seconds + _GRACE, exit=True, file=2)
-                now = self.steps()
+            while not pause.wait(min(_BEAT, seconds / 4)):
+                # A thread of native code ends a process whose Python no longer runs.
+                faulthandler.dump_traceback_later(seconds + _GRACE, exit=True, file=2)
+                now = steps()
                 if now is None or now != last:
                     last, since = now, time.monotonic()
-                elif time.monotonic() - since > self.seconds:
-                    reason = f"its device made no step for {self.seconds:g} s"
-                    end_process(reason, self.stalled)
-                self.beat()
+                elif time.monotonic() - since > seconds:
+                    end_process(f"its device made no step for {seconds:g} s", stalled)
+                beat()
         finally:
             faulthandler.cancel_dump_traceback_later()
 
+    threading.Thread(target=watch, name="watchdog", daemon=True).start()
 
-def end_process(reason: str, report: Callable[[str], None] = lambda reason: None) -> None:
+
+def end_process(reason: str, report: Callable[[str], None]) -> None:
     """Ends this process at once, with the stacks of all threads in its log."""
     print(f"this process ends: {reason}", file=sys.stderr, flush=True)
     faulthandler.dump_traceback(file=2, all_threads=True)

@@ -41,26 +41,26 @@ class Run:
     def __init__(self, folder: Path, real: bool, **options: Any) -> None:
         self.folder, self.real, self.options = folder, real, options
         self.output = str(options.get("output") or folder / "run")
-        self.said = io.StringIO()
+        self.messages = io.StringIO()
 
     def stylize(self, **more: Any) -> Run:
-        """Makes the pairs that are missing."""
+        """Makes the missing pairs."""
         config = JobConfig(**{**self.options, "output": self.output, **more})
-        (stylize if self.real else without_model)(config, self.said)
+        (stylize if self.real else without_model)(config, self.messages)
         return self
 
     def export(self, format: Any, to: str | Path = "", **more: Any) -> Export:
-        """Exports it to a folder below its own."""
+        """Exports the run, by default to a folder below its own."""
         self.to = Path(to or self.folder / f"as-{format}")
         options = ExportOptions(self.output, str(to or self.to), format, **more)
-        return export(options, self.said)
+        return export(options, self.messages)
 
 
-def without_model(config: JobConfig, said: io.StringIO) -> None:
+def without_model(config: JobConfig, messages: io.StringIO) -> None:
     """Plans, loads and commits as a run does; each result is the content's own pixels."""
     output = Output(config.output)
     if find_run(output, config) is None:
-        begin(output, config, lambda shards: Resources(1, 1, 0, 1), said)
+        begin(output, config, lambda shards: Resources(1, 1, 0, 1), messages)
     job = resume(output, config)
     read = ReadPlan(output, config.shard_pairs, 1000)
     load = Load(job.contents, job.styles, config, job.checkpoint.factor)

@@ -1,4 +1,4 @@
-"""What the card of an export says of the run."""
+"""The card of an export."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from styleid_ray import JobConfig
 from styleid_ray.batch.export.card import parameters
 
 
-def test_every_option_that_makes_the_pairs_again_is_on_the_card_and_no_unused_control() -> None:
+def test_the_card_lists_every_option_that_reproduces_the_pairs_and_no_unused_control() -> None:
     config = JobConfig(
         content="c",
         style="s",

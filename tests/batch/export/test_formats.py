@@ -67,11 +67,11 @@ def painted(run_of: RunOf, coco: Path) -> Run:
 
 
 def same(annotation: dict[str, Any]) -> dict[str, Any]:
-    """An annotation without what an export gives anew."""
+    """An annotation without the fields that an export renumbers."""
     return {k: v for k, v in annotation.items() if k not in ("id", "image_id")}
 
 
-def test_a_coco_dataset_comes_out_as_coco_with_areas_crowds_and_keypoints(
+def test_a_coco_dataset_is_exported_as_coco_with_areas_crowds_and_keypoints(
     painted: Run, coco: Path
 ) -> None:
     COCO: Any = import_module("pycocotools.coco").COCO
@@ -130,7 +130,7 @@ VOC = """<annotation>
 """
 
 
-def test_a_voc_dataset_comes_out_as_voc(run_of: RunOf, tmp_path: Path) -> None:
+def test_a_voc_dataset_is_exported_as_voc(run_of: RunOf, tmp_path: Path) -> None:
     from xml.etree import ElementTree
 
     root = tmp_path / "VOC2012"
@@ -155,7 +155,7 @@ def test_a_voc_dataset_comes_out_as_voc(run_of: RunOf, tmp_path: Path) -> None:
             assert picture.size == SIZE
 
 
-def test_a_yolo_dataset_comes_out_as_yolo_with_label_files_byte_for_byte(
+def test_a_yolo_dataset_is_exported_as_yolo_with_label_files_byte_for_byte(
     run_of: RunOf, tmp_path: Path
 ) -> None:
     root, label = tmp_path / "cars", "0 0.5 0.50 0.25 1e-1\n"
@@ -181,7 +181,7 @@ def test_a_yolo_dataset_comes_out_as_yolo_with_label_files_byte_for_byte(
             assert not txt.exists() if background else txt.read_text() == label
 
 
-def test_a_webdataset_comes_out_as_webdataset_and_its_report_shows_the_contents(
+def test_a_webdataset_is_exported_as_webdataset_and_its_report_shows_the_contents(
     run_of: RunOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     webdataset = import_module("webdataset")
@@ -210,7 +210,7 @@ def test_a_webdataset_comes_out_as_webdataset_and_its_report_shows_the_contents(
     assert page.count("data:image/webp") == 16 + 4 + 4
 
 
-def test_a_parquet_dataset_comes_out_as_parquet_with_its_columns_and_classes(
+def test_a_parquet_dataset_is_exported_as_parquet_with_its_columns_and_classes(
     run_of: RunOf, tmp_path: Path
 ) -> None:
     datasets = import_module("datasets")
@@ -231,7 +231,7 @@ def test_a_parquet_dataset_comes_out_as_parquet_with_its_columns_and_classes(
     for split, part in (("train", table.slice(0, 3)), ("test", table.slice(3))):
         pq.write_table(part, tmp_path / f"set/data/{split}-00000-of-00001.parquet")
     run = run_of(tmp_path / "set")
-    assert "parquet, split train: 3 pictures" in run.said.getvalue()
+    assert "parquet, split train: 3 pictures" in run.messages.getvalue()
     assert run.export("parquet", mix=2.0).originals == 3
     read = datasets.load_dataset(str(run.to), cache_dir=str(tmp_path / "cache"))
     split = read["train"]

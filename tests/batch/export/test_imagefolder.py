@@ -42,22 +42,20 @@ def metadata(root: Path) -> list[dict]:
     return [json.loads(line) for line in (root / "metadata.jsonl").read_text().splitlines()]
 
 
-def test_class_folders_come_out_as_class_folders(insects: Run) -> None:
+def test_class_folders_stay_class_folders(insects: Run) -> None:
     result = insects.export("imagefolder")
     names = {f"{c}/{i}__{s}.jpg" for c in CLASSES for i in "01" for s in "st"}
     beside = {"metadata.jsonl", "README.md", "samples.jpg", ".export.json"}
     assert files(insects.to) == names | beside
     assert (result.stylised, result.originals, result.left_out) == (8, 0, {})
-    # What torchvision's ImageFolder takes for classes: every folder, and each has pictures.
+    # The classes of torchvision's ImageFolder: every folder, and each has pictures.
     folders = sorted(entry.name for entry in os.scandir(insects.to) if entry.is_dir())
     assert folders == list(CLASSES)
     with Image.open(insects.to / "ant/1__s.jpg") as image:
         assert image.size == (72, 80)
 
 
-def test_hugging_face_reads_pictures_labels_and_where_they_come_from(
-    insects: Run, tmp_path: Path
-) -> None:
+def test_hugging_face_reads_pictures_labels_and_origins(insects: Run, tmp_path: Path) -> None:
     datasets = import_module("datasets")
 
     insects.export("imagefolder")
@@ -80,20 +78,20 @@ def test_originals_are_mixed_in_once_each_byte_for_byte_and_marked(insects: Run)
         source = Path(insects.options["content"]) / row["content"]
         assert (insects.to / row["file_name"]).read_bytes() == source.read_bytes()
         assert (row["label"], row["style"]) == (row["content"][:3], None)
-    # A ratio that there are too few results for takes some of them, the same ones each time.
+    # Too few results for the ratio: some of the originals are taken, the same ones each time.
     few = insects.export("imagefolder", insects.folder / "few", mix=8.0)
     assert few.originals < 4
 
 
-def test_a_second_export_has_nothing_to_do_and_one_cut_off_makes_the_rest(insects: Run) -> None:
+def test_a_second_export_has_nothing_to_do_and_an_interrupted_one_resumes(insects: Run) -> None:
     insects.export("imagefolder", insects.folder / "twice")
     before = {p: p.stat().st_mtime_ns for p in insects.to.rglob("*.jpg")}
     insects.export("imagefolder", insects.to)
-    assert "nothing to do" in insects.said.getvalue()
+    assert "nothing to do" in insects.messages.getvalue()
     assert {p: p.stat().st_mtime_ns for p in insects.to.rglob("*.jpg")} == before
 
 
-def test_a_place_that_holds_something_else_is_refused(insects: Run, tmp_path: Path) -> None:
+def test_a_place_with_other_content_is_refused(insects: Run, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(ConfigError, match=r"not empty.*thesis\.tex"):
         insects.export("imagefolder", tmp_path)
@@ -122,7 +120,9 @@ def test_labels_of_another_kind_are_refused_before_anything_is_written(
     assert not (tmp_path / "new" / "_run").exists()
 
 
-def test_a_partial_run_is_exported_as_far_as_it_is_and_grows(run_of: RunOf, tmp_path: Path) -> None:
+def test_a_partial_run_is_exported_and_the_export_grows_with_it(
+    run_of: RunOf, tmp_path: Path
+) -> None:
     content = class_folders(tmp_path / "in")
     run = run_of(content, shard_pairs=2)
     output = Output(run.output)
@@ -152,7 +152,7 @@ def test_only_train_is_stylised_by_default_and_splits_keep_their_names(
     for split in ("train", "val"):
         class_folders(tmp_path / "in" / split)
     run = run_of(tmp_path / "in")
-    assert "split train: 4 pictures" in run.said.getvalue()
+    assert "split train: 4 pictures" in run.messages.getvalue()
     assert run.export("imagefolder").stylised == 8
     assert {row["file_name"] for row in metadata(run.to / "train")} >= {"ant/0__s.jpg"}
     assert not (run.to / "val").exists()
@@ -242,7 +242,7 @@ def test_a_run_with_pictures_beside_its_shards_is_exported_alike(
 def test_stylize_exports_at_its_end(run_of: RunOf, tmp_path: Path) -> None:
     run = run_of(class_folders(tmp_path / "in", each=1), real=True, export="imagefolder")
     assert len(metadata(Path(run.output) / "export" / "imagefolder")) == 4
-    assert "4 stylised pictures as imagefolder" in run.said.getvalue()
+    assert "4 stylised pictures as imagefolder" in run.messages.getvalue()
 
 
 def test_many_shards_are_exported_on_ray_into_a_bucket(
@@ -262,7 +262,7 @@ def test_many_shards_are_exported_on_ray_into_a_bucket(
     assert Image.open(io.BytesIO(store.cat_file(f"{s3}/export/ant/0__s.jpg"))).size == (64, 80)
 
 
-def test_pictures_of_one_name_in_nested_folders_are_all_there(
+def test_pictures_with_one_name_in_nested_folders_are_all_exported(
     run_of: RunOf, tmp_path: Path
 ) -> None:
     for seed, name in enumerate(("dog/2020/a.jpg", "dog/2021/a.jpg", "cat/a.jpg")):
@@ -274,13 +274,13 @@ def test_pictures_of_one_name_in_nested_folders_are_all_there(
     assert all((run.to / name).exists() for name in names)
 
 
-def test_an_export_made_otherwise_is_not_mixed_with_another(insects: Run, tmp_path: Path) -> None:
+def test_exports_with_different_options_are_not_mixed(insects: Run, tmp_path: Path) -> None:
     insects.export("imagefolder", tmp_path / "one", mix=2.0)
     with pytest.raises(ConfigError, match=r"mix: 2\.0 there, None now"):
         insects.export("imagefolder", tmp_path / "one")
 
 
-def test_rows_of_a_table_that_differ_in_gamma_alone_have_pictures_of_their_own(
+def test_rows_of_a_table_that_differ_in_gamma_alone_have_separate_pictures(
     run_of: RunOf, tmp_path: Path
 ) -> None:
     content = class_folders(tmp_path / "set")
@@ -294,7 +294,7 @@ def test_rows_of_a_table_that_differ_in_gamma_alone_have_pictures_of_their_own(
     assert made == set(listed)
 
 
-def test_a_pairing_table_keeps_the_labels_and_brings_its_own(run_of: RunOf, tmp_path: Path) -> None:
+def test_a_pairing_table_adds_its_columns_to_the_labels(run_of: RunOf, tmp_path: Path) -> None:
     content = class_folders(tmp_path / "in")
     (tmp_path / "pairs.csv").write_text(
         "content,style,weather,split\nant/0.jpg,s.png,rain,train\nbee/1.jpg,t.png,sun,val\n"

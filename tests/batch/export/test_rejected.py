@@ -44,13 +44,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture
 def run(made: Run, tmp_path: Path) -> Run:
-    """A copy of it."""
+    """A copy of the made run."""
     shutil.copytree(made.output, tmp_path / "run")
     return Run(tmp_path, False, **made.options)
 
 
 def measured(run: Run, is_blank: Callable[[dict[str, Any]], bool], mark: bytes = b"") -> None:
-    """Sets the quality columns of a run's rows, as a run with other pictures has them."""
+    """Sets the quality columns of a run's rows to those of other pictures."""
     for file in Path(run.output, "data").iterdir():
         table = pq.read_table(file)
         rows = table.select(["content", "style"]).to_pylist()
@@ -82,7 +82,9 @@ def test_rejected_pairs_are_left_out_and_counted(run: Run) -> None:
     assert len([*run.to.glob("**/*.png")]) == 5
 
 
-def test_a_rule_on_a_run_of_an_earlier_version_is_said_to_reject_nothing(run: Run) -> None:
+def test_an_export_says_that_a_rule_rejects_nothing_in_a_run_of_an_earlier_version(
+    run: Run,
+) -> None:
     for file in Path(run.output, "data").iterdir():
         pq.write_table(pq.read_table(file).drop_columns(["quality"]), file, row_group_size=16)
     made = run.export("imagefolder", reject=BLANK)
@@ -107,28 +109,28 @@ def test_marked_pairs_are_kept_with_a_column_that_says_so(run: Run) -> None:
     assert sum(row["rejected"] for row in rows) == 1
 
 
-def test_the_rule_of_the_run_holds_and_a_command_may_have_another(tmp_path: Path, run: Run) -> None:
+def test_a_rule_of_the_command_replaces_the_rule_of_the_run(tmp_path: Path, run: Run) -> None:
     record = Path(run.output, "_run", "config.yaml")
     record.write_text(record.read_text().replace("reject: null", f"reject: {BLANK}"))
     assert run.export("imagefolder").stylised == 5
     assert run.export("imagefolder", tmp_path / "other", reject="blank>2").stylised == 6
 
 
-def test_an_export_under_another_rule_is_refused_beside_the_first(run: Run) -> None:
+def test_an_export_under_another_rule_is_refused_in_the_same_place(run: Run) -> None:
     run.export("imagefolder", reject=BLANK)
     for options in ({"reject": "blank>0.95"}, {}, {"reject": BLANK, "mark_rejected": True}):
         with pytest.raises(ConfigError, match="made otherwise"):
             run.export("imagefolder", **options)
     assert run.export("imagefolder", reject=" blank > .9").stylised == 5
-    assert "nothing to do" in run.said.getvalue()
+    assert "nothing to do" in run.messages.getvalue()
 
 
-def test_pairs_that_were_made_again_are_exported_again(run: Run) -> None:
+def test_remade_pairs_are_exported_again(run: Run) -> None:
     first = run.export("imagefolder", reject=BLANK)
     measured(run, lambda row: False, b"1")
     second = run.export("imagefolder", reject=BLANK)
     assert (first.stylised, second.stylised, pairs(run)) == (5, 6, ALL)
-    assert "nothing to do" not in run.said.getvalue()
+    assert "nothing to do" not in run.messages.getvalue()
 
 
 def test_new_pictures_of_the_same_pairs_are_noticed_without_a_rule(run: Run) -> None:
@@ -137,18 +139,18 @@ def test_new_pictures_of_the_same_pairs_are_noticed_without_a_rule(run: Run) -> 
     second = run.export("imagefolder")
     assert first.digest != second.digest
     assert run.export("imagefolder").digest == second.digest
-    assert run.said.getvalue().count("nothing to do") == 1
+    assert run.messages.getvalue().count("nothing to do") == 1
 
 
-def test_an_export_that_holds_pairs_that_are_rejected_by_now_is_not_added_to(run: Run) -> None:
+def test_an_export_with_newly_rejected_pairs_is_not_extended(run: Run) -> None:
     run.export("imagefolder", reject=BLANK)
     measured(run, lambda row: row["content"] == "a.png", b"1")
-    with pytest.raises(ConfigError, match=r"holds pairs that blank>0\.9 rejects by now: name ano"):
+    with pytest.raises(ConfigError, match=r"holds pairs that blank>0\.9 now rejects: name ano"):
         run.export("imagefolder", reject=BLANK)
 
 
 @pytest.mark.parametrize("cut_off", [False, True])
-def test_as_many_rejected_pairs_as_before_are_not_taken_for_the_same(
+def test_an_equal_number_of_rejected_pairs_is_not_taken_for_the_same_pairs(
     run: Run, monkeypatch: pytest.MonkeyPatch, cut_off: bool
 ) -> None:
     with monkeypatch.context() as patch:
@@ -161,14 +163,14 @@ def test_as_many_rejected_pairs_as_before_are_not_taken_for_the_same(
         run.export("imagefolder", reject=BLANK)
 
 
-def test_the_export_at_the_end_of_a_retry_has_the_rule_of_the_run(run: Run) -> None:
+def test_the_export_at_the_end_of_a_retry_uses_the_rule_of_the_run(run: Run) -> None:
     ends = stored_job(run.output, {"export": "imagefolder", "reject": "blank>0.3"})
     assert run.export("imagefolder", Path(run.output, "export", "imagefolder")).stylised == 6
-    retry(ends, run.said)
-    assert "nothing to do" in run.said.getvalue()
+    retry(ends, run.messages)
+    assert "nothing to do" in run.messages.getvalue()
 
 
-def test_the_card_tells_the_rule_and_how_many_pairs_it_left_out(run: Run) -> None:
+def test_the_card_names_the_rule_and_the_number_of_excluded_pairs(run: Run) -> None:
     run.export("imagefolder", reject=BLANK)
     assert "| left out by blank\\>0.9 | 1 |" in (run.to / "README.md").read_text()
     run.export("webdataset", reject=BLANK, mark_rejected=True)
@@ -189,7 +191,7 @@ def test_originals_are_mixed_by_the_pairs_that_are_exported(run: Run) -> None:
     assert {row["content"] for row in lines_of(run) if row["original"]} == {"c.png"}
 
 
-def test_contents_whose_pairs_are_rejected_are_not_said_to_have_failed(run: Run) -> None:
+def test_contents_with_rejected_pairs_are_not_listed_as_failed(run: Run) -> None:
     measured(run, lambda row: row["content"] == "a.png")
     made = run.export("imagefolder", reject=BLANK)
     assert (made.failed, made.stylised) == ([], 4)

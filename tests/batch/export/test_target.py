@@ -19,7 +19,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ExportStore:
     return ExportStore(f"{request.getfixturevalue('s3')}/to")
 
 
-def test_an_export_that_was_cut_off_goes_on_before_its_first_part(store: ExportStore) -> None:
+def test_an_export_interrupted_before_its_first_part_resumes(store: ExportStore) -> None:
     store.check(HOW)
     store.begin(HOW)
     store.write("train/ant/0.jpg", b"1")
@@ -28,13 +28,13 @@ def test_an_export_that_was_cut_off_goes_on_before_its_first_part(store: ExportS
         store.check(HOW | {"mix": None})
 
 
-def test_a_complete_export_keeps_its_marker_alone_and_is_not_complete_while_it_grows(
+def test_a_complete_export_keeps_only_its_marker_and_is_incomplete_while_it_grows(
     store: ExportStore,
 ) -> None:
     store.begin(HOW)
     store.write("images/0.jpg", b"1")
     store.finish(HOW, {"digest": "1"})
-    assert store.names("") == {MARKER, "images"}
+    assert store.names() == {MARKER, "images"}
     assert store.complete() == {"digest": "1"}
     store.check(HOW)
     store.begin(HOW)

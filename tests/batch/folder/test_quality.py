@@ -15,8 +15,7 @@ from styleid_ray.errors import OutputError
 from styleid_ray.quality.columns import MEASURES, quality_type
 from styleid_ray.quality.rule import parse_rule
 from styleid_ray.quality.spread import Spread
-from styleid_ray.report.measures import QUALITY
-from styleid_ray.report.spread import DrawnSpread
+from styleid_ray.report.measures import QUALITY, DrawnSpread
 
 RULE = parse_rule("structure<0.4 or blank>0.9")
 

@@ -4,7 +4,6 @@ import pytest
 
 from styleid_ray.batch.watch.board import Board, Report
 from styleid_ray.batch.watch.reporter import Reporter
-from styleid_ray.batch.watch.watch import machines
 
 
 def test_a_node_is_left_out_when_its_device_fails_again() -> None:
@@ -39,7 +38,7 @@ def test_a_node_is_left_out_when_an_actor_ends_its_process_three_times_while_it_
     assert "node A" in reason
 
 
-def test_actors_that_start_in_between_do_not_leave_a_node_out() -> None:
+def test_a_successful_start_resets_the_count_of_failed_starts() -> None:
     board = Board()
     for _ in range(25):
         assert board.starting("a", "actor", "A") is None
@@ -63,7 +62,7 @@ def test_pairs_count_as_made_until_their_shard_is_committed() -> None:
     assert board.look(["shard-1"], release=False).made == {"shard-2": 1, "shard-3": 2}
 
 
-def test_a_sick_actor_hears_when_its_shards_go_back() -> None:
+def test_a_sick_actor_is_told_when_to_hand_back_its_shards() -> None:
     board = Board()
     assert not board.report("actor 1", Report(sick=True, held=4))
     view = board.look([], release=True)
@@ -82,19 +81,8 @@ def test_an_actor_holds_its_gpu_while_it_loads_its_model(monkeypatch: pytest.Mon
     board.started("a", "actor 1")
     view = board.look([], release=False)
     assert (view.actors, view.holding) == (1, 2)
-    now = 4000.0  # neither was heard of since
+    now = 4000.0  # no report of either since
     assert board.look([], release=False).holding == 0
-
-
-def test_the_driver_sees_how_many_actors_are_busy_and_the_fullest_gpu() -> None:
-    board = Board()
-    assert machines(board.look([], release=False)) == "0 of 0 actors busy"
-    board.starting("a", "actor 1", "A")
-    board.report("actor 2", Report(busy=True, gpu_memory=(2**30, 8 * 2**30)))
-    board.report("actor 3", Report(busy=True, gpu_memory=(6 * 2**30, 8 * 2**30)))
-    view = board.look([], release=False)
-    assert (view.actors, view.healthy) == (3, 3)
-    assert machines(view) == "2 of 3 actors busy · 6.0 of 8.0 GiB GPU memory"
 
 
 def test_an_actor_is_busy_from_its_first_step_on_a_shard_to_its_end() -> None:

@@ -12,7 +12,7 @@ from styleid_ray.batch.watch.live import PROGRESS, Live, is_worked_on, pairs_und
 from styleid_ray.batch.watch.progress import Progress
 
 
-def test_those_who_look_from_elsewhere_see_pairs_within_a_shard(
+def test_readers_elsewhere_see_the_progress_within_a_shard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output, progress = Output(str(tmp_path)), Progress(planned=100, done=10, failed=1)
@@ -25,13 +25,13 @@ def test_those_who_look_from_elsewhere_see_pairs_within_a_shard(
     numbers = json.loads((tmp_path / PROGRESS).read_text())
     assert (numbers["planned"], numbers["making"]) == (100, 7)
     shown.close()
-    shown.show()  # a late look at the board
+    shown.show()  # a late poll of the board
     assert not (tmp_path / PROGRESS).exists()
     assert pairs_under_way(output) == 0
     assert not is_worked_on(output)
 
 
-def test_numbers_of_a_driver_that_is_gone_or_damaged_are_not_believed(tmp_path: Path) -> None:
+def test_stale_and_damaged_progress_files_are_ignored(tmp_path: Path) -> None:
     output = Output(str(tmp_path))
     old = {"time": time.time() - 3600, "done": 5, "failed": 0, "making": 5}
     for content in (json.dumps(old), "{", "[]", "{}"):

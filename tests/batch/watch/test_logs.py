@@ -1,4 +1,4 @@
-"""What the workers of a job write into their logs."""
+"""The logs of a job's workers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Job = Callable[..., JobConfig]
 
 @pytest.fixture
 def logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder where a Ray that a job starts keeps its logs; its sockets need a short path."""
+    """The log folder of a Ray that a job starts; its sockets need a short path."""
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     monkeypatch.setenv("RAY_TMPDIR", folder)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -38,16 +38,16 @@ def lines_in(logs: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.cluster
-def test_each_stage_says_what_it_did_with_each_shard_and_the_screen_stays_as_it_is(
+def test_each_stage_logs_its_work_per_shard_and_the_screen_is_unchanged(
     job: Job, pictures: Path, logs: Path
 ) -> None:
     (pictures / "content" / "broken.png").write_bytes(b"not a picture")
-    before, said = logging.getLogger().handlers[:], io.StringIO()
+    before, messages = logging.getLogger().handlers[:], io.StringIO()
     config = job()
-    summary = stylize(config, said)
+    summary = stylize(config, messages)
     assert (summary.done, summary.failed) == (6, 2)
     assert logging.getLogger().handlers == before
-    assert "{" not in said.getvalue()
+    assert "{" not in messages.getvalue()
 
     lines = [line for line in lines_in(logs) if "run" in line]  # Ray has some of its own
     done = [line for line in lines if line["levelname"] == "INFO"]
@@ -71,7 +71,7 @@ def test_each_stage_says_what_it_did_with_each_shard_and_the_screen_stays_as_it_
 
 
 @pytest.mark.cluster
-def test_a_shard_that_is_cut_off_says_why_without_secrets(
+def test_an_interrupted_shard_logs_the_reason_without_secrets(
     job: Job, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = job(storage_options={"s3": {"secret": "5ecret-3"}})

@@ -1,4 +1,4 @@
-"""What a run exports, read where Prometheus reads it, and the dashboard that asks for it."""
+"""The metrics of a run, read at the endpoint for Prometheus, and their dashboard."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _PATIENCE, _LOOK_AGAIN = 60, 0.2  # seconds
 
 @dataclass
 class Watched:
-    """A finished job, and what its Ray's endpoint told of it."""
+    """A finished job, and its metrics at Ray's endpoint."""
 
     summary: Summary
-    said: str
+    messages: str
     samples: dict[str, list[tuple[dict[str, str], float]]]
-    """Labels and value of each series, by name; only those of the project."""
+    """Labels and value of each series of the project, by name."""
 
 
 def scrape() -> dict[str, list[tuple[dict[str, str], float]]]:
@@ -54,7 +54,7 @@ def scrape() -> dict[str, list[tuple[dict[str, str], float]]]:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """A job of 8 pairs, 2 of a picture that cannot be read, on GPUs that are counted only."""
+    """A job of 8 pairs, 2 of an unreadable picture, on GPUs that exist only in Ray's counts."""
     folder = tmp_path_factory.mktemp("watched")
     for number in range(3):
         draw(folder / "content" / f"{number}.png", number)
@@ -81,9 +81,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             device="cpu",
             num_gpus_per_actor=1,
         )
-        said = io.StringIO()
-        summary = stylize(config, said)
-        watched = Watched(summary, said.getvalue(), {})
+        messages = io.StringIO()
+        summary = stylize(config, messages)
+        watched = Watched(summary, messages.getvalue(), {})
         deadline = time.monotonic() + _PATIENCE
         while counted(watched) != expected(watched) and time.monotonic() < deadline:
             time.sleep(_LOOK_AGAIN)
@@ -94,7 +94,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 
 def expected(watched: Watched) -> dict[str, Any]:
-    """What the job's own summary counts, by the names of the metrics."""
+    """The counts of the job's summary, by metric."""
     session = {**watched.summary.session, "pairs": watched.summary.done}
     counters = {
         f"ray_{name}_total": session[measure] for measure, name, _ in (*COMMITTED, *STYLIZED)
@@ -105,11 +105,11 @@ def expected(watched: Watched) -> dict[str, Any]:
 
 
 def counted(watched: Watched) -> dict[str, float]:
-    """What was read at the endpoint: of each metric, the sum of its series."""
+    """The sum of each metric's series at the endpoint."""
     return {name: sum(value for _, value in of) for name, of in watched.samples.items()}
 
 
-def test_what_prometheus_reads_is_what_the_summary_counts(watched: Watched) -> None:
+def test_prometheus_reads_the_counts_of_the_summary(watched: Watched) -> None:
     assert (watched.summary.done, watched.summary.failed) == (6, 2)
     assert counted(watched) == expected(watched)
 
@@ -124,7 +124,7 @@ def test_every_series_names_its_run_and_the_process_that_counted(watched: Watche
     assert driver not in counted["ray_styleid_pairs_stylized_total"]
 
 
-def test_the_dashboard_asks_for_all_that_is_exported_and_for_nothing_else(watched: Watched) -> None:
+def test_the_dashboard_queries_exactly_the_exported_metrics(watched: Watched) -> None:
     dashboard = json.loads(DASHBOARD.read_text())
     panels = {p["title"]: " ".join(t["expr"] for t in p["targets"]) for p in dashboard["panels"]}
     variables = [v["definition"] for v in dashboard["templating"]["list"] if "definition" in v]
@@ -154,9 +154,9 @@ def test_the_dashboard_has_its_source_its_run_and_panels_that_do_not_overlap() -
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
 
 
-def test_the_summary_says_what_the_gpus_were_taken_for(watched: Watched) -> None:
+def test_the_summary_has_gpu_hours_and_their_busy_share(watched: Watched) -> None:
     session = watched.summary.session
     assert session["gpu_hours"] == pytest.approx(session["actor_seconds"] / 3600, abs=1e-4)
     assert 0 < session["busy_share"] < 1
     assert session["stylize_seconds"] + session["waiting_seconds"] < session["actor_seconds"]
-    assert re.search(r"GPU hours, \d+% of them stylising", watched.said)
+    assert re.search(r"GPU hours, \d+% of them stylising", watched.messages)

@@ -5,12 +5,11 @@ import io
 import pytest
 
 from styleid_ray.batch.watch import progress
-from styleid_ray.batch.watch.progress import Progress, counted, duration, shown
-from styleid_ray.batch.watch.screen import Screen
+from styleid_ray.batch.watch.progress import Progress, Screen, counted, duration, shown
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "expected"),
     [
         (0, "0 s"),
         (59.4, "59 s"),
@@ -20,8 +19,8 @@ from styleid_ray.batch.watch.screen import Screen
         (-1, "0 s"),
     ],
 )
-def test_durations_read_as_a_person_says_them(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
+def test_durations_have_readable_units(seconds: float, expected: str) -> None:
+    assert duration(seconds) == expected
 
 
 def test_the_line_has_pairs_rate_time_left_and_failures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,13 +35,13 @@ def test_the_line_has_pairs_rate_time_left_and_failures(monkeypatch: pytest.Monk
     assert state.line() == "40 of 100 pairs (40 %) · 1.2 pairs/s · 50 s left · 2 of them failed"
 
 
-def test_failed_pairs_are_among_those_that_are_finished_and_one_pair_is_no_plural() -> None:
+def test_failed_pairs_count_as_finished_and_one_pair_is_singular() -> None:
     assert Progress(20, 17, 3).line() == "20 of 20 pairs (100 %) · 3 of them failed"
     assert Progress(1, 1, 0).line() == "1 of 1 pair (100 %)"
     assert (counted(1, "pair"), counted(1200, "pair")) == ("1 pair", "1,200 pairs")
 
 
-def test_pairs_count_as_they_are_made_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pairs_count_once_when_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     state = Progress(planned=48, done=0, failed=0)
@@ -61,7 +60,7 @@ def test_pairs_count_as_they_are_made_and_once(monkeypatch: pytest.MonkeyPatch) 
     assert (state.done, state.making, state.left) == (24, 0, 24)
 
 
-def test_what_a_run_waits_for_is_said_when_nothing_comes_for_half_a_minute(
+def test_the_line_names_the_reason_for_waiting_after_half_a_minute_without_a_pair(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 100.0
@@ -76,7 +75,7 @@ def test_what_a_run_waits_for_is_said_when_nothing_comes_for_half_a_minute(
     assert state.line().endswith(" · waiting: 0 of 1 GPUs are there")
 
 
-def test_the_last_line_does_not_ask_a_cluster_that_may_be_gone(
+def test_the_last_line_does_not_query_a_lost_cluster(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 100.0
@@ -117,7 +116,7 @@ def test_a_terminal_shows_a_bar_and_the_actors_in_place_and_the_last_state_as_a_
     assert "━" in text
     assert "1 of 4 pairs (25 %)" in text
     assert "2 of 3 actors busy" in text
-    assert "\r\033[2K" in text  # what stood there is taken away
+    assert "\r\033[2K" in text  # the previous state is erased
 
     stream = Terminal()
     with shown(Progress(4, 4, 0), stream):

@@ -14,13 +14,12 @@ from PIL import Image
 from styleid_ray import JobConfig
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.watch.progress import Progress
-from styleid_ray.batch.watch.samples import sample_grid
-from styleid_ray.batch.watch.trackers import Trackers, check_trackers
+from styleid_ray.batch.watch.trackers import Trackers, check_trackers, sample_grid
 from styleid_ray.errors import ConfigError
 
 
 class Notebook:
-    """A tracker that keeps what it is told, and fails where that is asked for."""
+    """A tracker that keeps the logged values, or fails if asked to."""
 
     def __init__(self, fails: bool = False) -> None:
         self.fails = fails
@@ -81,7 +80,7 @@ def test_every_shard_is_logged_and_every_second_one_with_a_grid_of_its_pictures(
     assert book.grids == [(4, (4 * 192, 2 * 192)), (12, (4 * 192, 2 * 192))]
 
 
-def test_a_tracker_that_fails_is_named_once_and_the_others_go_on(tmp_path: Path) -> None:
+def test_a_failing_tracker_is_reported_once_and_the_others_continue(tmp_path: Path) -> None:
     good = Notebook()
     trackers = Trackers(
         {"wandb": Notebook(fails=True), "good": good}, Output(str(tmp_path)), Progress(2, 0, 0), 0
@@ -93,7 +92,7 @@ def test_a_tracker_that_fails_is_named_once_and_the_others_go_on(tmp_path: Path)
     assert len(good.values) == 2
 
 
-def test_a_grid_takes_pictures_beside_the_shard_too_and_does_without_those_of_a_retry(
+def test_a_grid_shows_pictures_beside_the_shard_and_none_of_a_retry(
     tmp_path: Path,
 ) -> None:
     output = Output(str(tmp_path))

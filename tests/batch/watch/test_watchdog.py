@@ -7,10 +7,10 @@ import sys
 
 PROCESS = """
 import threading
-from styleid_ray.batch.watch.watchdog import Watchdog
+from styleid_ray.batch.watch.watchdog import watch_device
 
 steps = iter({steps})
-Watchdog(lambda: next(steps), seconds=0.2, stalled=lambda reason: print(reason, flush=True))
+watch_device(lambda: next(steps), 0.2, lambda reason: print(reason, flush=True), lambda: None)
 
 def waits_for_a_kernel():
     threading.Event().wait({wait})
@@ -32,7 +32,7 @@ def test_a_process_whose_device_makes_no_step_ends_and_its_log_has_the_stacks() 
     assert "waits_for_a_kernel" in process.stderr
 
 
-def test_a_device_that_moves_or_has_no_work_is_left_alone() -> None:
+def test_a_device_that_makes_steps_or_has_no_work_is_left_alone() -> None:
     for steps in ("range(10**9)", "iter(lambda: None, 1)"):
         process = ended(steps, wait="1")
         assert (process.returncode, process.stdout) == (0, "alive\n"), process.stderr

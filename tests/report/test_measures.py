@@ -1,12 +1,11 @@
-"""How a measure's values are spread over a run."""
+"""The spread of a measure over a run."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from styleid_ray.report.measures import QUALITY
-from styleid_ray.report.spread import DrawnSpread
+from styleid_ray.report.measures import QUALITY, DrawnSpread
 
 STRUCTURE = next(measure for measure in QUALITY if measure.name == "structure")
 SHARPNESS = next(measure for measure in QUALITY if measure.name == "sharpness")
@@ -19,7 +18,7 @@ def spread(*values: float, measure=STRUCTURE) -> DrawnSpread:
 
 
 @pytest.mark.parametrize("marks", [(), (0.4,), (0.0, 1.0), (-3.0, 7.0)])
-def test_bars_hold_every_pair_and_the_marks_whatever_their_range(marks: tuple[float, ...]) -> None:
+def test_bars_cover_every_pair_and_mark_in_any_range(marks: tuple[float, ...]) -> None:
     rng = np.random.default_rng(0)
     for low, high in ((0, 1), (0.5, 0.51), (0.97, 1), (0.3, 0.3), (0, 0.97), (0.003, 1)):
         made = spread(*rng.uniform(low, high, 500))
@@ -31,7 +30,7 @@ def test_bars_hold_every_pair_and_the_marks_whatever_their_range(marks: tuple[fl
         assert all(0 <= bars.place(np.clip(mark, 0, 1)) <= len(bars.counts) for mark in marks)
 
 
-def test_files_merge_to_what_one_file_gives() -> None:
+def test_merged_files_equal_one_file() -> None:
     values = np.random.default_rng(1).uniform(0, 1, 300)
     whole, merged = spread(*values), spread(*values[:100])
     merged.merge(spread(*values[100:]))
@@ -40,7 +39,7 @@ def test_files_merge_to_what_one_file_gives() -> None:
     assert whole.quantile(50) == pytest.approx(np.median(values), abs=2e-3)
 
 
-def test_missing_values_are_left_out_and_far_ones_are_in_the_last_bar() -> None:
+def test_missing_values_are_omitted_and_large_ones_are_in_the_last_bar() -> None:
     made = spread(np.nan, np.inf, 1.0, 25.0, measure=SHARPNESS)
     assert made.count == 2
     assert made.bars().counts[-1] == 1
