@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 import pyarrow as pa
 
+from styleid_ray.batch.folder.identity import with_precision
 from styleid_ray.batch.folder.output import PLAN, Output
-from styleid_ray.batch.folder.record import begin_run, check_model, extend_run, with_precision
+from styleid_ray.batch.folder.record import begin_run, check_model, extend_run
 from styleid_ray.batch.prepare import Job, Prepared, prepare
 from styleid_ray.batch.watch.progress import counted
 from styleid_ray.config import JobConfig

@@ -171,7 +171,8 @@ class StylizeRows:
         seed: int,
         image: str,
     ) -> None:
-        from styleid_ray.batch.stages.device import Device, load_pipeline
+        from styleid_ray.batch.stages.device import Device
+        from styleid_ray.batch.stages.engine import load_pipeline
 
         began = time.perf_counter()
         checkpoint, config = model_of(config)

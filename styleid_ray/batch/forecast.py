@@ -12,7 +12,7 @@ import numpy as np
 
 from styleid_ray.batch.calibrate import measure_rate
 from styleid_ray.batch.demand import job_demand
-from styleid_ray.batch.folder.record import with_precision
+from styleid_ray.batch.folder.identity import with_precision
 from styleid_ray.batch.prepare import Prepared, prepare
 from styleid_ray.batch.rate import actor_rate
 from styleid_ray.batch.stages.mask import masks_of

@@ -6,15 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from styleid_ray.batch.cluster.node_model import find_model
+from styleid_ray.batch.folder.identity import identity, with_defaults, with_stored
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.record import (
-    check_model,
-    identity,
-    locations,
-    stored_vae,
-    with_defaults,
-    with_stored,
-)
+from styleid_ray.batch.folder.record import check_model, locations, stored_vae
 from styleid_ray.config import PAPER_SIZE, JobConfig, ResolvedParams, digest
 from styleid_ray.datasets.masks import check_all_masked
 from styleid_ray.datasets.options import Spread, in_threads

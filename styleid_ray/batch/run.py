@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from styleid_ray.batch.begin import begin, check_exportable, extend
 from styleid_ray.batch.folder.failures import check_failures
+from styleid_ray.batch.folder.identity import with_stored
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.record import find_run, keep_rule, with_stored
+from styleid_ray.batch.folder.record import find_run, keep_rule
 from styleid_ray.batch.folder.work import Work
 from styleid_ray.batch.limits import Limits
 from styleid_ray.batch.prepare import Job, resume
@@ -168,7 +169,7 @@ class _Cluster:
         """Calls a function on items: few on threads of the driver, many on the cluster."""
         if len(items) <= _FEW:
             return in_threads(function, items)
-        from styleid_ray.batch.cluster.spread import on_ray
+        from styleid_ray.batch.cluster.ray_data import on_ray
 
         self.connect()
         return on_ray(function, items, self.config.storage_options)

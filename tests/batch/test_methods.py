@@ -26,7 +26,8 @@ from styleid_ray.batch.folder.stored import stored_job
 from styleid_ray.batch.forecast import forecast
 from styleid_ray.batch.prepare import prepare
 from styleid_ray.batch.run import retry, stylize
-from styleid_ray.batch.stages.device import Device, load_pipeline
+from styleid_ray.batch.stages.device import Device
+from styleid_ray.batch.stages.engine import load_pipeline
 from styleid_ray.batch.stages.pairs import Pairs, Picture
 from styleid_ray.batch.stages.row_params import RowParams
 from styleid_ray.config import PIXEL_METHODS, Method

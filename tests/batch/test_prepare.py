@@ -12,8 +12,9 @@ import pytest
 from styleid_ray import JobConfig
 from styleid_ray.batch.begin import begin
 from styleid_ray.batch.cluster.resources import Resources
+from styleid_ray.batch.folder.identity import identity, with_stored
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.record import begin_run, find_run, identity, with_stored
+from styleid_ray.batch.folder.record import begin_run, find_run
 from styleid_ray.batch.forecast import forecast
 from styleid_ray.batch.prepare import model_of, prepare
 from styleid_ray.errors import ConfigError, OutputError

@@ -36,7 +36,7 @@ pandas and pyarrow read the folder `data/`: `pandas.read_parquet("data")`.
 
 
 def write_readme(output: Output) -> None:
-    """Puts README.md beside the run's data, unless there is one."""
+    """Writes README.md beside the run's data, unless it exists."""
     try:
         output.read(README)
     except FileNotFoundError:

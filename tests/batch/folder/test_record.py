@@ -12,13 +12,9 @@ import pytest
 import yaml
 
 from styleid_ray import JobConfig
+from styleid_ray.batch.folder.identity import with_precision, with_stored
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.record import (
-    begin_run,
-    find_run,
-    with_precision,
-    with_stored,
-)
+from styleid_ray.batch.folder.record import begin_run, find_run
 from styleid_ray.batch.folder.stored import stored_job
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.prepare import Prepared, prepare, resume

@@ -15,8 +15,7 @@ import pytest
 from PIL import Image
 
 from styleid_ray import JobConfig
-from styleid_ray.batch.stages.budget import ByteBudget
-from styleid_ray.batch.stages.load import Load, load_memory
+from styleid_ray.batch.stages.load import ByteBudget, Load, load_memory
 from styleid_ray.batch.stages.shard import PICTURES, Shard, shards_in
 from styleid_ray.datasets.pictures import list_pictures
 from styleid_ray.imaging import decode, decoding_memory, fit_picture

@@ -15,7 +15,7 @@ from PIL import Image
 
 from styleid_ray import JobConfig, StyleIDPipeline
 from styleid_ray.batch.cluster.resources import Resources
-from styleid_ray.batch.stages.device import load_pipeline
+from styleid_ray.batch.stages.engine import load_pipeline
 from styleid_ray.batch.stages.pairs import Pairs, Picture
 from styleid_ray.batch.stages.shard import PICTURES, Shard
 from styleid_ray.batch.stages.stylize import Stylize
