@@ -68,7 +68,7 @@ def test_a_job_for_the_cpu_may_say_so_whatever_its_method() -> None:
     assert not JobConfig(**BASE, method="latent-adain").on_cpu
 
 
-def test_a_method_is_part_of_the_identity_where_it_is_not_styleid() -> None:
+def test_a_method_other_than_styleid_is_part_of_the_identity() -> None:
     plain = JobConfig(**BASE)
     assert "method" not in plain.identity()
     assert plain.fingerprint() == JobConfig(**BASE, method="styleid").fingerprint()

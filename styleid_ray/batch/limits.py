@@ -1,4 +1,4 @@
-"""When a command stops before its work is done: `--limit`, `--deadline`, `--max-gpu-hours`."""
+"""Limits that stop a command early: `--limit`, `--deadline`, `--max-gpu-hours`."""
 
 from __future__ import annotations
 
@@ -19,15 +19,12 @@ if TYPE_CHECKING:
 
 
 class Limits:
-    """The limits of one command, counted from when it begins.
+    """The limits of one command, counted from its start.
 
-    `reached` names the option that stopped it, as it was given; None while none did.
-
-    Args:
-        config: the job.
+    `reached` is the option that stopped it, as it was given, or None.
 
     Raises:
-        ConfigError: a limit has passed already, or does not suit the job.
+        ConfigError: a limit has already passed, or does not suit the job.
     """
 
     def __init__(self, config: JobConfig) -> None:
@@ -45,13 +42,13 @@ class Limits:
             raise ConfigError(f"--deadline {config.deadline} has passed: give a later one")
 
     def begin(self, gpus_per_actor: float) -> None:
-        """The actors are about to start; raises ConfigError for a limit that does not suit them."""
+        """Call before the actors start; raises ConfigError for a limit that does not suit them."""
         self._check_gpus(gpus_per_actor)
         self.gpus_per_actor = gpus_per_actor
 
     def see(self, view: View) -> None:
-        """Takes in the board, about once a second. A limit that is reached interrupts the main
-        thread in a block of `stopping`; a run in another thread stops with its next shard."""
+        """Reads the board, about once per second. A reached limit interrupts the main thread in a
+        block of `stopping`; a run in another thread stops with its next shard."""
         now = time.monotonic()
         if self._seen is not None:
             hours = (now - self._seen) / 3600
@@ -63,14 +60,14 @@ class Limits:
                 signal.pthread_kill(self._thread.ident or 0, signal.SIGINT)
 
     def check(self) -> bool:
-        """Whether a limit is reached; between two shards."""
+        """Whether a limit is reached, asked between two shards."""
         self.reached = self.reached or self._name()
         return self.reached is not None
 
     @contextmanager
     def stopping(self) -> Iterator[None]:
-        """Ends the block in good order when a limit interrupts it. An error of the job that was on
-        its way then is raised."""
+        """Ends the block cleanly when a limit interrupts it. If the interrupt came while an error
+        of the job was being raised, that error is raised."""
         with self._interruptible() as main:
             try:
                 self._arm(main)
@@ -86,7 +83,7 @@ class Limits:
 
     @contextmanager
     def _interruptible(self) -> Iterator[bool]:
-        """Whether this is the main thread; SIGINT interrupts it in the block, even as a background
+        """Whether this is the main thread. SIGINT interrupts it in the block, even in a background
         job of a script, which a shell starts with SIGINT ignored."""
         main = self._thread is threading.main_thread()
         before = signal.getsignal(signal.SIGINT)
@@ -121,14 +118,14 @@ class Limits:
 
 
 def _job_error(error: BaseException | None) -> JobError | None:
-    """The error of the job during which an interrupt came."""
+    """The error of the job that an interrupt came upon."""
     while error is not None and not isinstance(error, JobError):
         error = error.__context__
     return error
 
 
 def resume_hint(reached: str) -> str:
-    """How to make the rest of a run that a limit stopped."""
+    """The advice for a run that a limit stopped."""
     option, _, value = reached.partition(" ")
     if option == "--limit":
         return "run the same command without --limit to make the rest"

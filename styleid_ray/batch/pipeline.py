@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy
 from ray.exceptions import RayError
@@ -17,14 +18,14 @@ from styleid_ray.batch.cluster.resources import Present, Resources, fitting
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.work import Work, filtered
 from styleid_ray.batch.prepare import Job
-from styleid_ray.batch.stages.attempts import bounded
 from styleid_ray.batch.stages.commit import Commit
 from styleid_ray.batch.stages.load import Load, load_memory
 from styleid_ray.batch.stages.read_plan import ReadPlan
-from styleid_ray.batch.stages.shard import Done, done_in
+from styleid_ray.batch.stages.shard import Done, Shard, done_in, shards_in
 from styleid_ray.batch.stages.stylize import Stylize
 from styleid_ray.batch.watch.board import View, start_board
 from styleid_ray.batch.watch.lookout import Lookout
+from styleid_ray.batch.watch.reporter import ATTEMPTS, Reporter
 from styleid_ray.errors import JobError
 from styleid_ray.planning.shards import most_pictures
 from styleid_ray.storage.secrets import scrubbed
@@ -114,7 +115,7 @@ def _pass(
         dataset_of(work, blocks=len(work))
         .map_batches(read.__call__, batch_format="pyarrow", batch_size=None, num_cpus=_READ_CPUS)
         .map_batches(
-            bounded("Load", load.log.of(load.load), board),
+            _bounded("Load", load.log.of(load.load), board),
             batch_format="pyarrow",
             batch_size=None,
             num_cpus=_LOAD_CPUS,
@@ -140,7 +141,7 @@ def _pass(
             runtime_env={"env_vars": _ACTOR_ENVIRONMENT},
         )
         .map_batches(
-            bounded("Commit", commit.log.of(commit.commit), board),
+            _bounded("Commit", commit.log.of(commit.commit), board),
             batch_format="pyarrow",
             batch_size=None,
             num_cpus=_COMMIT_CPUS,
@@ -148,6 +149,33 @@ def _pass(
     )
     for block in results_of(dataset):
         yield from done_in(block)
+
+
+def _bounded(
+    name: str, stage: Callable[[Shard], Shard | Done], board: Any
+) -> Callable[[pa.Table], Iterator[pa.Table]]:
+    """The stage on blocks, shown by Ray under `name`; it passes on shards that were handed back.
+
+    Ray restarts a task forever when its process dies, so the board counts how often a shard begins.
+    """
+
+    def begin_and_do(block: pa.Table) -> Iterator[pa.Table]:
+        reporter = Reporter(board)
+        for shard in shards_in(block):
+            if shard.handed_back:
+                ids = tuple(shard.pairs["pair_id"].to_pylist())
+                yield Done(shard.name, {}, handed_back=ids).to_block()
+                continue
+            if reporter.begun(name, shard.name) > ATTEMPTS:
+                raise JobError(
+                    f"shard {shard.name} ended the process of the {name.lower()} stage {ATTEMPTS} "
+                    "times, most often for lack of memory"
+                )
+            yield stage(shard).to_block()
+            reporter.ended(name, shard.name)
+
+    begin_and_do.__name__ = begin_and_do.__qualname__ = name
+    return begin_and_do
 
 
 def _memory(wanted: int) -> int | None:

@@ -1,9 +1,8 @@
-"""One command on a run: the pairs that it is to make, and what it says and stores about them."""
+"""One command on a run: the pairs that it makes, its messages and its summary."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -19,30 +18,25 @@ from styleid_ray.config import JobConfig
 
 @dataclass(frozen=True)
 class Session:
-    """What one command does in a run."""
+    """The work of one command on a run."""
 
     output: Output
     tally: Tally
-    """The run as the command finds it."""
+    """The state of the run when the command begins."""
     work: Work
     progress: Progress
     left: int
-    """Pairs to make, those beyond `--limit` included."""
+    """Pairs to make, including those beyond `--limit`."""
     limits: Limits
     again: bool
-    """Whether it is about pairs that were tried before."""
+    """Whether the pairs were tried before."""
     chosen: Remake | None
 
     @classmethod
     def of(
-        cls,
-        output: Output,
-        config: JobConfig,
-        limits: Limits,
-        again: bool,
-        chosen: Remake | None,
+        cls, output: Output, config: JobConfig, limits: Limits, again: bool, chosen: Remake | None
     ) -> Session:
-        """The session that a command begins."""
+        """The session of a command that begins now."""
         tally = Tally.read(output)
         if chosen:
             whole = chosen.find(output, tally)
@@ -51,7 +45,7 @@ class Session:
         work = limited(whole, tally.pairs, config.limit)
         pairs = count_pairs(work, tally.pairs)
         if chosen:
-            chosen.ids = _kept(chosen.ids, work)
+            chosen.keep({i for entry in work for i in entry["pair_ids"]})
             progress = Progress(pairs, 0, 0)
         else:
             failed = 0 if again else tally.failed
@@ -60,7 +54,7 @@ class Session:
         return cls(output, tally, work, progress, left, limits, again, chosen)
 
     def summarise(self, measures: dict[str, float]) -> Summary:
-        """Stores and returns the summary; `measures` are those of the work that was done."""
+        """Stores and returns the summary; `measures` are those of the completed work."""
         tally, progress, limits = self.tally, self.progress, self.limits
         seconds = time.monotonic() - progress.began
         measures = measures | {
@@ -68,11 +62,11 @@ class Session:
             "pairs_per_second": round(progress.new / seconds, 4) if progress.new else 0.0,
         }
         left = self.left - progress.new
-        if limits.reached:  # shards may be committed that the driver was not told of
+        if limits.reached:  # the driver may not know of the last committed shards
             tally = Tally.read(self.output, tally.parts)
             done, failed = tally.done, tally.failed
             left = left if self.again else tally.missing
-        elif self.chosen:  # the pairs that were made again were done before
+        elif self.chosen:  # remade pairs were done before
             done, failed = tally.done, tally.failed
         elif self.again:
             done, failed = progress.done, tally.failed - (progress.done - tally.done)
@@ -95,13 +89,6 @@ class Session:
         return summary
 
 
-def _kept(ids: Mapping[str, list[str]], work: Work) -> dict[str, list[str]]:
-    """The pairs of each shard that are in the work."""
-    chosen = {i for entry in work for i in entry["pair_ids"]}
-    kept = {shard: [i for i in some if i in chosen] for shard, some in ids.items()}
-    return {shard: some for shard, some in kept.items() if some}
-
-
 def nothing_to_do(session: Session) -> str:
     """The line of a command that finds nothing to do."""
     chosen, url = session.chosen, session.output.url
@@ -120,7 +107,7 @@ def nothing_to_do(session: Session) -> str:
 
 
 def resuming(session: Session) -> str:
-    """The line of a command that goes on with a run."""
+    """The line of a command that resumes a run."""
     chosen, progress = session.chosen, session.progress
     if chosen:
         line = f"making {counted(progress.left, 'pair')} again that {chosen.rule} rejects"

@@ -14,7 +14,7 @@ from styleid_ray.batch.watch.progress import counted, duration
 
 @dataclass(frozen=True)
 class Summary:
-    """The end of a run. Counts are of the whole output, `session` is what this call did."""
+    """The end of a run. Counts are of the whole output; `session` is about this call."""
 
     output: str
     planned: int
@@ -22,7 +22,7 @@ class Summary:
     failed: int
     missing: int
     session: dict[str, float]
-    """Of this call: pairs done and failed, shards, seconds in all and by stage, pairs_per_second,
+    """Pairs done and failed, shards, seconds in total and per stage, pairs_per_second,
     unet_evaluations, inversions made and reused, peak_feature_bytes of an actor, bytes_in,
     bytes_out, gpu_hours and busy_share of the actors, and actor_rate, the UNet evaluations per
     second of one actor."""
@@ -30,12 +30,12 @@ class Summary:
     stopped: str | None = None
     """The limit that stopped this call with pairs left, such as `--deadline 6h`."""
     left: int = 0
-    """Pairs that this call was to make, those beyond `--limit` included, and has not made."""
+    """Pairs that this call had to make, including those beyond `--limit`, and has not made."""
 
     @property
     def exit_status(self) -> int:
-        """0: every pair is done; 1: some failed (they are in errors/), could not be remade, or are
-        left because a limit stopped the call."""
+        """0: every pair is done; 1: some failed (see errors/), could not be remade, or are left
+        because a limit stopped the call."""
         done = self.done == self.planned and not self.session.get("failed")
         return 0 if done and not self.stopped else 1
 
@@ -45,7 +45,7 @@ class Summary:
 
 
 def closing_lines(summary: Summary, output: Output, chosen: Remake | None) -> list[str]:
-    """What a call says at its end."""
+    """The lines that a call prints at its end."""
     session = summary.session
     lines = [
         f"{summary.done:,} of {counted(summary.planned, 'pair')} done in "

@@ -73,8 +73,7 @@ def test_pictures_that_changed_or_are_gone_are_named_and_their_pairs_stay(
     lines = extended(output, job()).splitlines()
     assert lines == [
         "the sources have no new pairs",
-        "pairs that were planned before stay as they are: 1 content changed (a.png); "
-        "1 style gone (t.png)",
+        "pairs planned before do not change: 1 content changed (a.png); 1 style gone (t.png)",
     ]
     assert Tally.read(output).planned == 6
 

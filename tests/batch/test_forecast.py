@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from styleid_ray import JobConfig
-from styleid_ray.batch.calibrate import measure_rate
 from styleid_ray.batch.forecast import forecast
 from styleid_ray.batch.prepare import prepare
+from styleid_ray.batch.rate import measure_rate
 from styleid_ray.errors import ConfigError
 from tests.batch.conftest import draw
 
@@ -110,7 +110,7 @@ def test_gpus_of_the_usual_sizes_are_told_what_they_hold(job: Job) -> None:
 
 
 @pytest.mark.parametrize("options", [{"device": "cpu"}, {"num_gpus_per_actor": 0}])
-def test_a_job_on_cpus_is_told_nothing_of_gpus(job: Job, options: dict[str, Any]) -> None:
+def test_the_plan_of_a_job_on_cpus_does_not_mention_gpus(job: Job, options: dict[str, Any]) -> None:
     plan = forecast(job(**options))
     assert not plan.gpus
     assert "gpus" not in plan.as_dict()
@@ -156,7 +156,7 @@ def test_shards_are_cut_by_the_time_they_take_on_the_device_that_is_asked_for(
         ({"num_gpus_per_actor": 0}, {"rate": 1, "price": 1}, "takes no GPU"),
     ],
 )
-def test_what_does_not_go_together_is_refused(
+def test_options_that_do_not_go_together_are_refused(
     job: Job, options: dict[str, Any], said: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):

@@ -167,7 +167,7 @@ def test_a_pair_keeps_the_gamma_that_its_table_gives_and_no_other(
     assert chosen.count == again
 
 
-def test_the_reason_is_told_why_pairs_keep_their_pictures(job: Job) -> None:
+def test_the_closing_lines_name_the_reason_why_pairs_keep_their_pictures(job: Job) -> None:
     chosen = Remake.of(job(reject="blank>0.9"), {"gamma": "0.9"})
     for shard, error in (("x", "RowError"), ("y", "ValueError"), ("z", "RowError")):
         one = {"pair_id": shard, "stage": "decode", "error": error, "message": f"{shard} is bad"}

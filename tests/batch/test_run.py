@@ -90,7 +90,7 @@ def test_a_finished_run_resumes_to_nothing_without_ray_sources_or_model(
     assert touched == ["config.yaml"]
 
 
-def test_a_run_resumes_as_it_was_planned_whatever_its_sources_have_gained_or_lost(
+def test_a_run_resumes_with_its_plan_whatever_its_sources_have_gained_or_lost(
     job: Job, finished: Path, pictures: Path
 ) -> None:
     whole = pictures_of(finished)
@@ -110,9 +110,7 @@ def test_a_run_resumes_as_it_was_planned_whatever_its_sources_have_gained_or_los
     assert {row["stage"] for row in rows(pictures / "out", "errors").to_pylist()} == {"fetch"}
 
 
-def test_what_is_missing_is_made_again_and_nothing_else(
-    job: Job, finished: Path, pictures: Path
-) -> None:
+def test_only_missing_pairs_are_made_again(job: Job, finished: Path, pictures: Path) -> None:
     whole = pictures_of(pictures / "out")
     shards = sorted((pictures / "out" / "data").glob("*.parquet"))
     kept = shards[1].stat().st_mtime_ns

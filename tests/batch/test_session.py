@@ -52,7 +52,7 @@ def test_a_command_that_was_stopped_before_its_first_pair_says_so_in_the_run(
     assert "with 2 pairs left; run the same command again to resume" in lines[1]
 
 
-def test_shards_that_were_committed_unheard_of_at_the_interrupt_count(
+def test_shards_whose_commit_the_driver_missed_at_the_interrupt_count(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
     some = session(tmp_path, monkeypatch, deadline="6h")

@@ -100,7 +100,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.cluster
-def test_a_full_disk_stops_the_job_with_one_line_and_with_room_it_goes_on(
+def test_a_full_disk_stops_the_job_with_one_line_and_with_room_it_resumes(
     job: Job, small_disk: Path, local_ray: None
 ) -> None:
     ballast = small_disk / "ballast"

@@ -1,4 +1,4 @@
-"""A job's model on a node: one in an object store is fetched once for all its actors."""
+"""A job's model on a node: a model in an object store is fetched once for all actors."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _CACHE = "~/.cache/styleid_ray"
 
 
 def find_model(config: JobConfig) -> Checkpoint:
-    """The checkpoint of a job's model, with its other autoencoder and LoRA weights if any, checked;
-    of one that lies elsewhere only with its small files; `NO_MODEL` of a method that needs none.
-    Raises ModelError."""
+    """The checked checkpoint of a job's model, with its other autoencoder and LoRA weights, if any.
+    A remote model has only its small files, and a method without a model has `NO_MODEL`. Raises
+    ModelError."""
     if config.method in PIXEL_METHODS:
         return NO_MODEL
     return with_loras(with_vae(_checkpoint(config), config.vae), config.lora)
@@ -51,17 +51,13 @@ def _checkpoint(config: JobConfig) -> Checkpoint:
 
 
 def model_on_node(config: JobConfig, revision: str | None) -> tuple[str, str | None]:
-    """The name and revision that the engine loads a job's model by on this node.
+    """The name and revision by which the engine loads a job's model on this node.
 
-    A model in an object store is fetched, if no other process of the node has done so: the name is
-    that of its folder in the node's cache.
-
-    Args:
-        config: the job.
-        revision: that of the checkpoint from `find_model`.
+    A model in an object store is fetched unless another process of the node has done so; its name
+    is then its folder in the node's cache. `revision` is that of the checkpoint from `find_model`.
 
     Raises:
-        ModelError: the model cannot be fetched, or is not at that revision any more.
+        ModelError: the model cannot be fetched, or is no longer at that revision.
     """
     place = local_path(config.model)
     if place is not None:
@@ -72,7 +68,7 @@ def model_on_node(config: JobConfig, revision: str | None) -> tuple[str, str | N
 
 
 def _listed(store: ModelStore, revision: str | None) -> Listing:
-    """The model's files now; they must be at the revision asked for."""
+    """The model's current files, which must be at the revision, if one is given."""
     listing = store.listing()
     if revision not in (None, listing.revision):
         raise ModelError(
@@ -84,10 +80,10 @@ def _listed(store: ModelStore, revision: str | None) -> Listing:
 
 
 def _kept(store: ModelStore, versions: Mapping[str, str], name: str) -> Path:
-    """The folder of this name in the node's cache, with these files of a model, whole.
+    """The folder `name` in the node's cache, with the given files of a model.
 
-    However many processes of the node ask, one fetches and the others wait. The files come aside
-    and are put in place together: a fetch that is cut off leaves nothing that looks whole.
+    One process of the node fetches, the others wait. The files are fetched into another folder,
+    which is then renamed, so that an interrupted fetch never looks complete.
     """
     folder = Path(os.environ.get(CACHE_VARIABLE) or _CACHE).expanduser() / "models" / name
     try:
@@ -121,8 +117,7 @@ def _fetch(store: ModelStore, versions: Mapping[str, str], folder: Path) -> None
 
 
 def _holds(folder: Path, versions: Mapping[str, str]) -> bool:
-    """Whether all files are there, in their full size: cleaners of disks take some and leave
-    others."""
+    """Whether all files exist in their full size: disk cleaners may remove only some."""
     try:
         return all((folder / name).stat().st_size == size_in(v) for name, v in versions.items())
     except OSError:

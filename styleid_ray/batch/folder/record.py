@@ -7,13 +7,13 @@ import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from styleid_ray.batch.folder.identity import identity, loras_of, model_identity, with_stored
 from styleid_ray.batch.folder.output import CONFIG, LAYOUT, PLAN, Output
-from styleid_ray.batch.folder.readme import write_readme
 from styleid_ray.config import ADDED, DEMO_MODEL, PAPER_SIZE, JobConfig, digest
 from styleid_ray.errors import OutputError
 from styleid_ray.model import lora
@@ -26,6 +26,7 @@ from styleid_ray.storage.secrets import without_secrets
 if TYPE_CHECKING:
     from styleid_ray.batch.prepare import Job
 
+README = "README.md"
 _VERSIONS = ("styleid-ray", "torch", "diffusers", "ray", "pyarrow", "pillow")
 
 
@@ -42,7 +43,7 @@ def find_run(output: Output, config: JobConfig, needed: bool = False) -> dict[st
     if record is None:
         if output.files("data") or output.files("errors"):
             raise OutputError(
-                f"{output.url} holds shards but no {CONFIG}: it is damaged, or something else's; "
+                f"{output.url} holds shards but no {CONFIG}: it is damaged, or not a run; "
                 "choose another --output"
             )
         return None
@@ -128,6 +129,15 @@ def keep_rule(output: Output, record: dict[str, Any], config: JobConfig) -> dict
     record = {**record, "config": {**record["config"], "reject": config.reject}}
     _write_record(output, record)
     return record
+
+
+def write_readme(output: Output) -> None:
+    """Writes README.md, whose header tells Hugging Face datasets which files are the dataset,
+    unless it exists."""
+    try:
+        output.read(README)
+    except FileNotFoundError:
+        output.write(README, files("styleid_ray.batch.folder").joinpath("readme.md").read_bytes())
 
 
 def _write_plan(output: Output, plan: Plan, first: int) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,11 +76,15 @@ class Tally:
 
     def to_retry(self) -> Work:
         """Failed pairs of finished shards."""
+        return self.again(self.failures.ids)
+
+    def again(self, ids: Mapping[str, list[str]]) -> Work:
+        """Some pairs of finished shards, given by shard."""
         again = {
-            part: [i for shard in shards for i in self.failures.ids.get(shard, ())]
+            part: [i for shard in shards for i in ids.get(shard, ())]
             for part, shards in self.parts.items()
         }
-        return [{"part": part, "pair_ids": ids} for part, ids in again.items() if ids]
+        return [{"part": part, "pair_ids": pairs} for part, pairs in again.items() if pairs]
 
 
 def read_parts(output: Output) -> Parts:

@@ -132,8 +132,8 @@ class Stylize:
         self.reporter.making(shard, 0)
         if self.reporter.begun("stylize", shard) > ATTEMPTS:
             raise JobError(
-                f"shard {shard} ended the process that stylises it {ATTEMPTS} times, for want of "
-                "memory most often: use a smaller --batch, or --feature-dtype int8"
+                f"shard {shard} ended the process that stylises it {ATTEMPTS} times, most often "
+                "for lack of memory: use a smaller --batch, or --feature-dtype int8"
             )
 
     def _params(self, pair: dict[str, Any]) -> StyleParams:

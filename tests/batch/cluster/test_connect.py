@@ -80,9 +80,7 @@ def test_resources_that_the_cluster_lacks_are_reported_before_the_start(
         (Resources(1, 3, 0, 1), 1 / 3),
     ],
 )
-def test_an_actor_has_its_part_of_the_node_that_it_is_on(
-    resources: Resources, memory: float
-) -> None:
+def test_an_actor_gets_its_share_of_its_own_node(resources: Resources, memory: float) -> None:
     assert resources.share().memory == pytest.approx(memory)
 
 

@@ -101,7 +101,7 @@ def test_the_url_of_a_single_file_is_refused_with_a_way_out(config: JobConfig) -
 
 
 @pytest.mark.cluster
-def test_of_two_processes_at_once_one_fetches_and_both_have_the_whole_model(
+def test_one_of_two_simultaneous_processes_fetches_and_both_have_the_whole_model(
     config: JobConfig, proxy: Unreliable, cache: Path, tiny_model: Path
 ) -> None:
     both = threading.Event()

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from styleid_ray import JobConfig
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.readme import write_readme
+from styleid_ray.batch.folder.record import write_readme
 from styleid_ray.batch.stages.commit import Commit
 from styleid_ray.batch.stages.shard import RESULTS, Shard
 from styleid_ray.quality.columns import MEASURES

@@ -91,7 +91,7 @@ def test_a_stop_in_a_job_that_would_fit_one_shard_keeps_some_of_its_pairs(
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_what_is_missing_is_made_with_other_shards_and_actors_in_the_runs_own_shards(
+def test_missing_pairs_are_made_in_the_runs_own_shards_whatever_shards_and_actors_are_given(
     job: Callable[..., JobConfig], pictures: Path
 ) -> None:
     stylize(job(shard_pairs=2), io.StringIO())

@@ -119,7 +119,7 @@ def test_a_retry_needs_a_run_and_the_secrets_that_were_not_stored(tmp_path: Path
 
 @pytest.mark.cluster
 @pytest.mark.parametrize("limit", ["2", "10%"])
-def test_a_job_in_which_too_much_fails_stops_and_goes_on_with_a_higher_bound(
+def test_a_job_with_too_many_failures_stops_and_resumes_with_a_higher_bound(
     job: Job, pictures: Path, limit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("styleid_ray.batch.folder.failures._ENOUGH", 2)

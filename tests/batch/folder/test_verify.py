@@ -100,7 +100,7 @@ def test_a_cut_off_shard_is_damage_and_repair_makes_room_for_its_pairs(
     assert json.loads(capsys.readouterr().out)["sound"] is True
 
 
-def test_a_copied_shard_is_told_from_those_of_the_plan_by_its_name(run: Path) -> None:
+def test_a_copied_shard_is_recognised_by_its_name(run: Path) -> None:
     copy = run / "data" / "shard-zzzzzzzzzzzzzzzz.parquet"
     shutil.copy(shards(run)[0], copy)
     rows = pq.read_table(copy).num_rows
@@ -192,9 +192,7 @@ def test_a_picture_larger_than_pillow_opens_by_itself_is_no_damage(
 
 
 @pytest.mark.parametrize("folder", ["data", "errors", "_run/plan"])
-def test_whatever_is_wrong_with_the_bytes_of_a_file_it_is_told_and_nothing_else_is_blamed(
-    run: Path, folder: str
-) -> None:
+def test_damaged_bytes_are_reported_and_no_other_file_is_blamed(run: Path, folder: str) -> None:
     if folder == "errors":
         ids = pq.read_table(shards(run)[0], columns=["pair_id"])
         Output(str(run)).write_table(f"errors/{shards(run)[0].name}", ids)
@@ -226,7 +224,7 @@ def test_a_file_that_cannot_be_read_is_not_called_damaged_and_repair_leaves_it(
     assert file.is_symlink()
 
 
-def test_a_file_that_another_command_has_just_removed_is_no_damage(run: Path) -> None:
+def test_a_file_that_another_command_has_just_removed_is_not_damage(run: Path) -> None:
     file, other = shards(run)[:2]
     rows = pq.read_table(file).num_rows
     file.unlink()
@@ -261,7 +259,7 @@ def test_a_plan_that_lost_a_part_is_damage(run: Path) -> None:
     assert found.exit_status == 2
 
 
-def test_where_there_is_no_run_the_status_is_2(
+def test_verify_without_a_run_exits_with_status_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["verify", str(tmp_path)]) == 2

@@ -135,7 +135,7 @@ def test_a_shard_whose_pairs_were_made_again_is_sound(tmp_path: Path) -> None:
     }
 
 
-def test_the_file_says_that_pairs_were_made_again_and_another_word_each_time(
+def test_each_remake_changes_the_mark_in_the_files_metadata(
     tmp_path: Path,
 ) -> None:
     def mark() -> bytes | None:

@@ -5,7 +5,7 @@ import pyarrow as pa
 from styleid_ray.batch.stages.shard import Shard, each_shard, shards_in
 
 
-def test_a_shard_comes_out_of_a_block_as_it_went_in_whatever_its_columns() -> None:
+def test_a_shard_survives_the_way_through_a_block_whatever_its_columns() -> None:
     pairs = pa.table(
         {
             "pair_id": ["1", "2"],

@@ -67,7 +67,7 @@ def shard(pairs: list[tuple[str, str]], failed: str = "") -> Shard:
     )
 
 
-def test_without_a_gpu_of_its_own_an_actor_computes_on_the_cpu(
+def test_an_actor_without_a_gpu_of_its_own_computes_on_the_cpu(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
