@@ -108,7 +108,8 @@ def extend(
 
 
 def _pace(job: Prepared, actors: Resources) -> Pace:
-    return job.pace(actors.max_actors, actors.gpus_per_actor, actors.share().threads)
+    threads, _ = actors.share()
+    return job.pace(actors.max_actors, actors.gpus_per_actor, threads)
 
 
 def _print_formats(job: Prepared, out: TextIO) -> None:
@@ -135,11 +136,7 @@ def _styles_by_split(pairs: pa.Table) -> dict[str, int]:
 
 def check_exportable(config: JobConfig, format: str | None) -> None:
     """Raises JobError if the job requests an export, or publishing one, that is not possible.
-
-    Args:
-        config: the job.
-        format: dataset format of its contents; None or '' if unknown.
-    """
+    `format` is the dataset format of its contents; None or '' if unknown."""
     if not config.export:
         return
     if not format:

@@ -53,13 +53,8 @@ def fits_of(job: Prepared, counts: list[list[int]], gpus_per_actor: float) -> li
 
 
 def job_demand(job: Prepared, params: ResolvedParams, counts: list[list[int]]) -> Demand:
-    """The demand of a job on one GPU and its host.
-
-    Args:
-        job: its precisions are not "auto".
-        params: of the UNet's evaluations.
-        counts: distinct contents, distinct styles and pairs of each shard.
-    """
+    """The demand of a job, whose precisions are not "auto", on one GPU and its host. `counts` are
+    the distinct contents, distinct styles and pairs of each shard."""
     config, model, checkpoint = job.config, job.checkpoint.description, job.checkpoint
     factor, dtype = model.vae_factor, config.dtype
     tile = config.tile and config.tile // factor

@@ -70,11 +70,13 @@ class Limits:
         of the job was being raised, that error is raised."""
         with self._interruptible() as main:
             try:
-                self._arm(main)
+                with self._lock:
+                    self._armed = main
                 try:
                     yield
                 finally:
-                    self._arm(False)
+                    with self._lock:
+                        self._armed = False
             except KeyboardInterrupt as e:
                 if self.reached is None:
                     raise
@@ -96,10 +98,6 @@ class Limits:
             yield main
         finally:
             signal.signal(signal.SIGINT, before)
-
-    def _arm(self, armed: bool) -> None:
-        with self._lock:
-            self._armed = armed
 
     def _check_gpus(self, gpus_per_actor: float) -> None:
         if self.config.max_gpu_hours and not gpus_per_actor:

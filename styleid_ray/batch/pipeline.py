@@ -59,10 +59,8 @@ def run_shards(
     pictures go through it. Shards that sick nodes hand back are done on the other nodes.
 
     Args:
-        job: the checked job.
-        output: where its plan is stored and results go.
+        job, output, resources: the checked job, its run, and its actors.
         work: per part of the plan, the shards or pairs that are left.
-        resources: of the actors.
         pairs: number of pairs in `work`.
         seen: receives the board about once per second.
         stylize: class of the actors, with the arguments of `Stylize`.

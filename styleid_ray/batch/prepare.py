@@ -138,12 +138,8 @@ def model_of(config: JobConfig) -> tuple[Checkpoint, JobConfig]:
 
 
 def prepare(config: JobConfig, spread: Spread = in_threads, earlier: Earlier = NOTHING) -> Prepared:
-    """Checks a job, lists its sources and pairs them; raises JobError with a remedy.
-
-    Args:
-        config: the job.
-        spread: calls a function on many files of a source.
-        earlier: facts from an existing run at the output.
+    """Checks a job, lists its sources and pairs them; raises JobError with a remedy. `spread` calls
+    a function on many files of a source; `earlier` has facts from an existing run at the output.
     """
     checkpoint, config = model_of(config)
     if config.fit == "crop":

@@ -15,11 +15,8 @@ SECONDS = 20.0
 
 
 def actor_rate(given: str | float, storage_options: Options = None) -> float:
-    """UNet evaluations per second of one actor.
-
-    Args:
-        given: the number, or the folder, URL or `summary.json` of a run that measured it.
-        storage_options: fsspec opens the run with them.
+    """UNet evaluations per second of one actor: given as a number, or measured by a run, which is
+    given by its folder, URL or `summary.json`.
 
     Raises:
         ConfigError: it is neither.

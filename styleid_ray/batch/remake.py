@@ -49,11 +49,8 @@ class Remake:
 
     @classmethod
     def of(cls, config: JobConfig, changes: Mapping[str, Any]) -> Remake:
-        """The remake of a run.
-
-        Args:
-            config: its job; `reject` is the rule.
-            changes: options of `StyleParams` by name, as in a command or job file.
+        """The remake of a run whose job has the rule `reject`. `changes` are options of
+        `StyleParams` by name, as in a command or job file.
 
         Raises:
             ConfigError: the rule or the parameters are missing, or a parameter is not valid or

@@ -17,8 +17,7 @@ from styleid_ray.batch.folder.work import Work
 from styleid_ray.batch.limits import Limits
 from styleid_ray.batch.prepare import Job, resume
 from styleid_ray.batch.remake import Remake
-from styleid_ray.batch.session import Session, nothing_to_do, resuming
-from styleid_ray.batch.summary import Summary, closing_lines
+from styleid_ray.batch.session import Session, Summary, closing_lines, nothing_to_do, resuming
 from styleid_ray.batch.watch.measures import of_actors
 from styleid_ray.batch.watch.progress import counted
 from styleid_ray.batch.watch.trackers import check_trackers

@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.failures import read_failures
+from styleid_ray.batch.folder.output import SUMMARY, Output
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.folder.work import Work, count_pairs, limited
-from styleid_ray.batch.limits import Limits
+from styleid_ray.batch.limits import Limits, resume_hint
 from styleid_ray.batch.remake import Remake
-from styleid_ray.batch.summary import Summary, retry_hint
-from styleid_ray.batch.watch.progress import Progress, counted
+from styleid_ray.batch.watch.progress import Progress, counted, duration
 from styleid_ray.config import JobConfig
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The end of a run. Counts are of the whole output; `session` is about this call."""
+
+    output: str
+    planned: int
+    done: int
+    failed: int
+    missing: int
+    session: dict[str, float]
+    """Pairs done and failed, shards, seconds in total and per stage, pairs_per_second,
+    unet_evaluations, inversions made and reused, peak_feature_bytes of an actor, bytes_in,
+    bytes_out, gpu_hours and busy_share of the actors, and actor_rate, the UNet evaluations per
+    second of one actor."""
+    finished: str
+    stopped: str | None = None
+    """The limit that stopped this call with pairs left, such as `--deadline 6h`."""
+    left: int = 0
+    """Pairs that this call had to make, including those beyond `--limit`, and has not made."""
+
+    @property
+    def exit_status(self) -> int:
+        """0: every pair is done; 1: some failed (see errors/), could not be remade, or are left
+        because a limit stopped the call."""
+        done = self.done == self.planned and not self.session.get("failed")
+        return 0 if done and not self.stopped else 1
 
 
 @dataclass(frozen=True)
@@ -85,7 +114,7 @@ class Session:
             left=left,
         )
         if progress.new or summary.stopped:
-            summary.write(self.output)
+            self.output.write(SUMMARY, json.dumps(asdict(summary), indent=2).encode())
         return summary
 
 
@@ -103,7 +132,7 @@ def nothing_to_do(session: Session) -> str:
     if session.again:
         return f"nothing to retry: no pair failed at {url}"
     line = f"nothing to do: {_counts(session.tally)} at {url}"
-    return line + (f"; {retry_hint(session.output)}" if session.tally.failed else "")
+    return line + (f"; {_retry_hint(session.output)}" if session.tally.failed else "")
 
 
 def resuming(session: Session) -> str:
@@ -122,3 +151,49 @@ def _counts(tally: Tally) -> str:
     verb = "is" if tally.planned == 1 else "are"
     counts = f"{tally.done:,} of {counted(tally.planned, 'pair')} {verb} done"
     return counts + (f", {tally.failed:,} failed" if tally.failed else "")
+
+
+def closing_lines(summary: Summary, output: Output, chosen: Remake | None) -> list[str]:
+    """The lines that a call prints at its end."""
+    session = summary.session
+    lines = [
+        f"{summary.done:,} of {counted(summary.planned, 'pair')} done in "
+        f"{duration(session['seconds'])}, {session['pairs_per_second']:.3g} pairs/s, at "
+        f"{summary.output}",
+    ]
+    if summary.stopped:
+        lines.append(
+            f"stopped by {summary.stopped} with {counted(summary.left, 'pair')} left; "
+            f"{resume_hint(summary.stopped)}"
+        )
+    if session.get("unet_evaluations"):
+        lines.append(
+            f"{session['unet_evaluations']:,.0f} UNet evaluations, {session['actor_rate']:,.1f}/s "
+            f"per actor; {counted(int(session.get('inversions', 0)), 'picture')} inverted, "
+            f"{counted(int(session.get('inversions_reused', 0)), 'inversion')} reused from earlier "
+            "shards"
+        )
+    if session.get("gpu_hours"):
+        lines.append(
+            f"{session['gpu_hours']:.3g} GPU hours, {session['busy_share']:.0%} of them stylising"
+        )
+    if chosen:
+        made, kept = int(session.get("done", 0)), chosen.kept.count
+        lines.append(
+            f"{counted(made, 'pair')} made again, {chosen.still_rejected(output):,} of "
+            f"{chosen.count:,} are still rejected by {chosen.rule}"
+        )
+        if kept:
+            (reason, *_) = chosen.kept.lines()
+            lines.append(
+                f"{counted(kept, 'pair')} could not be made and keep the pictures that they have; "
+                f"most often {reason}"
+            )
+    if summary.failed:
+        lines.append(f"{counted(summary.failed, 'pair')} failed; {_retry_hint(output)}:")
+        lines += read_failures(output, output.finished()).lines()
+    return lines
+
+
+def _retry_hint(output: Output) -> str:
+    return f"styleid-ray retry {output.url} tries them again"

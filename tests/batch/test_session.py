@@ -12,8 +12,7 @@ from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.limits import Limits
 from styleid_ray.batch.remake import Remake
-from styleid_ray.batch.session import Session, resuming
-from styleid_ray.batch.summary import Summary, closing_lines
+from styleid_ray.batch.session import Session, Summary, closing_lines, resuming
 from styleid_ray.quality.rule import parse_rule
 
 

@@ -27,10 +27,8 @@ class Listing:
 
     versions: Mapping[str, str]
     """SIZE:TAG of each file that loading takes, by its name below the folder."""
-    present: tuple[str, ...]
-    """Names of all files in the folder."""
-    zero_prompt: bool = False
-    """As in `Checkpoint`."""
+    checkpoint: Checkpoint
+    """The model, without a local folder."""
 
     @property
     def revision(self) -> str:
@@ -55,29 +53,26 @@ class ModelStore:
             raise ModelError(f"--model {shown(url)}: {why}") from e
         self.root = root.rstrip("/")
 
-    def listing(self) -> Listing:
-        """The current files. Raises ModelError if their names are not those of a model."""
+    def listing(self, revision: str | None = None) -> Listing:
+        """The current files. Raises ModelError if their names are not those of a model, or they are
+        not at the given revision."""
         failure = "it cannot be listed"
         entries = self._tried(failure, self._entries)
         present = tuple(sorted(entries))
         zero_prompt = is_zero_prompt(self._index(present), present)
         check_parts(self.name, present, zero_prompt)
-        needed = self.checkpoint(Listing({}, present, zero_prompt), Path()).needed
+        model = Checkpoint(self.name, None, Path(), "store", present, zero_prompt=zero_prompt)
         versions = self._tried(
-            failure, lambda: {name: self._version(entries[name]) for name in needed}
+            failure, lambda: {name: self._version(entries[name]) for name in model.needed}
         )
-        return Listing(versions, present, zero_prompt)
-
-    def checkpoint(self, listing: Listing, folder: Path) -> Checkpoint:
-        """The listed model, with its files in a local folder."""
-        return Checkpoint(
-            self.name,
-            listing.revision,
-            folder,
-            origin="store",
-            files=listing.present,
-            zero_prompt=listing.zero_prompt,
-        )
+        listing = Listing(versions, model)
+        if revision not in (None, listing.revision):
+            raise ModelError(
+                f"model {self.name} has changed since the job began: it is at revision "
+                f"{listing.revision} now, and no longer at {revision}; put its files back, or "
+                "begin a new run at another --output"
+            )
+        return listing
 
     def fetch(self, versions: Mapping[str, str], folder: Path) -> None:
         """Downloads files to a folder; each must have its listed size."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock
 
-from styleid_ray.batch.cluster.model_store import Listing, ModelStore
+from styleid_ray.batch.cluster.model_store import ModelStore
 from styleid_ray.config import PIXEL_METHODS, JobConfig
 from styleid_ray.errors import ModelError
 from styleid_ray.model.checkpoint import NO_MODEL, Checkpoint, check, find_checkpoint
@@ -44,10 +45,10 @@ def _checkpoint(config: JobConfig) -> Checkpoint:
             "it to one that every node has"
         )
     store = ModelStore(config.model, config.storage_options)
-    listing = _listed(store, config.revision)
+    listing = store.listing(config.revision)
     small = {name: v for name, v in listing.versions.items() if name.endswith(".json")}
     folder = _kept(store, small, f"{listing.revision}.small")
-    return check(store.checkpoint(listing, folder))
+    return check(replace(listing.checkpoint, revision=listing.revision, folder=folder))
 
 
 def model_on_node(config: JobConfig, revision: str | None) -> tuple[str, str | None]:
@@ -63,20 +64,8 @@ def model_on_node(config: JobConfig, revision: str | None) -> tuple[str, str | N
     if place is not None:
         return place, revision
     store = ModelStore(config.model, config.storage_options)
-    listing = _listed(store, revision)
+    listing = store.listing(revision)
     return str(_kept(store, listing.versions, listing.revision)), None
-
-
-def _listed(store: ModelStore, revision: str | None) -> Listing:
-    """The model's current files, which must be at the revision, if one is given."""
-    listing = store.listing()
-    if revision not in (None, listing.revision):
-        raise ModelError(
-            f"model {store.name} has changed since the job began: it is at revision "
-            f"{listing.revision} now, and no more at {revision}; put its files back, or begin a "
-            "new run at another --output"
-        )
-    return listing
 
 
 def _kept(store: ModelStore, versions: Mapping[str, str], name: str) -> Path:

@@ -46,15 +46,12 @@ def results_of(dataset: ray.data.Dataset) -> Iterator[pa.Table]:
 def on_ray(
     function: Callable[[T], R], items: Sequence[T], storage_options: Options = None
 ) -> Iterator[R]:
-    """Calls a function on many items all over the cluster; yields the results in any order.
-
-    Args:
-        function: must be picklable.
-        items: spread over one task each, up to a few hundred tasks.
-        storage_options: values to hide in errors.
+    """Calls a picklable function on items in up to a few hundred tasks all over the cluster; yields
+    the results in any order.
 
     Raises:
-        JobError: as the function raised it, or with the reason why Ray ended.
+        JobError: as the function raised it, or with the reason why Ray ended, without the values of
+            `storage_options`.
     """
 
     def call(block: pa.Table) -> Iterator[pa.Table]:

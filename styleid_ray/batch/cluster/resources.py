@@ -36,9 +36,9 @@ class Resources:
         """The device of an actor; an actor without a GPU uses the CPU, even if one is visible."""
         return asked if self.gpus_per_actor else "cpu"
 
-    def share(self) -> Share:
-        """This process's part of its node, among the actors that the node may hold. Nodes differ,
-        so call it in the actor."""
+    def share(self) -> tuple[int, float]:
+        """CPU threads of this process, and its part of the node's memory in (0, 1], as one of the
+        actors that the node may hold. Nodes differ, so call it in the actor."""
         nodes = [node for node in ray.nodes() if node["Alive"]] if ray.is_initialized() else []
         if self.gpus_per_actor:
             here = ray.get_runtime_context().get_node_id() if nodes else None
@@ -47,17 +47,7 @@ class Resources:
         else:
             beside = -(-self.max_actors // max(1, sum("CPU" in n["Resources"] for n in nodes)))
         beside = max(1, min(beside, self.max_actors))
-        return Share(max(1, cores() // beside), 1 / beside)
-
-
-@dataclass(frozen=True)
-class Share:
-    """An actor's part of its node."""
-
-    threads: int
-    """CPU threads to compute with."""
-    memory: float
-    """Part of the node's memory, in (0, 1]."""
+        return max(1, cores() // beside), 1 / beside
 
 
 @dataclass(frozen=True)

@@ -41,13 +41,8 @@ class ShardCheck:
 
 
 def check_shard(output: Output, shard: str, planned: np.ndarray, has_errors: bool) -> ShardCheck:
-    """Reads the files of a shard, a few rows at a time, and decodes its pictures.
-
-    Args:
-        output: of the run.
-        shard: its name.
-        planned: ids of its pairs, [P].
-        has_errors: whether it has a file in `errors/`.
+    """Reads the files of a shard, a few rows at a time, and decodes its pictures. `planned` are the
+    ids of its pairs; `has_errors` is whether it has a file in `errors/`.
 
     Raises:
         OutputError: a file cannot be reached, so its state is unknown.

@@ -69,12 +69,7 @@ class Commit:
     A shard is finished when its data file exists, whatever else does. The first time, errors are
     written before the data, so that nothing is missing once it is finished; in a retry they are
     written after it, so that a pair whose row is lost in between still counts as failed. A remake
-    leaves them as they are.
-
-    Args:
-        output: where to write.
-        config: the job; picture format, sizes and parameters are taken from it.
-        revision: of the model, as in `Stylize`.
+    leaves them as they are. `revision` is the model's, as in `Stylize`.
     """
 
     def __init__(self, output: Output, config: JobConfig, revision: str | None) -> None:

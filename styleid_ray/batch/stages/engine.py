@@ -15,13 +15,13 @@ def load_pipeline(config: JobConfig, revision: str | None, resources: Resources)
     """`load_engine` on the device and with the memory and threads of one actor."""
     import torch
 
-    share = resources.share()
-    torch.set_num_threads(share.threads)
+    threads, memory = resources.share()
+    torch.set_num_threads(threads)
     return load_engine(
         config,
         revision,
         resources.device(config.device),
-        host_share=share.memory,
+        host_share=memory,
         device_share=resources.device_share,
         evaluations=resources.evaluations,
     )

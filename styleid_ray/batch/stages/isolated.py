@@ -33,14 +33,10 @@ class ProcessDiedError(Exception):
 
 
 class Isolated:
-    """Child processes that call functions, each one call at a time.
+    """Child processes that call functions, each one call of at most `seconds` at a time.
 
     A child that dies is replaced. All end with the block, and when this process is killed.
-    Functions, arguments, results and exceptions must be fit for pickling.
-
-    Args:
-        processes: number of children.
-        seconds: time limit of a call.
+    Functions, arguments, results and exceptions must be picklable.
     """
 
     def __init__(self, processes: int, seconds: float) -> None:

@@ -74,8 +74,8 @@ class Load:
     processes, and a picture whose process dies or takes too long has failed.
 
     Args:
-        contents, styles: where the plan's keys lie.
-        config: the job; working size, fit and masks are taken from it.
+        contents, styles: locations of the plan's keys.
+        config: the job.
         factor: the working sides are multiples of it.
     """
 

@@ -7,7 +7,7 @@ never has to guess a schema.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -117,12 +117,6 @@ def shards_in(block: pa.Table) -> Iterator[Shard]:
 def _loaded(facts: pa.Scalar) -> dict[str, Any]:
     values = json.loads(facts.as_py())
     return {name: tuple(x) if isinstance(x, list) else x for name, x in values.items()}
-
-
-def each_shard(block: pa.Table, work: Callable[[Shard], Shard | Done]) -> Iterator[pa.Table]:
-    """Does `work` on every shard of a block; yields blocks of one row."""
-    for shard in shards_in(block):
-        yield work(shard).to_block()
 
 
 def _packed(table: pa.Table) -> pa.Array:

@@ -37,8 +37,8 @@ class Stylize:
     Args:
         config: the job.
         revision: of the model: a commit on the hub, or the digest of one in a store.
-        resources: the actor's part of its node.
-        board: where it reports to, if anywhere.
+        resources: of the job's actors.
+        board: the actor reports to it, if there is one.
     """
 
     def __init__(
