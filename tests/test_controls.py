@@ -82,7 +82,7 @@ def test_a_value_that_makes_no_sense_is_refused_by_name(
         make_config({**BASE, **options})
 
 
-def test_unused_controls_are_no_part_of_a_jobs_identity() -> None:
+def test_unused_controls_are_not_part_of_a_jobs_identity() -> None:
     old = JobConfig(**BASE).identity()
     neutral = JobConfig(**BASE, adain=1.0, low_frequency=1, detail=0, variants=1, gamma="0.75")
     assert neutral.identity() == old

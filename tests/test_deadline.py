@@ -1,4 +1,4 @@
-"""A deadline as it is written."""
+"""Deadlines as text."""
 
 from __future__ import annotations
 

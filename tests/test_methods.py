@@ -61,7 +61,7 @@ def test_several_options_without_an_effect_are_named_in_one_line() -> None:
         make_config({**BASE, "method": "mkl", "gamma": 0.5, "steps": 10})
 
 
-def test_a_job_for_the_cpu_may_say_so_whatever_its_method() -> None:
+def test_any_method_accepts_the_option_for_the_cpu() -> None:
     for method in get_args(Method):
         assert make_config({**BASE, "method": method, "device": "cpu"}).on_cpu
     assert JobConfig(**BASE, method="mkl").on_cpu

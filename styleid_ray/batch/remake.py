@@ -39,7 +39,7 @@ class Remake:
     changes: Mapping[str, Any]
     """Parameters that replace the run's and the plan's own."""
     own: set[str] = field(default_factory=set)
-    """Those of γ and temperature that pairs keep from the plan."""
+    """γ, temperature or both, where pairs keep the plan's values."""
     ids: dict[str, list[str]] = field(default_factory=dict)
     """Pairs to make, by shard, once `find` has read them."""
     kept: Failures = field(default_factory=Failures)
@@ -131,7 +131,7 @@ class Remake:
 
 
 def _planned(output: Output, tally: Tally) -> set[str]:
-    """Those of γ and temperature that the plan has for any pair."""
+    """γ, temperature or both, if the plan has values for any pair."""
     names: set[str] = set()
     for part in tally.parts:
         table = output.plan_part(part, [*_DRAWN])

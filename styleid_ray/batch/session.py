@@ -83,7 +83,7 @@ class Session:
         return cls(output, tally, work, progress, left, limits, again, chosen)
 
     def summarise(self, measures: dict[str, float]) -> Summary:
-        """Stores and returns the summary; `measures` are those of the completed work."""
+        """Stores and returns the summary, with the measures of the work."""
         tally, progress, limits = self.tally, self.progress, self.limits
         seconds = time.monotonic() - progress.began
         measures = measures | {

@@ -1,4 +1,4 @@
-"""What Ray Data and the board do to a run: limits on time, progress within a shard."""
+"""Effects of Ray Data and the board on a run: limits on time, progress within a shard."""
 
 from __future__ import annotations
 

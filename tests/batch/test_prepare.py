@@ -33,7 +33,7 @@ def xl(job: Job, tmp_path: Path) -> Job:
     return make
 
 
-def test_size_and_layers_that_are_left_open_are_the_models(xl: Job, job: Job) -> None:
+def test_open_size_and_layers_are_the_models_defaults(xl: Job, job: Job) -> None:
     _, config = model_of(xl())
     assert config.layers == (9, 10, 11, 12, 13, 14)
     assert config.size == 512
@@ -69,13 +69,13 @@ def test_values_by_layer_may_name_all_layers_of_a_model_that_has_others(xl: Job)
         model_of(xl(gamma="9-11=0.9"))
 
 
-def test_a_tile_is_a_multiple_of_what_the_model_takes(xl: Job) -> None:
+def test_a_tile_must_be_a_multiple_of_the_models_factor(xl: Job) -> None:
     model_of(xl(tile=128))
     with pytest.raises(ConfigError, match=r"--tile 90: .* needs a multiple of \d+"):
         model_of(xl(tile=90))
 
 
-def test_tiles_that_no_picture_is_larger_than_change_nothing(xl: Job) -> None:
+def test_tiles_that_no_picture_exceeds_change_nothing(xl: Job) -> None:
     checkpoint, plain = model_of(xl(size=128))
     _, tiled = model_of(xl(size=128, tile=128))
     assert identity(tiled, checkpoint) == identity(plain, checkpoint)
@@ -83,7 +83,7 @@ def test_tiles_that_no_picture_is_larger_than_change_nothing(xl: Job) -> None:
     assert cut.tile == 128
 
 
-def test_the_record_knows_a_models_folder_from_any_working_directory(
+def test_the_record_locates_a_models_folder_from_any_working_directory(
     xl: Job, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)

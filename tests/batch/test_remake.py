@@ -78,14 +78,14 @@ def test_rejected_pairs_are_made_again_with_other_parameters_and_the_others_stay
     assert verify(Output(str(out))).exit_status == 1  # of the broken picture alone
     assert verify(Output(str(out))).sound
 
-    # The same again does those that were not made with these parameters, which are none.
+    # The same command again finds no pair that was made with other parameters.
     said = io.StringIO()
     remake(config, {"gamma": "0.95", "detail": "0.5"}, said)
     assert "nothing to make again" in said.getvalue()
     assert rows(out) == after
 
 
-def test_the_pairs_of_a_remake_leave_their_own_values_in_the_plan_behind(
+def test_changed_parameters_replace_the_values_of_the_pairs_in_the_plan(
     job: Job, pictures: Path
 ) -> None:
     from styleid_ray.batch.begin import begin
@@ -119,7 +119,7 @@ def test_a_remake_needs_a_rule_and_other_parameters_that_are_not_drawn(job: Job)
     assert Remake.of(swept, {"gamma": "0.85"}).config.style_params.gamma == 0.85
 
 
-def test_a_pair_counts_as_made_by_all_parameters_but_those_that_are_its_own(job: Job) -> None:
+def test_a_pair_counts_as_made_by_all_parameters_except_its_own(job: Job) -> None:
     def made(
         row: dict[str, Any], changes: dict[str, Any], run: str | None = "0.3,0.5", **pair: float
     ) -> bool:

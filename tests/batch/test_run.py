@@ -206,7 +206,7 @@ def test_a_folder_of_other_shards_is_not_taken_for_a_run(job: Job, pictures: Pat
         stylize(job(), io.StringIO())
 
 
-def test_layers_that_the_model_lacks_are_said_before_any_work(job: Job, pictures: Path) -> None:
+def test_layers_that_the_model_lacks_are_reported_before_any_work(job: Job, pictures: Path) -> None:
     with pytest.raises(ConfigError, match=r"--layers 1: demo has no such .* are 3-11"):
         stylize(job(layers=(1, 6)), io.StringIO())
     assert not (pictures / "out").exists()

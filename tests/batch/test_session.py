@@ -1,4 +1,4 @@
-"""What one command is to make of a run, and how it sums up."""
+"""The work of one command on a run, and its summary."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_remake_that_a_limit_stops_before_its_first_shard_ends_with_status_1(
     assert lines[2].startswith("0 pairs made again")
 
 
-def test_a_limit_that_is_reached_with_the_last_pair_stopped_nothing(
+def test_a_limit_reached_with_the_last_pair_does_not_count_as_a_stop(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
     some = session(tmp_path, monkeypatch, limit=2)

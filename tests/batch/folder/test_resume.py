@@ -36,7 +36,7 @@ def start(config: JobConfig, output: Path) -> subprocess.Popen[str]:
 
 
 def stop_after_shards(driver: subprocess.Popen[str], output: Path, shards: int, how: int) -> str:
-    """Stops the driver once so many shards are committed; returns what it said."""
+    """Stops the driver after a number of committed shards; returns its output."""
     deadline = time.monotonic() + 120
     while len(list(output.glob("data/*.parquet"))) < shards:
         assert driver.poll() is None, driver.communicate()[1]
@@ -105,7 +105,7 @@ def test_missing_pairs_are_made_in_the_runs_own_shards_whatever_shards_and_actor
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense://127.0.0.1"])
-def test_a_cluster_that_is_not_there_is_one_clear_line(
+def test_an_unreachable_cluster_is_one_clear_line(
     job: Callable[..., JobConfig], pictures: Path, address: str
 ) -> None:
     driver = start(job(address=address), pictures / "out")

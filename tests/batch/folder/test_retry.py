@@ -36,7 +36,7 @@ def ids(output: Path, kind: str) -> list[str]:
     return found
 
 
-def test_a_retry_does_what_failed_and_nothing_else(job: Job, pictures: Path) -> None:
+def test_a_retry_makes_only_failed_pairs(job: Job, pictures: Path) -> None:
     broken, gone = pictures / "content" / "broken.png", pictures / "content" / "gone.png"
     for path in (broken, gone):
         path.write_bytes(b"not a picture")
@@ -73,7 +73,7 @@ def test_a_retry_does_what_failed_and_nothing_else(job: Job, pictures: Path) -> 
 
 
 @pytest.mark.cluster
-def test_a_retry_leaves_missing_pairs_to_the_command_that_began(job: Job, pictures: Path) -> None:
+def test_a_retry_leaves_missing_pairs_to_the_original_command(job: Job, pictures: Path) -> None:
     broken = pictures / "content" / "broken.png"
     broken.write_bytes(b"not a picture")
     out = pictures / "out"
@@ -91,7 +91,7 @@ def test_a_retry_leaves_missing_pairs_to_the_command_that_began(job: Job, pictur
     assert verify(Output(str(out))).exit_status == 0
 
 
-def test_sources_that_moved_are_named_anew_and_other_pictures_are_refused(
+def test_moved_sources_are_accepted_and_other_pictures_are_refused(
     job: Job, pictures: Path
 ) -> None:
     (pictures / "content" / "broken.png").write_bytes(b"not a picture")

@@ -99,7 +99,7 @@ def test_status_names_no_limit_while_a_stopped_run_is_resumed(
 
 
 @pytest.mark.parametrize(("missing", "stopped"), [(4, "--limit 1"), (6, "--limit 1"), (2, None)])
-def test_a_shard_that_was_committed_after_the_summary_does_not_hide_what_stopped_the_run(
+def test_a_shard_committed_after_the_summary_does_not_hide_the_limit_that_stopped_the_run(
     missing: int, stopped: str | None
 ) -> None:
     tally = Tally({"part-0": {"a": 2, "b": 4}}, {"a"}, Failures())
