@@ -83,7 +83,6 @@ def make_storage_options(given: str | dict[str, Any] | None) -> dict[str, Any] |
 
 
 def _message(error: ValidationError) -> str:
-    """The faults of options, in one line."""
     by_option: dict[str, list[Any]] = {}
     for fault in error.errors():
         by_option.setdefault(str(fault["loc"][0]) if fault["loc"] else "", []).append(fault)
@@ -101,7 +100,7 @@ def _fault_of(name: str, faults: list[Any]) -> str:
     option, path = _one_line(flag(name)), first["loc"][1:]
     field = JobConfig.model_fields.get(name)
     if field is None:
-        return f"{option} is no option{suggestion(name, JobConfig.model_fields)}"
+        return f"{option} is not an option{suggestion(name, JobConfig.model_fields)}"
     if first["type"] == "missing" and not path:
         return f"{option} is missing"
     alternatives = faults if path and isinstance(path[0], str) else faults[:1]

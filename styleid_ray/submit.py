@@ -72,8 +72,8 @@ def submit(command: Sequence[str], address: str | None, working_dir: str, wait: 
     """
     address = address or os.environ.get(_SERVER) or os.environ.get(_CLUSTER) or _DEFAULT
     client = _client(address)
-    sent = f"it is sent all of --working-dir {working_dir} that no .gitignore names"
-    with _server_errors(f"{address} does not take the job", sent):
+    sent = f"everything in --working-dir {working_dir} that no .gitignore names is sent"
+    with _server_errors(f"{address} does not accept the job", sent):
         job = client.submit_job(
             entrypoint=shlex.join(command),
             runtime_env={"working_dir": working_dir, "env_vars": _ENVIRONMENT},

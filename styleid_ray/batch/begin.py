@@ -145,8 +145,8 @@ def check_exportable(config: JobConfig, format: str | None) -> None:
     check_export(config.export, format, config.fit, bool(config.label_masks))
     if config.push_to and local_path(config.output) is None:
         raise ConfigError(
-            f"--push-to publishes a folder of this machine, and --output {shown(config.output)} is "
-            "none: run without it, and export to a local folder with --push-to afterwards"
+            f"--push-to publishes a local folder, and --output {shown(config.output)} is not one: "
+            "run without it, and export to a local folder with --push-to afterwards"
         )
 
 
@@ -156,7 +156,6 @@ def _print(out: TextIO, *lines: str | None) -> None:
 
 
 def _known_pairs(output: Output) -> pa.Table:
-    """The distinct contents and styles of the plan's pairs."""
     names = ["content", "style"]
     parts = [output.plan_part(name, names) for name in output.files(PLAN)]
     return pa.concat_tables(parts).unify_dictionaries().group_by(names).aggregate([])

@@ -222,13 +222,13 @@ def _check(config: JobConfig, rate: float | None, calibrate: bool, price: float 
             f"{config.method} takes none: leave it out"
         )
     if rate is not None and calibrate:
-        raise ConfigError("--rate and --calibrate both say how fast an actor is: give one of them")
+        raise ConfigError("--rate and --calibrate both set the rate of an actor: give one of them")
     if price is None:
         return
     if rate is None and not calibrate:
-        raise ConfigError("--price needs --rate or --calibrate, which say how many GPU hours")
+        raise ConfigError("--price needs --rate or --calibrate, which give the GPU hours")
     if not _gpus(config):
-        raise ConfigError("--price is for a GPU hour, but the job takes no GPU: leave it out")
+        raise ConfigError("--price is per GPU hour, but the job uses no GPU: leave it out")
 
 
 def _gpus(config: JobConfig) -> float:

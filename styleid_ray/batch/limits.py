@@ -102,7 +102,7 @@ class Limits:
     def _check_gpus(self, gpus_per_actor: float) -> None:
         if self.config.max_gpu_hours and not gpus_per_actor:
             raise ConfigError(
-                "--max-gpu-hours counts the time of GPUs, and the actors run on CPU: leave it out, "
+                "--max-gpu-hours counts GPU time, but the actors run on CPU: leave it out, "
                 "or give --deadline"
             )
 

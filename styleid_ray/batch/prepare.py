@@ -190,8 +190,8 @@ def _check_masked(config: JobConfig, pairs: Pairs) -> None:
         check_all_masked(contents, config.masks, "masks", config.storage_options, names)
     elif absolute := next(filter(is_absolute, names), None):
         raise SourceError(
-            f"--masks: no name below a folder of masks follows from {shown(absolute)}: give the "
-            "table names relative to --content, or a column mask"
+            f"--masks: {shown(absolute)} has no matching name in a folder of masks: give the table "
+            "names relative to --content, or a column mask"
         )
 
 
@@ -230,6 +230,6 @@ def check_outside(config: JobConfig, url: str, option: str) -> None:
         source = getattr(config, name)
         if source and takes(source, picture):
             raise ConfigError(
-                f"--{option} {shown(url)} lies in --{name} {shown(source)}, where its pictures "
-                f"would be taken for more of them: name a place outside{hint}"
+                f"--{option} {shown(url)} lies in --{name} {shown(source)}, so its pictures would "
+                f"become further {name}s: choose a location outside{hint}"
             )

@@ -92,7 +92,7 @@ def _run(
             job = begin(output, config, cluster.resources, out, cluster.spread)
         elif config.extend and not again:
             extend(output, config, record, cluster.resources, out, cluster.spread)
-        session = Session.of(output, config, limits, again, chosen)
+        session = Session(output, config, limits, again, chosen)
         check_failures(config.max_failures, session.progress, output)
         if not session.work:
             print(nothing_to_do(session), file=out)
@@ -112,7 +112,6 @@ def _run(
 
 
 def _export(config: JobConfig, out: TextIO) -> None:
-    """Exports the finished run under its own rule, if requested."""
     if not config.export:
         return
     from styleid_ray.batch.export.job import export

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from styleid_ray.batch.folder.failures import read_failures
 from styleid_ray.batch.folder.output import SUMMARY, Output
 from styleid_ray.batch.folder.tally import Tally
-from styleid_ray.batch.folder.work import Work, count_pairs, limited
+from styleid_ray.batch.folder.work import count_pairs, limited
 from styleid_ray.batch.limits import Limits, resume_hint
 from styleid_ray.batch.remake import Remake
 from styleid_ray.batch.watch.progress import Progress, counted, duration
@@ -45,42 +45,32 @@ class Summary:
         return 0 if done and not self.stopped else 1
 
 
-@dataclass(frozen=True)
 class Session:
-    """The work of one command on a run."""
+    """The work of one command on a run.
 
-    output: Output
-    tally: Tally
-    """The state of the run when the command begins."""
-    work: Work
-    progress: Progress
-    left: int
-    """Pairs to make, including those beyond `--limit`."""
-    limits: Limits
-    again: bool
-    """Whether the pairs were tried before."""
-    chosen: Remake | None
+    `tally` is the state of the run when the command begins. `left` counts the pairs to make,
+    including those beyond `--limit`; `work` has those within it. `again` is whether the pairs were
+    tried before.
+    """
 
-    @classmethod
-    def of(
-        cls, output: Output, config: JobConfig, limits: Limits, again: bool, chosen: Remake | None
-    ) -> Session:
-        """The session of a command that begins now."""
-        tally = Tally.read(output)
+    def __init__(
+        self, output: Output, config: JobConfig, limits: Limits, again: bool, chosen: Remake | None
+    ) -> None:
+        self.output, self.limits, self.again, self.chosen = output, limits, again, chosen
+        self.tally = tally = Tally.read(output)
         if chosen:
             whole = chosen.find(output, tally)
         else:
             whole = tally.to_retry() if again else tally.left()
-        work = limited(whole, tally.pairs, config.limit)
-        pairs = count_pairs(work, tally.pairs)
+        self.left = count_pairs(whole, tally.pairs)
+        self.work = limited(whole, tally.pairs, config.limit)
+        pairs = count_pairs(self.work, tally.pairs)
         if chosen:
-            chosen.keep({i for entry in work for i in entry["pair_ids"]})
-            progress = Progress(pairs, 0, 0)
+            chosen.keep({i for entry in self.work for i in entry["pair_ids"]})
+            self.progress = Progress(pairs, 0, 0)
         else:
             failed = 0 if again else tally.failed
-            progress = Progress(tally.done + failed + pairs, tally.done, failed)
-        left = count_pairs(whole, tally.pairs)
-        return cls(output, tally, work, progress, left, limits, again, chosen)
+            self.progress = Progress(tally.done + failed + pairs, tally.done, failed)
 
     def summarise(self, measures: dict[str, float]) -> Summary:
         """Stores and returns the summary, with the measures of the work."""
@@ -186,8 +176,8 @@ def closing_lines(summary: Summary, output: Output, chosen: Remake | None) -> li
         if kept:
             (reason, *_) = chosen.kept.lines()
             lines.append(
-                f"{counted(kept, 'pair')} could not be made and keep the pictures that they have; "
-                f"most often {reason}"
+                f"{counted(kept, 'pair')} could not be made and keep their pictures; most often "
+                f"{reason}"
             )
     if summary.failed:
         lines.append(f"{counted(summary.failed, 'pair')} failed; {_retry_hint(output)}:")

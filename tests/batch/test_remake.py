@@ -176,7 +176,7 @@ def test_the_closing_lines_name_the_reason_why_pairs_keep_their_pictures(job: Jo
     session = {"seconds": 1.0, "pairs_per_second": 0.0, "done": 0, "failed": 3}
     summary = Summary(output.url, 6, 6, 0, 0, session, "")
     said = "\n".join(closing_lines(summary, output, chosen))
-    assert "3 pairs could not be made and keep the pictures that they have; most often " in said
+    assert "3 pairs could not be made and keep their pictures; most often " in said
     assert "2 x RowError at decode, such as x is bad" in said
     assert summary.exit_status == 1
 

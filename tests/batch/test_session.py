@@ -22,7 +22,7 @@ def session(folder: Path, monkeypatch: Any, again: bool = False, **options: Any)
     failures = Failures({"a": ["p"], "b": ["q"]}, Counter({("decode", "Error"): 2}))
     tally = Tally({"part-0": {"a": 2, "b": 2, "c": 2}}, {"a", "b"}, failures)
     monkeypatch.setattr(Tally, "read", lambda output, parts=None: tally)
-    return Session.of(Output(str(folder)), config, Limits(config), again, None)
+    return Session(Output(str(folder)), config, Limits(config), again, None)
 
 
 def test_a_retry_that_a_limit_stops_leaves_the_others_failed_and_not_missing(

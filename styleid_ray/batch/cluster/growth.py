@@ -32,7 +32,9 @@ def wait_for_growth(config: JobConfig, stream: TextIO) -> None:
         return
     gpus, cpus = _amounts(needed)
     request = (f"{gpus:g} GPU{_of(kind)} and " if gpus else "") + f"{cpus:g} CPU"
-    print(f"asking the cluster for {request}: {config.grow:g} minutes at most", file=stream)
+    print(
+        f"requesting {request} from the cluster: waiting up to {config.grow:g} minutes", file=stream
+    )
     actor: dict[str, float] = {"GPU": per_actor} if per_actor else {"CPU": 1}
     if kind:
         actor[f"{KIND}{kind}"] = _KIND_AMOUNT

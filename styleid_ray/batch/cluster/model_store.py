@@ -97,7 +97,7 @@ class ModelStore:
         self.fs.get_file(self._path(name), str(target))
         fetched = target.stat().st_size
         if fetched != size:
-            raise OSError(f"{fetched:,} bytes in place of {size:,}")
+            raise OSError(f"{fetched:,} bytes instead of {size:,}")
 
     def _entries(self) -> dict[str, dict[str, Any]]:
         """The files of the folder and of its parts' folders."""

@@ -41,8 +41,8 @@ def _checkpoint(config: JobConfig) -> Checkpoint:
         return find_checkpoint(place, config.revision, only)
     if config.model.endswith((".safetensors", *PICKLES)):
         raise ModelError(
-            f"--model {shown(config.model)}: a model in one file is taken from a local path: copy "
-            "it to one that every node has"
+            f"--model {shown(config.model)}: a model in one file must have a local path: copy it "
+            "to one that every node has"
         )
     store = ModelStore(config.model, config.storage_options)
     listing = store.listing(config.revision)
@@ -99,7 +99,8 @@ def _fetch(store: ModelStore, versions: Mapping[str, str], folder: Path) -> None
     store.fetch(versions, aside)
     if not versions.items() <= store.listing().versions.items():
         raise ModelError(
-            f"model {store.name} was changed while it was fetched: start again when it is all there"
+            f"model {store.name} changed while it was being fetched: start again when it is "
+            "complete"
         )
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)

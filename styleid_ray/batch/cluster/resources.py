@@ -89,9 +89,9 @@ def choose_resources(config: JobConfig, shards: int) -> Resources:
     present = Present.read(kind)
     gpus, cpus = present.gpus, present.cpus
     if kind and not gpus:
-        others = f"those of {', '.join(present.kinds)}" if present.kinds else "none of any kind"
+        others = f"only {', '.join(present.kinds)}" if present.kinds else "and no other"
         raise JobError(
-            f"--accelerator-type {kind}: the cluster has no GPU of that kind, but {others}; "
+            f"--accelerator-type {kind}: the cluster has no GPU of that kind, {others}; "
             "--grow waits for one"
         )
     per_actor = config.num_gpus_per_actor
@@ -125,13 +125,13 @@ def choose_resources(config: JobConfig, shards: int) -> Resources:
         cpus_per_actor = 1
     if cpus < 1 + cpus_per_actor:
         raise JobError(
-            f"the cluster has {cpus:g} CPUs, and a job takes {1 + cpus_per_actor} at least, one of "
+            f"the cluster has {cpus:g} CPUs, and a job needs at least {1 + cpus_per_actor}, one of "
             "them for loading and writing: add a node, or --grow waits for one"
         )
     if cpus - lowest * cpus_per_actor < 1:
         raise JobError(
             f"{lowest} actors would take all {cpus:g} CPUs of the cluster and leave none for "
-            f"loading and writing: use --actors {int(cpus) - 1} at most"
+            f"loading and writing: use at most --actors {int(cpus) - 1}"
         )
     return Resources(lowest, highest, per_actor, cpus_per_actor, kind)
 

@@ -119,7 +119,7 @@ def verify(output: Output, stream: TextIO | None = None) -> Verification:
             findings.take(check)
             if time.monotonic() - printed >= _SECONDS:
                 printed = time.monotonic()
-                line = f"{number} of {len(data)} shards are read back"
+                line = f"{number} of {len(data)} shards read back"
                 print(line, file=stream or sys.stderr, flush=True)
     for name, count in findings.shards.items():
         if name not in data:

@@ -168,7 +168,6 @@ class Commit:
     def _write_rows(
         self, writer: pq.ParquetWriter, pairs: pa.Table, results: pa.Table, remake: bool = False
     ) -> _Written:
-        """Encodes and writes the good pairs, one row group at a time."""
         written, encoded = _Written(), partial(self._encoded, remake)
         with ThreadPoolExecutor(_WRITERS) as pool:
             # Pictures inside the file are encoded one by one: a pool would hold them all.
@@ -248,8 +247,6 @@ class Commit:
 
 @dataclass
 class _Written:
-    """Outcome of some pairs."""
-
     done: list[str] = field(default_factory=list)
     """Ids of those with a picture."""
     failed: list[dict[str, Any]] = field(default_factory=list)
@@ -267,7 +264,7 @@ def _append(writer: pq.ParquetWriter, table: pa.Table) -> None:
 
 
 def _passed_through(pairs: pa.Table) -> list[str]:
-    """Columns that the pairing table brought along."""
+    """Columns that came with the pairing table."""
     return [name for name in pairs.column_names if name not in PLAN_ONLY]
 
 

@@ -202,7 +202,6 @@ class ByteBudget:
 
 
 def _in_column(pairs: pa.Table, role: str, column: str) -> Iterator[_Wanted]:
-    """The pictures that a column of the plan names."""
     keys = pairs[column].to_pylist()
     columns = (
         pairs[name].to_pylist() if name in pairs.column_names else [None] * len(keys)

@@ -71,8 +71,8 @@ def check_size(size: tuple[int, int], wanted: tuple[int, int]) -> None:
     if size != wanted:
         raise RowError(
             "decode",
-            f"it is {size[0]} x {size[1]} pixels, and its content {wanted[0]} x {wanted[1]} "
-            "(upright): a mask has the size of its content",
+            f"it is {size[0]} x {size[1]} pixels, but its content is {wanted[0]} x {wanted[1]} "
+            "(upright): a mask must have its content's size",
         )
 
 

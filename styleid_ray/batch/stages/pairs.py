@@ -108,7 +108,6 @@ def pairs_of(
 
 
 def _numbered(keys: Iterable[str]) -> dict[str, int]:
-    """The distinct keys, numbered in order."""
     return {key: number for number, key in enumerate(dict.fromkeys(keys))}
 
 

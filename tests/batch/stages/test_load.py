@@ -202,8 +202,8 @@ def test_a_mask_of_another_size_missing_or_damaged_is_a_row_of_its_own(
     assert errors == {
         "a.png": (
             "decode",
-            "mask a.png: it is 40 x 36 pixels, and its content 80 x 72 (upright): a mask has the "
-            "size of its content",
+            "mask a.png: it is 40 x 36 pixels, but its content is 80 x 72 (upright): a mask must "
+            "have its content's size",
         ),
         "b.png": (
             "fetch",
