@@ -120,7 +120,8 @@ def _got(faults: Sequence[Any]) -> str:
     text = f" (got {_one_line(reprlib.repr(value))})"
     if not isinstance(value, str):
         return text
-    choices = [choice for fault in faults for choice in _choices(fault)]
+    expected = [fault.get("ctx", {}).get("expected", "") for fault in faults]
+    choices = [choice for text in expected for choice in re.findall(r"'([^']*)'", text)]
     return text + _one_line(suggestion(value[:_MOST_CHARACTERS], choices))
 
 
@@ -140,10 +141,6 @@ def _requirement(fault: Any, written: str | None) -> str:
         return f"must be written as {written}"
     message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     return message[:1].lower() + message[1:]
-
-
-def _choices(fault: Any) -> list[str]:
-    return re.findall(r"'([^']*)'", fault.get("ctx", {}).get("expected", ""))
 
 
 def _one_line(text: str) -> str:

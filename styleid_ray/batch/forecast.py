@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from styleid_ray.batch.prepare import Prepared, prepare
 from styleid_ray.batch.rate import actor_rate, measure_rate
 from styleid_ray.batch.stages.mask import masks_of
 from styleid_ray.batch.watch.progress import duration
-from styleid_ray.config import JobConfig, Method
+from styleid_ray.config import JobConfig
 from styleid_ray.datasets.fetch import fetch_picture
 from styleid_ray.datasets.source import dataset_line, in_words, skipped_files
 from styleid_ray.errors import ConfigError, RowError
@@ -50,8 +50,9 @@ class Time:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Cost of a job, estimated."""
+    """Estimated cost of a job."""
 
+    job: Prepared
     cost: Cost
     bytes_in: int | None
     """Bytes of the pictures, each read once per shard; None if the sizes are unknown."""
@@ -59,23 +60,13 @@ class Forecast:
     """Estimated bytes of the results; None if no content of the sample can be read."""
     memory: dict[str, Place]
     """By feature store."""
-    time: Time | None
-    fingerprint: str
-    dataset: str
-    """Format and splits of --content; '' for a plain folder."""
-    skipped: Mapping[str, int]
-    """Number of files in the sources that are not pictures, by kind."""
-    variants: int = 1
-    """Variants per pair."""
-    masked: bool = False
-    """Whether masks are read, which `bytes_in` does not count."""
-    method: Method = "styleid"
-    gpus: Sequence[GpuFit] = ()
+    gpus: Sequence[GpuFit]
     """The part of the job that fits on common GPUs; empty without a UNet or on CPUs."""
+    time: Time | None
 
     def as_dict(self) -> dict[str, Any]:
         """Numbers for `--json`: counts, bytes, seconds."""
-        cost = asdict(self.cost)
+        cost, config, variants = asdict(self.cost), self.job.config, count_variants(self.job.config)
         inversions = cost.pop("content_inversions") + cost.pop("style_inversions")
         numbers = cost | {
             "inversions": inversions,
@@ -84,16 +75,16 @@ class Forecast:
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
             "memory": {store: asdict(place) for store, place in self.memory.items()},
-            "fingerprint": self.fingerprint,
-            "dataset": self.dataset,
-            "left_out": dict(self.skipped),
+            "fingerprint": self.job.fingerprint,
+            "dataset": dataset_line(self.job.contents),
+            "left_out": dict(skipped_files(self.job.contents, self.job.styles)),
         }
-        if self.method != "styleid":
-            numbers["method"] = self.method
+        if config.method != "styleid":
+            numbers["method"] = config.method
         if self.gpus:
             numbers["gpus"] = [asdict(fit) for fit in self.gpus]
-        if self.variants > 1:
-            numbers["variants"] = self.variants
+        if variants > 1:
+            numbers["variants"] = variants
         if self.time:
             numbers |= {
                 "rate": round(self.time.rate, 3),
@@ -106,24 +97,24 @@ class Forecast:
 
     def as_text(self) -> dict[str, str]:
         """The same for a person: names, and values with their units."""
-        cost = self.cost
+        cost, job, method = self.cost, self.job, self.job.config.method
         lines = {
             "pairs": f"{cost.pairs:,} of {cost.contents:,} contents and {cost.styles:,} styles"
         }
-        if self.variants > 1:
-            lines["variants"] = f"{self.variants:,} per content and style"
-        if self.dataset:
-            lines["dataset"] = self.dataset
-        if self.skipped:
-            lines["left out"] = in_words(self.skipped)
+        if (variants := count_variants(job.config)) > 1:
+            lines["variants"] = f"{variants:,} per content and style"
+        if dataset := dataset_line(job.contents):
+            lines["dataset"] = dataset
+        if skipped := skipped_files(job.contents, job.styles):
+            lines["left out"] = in_words(skipped)
         lines |= {
             "shards": f"{cost.shards:,}",
             **self._evaluations(),
-            "read": _size(self.bytes_in) + ", masks not counted" * self.masked,
+            "read": _size(self.bytes_in) + ", masks not counted" * bool(masks_of(job.config)),
             "written": f"about {_size(self.bytes_out)}",
         }
         for store, place in self.memory.items():
-            lines["memory" + f", features {store}" * (self.method == "styleid")] = (
+            lines["memory" + f", features {store}" * (method == "styleid")] = (
                 f"{_size(place.device)} on the device, {_size(place.host)} on the host"
             )
         if self.gpus:
@@ -135,12 +126,12 @@ class Forecast:
             lines["GPU hours"] = f"{self.time.gpu_hours:,.2f} h"
             if self.time.price is not None:
                 lines["cost"] = f"{self.time.price * self.time.gpu_hours:,.2f}"
-        return lines | {"fingerprint": self.fingerprint}
+        return lines | {"fingerprint": job.fingerprint}
 
     def _evaluations(self) -> dict[str, str]:
-        cost = self.cost
-        if self.method != "styleid":
-            return {"UNet evaluations": f"0 (method {self.method})"}
+        cost, method = self.cost, self.job.config.method
+        if method != "styleid":
+            return {"UNet evaluations": f"0 (method {method})"}
         plan = cost.unet_evaluations
         floor, naive = cost.floor_unet_evaluations, cost.naive_unet_evaluations
         return {
@@ -196,18 +187,13 @@ def forecast(
     cost, counts = job.cost_of(plan), np.unique(shard_pictures(plan.table), axis=0).tolist()
     seconds = cost.unet_evaluations / rate if rate else 0.0
     return Forecast(
-        cost=cost,
-        bytes_in=_bytes_in(plan),
-        bytes_out=_bytes_out(job, plan),
-        memory=places_of(job, counts),
-        time=Time(rate, seconds, seconds / 3600 * gpus, price) if rate else None,
-        fingerprint=job.fingerprint,
-        dataset=dataset_line(job.contents),
-        skipped=skipped_files(job.contents, job.styles),
-        variants=count_variants(config),
-        masked=bool(masks_of(config)),
-        method=config.method,
-        gpus=fits_of(job, counts, gpus),
+        job,
+        cost,
+        _bytes_in(plan),
+        _bytes_out(job, plan),
+        places_of(job, counts),
+        fits_of(job, counts, gpus),
+        Time(rate, seconds, seconds / 3600 * gpus, price) if rate else None,
     )
 
 

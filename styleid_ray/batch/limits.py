@@ -19,13 +19,9 @@ if TYPE_CHECKING:
 
 
 class Limits:
-    """The limits of one command, counted from its start.
-
-    `reached` is the option that stopped it, as it was given, or None.
-
-    Raises:
-        ConfigError: a limit has already passed, or does not suit the job.
-    """
+    """The limits of one command, counted from its start. `reached` is the option that stopped it,
+    as it was given, or None. Raises ConfigError if a limit has already passed, or does not suit the
+    job."""
 
     def __init__(self, config: JobConfig) -> None:
         self.config = config

@@ -144,7 +144,8 @@ def prepare(config: JobConfig, spread: Spread = in_threads, earlier: Earlier = N
     checkpoint, config = model_of(config)
     if config.fit == "crop":
         check_crop_size(config.working_size, checkpoint.factor)
-    _check_output(config)
+    if config.pairing != "table" and (config.format == "files" or config.export):
+        check_outside(config, config.output, "output")
     fingerprint = digest(identity(config, checkpoint, "picture"))
     named = name_pairs(config, fingerprint, spread, earlier)
     _check_masked(config, named.pairs)
@@ -216,14 +217,9 @@ def check_layers(checkpoint: Checkpoint, config: JobConfig) -> None:
         checkpoint.description.check_layers(params.layers, checkpoint.name)
 
 
-def _check_output(config: JobConfig) -> None:
-    """Refuses an output whose pictures would become contents or styles of the resumed run."""
-    if config.pairing != "table" and (config.format == "files" or config.export):
-        check_outside(config, config.output, "output")
-
-
 def check_outside(config: JobConfig, url: str, option: str) -> None:
-    """Raises ConfigError if pictures below a location would be contents or styles of the job."""
+    """Raises ConfigError if pictures below a location would become contents or styles of the job
+    when it resumes."""
     picture = f"{url.rstrip('/')}/x{extension(config.picture_format)}"
     hint = ", or use --format parquet" if option == "output" and not config.export else ""
     for name in ("content", "style"):

@@ -143,10 +143,7 @@ def split_options(
     options: Mapping[str, Any], rejected: bool
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Splits the options of `retry` into those that do not change the pictures, and parameters.
-
-    Raises:
-        ConfigError: an option needs `--rejected`, which is not given.
-    """
+    Raises ConfigError for an option that needs `--rejected`, which is not given."""
     changes = {name: value for name, value in options.items() if name in StyleParams.model_fields}
     alone = [*changes, *(["reject"] if options.get("reject") is not None else [])]
     if alone and not rejected:

@@ -152,8 +152,8 @@ def test_shards_are_cut_by_their_time_on_the_requested_device(job: Job, pictures
         ({}, {"rate": 1, "price": -1}, "--price -1: must be above 0"),
         ({}, {"price": 1}, "--price needs --rate or --calibrate"),
         ({}, {"rate": 1, "calibrate": True}, "give one of them"),
-        ({"device": "cpu"}, {"rate": 1, "price": 1}, "takes no GPU"),
-        ({"num_gpus_per_actor": 0}, {"rate": 1, "price": 1}, "takes no GPU"),
+        ({"device": "cpu"}, {"rate": 1, "price": 1}, "uses no GPU"),
+        ({"num_gpus_per_actor": 0}, {"rate": 1, "price": 1}, "uses no GPU"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(

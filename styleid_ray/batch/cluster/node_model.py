@@ -55,10 +55,8 @@ def model_on_node(config: JobConfig, revision: str | None) -> tuple[str, str | N
     """The name and revision by which the engine loads a job's model on this node.
 
     A model in an object store is fetched unless another process of the node has done so; its name
-    is then its folder in the node's cache. `revision` is that of the checkpoint from `find_model`.
-
-    Raises:
-        ModelError: the model cannot be fetched, or is no longer at that revision.
+    is then its folder in the node's cache. Raises ModelError if it cannot be fetched, or is no
+    longer at `revision`, that of the checkpoint from `find_model`.
     """
     place = local_path(config.model)
     if place is not None:

@@ -80,11 +80,8 @@ def read_failures(output: Output, finished: Collection[str]) -> Failures:
 
 
 def failed_rows(output: Output, shard: str, columns: list[str] | None = None) -> pa.Table:
-    """Rows of `errors/` for a finished shard's pairs that are not in `data/`.
-
-    Raises:
-        OutputError: a file is damaged or cannot be read.
-    """
+    """Rows of `errors/` for a finished shard's pairs that are not in `data/`. Raises OutputError
+    for a file that is damaged or cannot be read."""
     columns = columns or ["pair_id", "stage", "error", "message"]
     name = errors_file(shard)
     try:

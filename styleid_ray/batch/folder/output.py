@@ -60,11 +60,8 @@ class Output(Store):
         return set(map(stem, self.files("data")))
 
     def plan_part(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """A part of the stored plan; its keys are Arrow dictionaries.
-
-        Raises:
-            OutputError: it is damaged.
-        """
+        """A part of the stored plan; its keys are Arrow dictionaries. Raises OutputError if it is
+        damaged."""
         keys = ["shard", "content", "style"]
         try:
             part = self.parsed(
@@ -79,20 +76,18 @@ class Output(Store):
             ) from e
 
     def record(self) -> dict[str, Any] | None:
-        """The stored `config.yaml`, or None when there is no run here.
-
-        Raises:
-            OutputError: it is damaged, or has another layout.
-        """
+        """The stored `config.yaml`, or None when there is no run here. Raises OutputError if it is
+        damaged, or has another layout."""
         try:
             text = self.read(CONFIG)
         except FileNotFoundError:
             return None
+        damaged = OutputError(f"{self.url}/{CONFIG} is damaged: choose another --output")
         try:
             record = yaml.safe_load(text)
             layout, parts = record.get("layout", 1), [record.get(name) for name in _RECORD]
         except Exception as e:  # malformed YAML, or a wrong value in it, raises anything
-            raise OutputError(f"{self.url}/{CONFIG} is damaged: choose another --output") from e
+            raise damaged from e
         if layout != LAYOUT and isinstance(record.get("config"), dict):
             raise OutputError(
                 f"the run at {self.url} has files of layout {layout}, and this version of "
@@ -100,7 +95,7 @@ class Output(Store):
                 "choose another --output"
             )
         if not all(isinstance(part, dict) for part in parts):
-            raise OutputError(f"{self.url}/{CONFIG} is damaged: choose another --output")
+            raise damaged
         return record
 
     def existing_record(self) -> dict[str, Any]:

@@ -64,11 +64,8 @@ class QualitySummary:
 
 
 def read_quality(output: Output, shards: Iterable[str], rule: Rule | None) -> QualitySummary:
-    """The measures of finished shards; only the column `quality` is read.
-
-    Raises:
-        OutputError: a file is damaged or cannot be read.
-    """
+    """The measures of finished shards; only the column `quality` is read. Raises OutputError for a
+    file that is damaged or cannot be read."""
     summary = QualitySummary(rule)
     for _, table in _tables(output, shards, []):
         summary.add(table)

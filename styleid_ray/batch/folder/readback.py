@@ -42,11 +42,8 @@ class ShardCheck:
 
 def check_shard(output: Output, shard: str, planned: np.ndarray, has_errors: bool) -> ShardCheck:
     """Reads the files of a shard, a few rows at a time, and decodes its pictures. `planned` are the
-    ids of its pairs; `has_errors` is whether it has a file in `errors/`.
-
-    Raises:
-        OutputError: a file cannot be reached, so its state is unknown.
-    """
+    ids of its pairs; `has_errors` is whether it has a file in `errors/`. Raises OutputError for a
+    file that cannot be reached, so that its state is unknown."""
     check, data, errors = ShardCheck(shard), data_file(shard), errors_file(shard)
     try:
         check, ids = output.parsed(data, lambda f: _read_data(output, shard, f))

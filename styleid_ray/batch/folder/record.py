@@ -91,10 +91,8 @@ def check_model(output: Output, record: Mapping[str, Any], checkpoint: Checkpoin
 
 def begin_run(output: Output, job: Job, plan: Plan) -> None:
     """Stores the plan and the record of a new run; the record comes last, so a run with one has its
-    whole plan. Does nothing if another driver has begun the same run since `find_run`.
-
-    Raises:
-        OutputError: another driver has begun another run there.
+    whole plan. Does nothing if another driver has begun the same run since `find_run`; raises
+    OutputError if it has begun another run.
     """
     record = find_run(output, job.config)
     if record:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 import time
@@ -11,7 +10,9 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
+from multiprocessing import get_context
 from typing import Any, TextIO
 
 import numpy as np
@@ -114,7 +115,9 @@ def verify(output: Output, stream: TextIO | None = None) -> Verification:
     findings = _Findings(output)
     work = ((name, ids, name in errors) for name, ids in findings.planned_shards() if name in data)
     printed = time.monotonic()
-    with _processes() if len(data) > _FEW else nullcontext() as pool:
+    # A store's client has threads, which do not survive a fork.
+    processes = partial(ProcessPoolExecutor, os.cpu_count(), get_context("forkserver"))
+    with processes() if len(data) > _FEW else nullcontext() as pool:
         for number, check in enumerate(_checked(output, work, pool), 1):
             findings.take(check)
             if time.monotonic() - printed >= _SECONDS:
@@ -200,11 +203,6 @@ class _Findings:
                     self.add("damaged_files", [f"{part}: pairs of {name}"], 1)
                 self.shards[name] = self.shards.get(name, 0) + len(pairs)
                 yield name, pairs
-
-
-def _processes() -> ProcessPoolExecutor:
-    # A store's client has threads, which do not survive a fork.
-    return ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("forkserver"))
 
 
 def _checked(

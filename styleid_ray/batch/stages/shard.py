@@ -17,32 +17,24 @@ from styleid_ray.quality.columns import quality_type
 
 QUALITY: pa.StructType = quality_type()
 """The column `quality` of the dataset."""
+_SIZES = [(name, pa.int32()) for name in ("width", "height", "source_width", "source_height")]
+_FAULT = [(name, pa.string()) for name in ("stage", "error", "message")]
 PICTURES = pa.schema(
     [
         ("role", pa.string()),  # content or style; mask or label_map of a content
-        ("key", pa.string()),  # of a mask its content's
+        ("key", pa.string()),  # of a mask, its content's
         ("pixels", pa.binary()),  # height x width x 3 bytes, of a mask x 1; null when it failed
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("source_width", pa.int32()),
-        ("source_height", pa.int32()),
-        ("stage", pa.string()),
-        ("error", pa.string()),
-        ("message", pa.string()),
+        *_SIZES,
+        *_FAULT,
     ]
 )
 RESULTS = pa.schema(
     [
         ("pixels", pa.binary()),  # row i is pair i's picture; null when it failed
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("source_width", pa.int32()),
-        ("source_height", pa.int32()),
+        *_SIZES,
         ("seconds", pa.float64()),
         ("quality", QUALITY),
-        ("stage", pa.string()),
-        ("error", pa.string()),
-        ("message", pa.string()),
+        *_FAULT,
     ]
 )
 

@@ -18,7 +18,7 @@ from styleid_ray.batch.stages.shard import PICTURES, RESULTS, Shard, shards_in
 from styleid_ray.batch.watch.logs import StageLog
 from styleid_ray.batch.watch.metrics import STYLIZED, MeasureCounters
 from styleid_ray.batch.watch.reporter import ATTEMPTS, Reporter
-from styleid_ray.config import JobConfig, StyleParams
+from styleid_ray.config import JobConfig
 from styleid_ray.errors import JobError
 
 if TYPE_CHECKING:
@@ -102,7 +102,8 @@ class Stylize:
         good = [row for row, result in enumerate(results) if "stage" not in result]
         measures: dict[str, float] = {}
         if good:
-            params = [self._params(own[row]) for row in good]
+            given = [{name: x for name, x in own[row].items() if x is not None} for row in good]
+            params = [self.params.model_copy(update=own_values) for own_values in given]
             pairs = pairs_of([recipes[row] for row in good], params, pictures)
             work = self.device.stylize(pairs, lambda: self.begin(shard.name), quality=True)
             for count, (pair, pixels) in enumerate(work, 1):
@@ -135,10 +136,6 @@ class Stylize:
                 f"shard {shard} ended the process that stylises it {ATTEMPTS} times, most often "
                 "for lack of memory: use a smaller --batch, or --feature-dtype int8"
             )
-
-    def _params(self, pair: dict[str, Any]) -> StyleParams:
-        own = {name: pair[name] for name in ("gamma", "temperature") if pair[name] is not None}
-        return self.params.model_copy(update=own)
 
 
 def _result(pixels: np.ndarray | None, quality: Mapping[str, float | None]) -> dict[str, Any]:

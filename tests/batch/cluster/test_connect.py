@@ -59,7 +59,7 @@ def test_actors_follow_the_gpus_by_default(
     [
         ({"actors": 3}, "the cluster has 2: ask for fewer actors"),
         ({"num_gpus_per_actor": 1.5}, "whole number"),
-        ({"num_gpus_per_actor": 0, "actors": 2}, "--actors 1 at most"),
+        ({"num_gpus_per_actor": 0, "actors": 2}, "at most --actors 1"),
         ({"accelerator_type": "A100"}, "no GPU of that kind, only L4"),
     ],
 )
