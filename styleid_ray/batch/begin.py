@@ -84,8 +84,7 @@ def extend(
     job = prepare(config, spread, Earlier(pairs, output))
     _print(out, *job.named.pairs.notes, *job.notes)
     check_model(output, record, job.checkpoint)
-    ids = [output.read_ids(name) for name in output.files(PLAN)]
-    new = job.named.without(np.concatenate(ids or [np.empty(0, "S32")]))
+    new = job.named.without(_known_ids(output))
     known = {role: _known_versions(output, role) for role in ("content", "style")}
     if len(new.ids):
         plan = new.cut(job.config, _pace(job, resources(len(new.ids))))
@@ -160,6 +159,11 @@ def _known_pairs(output: Output) -> pa.Table:
     names = ["content", "style"]
     parts = [output.plan_part(name, names) for name in output.files(PLAN)]
     return pa.concat_tables(parts).unify_dictionaries().group_by(names).aggregate([])
+
+
+def _known_ids(output: Output) -> np.ndarray:
+    parts = [output.read_ids(name) for name in output.files(PLAN)]
+    return np.concatenate(parts or [np.empty(0, "S32")])
 
 
 def _known_versions(output: Output, role: str) -> dict[str, set[str | None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,12 @@ import pyarrow as pa
 from styleid_ray.batch.cluster.ray_data import cause_line
 from styleid_ray.batch.cluster.resources import Resources
 from styleid_ray.batch.folder.output import run_name
-from styleid_ray.batch.stages.recipe import Recipes
+from styleid_ray.batch.stages.recipe import Recipe, Recipes
 from styleid_ray.batch.stages.shard import PICTURES, RESULTS, Shard, shards_in
 from styleid_ray.batch.watch.logs import StageLog
 from styleid_ray.batch.watch.metrics import STYLIZED, MeasureCounters
 from styleid_ray.batch.watch.reporter import ATTEMPTS, Reporter
-from styleid_ray.config import JobConfig
+from styleid_ray.config import JobConfig, StyleParams
 from styleid_ray.errors import JobError
 
 if TYPE_CHECKING:
@@ -85,8 +85,6 @@ class Stylize:
 
     def stylize(self, shard: Shard) -> Shard:
         """The shard's pairs stylised together; a pair that fails has its reason instead."""
-        from styleid_ray.batch.stages.pairs import pairs_of
-
         pictures = {(row["role"], row["key"]): row for row in shard.pictures.to_pylist()}
         recipes = self.recipes.of_pairs(shard.pairs)
         own = shard.pairs.select(["gamma", "temperature"]).to_pylist()
@@ -100,24 +98,41 @@ class Stylize:
                 else {name: needed[0][name] for name in ("source_width", "source_height")}
             )
         good = [row for row, result in enumerate(results) if "stage" not in result]
-        measures: dict[str, float] = {}
-        if good:
-            given = [{name: x for name, x in own[row].items() if x is not None} for row in good]
-            params = [self.params.model_copy(update=own_values) for own_values in given]
-            pairs = pairs_of([recipes[row] for row in good], params, pictures)
-            work = self.device.stylize(pairs, lambda: self.begin(shard.name), quality=True)
-            for count, (pair, pixels) in enumerate(work, 1):
-                results[good[pair]] |= _result(pixels, work.quality[pair])
-                self.reporter.making(shard.name, count)
-            measures = work.measures
-            for row in good:
-                results[row]["seconds"] = measures["stylize_seconds"] / len(good)
-            shard = replace(shard, notes=shard.notes + work.notes).measured(**measures)
+        given = [{name: x for name, x in own[row].items() if x is not None} for row in good]
+        params = [self.params.model_copy(update=values) for values in given]
+        measures, notes = self._make(
+            shard.name, [recipes[row] for row in good], params, pictures, [results[r] for r in good]
+        )
         self.reporter.ended("stylize", shard.name)
         self.counters.add({**measures, "pairs": len(good)})
-        # The pictures are no longer needed: without them the row travels lighter.
-        table = pa.Table.from_pylist(results, schema=RESULTS)
-        return replace(shard, pictures=PICTURES.empty_table(), results=table)
+        return replace(
+            shard,
+            pictures=PICTURES.empty_table(),  # no longer needed: the row travels lighter
+            results=pa.Table.from_pylist(results, schema=RESULTS),
+            notes=shard.notes + notes,
+        ).measured(**measures)
+
+    def _make(
+        self,
+        name: str,
+        recipes: Sequence[Recipe],
+        params: Sequence[StyleParams],
+        pictures: Mapping[tuple[str, str], Mapping[str, Any]],
+        results: Sequence[dict[str, Any]],
+    ) -> tuple[dict[str, float], tuple[str, ...]]:
+        """Fills in the results of pairs whose pictures are there; returns measures and notes."""
+        from styleid_ray.batch.stages.pairs import pairs_of
+
+        if not recipes:
+            return {}, ()
+        pairs = pairs_of(recipes, params, pictures)
+        work = self.device.stylize(pairs, lambda: self.begin(name), quality=True)
+        for count, (pair, pixels) in enumerate(work, 1):
+            results[pair].update(_result(pixels, work.quality[pair]))
+            self.reporter.making(name, count)
+        for result in results:
+            result["seconds"] = work.measures["stylize_seconds"] / len(recipes)
+        return work.measures, work.notes
 
     def hold(self, shard: Shard) -> Shard:
         """The unchanged shard without its pictures, once all others are done."""
