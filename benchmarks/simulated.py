@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from styleid_ray.batch.stages.shard import RESULTS, Shard, each_shard
+from styleid_ray.batch.stages.shard import RESULTS, Shard, shards_in
 from styleid_ray.config import JobConfig
 
 
@@ -33,7 +33,8 @@ class _Simulated:
         self.device = threading.Lock()  # two calls are under way, and one device works
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
-        return each_shard(block, self.stylize)
+        for shard in shards_in(block):
+            yield self.stylize(shard).to_block()
 
     def stylize(self, shard: Shard) -> Shard:
         pictures = {(row["role"], row["key"]): row for row in shard.pictures.to_pylist()}

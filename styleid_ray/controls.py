@@ -59,7 +59,7 @@ class Schedule:
 
     @property
     def constant(self) -> float | None:
-        """The value where there is one for all layers and steps, else None."""
+        """The value for all layers and steps, or None if it varies."""
         (layers, ramp), *others = self.groups
         same = not others and layers is None and ramp.first == ramp.last
         return ramp.first if same else None
@@ -70,7 +70,8 @@ class Schedule:
         return any(ramp.first != ramp.last for _, ramp in self.groups)
 
     def check(self, layers: Iterable[int], steps: int) -> None:
-        """Raises ValueError when a layer has no value, a value no layer, or a ramp one step."""
+        """Raises ValueError for a layer without a value, a value without a layer, or a schedule
+        over a single step."""
         if self.moves and steps < 2:
             raise ValueError(
                 "a schedule over steps needs at least two sampling steps: raise --steps, or give "
@@ -119,7 +120,7 @@ class Sweep:
 
 
 def parse(value: float | str) -> Schedule | Range | Sweep:
-    """The control that an option's value describes; raises ValueError where it is wrong."""
+    """The control that an option's value describes; raises ValueError for a wrong one."""
     if not isinstance(value, str):
         return Schedule(((None, Ramp(float(value), float(value))),))
     text = re.sub(r"\s+", "", value)
@@ -144,7 +145,7 @@ def parse(value: float | str) -> Schedule | Range | Sweep:
 
 
 def schedule(value: float | str) -> Schedule:
-    """`parse` of a value that is not drawn; raises ValueError for one that is."""
+    """`parse` for a value that is not drawn per pair; raises ValueError for one that is."""
     control = parse(value)
     if not isinstance(control, Schedule):
         raise ValueError("a value that is drawn per pair, which only a job does")

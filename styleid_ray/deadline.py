@@ -11,7 +11,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|min|m|s)\s*")
 
 
 def deadline_text(value: object) -> str:
-    """A deadline as it is stored in a config; raises ValueError for what is none."""
+    """A deadline as stored in a config; raises ValueError if it is not one."""
     text = value.isoformat() if isinstance(value, date) else value
     if not isinstance(text, str):
         raise ValueError(_WANTED)
@@ -25,12 +25,12 @@ def is_duration(text: str) -> bool:
 
 
 def parse_deadline(text: str, now: datetime) -> datetime:
-    """The moment that a deadline stands for.
+    """The time of a deadline.
 
     Args:
         text: an ISO time, in the zone of this machine unless it names another, or a duration of
             days, hours, minutes and seconds such as 1d12h, 6h, 90min.
-        now: from which a duration counts; with its zone.
+        now: start of a duration; with its zone.
 
     Raises:
         ValueError: the text is neither.

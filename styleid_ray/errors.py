@@ -1,8 +1,8 @@
 """The two kinds of failure: a row error costs its own pairs, a fatal error stops the job.
 
-A `RowError` is data: the batch job writes it to `errors/` with its stage and goes on.
-A `JobError` is one line for the user that names what to change; the command line prints it without
-a traceback and exits with status 2.
+A `RowError` is data: the batch job writes it to `errors/` with its stage and continues.
+A `JobError` is one line for the user with a remedy; the command line prints it without a traceback
+and exits with status 2.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SYNONYMS = {
     "half": "float16",
     "bf16": "bfloat16",
 }
-"""Words that others use for values of options."""
+"""Common words for values of options."""
 
 
 class StyleIDError(Exception):
@@ -26,10 +26,10 @@ class StyleIDError(Exception):
 
 
 class JobError(StyleIDError):
-    """The job cannot run as it was asked for; the message says what to change, in one line.
+    """The job cannot run as requested; the message names a remedy, in one line.
 
-    Characters that are not printable, such as a newline in a file's name, become escapes. The
-    message is kept apart from `args`, to which Ray Data appends advice of its own.
+    Unprintable characters, such as a newline in a file's name, become escapes. The message is kept
+    apart from `args`, because Ray Data appends its own advice there.
     """
 
     def __init__(self, message: str) -> None:
@@ -52,7 +52,7 @@ class SourceError(JobError):
 
 
 class ModelError(JobError):
-    """A model cannot be loaded, or lacks what the options ask for."""
+    """A model cannot be loaded, or lacks something that the options need."""
 
 
 class OutputError(JobError):
@@ -68,8 +68,8 @@ class RowError(StyleIDError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, with the lines that go on with its sentence; the name
-    of its class where it has no message."""
+    """The first line of an error's message, with the lines that continue its sentence; without a
+    message, the name of its class."""
     first, *rest = str(error).strip().splitlines() or [type(error).__name__]
     for line in rest:
         if not line[:1].islower() or first.rstrip().endswith((".", ":", "!", "?")):
@@ -79,8 +79,7 @@ def first_line(error: BaseException) -> str:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """The end of a message about a word that is not known: the known word that was meant, if any
-    is close enough."""
+    """The end of a message about an unknown word: the known word that was probably meant, or ''."""
     names = list(known)
     meant = [_SYNONYMS[word]] if _SYNONYMS.get(word) in names else []
     meant += difflib.get_close_matches(word, names, 1, cutoff=0.7)

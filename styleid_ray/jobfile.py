@@ -1,4 +1,4 @@
-"""Job files, and options to a checked configuration."""
+"""Job files, and the check of options into a configuration."""
 
 from __future__ import annotations
 
@@ -17,22 +17,19 @@ from styleid_ray.storage.locations import shown
 
 _MOST_FAULTS, _MOST_CHARACTERS = 5, 300
 _NO_SUCH_OPTION = "; styleid-ray stylize --help-all lists the options"
+# Kinds of pydantic's faults, and the requirement that each stands for.
 _MUST_BE = {
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),
     **dict.fromkeys(("float_parsing", "float_type"), "a number"),
     **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
     "string_type": "text",
 }
-_NOT_SO_MANY = ("tuple_type", "too_long", "too_short", "missing")
-"""Kinds of faults of pydantic, and what a value must be instead."""
+_WRONG_COUNT = ("tuple_type", "too_long", "too_short", "missing")
 
 
 def load_job_file(url: str) -> dict[str, Any]:
-    """The options of a YAML job file: a mapping whose keys are the names of options.
-
-    Raises ConfigError when it cannot be read, is no mapping, or has an
-    unknown key, or one twice.
-    """
+    """The options of a YAML job file, by name. Raises ConfigError when it cannot be read, is not a
+    mapping, or has an unknown or repeated key."""
     try:
         with fsspec.open(url, "rt", encoding="utf-8") as f:
             text: str = f.read()  # pyright: ignore[reportAttributeAccessIssue]
@@ -40,9 +37,9 @@ def load_job_file(url: str) -> dict[str, Any]:
         raise ConfigError(f"--config {shown(url)} cannot be read: {_one_line(str(e))}") from e
     try:
         loaded = yaml.safe_load(text)
-        node = yaml.compose(text)  # in which a repeated key is still there
+        node = yaml.compose(text)  # keeps repeated keys
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
-    except Exception as e:  # a wrong value of a tag comes out as nearly anything
+    except Exception as e:  # a wrong value of a tag raises nearly anything
         raise ConfigError(f"--config {shown(url)} is not valid YAML: {_fault(e)}") from None
     if not isinstance(loaded, dict):
         raise ConfigError(
@@ -62,7 +59,7 @@ def load_job_file(url: str) -> dict[str, Any]:
 
 
 def _fault(error: Exception) -> str:
-    """What is wrong with YAML, and where; never its text, in which secrets may stand."""
+    """The fault in YAML and its position; never its text, which may hold secrets."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return f"it cannot be read ({type(error).__name__})"
     mark = error.problem_mark
@@ -70,7 +67,7 @@ def _fault(error: Exception) -> str:
 
 
 def make_config(options: dict[str, Any]) -> JobConfig:
-    """The checked configuration of some options; raises ConfigError that names the wrong ones."""
+    """The checked configuration from options; raises ConfigError that names the wrong ones."""
     try:
         return JobConfig(**options)
     except ValidationError as e:
@@ -78,7 +75,7 @@ def make_config(options: dict[str, Any]) -> JobConfig:
 
 
 def make_storage_options(given: str | dict[str, Any] | None) -> dict[str, Any] | None:
-    """What `--storage-options` says on the command line or in a job file; raises ConfigError."""
+    """The checked `--storage-options` of a command line or job file; raises ConfigError."""
     try:
         return RunOptions.model_validate({"storage_options": given}).storage_options
     except ValidationError as e:
@@ -86,7 +83,6 @@ def make_storage_options(given: str | dict[str, Any] | None) -> dict[str, Any] |
 
 
 def _message(error: ValidationError) -> str:
-    """Every fault of some options, in one line."""
     by_option: dict[str, list[Any]] = {}
     for fault in error.errors():
         by_option.setdefault(str(fault["loc"][0]) if fault["loc"] else "", []).append(fault)
@@ -96,15 +92,15 @@ def _message(error: ValidationError) -> str:
 
 
 def _fault_of(name: str, faults: list[Any]) -> str:
-    """What is wrong with one option; several faults are those of its alternatives, or of the items
-    of its list, of which the first is enough."""
+    """The fault of one option. Several faults are of its alternatives, or of the items of its list;
+    of items, only the first is named."""
     first = faults[0]
     if not name:
         return _one_line(first["msg"].removeprefix("Value error, "))
     option, path = _one_line(flag(name)), first["loc"][1:]
     field = JobConfig.model_fields.get(name)
     if field is None:
-        return f"{option} is no option{suggestion(name, JobConfig.model_fields)}"
+        return f"{option} is not an option{suggestion(name, JobConfig.model_fields)}"
     if first["type"] == "missing" and not path:
         return f"{option} is missing"
     alternatives = faults if path and isinstance(path[0], str) else faults[:1]
@@ -113,23 +109,24 @@ def _fault_of(name: str, faults: list[Any]) -> str:
 
 
 def value_fault(option: str, error: ValidationError) -> str:
-    """What is wrong with the value of an option that is no part of a job's configuration."""
+    """The fault of an option's value, for an option outside a job's configuration."""
     return f"{option}: {_wanted(error.errors()[:1], None)}{_got(error.errors())}"
 
 
 def _got(faults: Sequence[Any]) -> str:
-    """The value that was given, and the one that was meant."""
+    """The given value, and the one that was probably meant."""
     value = faults[0]["input"]
-    # Never the whole of it: a few lines of YAML aliases can stand for gigabytes.
+    # Shortened: a few lines of YAML aliases can expand to gigabytes.
     text = f" (got {_one_line(reprlib.repr(value))})"
     if not isinstance(value, str):
         return text
-    choices = [choice for fault in faults for choice in _choices(fault)]
+    expected = [fault.get("ctx", {}).get("expected", "") for fault in faults]
+    choices = [choice for text in expected for choice in re.findall(r"'([^']*)'", text)]
     return text + _one_line(suggestion(value[:_MOST_CHARACTERS], choices))
 
 
 def _wanted(faults: Sequence[Any], written: str | None) -> str:
-    """What a value must be, or another message about it; several faults are alternatives."""
+    """The requirement on a value, or another message about it; several faults are alternatives."""
     first, *others = [_requirement(fault, written) for fault in faults]
     return _one_line(" or ".join([first, *(one.removeprefix("must be ") for one in others)]))
 
@@ -140,14 +137,10 @@ def _requirement(fault: Any, written: str | None) -> str:
         return f"must be {fault['ctx']['expected'].replace(chr(39), '')}"
     if kind in _MUST_BE:
         return f"must be {_MUST_BE[kind]}"
-    if kind in _NOT_SO_MANY and written:
+    if kind in _WRONG_COUNT and written:
         return f"must be written as {written}"
     message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     return message[:1].lower() + message[1:]
-
-
-def _choices(fault: Any) -> list[str]:
-    return re.findall(r"'([^']*)'", fault.get("ctx", {}).get("expected", ""))
 
 
 def _one_line(text: str) -> str:

@@ -14,7 +14,7 @@ class Described:
 
     name: str
     sentence: str
-    """What it is, after "with NAME, "."""
+    """A description that follows "with NAME, "."""
     citation: str
     """BibTeX."""
 

@@ -1,4 +1,4 @@
-"""Handing `stylize` to the job server of a Ray cluster and following it to its end."""
+"""Submits `stylize` to the job server of a Ray cluster and follows it to its end."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from styleid_ray.deadline import is_duration, parse_deadline
 from styleid_ray.errors import ConfigError, JobError, first_line
 
 _SERVER, _CLUSTER = "RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"
-# Where `ray dashboard` and `kubectl port-forward` put the job server.
+# The job server's address with `ray dashboard` and `kubectl port-forward`.
 _DEFAULT = "http://127.0.0.1:8265"
-# Seconds in which a driver can stop in good order; Ray itself allows 3.
+# Seconds for a driver to stop cleanly; Ray's own default is 3.
 _ENVIRONMENT = {"RAY_JOB_STOP_WAIT_TIME_S": "30"}
 
 
@@ -34,8 +34,8 @@ def stylize_command(
 ) -> list[str]:
     """The command line of `stylize` on the cluster.
 
-    `options` are those given beside the job file, `config` is what both come to. Raises ConfigError
-    when the job file is not sent along, or when the output would lie in the job's own folder on the
+    `options` are those given besides the job file; `config` combines both. Raises ConfigError when
+    the job file would not be sent, or when the output would lie in the job's own folder on the
     cluster, which is removed at its end.
     """
     if "://" not in config.output and not Path(config.output).is_absolute():
@@ -66,15 +66,14 @@ def stylize_command(
 def submit(command: Sequence[str], address: str | None, working_dir: str, wait: bool) -> int:
     """Runs a command on the cluster's head, in a copy of `working_dir`, and prints its output.
 
-    Ctrl-C or SIGTERM asks the job to stop, waits for its end and is raised again; a second one
-    leaves the job running. Returns the exit status of the command, or 143 when somebody else
-    stopped it; 0 at once without `wait`. Raises JobError when the job server cannot be used, or the
-    job was lost.
+    Ctrl-C or SIGTERM stops the job, waits for its end and is raised again; a second one leaves the
+    job running. Returns the exit status of the command, or 143 if somebody else stopped it; without
+    `wait`, 0 at once. Raises JobError when the job server cannot be used, or the job was lost.
     """
     address = address or os.environ.get(_SERVER) or os.environ.get(_CLUSTER) or _DEFAULT
     client = _client(address)
-    sent = f"of --working-dir {working_dir} all is sent that no .gitignore names"
-    with _server_errors(f"{address} does not take the job", sent):
+    sent = f"everything in --working-dir {working_dir} that no .gitignore names is sent"
+    with _server_errors(f"{address} does not accept the job", sent):
         job = client.submit_job(
             entrypoint=shlex.join(command),
             runtime_env={"working_dir": working_dir, "env_vars": _ENVIRONMENT},
@@ -128,10 +127,10 @@ class _Log:
 def _client(address: str) -> JobSubmissionClient:
     if not address.startswith(("http://", "https://")):
         raise ConfigError(
-            f"--address {address} is not that of a job server, which is the dashboard's, such as "
+            f"--address {address} is not a job server: give the address of the dashboard, such as "
             f"{_DEFAULT}"
         )
-    os.environ[_SERVER] = address  # Ray prefers it to the address that it is given
+    os.environ[_SERVER] = address  # Ray prefers it to its argument
     for name in ("ray", "ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk"):
         logging.getLogger(name).setLevel(logging.ERROR)
     ports = f"check --address and {_SERVER}, and that the port is forwarded (ray dashboard, kubectl"

@@ -1,4 +1,4 @@
-"""An error that no code expected: one line for the user, the traceback in a file."""
+"""An unexpected error: one line for the user, the traceback in a file."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _SECRET = re.compile(r"(?:KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIALS?)$", re.I
 
 
 def unexpected(error: Exception) -> str:
-    """Writes the traceback to a file for temporary files; returns the line that names it. Neither
-    holds passwords, signatures of URLs, or values of storage options."""
+    """Writes the traceback to a temporary file; returns the line that names it. Neither holds
+    passwords, signatures of URLs, or values of storage options."""
     secrets = [*_storage_options(error), {n: v for n, v in os.environ.items() if _SECRET.search(n)}]
 
     def clean(line: str) -> str:
@@ -45,7 +45,7 @@ def unexpected(error: Exception) -> str:
 
 
 def _storage_options(error: BaseException | None) -> Iterator[Any]:
-    """Those of every job that the frames of an error, and of the errors behind it, know."""
+    """Storage options in the frames of an error and of the errors that caused it."""
     known = set()
     while error and id(error) not in known:
         known.add(id(error))

@@ -180,7 +180,7 @@ def test_a_job_file_that_is_not_there_is_one_clear_error(tmp_path: Any) -> None:
         ({"layers": "six"}, "--layers: must be layers such as 6-11 or 6,7,8 (got 'six')"),
         ({"actors": "1,2,3"}, "--actors: must be written as MIN,MAX (got ['1', '2', '3'])"),
         ({"masks": ""}, "--masks is empty: give it a value, or leave it out"),
-        ({"sede": 3}, "--sede is no option; did you mean seed?"),
+        ({"sede": 3}, "--sede is not an option; did you mean seed?"),
     ],
 )
 def test_a_wrong_value_is_one_line_with_what_is_allowed(

@@ -82,14 +82,14 @@ def test_a_value_that_makes_no_sense_is_refused_by_name(
         make_config({**BASE, **options})
 
 
-def test_unused_controls_are_no_part_of_a_jobs_identity() -> None:
+def test_unused_controls_are_not_part_of_a_jobs_identity() -> None:
     old = JobConfig(**BASE).identity()
     neutral = JobConfig(**BASE, adain=1.0, low_frequency=1, detail=0, variants=1, gamma="0.75")
     assert neutral.identity() == old
     assert not {"low_frequency", "detail", "variants", "masks", "style_share"} & old.keys()
 
 
-def test_what_is_drawn_belongs_to_the_pairs_and_not_to_the_picture() -> None:
+def test_drawn_values_belong_to_the_pairs_and_not_to_the_picture() -> None:
     drawn, other = (JobConfig(**BASE, gamma=g, variants=2) for g in ("0.1..0.3", "0.2..0.3"))
     assert drawn.identity("picture") == other.identity("picture")
     assert drawn.identity()["gamma"] == "0.1..0.3"

@@ -1,4 +1,4 @@
-"""A deadline as it is written."""
+"""Deadlines as text."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_deadline_is_a_duration_or_a_time(text: str, left: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["6", "soon", "", "2026-13-01", 6, "99999999999d", [["x"]]])
-def test_what_is_no_deadline_is_refused_with_an_example(value: object) -> None:
+def test_text_that_is_not_a_deadline_is_refused_with_an_example(value: object) -> None:
     with pytest.raises(ConfigError, match=r"^--deadline: must be a time such as 2026-12-01T06:00"):
         make_config({**BASE, "deadline": value})
 

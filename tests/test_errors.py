@@ -38,7 +38,7 @@ def test_the_first_line_of_a_message_ends_where_its_sentence_does(
     assert first_line(ValueError(message)) == (line or whole)
 
 
-def test_a_word_that_others_use_suggests_the_one_that_is_meant() -> None:
+def test_a_common_synonym_suggests_the_right_word() -> None:
     assert suggestion("gpu", ["auto", "cpu", "cuda"]) == "; did you mean cuda?"
     assert suggestion("contnet", ["content", "style"]) == "; did you mean content?"
     assert suggestion("nonsense", ["content", "style"]) == ""

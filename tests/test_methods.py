@@ -61,14 +61,14 @@ def test_several_options_without_an_effect_are_named_in_one_line() -> None:
         make_config({**BASE, "method": "mkl", "gamma": 0.5, "steps": 10})
 
 
-def test_a_job_for_the_cpu_may_say_so_whatever_its_method() -> None:
+def test_any_method_accepts_the_option_for_the_cpu() -> None:
     for method in get_args(Method):
         assert make_config({**BASE, "method": method, "device": "cpu"}).on_cpu
     assert JobConfig(**BASE, method="mkl").on_cpu
     assert not JobConfig(**BASE, method="latent-adain").on_cpu
 
 
-def test_a_method_is_part_of_the_identity_where_it_is_not_styleid() -> None:
+def test_a_method_other_than_styleid_is_part_of_the_identity() -> None:
     plain = JobConfig(**BASE)
     assert "method" not in plain.identity()
     assert plain.fingerprint() == JobConfig(**BASE, method="styleid").fingerprint()

@@ -30,7 +30,7 @@ BIN = Path(sys.executable).parent
 
 @dataclass(frozen=True)
 class JobServer:
-    """Where the job server is, and the environment of those that may use it."""
+    """Address of the job server, and the environment to use it."""
 
     address: str
     environment: dict[str, str]
@@ -175,7 +175,7 @@ def test_the_exit_status_of_the_job_comes_back_and_its_output_once(
     assert out.count("12 of 16 pairs done") == 1, "the end of the log came twice"
 
 
-def test_a_job_can_be_left_to_itself(
+def test_a_job_can_be_submitted_without_waiting(
     job_server: JobServer, job_folder: Path, tmp_path: Path
 ) -> None:
     status, out, err = job_server.run(
@@ -220,7 +220,7 @@ def test_a_wrong_or_missing_token_is_one_line_that_says_how_to_give_it(
         assert err.count("\n") == 1, err
 
 
-def test_a_time_to_stop_at_keeps_its_zone_on_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deadline_keeps_its_time_zone_on_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
     try:

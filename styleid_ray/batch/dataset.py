@@ -56,35 +56,35 @@ def stylize_dataset(
     num_gpus_per_actor: float | None = None,
     **options: Any,
 ) -> Dataset:
-    """The dataset with each picture stylised: `styles_per_content` rows for every row.
+    """The dataset with each picture stylised: `styles_per_content` rows per row.
 
-    Every column is kept. New ones are `stylized` (uint8 [H, W, 3] at the content's own size),
-    `style` (key of the style) and `error` (null, or the reason why a pair failed; its picture is
-    then of size 0 x 0). Nothing is computed before the dataset is consumed, and settings of Ray,
-    Ray Data and logging stay as they are. A content's styles depend on the picture, the seed and
-    the list of styles alone; those that the contents of a batch share are inverted once.
+    Every column is kept. New columns are `stylized` (uint8 [H, W, 3] at the content's own size),
+    `style` (key of the style) and `error` (null, or the reason why a pair failed; its picture then
+    has size 0 x 0). Nothing is computed before the dataset is consumed, and the settings of Ray,
+    Ray Data and logging do not change. A content's styles depend only on the picture, the seed and
+    the list of styles. Styles that the contents of a batch share are inverted once.
 
     Args:
         ds: any dataset with a column of pictures: arrays (uint8 [H, W], [H, W, 3] or [H, W, 4]),
-            encoded bytes, structs of `bytes` and `path` as Hugging Face has them, paths or URLs.
+            encoded bytes, structs of `bytes` and `path` as in Hugging Face, paths or URLs.
         styles: folder, file, glob pattern or URL of the style pictures; listed at once.
         styles_per_content: distinct styles drawn for each content.
         seed: of the draw.
         image: the column of pictures.
-        params: the method's parameters, those of the paper by default.
+        params: the method's parameters; by default those of the paper.
         contents_per_batch: contents that are stylised together.
-        actors: actors that hold the model, one number or the fewest and most; by default one per
-            GPU, or one.
-        num_gpus_per_actor: GPUs per actor, 0 for the CPU; by default 1 where there are GPUs.
-        options: more options of a job, by their names: `method`, `model`, `revision`, `dtype`,
-            `size`, `fit`, `batch`, `features`, `storage_options` and so on; none of those of its
-            sources or its output.
+        actors: number of actors that hold the model, or its minimum and maximum; by default one
+            per GPU, or one.
+        num_gpus_per_actor: GPUs per actor, 0 for the CPU; by default 1 if there are GPUs.
+        options: more options of a job by name: `method`, `model`, `revision`, `dtype`, `size`,
+            `fit`, `batch`, `features`, `storage_options` and so on, except those of its sources
+            or its output.
 
     Raises:
-        ConfigError: an argument is of another type; an option of a job's sources or output is
-            given, such as masks, pairing or reject, or a value that is drawn per pair.
-        ModelError: a model on this machine, its autoencoder or LoRA weights cannot be used; of
-            other models the actors say so.
+        ConfigError: an argument has another type, an option is one of a job's sources or output
+            (such as masks, pairing or reject), or a value is drawn per pair.
+        ModelError: a model on this machine, its autoencoder or LoRA weights cannot be used; other
+            models are checked by the actors.
         SourceError: the styles cannot be listed, or are fewer than drawn for each content.
         pydantic.ValidationError: an option is unknown or not valid.
     """
@@ -96,9 +96,12 @@ def stylize_dataset(
     chosen = (params or StyleParams()).model_dump()
     _check_options(options)
     config = JobConfig(content=styles, style=styles, output="-", **{**chosen, **options})
-    _check_draws(config)
+    for name, draw in config.draws.items():
+        raise ConfigError(
+            f"{name} {draw} is drawn per pair, which only a job does: give one number or a schedule"
+        )
     if config.model == DEMO_MODEL or os.path.exists(os.path.expanduser(config.model)):
-        model_of(config)  # what is not on this machine the actors check
+        model_of(config)  # the actors check other models
     source = list_pictures(styles, "style", config.storage_options)
     if styles_per_content > len(source.keys):
         raise SourceError(
@@ -142,13 +145,6 @@ def _check_options(options: Mapping[str, Any]) -> None:
         )
 
 
-def _check_draws(config: JobConfig) -> None:
-    for name, draw in config.draws.items():
-        raise ConfigError(
-            f"{name} {draw} is drawn per pair, which only a job does: give one number or a schedule"
-        )
-
-
 def _resources(actors: int | tuple[int, int] | None, gpus_per_actor: float | None) -> Resources:
     gpus = ray.cluster_resources().get("GPU", 0) if ray.is_initialized() else 0
     if gpus_per_actor is None:
@@ -171,7 +167,8 @@ class StylizeRows:
         seed: int,
         image: str,
     ) -> None:
-        from styleid_ray.batch.stages.device import Device, load_pipeline
+        from styleid_ray.batch.stages.device import Device
+        from styleid_ray.batch.stages.engine import load_pipeline
 
         began = time.perf_counter()
         checkpoint, config = model_of(config)
@@ -184,10 +181,11 @@ class StylizeRows:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         self._check(batch)
-        cells = [cell.as_py() for cell in batch[self.image]]
+        cells = [_unwrapped(cell.as_py()) for cell in batch[self.image]]
+        keys = [hashlib.blake2b(_identity(cell), digest_size=16).hexdigest() for cell in cells]
+        drawn = draw_styles(keys, len(self.styles.keys), self.count, self.seed)
         with ThreadPoolExecutor(_READERS) as readers:
             contents = list(readers.map(self._content, cells))
-            drawn = self._draw(cells)
             each = {at for row in drawn for at in row}
             styles = dict(zip(each, readers.map(self._style, each), strict=True))
         rows = [(row, int(at)) for row, some in enumerate(drawn) for at in some]
@@ -205,15 +203,15 @@ class StylizeRows:
     def _stylize(
         self, rows: Sequence[tuple[int, int]], contents: Sequence[Any], styles: dict[int, Any]
     ) -> tuple[list[np.ndarray], list[str | None]]:
+        """Pictures and errors of the pairs `rows`, from pictures with sizes or their errors."""
         from styleid_ray.batch.stages.pairs import Pairs, Picture
         from styleid_ray.engine.autoencoder import NOT_FINITE
 
-        made: list[np.ndarray] = [np.zeros((0, 0, 3), np.uint8) for _ in rows]
-        errors: list[str | None] = [None] * len(rows)
-        for at, (row, style) in enumerate(rows):
-            errors[at] = next(
-                (x for x in (contents[row], styles[style]) if isinstance(x, str)), None
-            )
+        made = [np.zeros((0, 0, 3), np.uint8) for _ in rows]
+        errors: list[str | None] = [
+            next((x for x in (contents[row], styles[style]) if isinstance(x, str)), None)
+            for row, style in rows
+        ]
         good = [at for at, error in enumerate(errors) if error is None]
         if not good:
             return made, errors
@@ -234,11 +232,6 @@ class StylizeRows:
             picture = restore(Image.fromarray(pixels), width, height, self.config.fit)
             made[at] = np.array(picture)
         return made, errors
-
-    def _draw(self, cells: Sequence[Any]) -> np.ndarray:
-        """Styles of each content, by a hash of what its cell holds."""
-        keys = [hashlib.blake2b(_identity(cell), digest_size=16).hexdigest() for cell in cells]
-        return draw_styles(keys, len(self.styles.keys), self.count, self.seed)
 
     def _content(self, cell: Any) -> tuple[np.ndarray, tuple[int, int]] | str:
         try:
@@ -269,8 +262,6 @@ class StylizeRows:
 
 def _picture(cell: Any, config: JobConfig) -> Image.Image:
     """The RGB picture of a cell; raises RowError."""
-    if isinstance(cell, dict):
-        cell = cell.get("bytes") or cell.get("path")
     if isinstance(cell, bytes):
         return decode(cell, config.max_pixels)
     if isinstance(cell, str):
@@ -285,9 +276,11 @@ def _picture(cell: Any, config: JobConfig) -> Image.Image:
         raise RowError("decode", f"no picture has the shape {list(pixels.shape)}") from e
 
 
+def _unwrapped(cell: Any) -> Any:
+    return cell.get("bytes") or cell.get("path") if isinstance(cell, dict) else cell
+
+
 def _identity(cell: Any) -> bytes:
-    if isinstance(cell, dict):
-        cell = cell.get("bytes") or cell.get("path")
     if isinstance(cell, np.ndarray):
         return np.ascontiguousarray(cell).tobytes()
     return cell if isinstance(cell, bytes) else str(cell).encode()

@@ -1,24 +1,60 @@
-"""A job's demand on a GPU's memory, from the parts of its model and its largest shard."""
+"""A job's demand on memory, from the parts of its model and its largest shard."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from styleid_ray.batch.prepare import Prepared
-from styleid_ray.config import FeatureDType, ResolvedParams
+from styleid_ray.config import FeatureDType, JobConfig, ResolvedParams
 from styleid_ray.model.budget import SLACK
 from styleid_ray.model.footprint import PictureMemory
 from styleid_ray.model.peak import ModelPeaks, model_peaks
-from styleid_ray.planning.gpus import TILES, Demand
-from styleid_ray.planning.memory import held_features
+from styleid_ray.planning.gpus import TILES, Demand, GpuFit, gpu_fits
+from styleid_ray.planning.memory import AUTO_BATCH, held_features, shard_memory
+
+
+@dataclass(frozen=True)
+class Place:
+    """Bytes that the largest shard needs on the device and on the host, there with its decoded
+    pictures."""
+
+    device: int
+    host: int
+
+
+def places_of(job: Prepared, counts: list[list[int]]) -> dict[str, Place]:
+    """Memory by feature store: the job's own, or each if the job leaves it open. `counts` as in
+    `job_demand`."""
+    config, params, pictures = job.config, job.config.unet_params, _decoded(job, counts)
+    if params is None:
+        return {"device": Place(0, pictures)}
+    picture = job.picture_memory(params, config.feature_dtype)
+    shards = [
+        shard_memory(c, s * params.uses_style, picture, _batch(config), params.steps)
+        for c, s, _ in counts
+    ]
+    features = max(shard.features for shard in shards)
+    places = {
+        "device": Place(features, pictures),
+        "host": Place(max(shard.streamed for shard in shards), features + pictures),
+    }
+    return places if config.features == "auto" else {config.features: places[config.features]}
+
+
+def fits_of(job: Prepared, counts: list[list[int]], gpus_per_actor: float) -> list[GpuFit]:
+    """The part of the job that fits on common GPUs; empty without a UNet or on CPUs."""
+    config, params = job.config, job.config.unet_params
+    if params is None or not gpus_per_actor:
+        return []
+    store = None if config.features == "auto" else config.features
+    limit = int(config.feature_memory * 2**30) if config.feature_memory else None
+    demand = job_demand(job, params, counts)
+    return gpu_fits(demand, _batch(config), store, min(1, gpus_per_actor), limit)
 
 
 def job_demand(job: Prepared, params: ResolvedParams, counts: list[list[int]]) -> Demand:
-    """The demand of a job on the machine that it is planned for.
-
-    Args:
-        job: its precisions are not "auto".
-        params: of the UNet's evaluations.
-        counts: distinct contents, distinct styles and pairs of each shard.
-    """
+    """The demand of a job, whose precisions are not "auto", on one GPU and its host. `counts` are
+    the distinct contents, distinct styles and pairs of each shard."""
     config, model, checkpoint = job.config, job.checkpoint.description, job.checkpoint
     factor, dtype = model.vae_factor, config.dtype
     tile = config.tile and config.tile // factor
@@ -34,13 +70,12 @@ def job_demand(job: Prepared, params: ResolvedParams, counts: list[list[int]]) -
         return max(held_features(c, s * params.uses_style, picture) for c, s, _ in counts)
 
     whole = peaks(vae_tile)
-    # Read or written, and packed or unpacked.
-    recorded = 2 * _step(job.picture_memory(params, dtype), params)
     return Demand(
         size=config.working_size,
         weights=whole.weights,
         evaluation=round(SLACK * whole.unet),
-        recorded=recorded,
+        # Features are read or written, and packed or unpacked.
+        recorded=2 * _step(job.picture_memory(params, dtype), params),
         streamed=2 * _step(job.picture_memory(params, config.feature_dtype), params),
         vae=round(SLACK * whole.vae),
         tiled={
@@ -50,10 +85,19 @@ def job_demand(job: Prepared, params: ResolvedParams, counts: list[list[int]]) -
         },
         features=held(config.feature_dtype),
         int8=held("int8"),
-        pictures=max(map(sum, counts)) * 3 * config.working_size**2,
+        pictures=_decoded(job, counts),
     )
 
 
 def _step(picture: PictureMemory, params: ResolvedParams) -> int:
     """Bytes of a pair's features in one step."""
     return (picture.content + picture.style) // params.steps
+
+
+def _batch(config: JobConfig) -> int:
+    return AUTO_BATCH if config.batch == "auto" else config.batch
+
+
+def _decoded(job: Prepared, counts: list[list[int]]) -> int:
+    """Bytes of the decoded pictures of the largest shard."""
+    return max(map(sum, counts)) * 3 * job.config.working_size**2

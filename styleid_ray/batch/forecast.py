@@ -1,23 +1,22 @@
-"""Cost of a job before it runs: `styleid-ray plan`. Nothing is run and nothing is written."""
+"""Cost of a job before it runs: `styleid-ray plan`. Runs nothing and writes nothing."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from styleid_ray.batch.calibrate import measure_rate
-from styleid_ray.batch.demand import job_demand
-from styleid_ray.batch.folder.record import with_precision
+from styleid_ray.batch.demand import Place, fits_of, places_of
+from styleid_ray.batch.folder.identity import with_precision
 from styleid_ray.batch.prepare import Prepared, prepare
-from styleid_ray.batch.rate import actor_rate
+from styleid_ray.batch.rate import actor_rate, measure_rate
 from styleid_ray.batch.stages.mask import masks_of
 from styleid_ray.batch.watch.progress import duration
-from styleid_ray.config import JobConfig, Method
+from styleid_ray.config import JobConfig
 from styleid_ray.datasets.fetch import fetch_picture
 from styleid_ray.datasets.source import dataset_line, in_words, skipped_files
 from styleid_ray.errors import ConfigError, RowError
@@ -25,8 +24,7 @@ from styleid_ray.imaging import decode, encode, fit_picture, restore
 from styleid_ray.planning import Cost, Pace, Plan
 from styleid_ray.planning.columns import all_styles, codes, distinct, further_styles
 from styleid_ray.planning.cost import shard_pictures
-from styleid_ray.planning.gpus import GpuFit, gpu_fits
-from styleid_ray.planning.memory import AUTO_BATCH, ShardMemory, shard_memory
+from styleid_ray.planning.gpus import GpuFit
 from styleid_ray.planning.pairs_file import check_pairs_file
 from styleid_ray.planning.pairs_file import save_pairs as write_pairs
 from styleid_ray.planning.variants import count_variants
@@ -34,57 +32,41 @@ from styleid_ray.storage.locations import shown
 from styleid_ray.storage.version import size_in
 
 SAMPLE = 5
-"""Contents that are encoded as results would be, to estimate the bytes of these."""
+"""Contents that are encoded as results would be, to estimate the results' bytes."""
 _GIB = 2**30
 
 
 @dataclass(frozen=True)
-class Place:
-    """Bytes that the largest shard needs on the device and on the host."""
-
-    device: int
-    host: int
-
-
-@dataclass(frozen=True)
 class Time:
-    """How long one actor takes for the whole job, and the money for it."""
+    """Time of one actor for the whole job, and its price."""
 
     rate: float
     """UNet evaluations per second."""
     seconds: float
     gpu_hours: float
     price: float | None
+    """Money per GPU hour."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Cost of a job, estimated."""
+    """Estimated cost of a job."""
 
+    job: Prepared
     cost: Cost
     bytes_in: int | None
-    """Of the pictures that are read, each once a shard; None where the sizes are not known."""
+    """Bytes of the pictures, each read once per shard; None if the sizes are unknown."""
     bytes_out: int | None
-    """Estimate for the results; None where no content of the sample can be read."""
+    """Estimated bytes of the results; None if no content of the sample can be read."""
     memory: dict[str, Place]
-    """By feature store: for inversions, and on the host for the decoded pictures of the shard."""
+    """By feature store."""
+    gpus: Sequence[GpuFit]
+    """The part of the job that fits on common GPUs; empty without a UNet or on CPUs."""
     time: Time | None
-    fingerprint: str
-    dataset: str
-    """Format and splits of --content; '' for a plain folder."""
-    skipped: Mapping[str, int]
-    """Files of the sources that are no pictures, by kind."""
-    variants: int = 1
-    """Of each pair."""
-    masked: bool = False
-    """Whether masks are read besides, which `bytes_in` does not count."""
-    method: Method = "styleid"
-    gpus: Sequence[GpuFit] = ()
-    """What GPUs of the usual sizes hold of the job; none for a job without a UNet or on CPUs."""
 
     def as_dict(self) -> dict[str, Any]:
         """Numbers for `--json`: counts, bytes, seconds."""
-        cost = asdict(self.cost)
+        cost, config, variants = asdict(self.cost), self.job.config, count_variants(self.job.config)
         inversions = cost.pop("content_inversions") + cost.pop("style_inversions")
         numbers = cost | {
             "inversions": inversions,
@@ -93,16 +75,16 @@ class Forecast:
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
             "memory": {store: asdict(place) for store, place in self.memory.items()},
-            "fingerprint": self.fingerprint,
-            "dataset": self.dataset,
-            "left_out": dict(self.skipped),
+            "fingerprint": self.job.fingerprint,
+            "dataset": dataset_line(self.job.contents),
+            "left_out": dict(skipped_files(self.job.contents, self.job.styles)),
         }
-        if self.method != "styleid":
-            numbers["method"] = self.method
+        if config.method != "styleid":
+            numbers["method"] = config.method
         if self.gpus:
             numbers["gpus"] = [asdict(fit) for fit in self.gpus]
-        if self.variants > 1:
-            numbers["variants"] = self.variants
+        if variants > 1:
+            numbers["variants"] = variants
         if self.time:
             numbers |= {
                 "rate": round(self.time.rate, 3),
@@ -115,19 +97,24 @@ class Forecast:
 
     def as_text(self) -> dict[str, str]:
         """The same for a person: names, and values with their units."""
-        cost, several = self.cost, self.variants > 1
+        cost, job, method = self.cost, self.job, self.job.config.method
         lines = {
-            "pairs": f"{cost.pairs:,} of {cost.contents:,} contents and {cost.styles:,} styles",
-            **({"variants": f"{self.variants:,} per content and style"} if several else {}),
-            **({"dataset": self.dataset} if self.dataset else {}),
-            **({"left out": in_words(self.skipped)} if self.skipped else {}),
+            "pairs": f"{cost.pairs:,} of {cost.contents:,} contents and {cost.styles:,} styles"
+        }
+        if (variants := count_variants(job.config)) > 1:
+            lines["variants"] = f"{variants:,} per content and style"
+        if dataset := dataset_line(job.contents):
+            lines["dataset"] = dataset
+        if skipped := skipped_files(job.contents, job.styles):
+            lines["left out"] = in_words(skipped)
+        lines |= {
             "shards": f"{cost.shards:,}",
             **self._evaluations(),
-            "read": _size(self.bytes_in) + ", masks not counted" * self.masked,
+            "read": _size(self.bytes_in) + ", masks not counted" * bool(masks_of(job.config)),
             "written": f"about {_size(self.bytes_out)}",
         }
         for store, place in self.memory.items():
-            lines["memory" + f", features {store}" * (self.method == "styleid")] = (
+            lines["memory" + f", features {store}" * (method == "styleid")] = (
                 f"{_size(place.device)} on the device, {_size(place.host)} on the host"
             )
         if self.gpus:
@@ -139,12 +126,12 @@ class Forecast:
             lines["GPU hours"] = f"{self.time.gpu_hours:,.2f} h"
             if self.time.price is not None:
                 lines["cost"] = f"{self.time.price * self.time.gpu_hours:,.2f}"
-        return lines | {"fingerprint": self.fingerprint}
+        return lines | {"fingerprint": job.fingerprint}
 
     def _evaluations(self) -> dict[str, str]:
-        cost = self.cost
-        if self.method != "styleid":
-            return {"UNet evaluations": f"0 (method {self.method})"}
+        cost, method = self.cost, self.job.config.method
+        if method != "styleid":
+            return {"UNet evaluations": f"0 (method {method})"}
         plan = cost.unet_evaluations
         floor, naive = cost.floor_unet_evaluations, cost.naive_unet_evaluations
         return {
@@ -155,7 +142,7 @@ class Forecast:
         }
 
     def _ratio(self, evaluations: int) -> float | None:
-        """The plan's UNet evaluations by others; None for a method without any."""
+        """The plan's UNet evaluations divided by others; None for a method without any."""
         return round(self.cost.unet_evaluations / evaluations, 4) if evaluations else None
 
 
@@ -166,14 +153,14 @@ def forecast(
     price: float | None = None,
     save_pairs: str | None = None,
 ) -> Forecast:
-    """Plans a job and says what it would cost.
+    """Plans a job and estimates its cost.
 
     Args:
         config: the job.
-        rate: UNet evaluations per second of one actor, or a run that measured it, as of
+        rate: UNet evaluations per second of one actor, or a run that measured it, as in
             `actor_rate`.
-        calibrate: load the model and measure the rate on the device at hand.
-        price: money for a GPU hour.
+        calibrate: load the model and measure the rate on this machine's device.
+        price: money per GPU hour.
         save_pairs: file to write the pairs to.
 
     Raises:
@@ -197,20 +184,16 @@ def forecast(
     workers = config.actors[1] if config.actors else 1
     pace = Pace(workers, 1 / rate) if rate else job.pace(workers, gpus, os.cpu_count() or 1)
     plan = job.named.cut(config, pace)
-    cost = job.cost_of(plan)
+    cost, counts = job.cost_of(plan), np.unique(shard_pictures(plan.table), axis=0).tolist()
+    seconds = cost.unet_evaluations / rate if rate else 0.0
     return Forecast(
-        cost=cost,
-        bytes_in=_bytes_in(plan),
-        bytes_out=_bytes_out(job, plan),
-        memory=_memory(job, plan),
-        time=None if rate is None else _time(config, cost, rate, price),
-        fingerprint=job.fingerprint,
-        dataset=dataset_line(job.contents),
-        skipped=skipped_files(job.contents, job.styles),
-        variants=count_variants(config),
-        masked=bool(masks_of(config)),
-        method=config.method,
-        gpus=_gpu_fits(job, plan, gpus),
+        job,
+        cost,
+        _bytes_in(plan),
+        _bytes_out(job, plan),
+        places_of(job, counts),
+        fits_of(job, counts, gpus),
+        Time(rate, seconds, seconds / 3600 * gpus, price) if rate else None,
     )
 
 
@@ -225,63 +208,25 @@ def _check(config: JobConfig, rate: float | None, calibrate: bool, price: float 
             f"{config.method} takes none: leave it out"
         )
     if rate is not None and calibrate:
-        raise ConfigError("--rate and --calibrate both say how fast an actor is: give one of them")
+        raise ConfigError("--rate and --calibrate both set the rate of an actor: give one of them")
     if price is None:
         return
     if rate is None and not calibrate:
-        raise ConfigError("--price needs --rate or --calibrate, which say how many GPU hours")
+        raise ConfigError("--price needs --rate or --calibrate, which give the GPU hours")
     if not _gpus(config):
-        raise ConfigError("--price is for a GPU hour, but the job takes no GPU: leave it out")
+        raise ConfigError("--price is per GPU hour, but the job uses no GPU: leave it out")
 
 
 def _gpus(config: JobConfig) -> float:
-    """GPUs of an actor, as far as the options tell."""
+    """GPUs per actor, as far as the options define it."""
     if config.num_gpus_per_actor is not None:
         return config.num_gpus_per_actor
     return 0 if config.on_cpu else 1
 
 
-def _time(config: JobConfig, cost: Cost, rate: float, price: float | None) -> Time:
-    seconds = cost.unet_evaluations / rate
-    return Time(rate, seconds, seconds / 3600 * _gpus(config), price)
-
-
-def _memory(job: Prepared, plan: Plan) -> dict[str, Place]:
-    """By feature store: that of the job, or each where the job leaves it open."""
-    config, params = job.config, job.config.unet_params
-    counts = np.unique(shard_pictures(plan.table), axis=0).tolist()
-    pictures = max(map(sum, counts)) * 3 * config.working_size**2
-    if params is None:
-        return {"device": Place(0, pictures)}
-    picture = job.picture_memory(params, config.feature_dtype)
-    batch = AUTO_BATCH if config.batch == "auto" else config.batch
-    shards = [
-        shard_memory(c, s if params.uses_style else 0, picture, batch, params.steps)
-        for c, s, _ in counts
-    ]
-    largest = ShardMemory(*map(max, zip(*map(astuple, shards), strict=True)))
-    places = {
-        "device": Place(largest.features, pictures),
-        "host": Place(largest.streamed, largest.features + pictures),
-    }
-    return places if config.features == "auto" else {config.features: places[config.features]}
-
-
-def _gpu_fits(job: Prepared, plan: Plan, share: float) -> list[GpuFit]:
-    """What GPUs hold of the job, of which an actor has a share, or several whole ones."""
-    config, params = job.config, job.config.unet_params
-    if params is None or not share:
-        return []
-    counts = np.unique(shard_pictures(plan.table), axis=0).tolist()
-    batch = AUTO_BATCH if config.batch == "auto" else config.batch
-    store = None if config.features == "auto" else config.features
-    limit = int(config.feature_memory * _GIB) if config.feature_memory else None
-    return gpu_fits(job_demand(job, params, counts), batch, store, min(1, share), limit)
-
-
 def _bytes_in(plan: Plan) -> int | None:
-    """Bytes of all pictures, each counted once per shard that reads it; None where the listing
-    tells no sizes."""
+    """Bytes of all pictures, each counted once per shard that reads it; None if the listing has no
+    sizes."""
     shard, total = codes(plan.table["shard"]).astype(np.int64), 0
     styles = all_styles(plan.table, further_styles(plan.table.column_names))
     contents = np.arange(plan.pairs), codes(plan.table["content"])
@@ -295,7 +240,7 @@ def _bytes_in(plan: Plan) -> int | None:
 
 
 def _bytes_out(job: Prepared, plan: Plan) -> int | None:
-    """Bytes of the results, if they take as much as their contents would, encoded the same way."""
+    """Bytes of the results, estimated from a sample of contents in the results' encoding."""
     config, contents = job.config, plan.contents
     sizes: list[int] = []
     for at in np.linspace(0, len(contents.keys) - 1, min(SAMPLE, len(contents.keys))).round():

@@ -1,4 +1,4 @@
-"""When a command stops before its work is done: `--limit`, `--deadline`, `--max-gpu-hours`."""
+"""Limits that stop a command early: `--limit`, `--deadline`, `--max-gpu-hours`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,9 @@ if TYPE_CHECKING:
 
 
 class Limits:
-    """The limits of one command, counted from when it begins.
-
-    `reached` names the option that stopped it, as it was given; None while none did.
-
-    Args:
-        config: the job.
-
-    Raises:
-        ConfigError: a limit has passed already, or does not suit the job.
-    """
+    """The limits of one command, counted from its start. `reached` is the option that stopped it,
+    as it was given, or None. Raises ConfigError if a limit has already passed, or does not suit the
+    job."""
 
     def __init__(self, config: JobConfig) -> None:
         self.config = config
@@ -45,13 +38,13 @@ class Limits:
             raise ConfigError(f"--deadline {config.deadline} has passed: give a later one")
 
     def begin(self, gpus_per_actor: float) -> None:
-        """The actors are about to start; raises ConfigError for a limit that does not suit them."""
+        """Call before the actors start; raises ConfigError for a limit that does not suit them."""
         self._check_gpus(gpus_per_actor)
         self.gpus_per_actor = gpus_per_actor
 
     def see(self, view: View) -> None:
-        """Takes in the board, about once a second. A limit that is reached interrupts the main
-        thread in a block of `stopping`; a run in another thread stops with its next shard."""
+        """Reads the board, about once per second. A reached limit interrupts the main thread in a
+        block of `stopping`; a run in another thread stops with its next shard."""
         now = time.monotonic()
         if self._seen is not None:
             hours = (now - self._seen) / 3600
@@ -63,21 +56,23 @@ class Limits:
                 signal.pthread_kill(self._thread.ident or 0, signal.SIGINT)
 
     def check(self) -> bool:
-        """Whether a limit is reached; between two shards."""
+        """Whether a limit is reached, asked between two shards."""
         self.reached = self.reached or self._name()
         return self.reached is not None
 
     @contextmanager
     def stopping(self) -> Iterator[None]:
-        """Ends the block in good order when a limit interrupts it. An error of the job that was on
-        its way then is raised."""
+        """Ends the block cleanly when a limit interrupts it. If the interrupt came while an error
+        of the job was being raised, that error is raised."""
         with self._interruptible() as main:
             try:
-                self._arm(main)
+                with self._lock:
+                    self._armed = main
                 try:
                     yield
                 finally:
-                    self._arm(False)
+                    with self._lock:
+                        self._armed = False
             except KeyboardInterrupt as e:
                 if self.reached is None:
                     raise
@@ -86,7 +81,7 @@ class Limits:
 
     @contextmanager
     def _interruptible(self) -> Iterator[bool]:
-        """Whether this is the main thread; SIGINT interrupts it in the block, even as a background
+        """Whether this is the main thread. SIGINT interrupts it in the block, even in a background
         job of a script, which a shell starts with SIGINT ignored."""
         main = self._thread is threading.main_thread()
         before = signal.getsignal(signal.SIGINT)
@@ -100,14 +95,10 @@ class Limits:
         finally:
             signal.signal(signal.SIGINT, before)
 
-    def _arm(self, armed: bool) -> None:
-        with self._lock:
-            self._armed = armed
-
     def _check_gpus(self, gpus_per_actor: float) -> None:
         if self.config.max_gpu_hours and not gpus_per_actor:
             raise ConfigError(
-                "--max-gpu-hours counts the time of GPUs, and the actors run on CPU: leave it out, "
+                "--max-gpu-hours counts GPU time, but the actors run on CPU: leave it out, "
                 "or give --deadline"
             )
 
@@ -121,14 +112,14 @@ class Limits:
 
 
 def _job_error(error: BaseException | None) -> JobError | None:
-    """The error of the job during which an interrupt came."""
+    """The error of the job that an interrupt came upon."""
     while error is not None and not isinstance(error, JobError):
         error = error.__context__
     return error
 
 
 def resume_hint(reached: str) -> str:
-    """How to make the rest of a run that a limit stopped."""
+    """The advice for a run that a limit stopped."""
     option, _, value = reached.partition(" ")
     if option == "--limit":
         return "run the same command without --limit to make the rest"

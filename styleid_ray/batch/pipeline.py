@@ -2,48 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
 import ray
-import ray.data
 from ray.data import ActorPoolStrategy
 from ray.exceptions import RayError
 
-from styleid_ray.batch.cluster.causes import cause_line
 from styleid_ray.batch.cluster.connect import log_folder
+from styleid_ray.batch.cluster.ray_data import cause_line, dataset_of, results_of
 from styleid_ray.batch.cluster.resources import Present, Resources, fitting
-from styleid_ray.batch.cluster.settings import settle
 from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.work import Work, filtered
 from styleid_ray.batch.prepare import Job
-from styleid_ray.batch.stages.attempts import bounded
 from styleid_ray.batch.stages.commit import Commit
 from styleid_ray.batch.stages.load import Load, load_memory
 from styleid_ray.batch.stages.read_plan import ReadPlan
-from styleid_ray.batch.stages.shard import Done, done_in
+from styleid_ray.batch.stages.shard import Done, Shard, done_in, shards_in
 from styleid_ray.batch.stages.stylize import Stylize
 from styleid_ray.batch.watch.board import View, start_board
 from styleid_ray.batch.watch.lookout import Lookout
+from styleid_ray.batch.watch.reporter import ATTEMPTS, Reporter
 from styleid_ray.errors import JobError
 from styleid_ray.planning.shards import most_pictures
 from styleid_ray.storage.secrets import scrubbed
 
-Work = Sequence[Mapping[str, Any]]
-"""Entries of a work list, as `ReadPlan` takes them."""
-
-# Ray runs neighbouring stages as one where they ask for the same; these stay apart, so that
-# pictures are loaded while the actors compute. They wait for I/O more than they compute, and all
-# three fit the one core that is left beside the actors at the least: Ray Data serves the first
-# stages first, so that the last would wait until everything is loaded.
+# Ray fuses neighbouring stages that request the same resources. These differ, so that pictures are
+# loaded while the actors compute. The stages wait for I/O more than they compute, and all three fit
+# the one core that is left beside the actors: Ray Data serves the first stages first, so the last
+# would otherwise wait until everything is loaded.
 _READ_CPUS, _LOAD_CPUS, _COMMIT_CPUS = 0.25, 0.5, 0.25
 
-# Threads that wait for one another let go of the core: spinning, two threads on two cores that are
-# busy with something else took twenty times as long as one.
+# Threads release the core while they wait for each other. On two busy cores, two spinning threads
+# took twenty times as long as one thread.
 _ACTOR_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
-# One call computes while the pictures of the next shard are made ready for the device.
+# One call computes while the pictures of the next shard are prepared for the device.
 _CALLS = 2
 
 
@@ -58,18 +55,15 @@ def run_shards(
 ) -> Generator[Done, None, None]:
     """Does the work; yields each shard when it is committed.
 
-    The driver passes on names of shards and gets back a few numbers per shard: neither pairs nor
-    pictures go through it. Shards that were handed back, because the nodes of their actors turned
-    out to be sick, are done on the others.
+    The driver passes on names of shards and gets back a few numbers per shard; neither pairs nor
+    pictures go through it. Shards that sick nodes hand back are done on the other nodes.
 
     Args:
-        job: the checked job.
-        output: where its plan is stored and results go.
-        work: what is left to do, for each part of the plan.
-        resources: of the actors.
-        pairs: the pairs of all that work.
-        seen: is shown the board about once a second.
-        stylize: class of the actors; one with the arguments of `Stylize` can stand in for it.
+        job, output, resources: the checked job, its run, and its actors.
+        work: per part of the plan, the shards or pairs that are left.
+        pairs: number of pairs in `work`.
+        seen: receives the board about once per second.
+        stylize: class of the actors, with the arguments of `Stylize`.
 
     Raises:
         JobError: the job cannot go on; everything committed is safe.
@@ -89,7 +83,8 @@ def run_shards(
                     else:
                         lookout.committed(done)
                         yield done
-                work = _again(work, undone)
+                names = {name for done in undone for name in (done.shard, *done.handed_back)}
+                work = filtered(work, names.__contains__)
                 if work:
                     lookout.resume()
     except RayError as e:
@@ -108,20 +103,17 @@ def _pass(
     stylize: type,
     without: Mapping[str, str],
 ) -> Generator[Done, None, None]:
-    """Does the work on all nodes but those in `without`."""
+    """Does the work on all nodes except those in `without`."""
     config, revision = job.pinned, job.checkpoint.revision
     read = ReadPlan(output, config.shard_pairs, most_pictures(config.working_size))
     load = Load(job.contents, job.styles, config, job.checkpoint.factor)
     commit = Commit(output, config, revision)
     selector = {"ray.io/node-id": f"!in({','.join(without)})"} if without else None
-    parts = ray.data.from_items(list(work), override_num_blocks=len(work))
-    settle(parts.context)
     dataset = (
-        parts.map_batches(
-            read.__call__, batch_format="pyarrow", batch_size=None, num_cpus=_READ_CPUS
-        )
+        dataset_of(work, blocks=len(work))
+        .map_batches(read.__call__, batch_format="pyarrow", batch_size=None, num_cpus=_READ_CPUS)
         .map_batches(
-            bounded("Load", load, board),
+            _bounded("Load", load.log.of(load.load), board),
             batch_format="pyarrow",
             batch_size=None,
             num_cpus=_LOAD_CPUS,
@@ -147,38 +139,51 @@ def _pass(
             runtime_env={"env_vars": _ACTOR_ENVIRONMENT},
         )
         .map_batches(
-            bounded("Commit", commit, board),
+            _bounded("Commit", commit.log.of(commit.commit), board),
             batch_format="pyarrow",
             batch_size=None,
             num_cpus=_COMMIT_CPUS,
         )
     )
-    # No prefetching, so each shard is reported as soon as it commits.
-    batches: Any = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-    for batch in batches:
-        yield from done_in(batch)
+    for block in results_of(dataset):
+        yield from done_in(block)
+
+
+def _bounded(
+    name: str, stage: Callable[[Shard], Shard | Done], board: Any
+) -> Callable[[pa.Table], Iterator[pa.Table]]:
+    """The stage on blocks, shown by Ray under `name`; it passes on shards that were handed back.
+
+    Ray restarts a task forever when its process dies, so the board counts how often a shard begins.
+    """
+
+    def begin_and_do(block: pa.Table) -> Iterator[pa.Table]:
+        reporter = Reporter(board)
+        for shard in shards_in(block):
+            if shard.handed_back:
+                ids = tuple(shard.pairs["pair_id"].to_pylist())
+                yield Done(shard.name, {}, handed_back=ids).to_block()
+                continue
+            if reporter.begun(name, shard.name) > ATTEMPTS:
+                raise JobError(
+                    f"shard {shard.name} ended the process of the {name.lower()} stage {ATTEMPTS} "
+                    "times, most often for lack of memory"
+                )
+            yield stage(shard).to_block()
+            reporter.ended(name, shard.name)
+
+    begin_and_do.__name__ = begin_and_do.__qualname__ = name
+    return begin_and_do
 
 
 def _memory(wanted: int) -> int | None:
-    """That many bytes, but no more than some node has: Ray would wait for one."""
+    """The wanted bytes, but no more than some node has: Ray would wait forever for such a node."""
     most = max((n["Resources"].get("memory", 0) for n in ray.nodes() if n["Alive"]), default=0)
     return int(min(wanted, most)) or None
 
 
-def _again(work: Work, undone: Sequence[Done]) -> list[Mapping[str, Any]]:
-    """The part of the work that was handed back."""
-    shards = {done.shard for done in undone}
-    ids = {id for done in undone for id in done.handed_back}
-    left = []
-    for entry in work:
-        key, kept = ("shards", shards) if entry.get("pair_ids") is None else ("pair_ids", ids)
-        if some := [one for one in entry[key] if one in kept]:
-            left.append({**entry, key: some})
-    return left
-
-
 def _without(sick: Mapping[str, str], resources: Resources) -> Resources:
-    """The actors that the other nodes can hold. Raises JobError when no node is left."""
+    """The actors that fit on the other nodes. Raises JobError when no node is left."""
     if not sick:
         return resources
     present = Present.read(resources.accelerator_type, frozenset(sick))

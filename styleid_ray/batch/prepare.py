@@ -6,15 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from styleid_ray.batch.cluster.node_model import find_model
+from styleid_ray.batch.folder.identity import identity, with_defaults, with_stored
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.record import (
-    check_model,
-    identity,
-    locations,
-    stored_vae,
-    with_defaults,
-    with_stored,
-)
+from styleid_ray.batch.folder.record import check_model, locations, stored_vae
 from styleid_ray.config import PAPER_SIZE, JobConfig, ResolvedParams, digest
 from styleid_ray.datasets.masks import check_all_masked
 from styleid_ray.datasets.options import Spread, in_threads
@@ -35,8 +29,8 @@ from styleid_ray.planning.mask_names import mask_names
 from styleid_ray.planning.pairing import read_sources
 from styleid_ray.storage.locations import is_absolute, shown
 
-# Assumed speeds in floating-point operations per second: a GPU of the middle class in float16, and
-# a CPU core in float32.
+# Assumed speeds in floating-point operations per second: a mid-range GPU in float16, and a CPU core
+# in float32.
 _GPU_SPEED, _CORE_SPEED = 40e12, 25e9
 
 
@@ -47,7 +41,7 @@ class Job:
     config: JobConfig
     checkpoint: Checkpoint
     contents: Source
-    """The place of the contents; the keys are in the plan."""
+    """Location of the contents; the keys are in the plan."""
     styles: Source
 
     @property
@@ -64,7 +58,7 @@ class Job:
         return Windows.over(self.latent, tile and tile // self.checkpoint.description.vae_factor)
 
     def picture_memory(self, params: ResolvedParams, dtype: str) -> PictureMemory:
-        """Memory of a content whose latent is `latent`, and of a style, which is seen whole."""
+        """Memory of a content whose latent is `latent`, and of a style, which has no windows."""
         model, windows = self.checkpoint.description, self.windows
         tile = windows.height if len(windows) > 1 else None
         content = picture_memory(model, self.latent, params, dtype, tile)
@@ -73,7 +67,7 @@ class Job:
 
     @property
     def notes(self) -> list[str]:
-        """Lines on choices that cost quality."""
+        """Lines about choices that cost quality."""
         params, model = self.config.unet_params, self.checkpoint
         if params is None or params.paper_steps or model.origin == "none":
             return []
@@ -85,13 +79,12 @@ class Job:
 
     @property
     def pinned(self) -> JobConfig:
-        """The config with its other autoencoder and LoRA weights at the commit or place that was
-        found."""
-        vae, pinned = self.checkpoint.vae, dict[str, object]()
-        if vae:
-            pinned["vae"] = vae.reference
-        if self.checkpoint.loras:
-            pinned["lora"] = tuple(lora.reference for lora in self.checkpoint.loras)
+        """The config with its other autoencoder and LoRA weights at the commits or places found."""
+        vae, loras = self.checkpoint.vae, self.checkpoint.loras
+        pinned = {
+            **({"vae": vae.reference} if vae else {}),
+            **({"lora": tuple(lora.reference for lora in loras)} if loras else {}),
+        }
         return self.config.model_copy(update=pinned)
 
 
@@ -103,7 +96,7 @@ class Prepared(Job):
 
     @property
     def fingerprint(self) -> str:
-        """What tells this job's output from another's."""
+        """The digest of this job's identity."""
         return digest(identity(self.config, self.checkpoint))
 
     @cached_property
@@ -111,19 +104,14 @@ class Prepared(Job):
         """The plan for one actor of unknown speed."""
         return self.named.cut(self.config)
 
-    @property
-    def cost(self) -> Cost:
-        """Pairs, shards and UNet evaluations of that plan."""
-        return self.cost_of(self.plan)
-
     def cost_of(self, plan: Plan) -> Cost:
         """Pairs, shards and UNet evaluations of a plan of this job."""
         params = self.config.unet_params
         return plan.cost(params, len(self.windows) if params else 1)
 
     def pace(self, workers: int, gpus: float, cores: int) -> Pace:
-        """The assumed speed of so many actors with GPUs, or else with CPU cores, each; unknown of a
-        method without a UNet."""
+        """The assumed speed of `workers` actors with `gpus` GPUs each, or else `cores` CPU cores;
+        unknown for a method without a UNet."""
         if self.config.unet_params is None:
             return Pace(workers)
         windows = self.windows
@@ -133,11 +121,11 @@ class Prepared(Job):
 
 
 def model_of(config: JobConfig) -> tuple[Checkpoint, JobConfig]:
-    """The checkpoint of a job's model, and the job with that model's defaults, checked to suit it.
+    """The checkpoint of a job's model, and the job with that model's defaults, checked against it.
 
     Raises:
         ModelError: the model cannot be used.
-        ConfigError: it lacks a layer of the job, or its pictures have no such size.
+        ConfigError: it lacks a layer of the job, or cannot make pictures of its size.
     """
     checkpoint = find_model(config)
     if checkpoint.origin == "none":
@@ -150,38 +138,33 @@ def model_of(config: JobConfig) -> tuple[Checkpoint, JobConfig]:
 
 
 def prepare(config: JobConfig, spread: Spread = in_threads, earlier: Earlier = NOTHING) -> Prepared:
-    """Checks a job, lists its sources and pairs them; raises JobError with what to change.
-
-    Args:
-        config: the job.
-        spread: where many files of a source are looked into.
-        earlier: what the run at its output knows already.
+    """Checks a job, lists its sources and pairs them; raises JobError with a remedy. `spread` calls
+    a function on many files of a source; `earlier` has facts from an existing run at the output.
     """
     checkpoint, config = model_of(config)
     if config.fit == "crop":
         check_crop_size(config.working_size, checkpoint.factor)
-    _check_output(config)
+    if config.pairing != "table" and (config.format == "files" or config.export):
+        check_outside(config, config.output, "output")
     fingerprint = digest(identity(config, checkpoint, "picture"))
     named = name_pairs(config, fingerprint, spread, earlier)
-    check_masked(config, named.pairs)
+    _check_masked(config, named.pairs)
     check_method(config, named.pairs)
     return Prepared(config, checkpoint, named.pairs.contents, named.pairs.styles, named)
 
 
 def resume(output: Output, config: JobConfig) -> Job:
-    """The job of a run that is there and has work left, without a look at its sources.
-
-    Only where a source has moved, or its URLs hold secrets, which are not stored, it is listed.
+    """The job of an existing run with work left. A source is listed only if it has moved, or if its
+    URLs hold secrets, which are not stored.
 
     Raises:
-        OutputError: the model is not the one that the run was begun with, or nothing can be
-            written.
+        OutputError: the run was begun with another model, or nothing can be written.
         JobError: the model, or a source that has moved, cannot be used.
     """
     output.check_writable()
     record = output.existing_record()
     stored, config = record["config"], with_stored(config, record)
-    # The commits that branches stood for when the run began, not those they stand for now.
+    # The commits that branches pointed to when the run began, not the current ones.
     if config.model == stored.get("model") and config.revision in (None, stored.get("revision")):
         config = config.model_copy(update={"revision": record["model"]["revision"]})
     if config.vae and config.vae == stored.get("vae") and record.get("vae", {}).get("revision"):
@@ -199,8 +182,8 @@ def resume(output: Output, config: JobConfig) -> Job:
     return Job(config, checkpoint, contents, styles)
 
 
-def check_masked(config: JobConfig, pairs: Pairs) -> None:
-    """Raises SourceError where --masks lacks the mask of a content, as far as a listing tells."""
+def _check_masked(config: JobConfig, pairs: Pairs) -> None:
+    """Raises SourceError if a listing shows that --masks lacks the mask of a content."""
     if not config.masks:
         return
     names, contents = mask_names(pairs), pairs.contents
@@ -208,8 +191,8 @@ def check_masked(config: JobConfig, pairs: Pairs) -> None:
         check_all_masked(contents, config.masks, "masks", config.storage_options, names)
     elif absolute := next(filter(is_absolute, names), None):
         raise SourceError(
-            f"--masks: no name below a folder of masks follows from {shown(absolute)}: give the "
-            "table names relative to --content, or a column mask"
+            f"--masks: {shown(absolute)} has no matching name in a folder of masks: give the table "
+            "names relative to --content, or a column mask"
         )
 
 
@@ -228,26 +211,21 @@ def check_method(config: JobConfig, pairs: Pairs) -> None:
 
 
 def check_layers(checkpoint: Checkpoint, config: JobConfig) -> None:
-    """Raises ConfigError for layers that the model lacks, by its small files alone."""
+    """Raises ConfigError for layers that the model lacks; reads its small files alone."""
     params = config.unet_params
     if params and params.inject:
         checkpoint.description.check_layers(params.layers, checkpoint.name)
 
 
-def _check_output(config: JobConfig) -> None:
-    """Refuses an output whose pictures would be contents or styles when the run goes on."""
-    if config.pairing != "table" and (config.format == "files" or config.export):
-        check_outside(config, config.output, "output")
-
-
 def check_outside(config: JobConfig, url: str, option: str) -> None:
-    """Raises ConfigError when pictures below a location would be contents or styles of a job."""
+    """Raises ConfigError if pictures below a location would become contents or styles of the job
+    when it resumes."""
     picture = f"{url.rstrip('/')}/x{extension(config.picture_format)}"
     hint = ", or use --format parquet" if option == "output" and not config.export else ""
     for name in ("content", "style"):
         source = getattr(config, name)
         if source and takes(source, picture):
             raise ConfigError(
-                f"--{option} {shown(url)} lies in --{name} {shown(source)}, where its pictures "
-                f"would be taken for more of them: name a place outside{hint}"
+                f"--{option} {shown(url)} lies in --{name} {shown(source)}, so its pictures would "
+                f"become further {name}s: choose a location outside{hint}"
             )

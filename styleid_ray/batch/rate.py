@@ -1,18 +1,22 @@
-"""The rate of an actor, as a number or as a run has measured it (`plan --rate`)."""
+"""The rate of an actor: as a number, measured by a run, or measured on this machine's device."""
 
 from __future__ import annotations
 
+import time
+
 from styleid_ray.batch.folder.output import SUMMARY, Output
+from styleid_ray.batch.prepare import Prepared
+from styleid_ray.batch.stages.engine import load_engine
 from styleid_ray.errors import ConfigError
 from styleid_ray.storage.locations import Options, shown
 
+BATCH = 8
+SECONDS = 20.0
+
 
 def actor_rate(given: str | float, storage_options: Options = None) -> float:
-    """UNet evaluations per second of one actor.
-
-    Args:
-        given: the number, or a run that measured it: its folder or URL, or its `summary.json`.
-        storage_options: what fsspec opens the run with.
+    """UNet evaluations per second of one actor: given as a number, or measured by a run, which is
+    given by its folder, URL or `summary.json`.
 
     Raises:
         ConfigError: it is neither.
@@ -30,3 +34,35 @@ def actor_rate(given: str | float, storage_options: Options = None) -> float:
             f"run whose {SUMMARY} has measured them, such as a pilot made with --limit"
         )
     return rate
+
+
+def measure_rate(job: Prepared, seconds: float = SECONDS) -> float:
+    """UNet evaluations per second of one actor, measured on random latents at the job's size.
+
+    The plain UNet runs for `seconds` in batches of `BATCH`, or smaller if fewer latents fit, at
+    least twice; the first time does not count. Injection, the autoencoder, and reading and writing
+    pictures are left out, so a job is somewhat slower. Raises ModelError if the model cannot be
+    loaded.
+    """
+    import torch
+
+    from styleid_ray.engine.schedule import Step
+
+    config, windows = job.config, job.windows
+    shape = windows.height, windows.width
+    pipe = load_engine(config, job.checkpoint.revision)
+    batch = min(BATCH, pipe.memory.most(shape))
+    latents = torch.randn(batch, pipe.model.latent_channels, *shape, device=pipe.device)
+
+    def evaluate() -> None:
+        eps = pipe.denoise(latents, Step(500, 0.5, 0.5))
+        eps.sum().item()  # known when the device is done
+
+    with torch.no_grad():
+        end = time.perf_counter() + seconds
+        evaluate()
+        began, calls = time.perf_counter(), 0
+        while not calls or time.perf_counter() < end:
+            evaluate()
+            calls += 1
+    return calls * batch / (time.perf_counter() - began)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,36 +30,31 @@ _OF_THE_RUN = {
 
 @dataclass
 class Remake:
-    """Which pairs are made again, and how.
-
-    Args:
-        config: the job of the run.
-        rule: which pairs.
-        changes: parameters in place of the run's and of the plan's own.
-    """
+    """The pairs that are made again, and their new parameters."""
 
     config: JobConfig
+    """The job of the run."""
     rule: Rule
+    """Selects the pairs."""
     changes: Mapping[str, Any]
+    """Parameters that replace the run's and the plan's own."""
     own: set[str] = field(default_factory=set)
-    """Which of γ and temperature pairs keep as the plan has them."""
+    """γ, temperature or both, where pairs keep the plan's values."""
     ids: dict[str, list[str]] = field(default_factory=dict)
     """Pairs to make, by shard, once `find` has read them."""
     kept: Failures = field(default_factory=Failures)
-    """Pairs that could not be made and keep the pictures that they have."""
+    """Pairs that could not be made and keep their pictures."""
     made: int = 0
-    """Rejected pairs that were made with these parameters already."""
+    """Rejected pairs that were already made with these parameters."""
 
     @classmethod
     def of(cls, config: JobConfig, changes: Mapping[str, Any]) -> Remake:
-        """The remake of a run by its rule.
-
-        Args:
-            config: its job, whose `reject` is the rule.
-            changes: options of `StyleParams` by their names, as a command or job file has them.
+        """The remake of a run whose job has the rule `reject`. `changes` are options of
+        `StyleParams` by name, as in a command or job file.
 
         Raises:
-            ConfigError: there is no rule, no parameter, or one that is not valid or drawn per pair.
+            ConfigError: the rule or the parameters are missing, or a parameter is not valid or
+                drawn per pair.
         """
         rule = reject_rule(config.reject)
         if rule is None:
@@ -84,11 +79,11 @@ class Remake:
 
     @property
     def count(self) -> int:
-        """Pairs to make."""
+        """Number of pairs to make."""
         return sum(map(len, self.ids.values()))
 
     def find(self, output: Output, tally: Tally) -> Work:
-        """Reads which pairs are rejected; those that these parameters made already are left out."""
+        """Reads the rejected pairs, except those already made with these parameters."""
         self.ids, self.made = {}, 0
         if self.config.pairing == "table":
             self.own |= _planned(output, tally) - {*self.changes}
@@ -100,12 +95,12 @@ class Remake:
             if left:
                 self.ids[shard] = left
         instead = [name for name in _DRAWN if name in self.changes]
-        work: Work = []
-        for part, shards in tally.parts.items():
-            ids = [i for shard in shards for i in self.ids.get(shard, ())]
-            if ids:
-                work.append({"part": part, "pair_ids": ids, "instead": instead})
-        return work
+        return [{**entry, "instead": instead} for entry in tally.again(self.ids)]
+
+    def keep(self, ids: Collection[str]) -> None:
+        """Drops all other pairs to make."""
+        kept = {shard: [i for i in some if i in ids] for shard, some in self.ids.items()}
+        self.ids = {shard: some for shard, some in kept.items() if some}
 
     def apply(self, job: Job) -> Job:
         """The job with these parameters; raises ConfigError for layers that its model lacks."""
@@ -115,28 +110,28 @@ class Remake:
         return replace(job, config=config)
 
     def add(self, done: Done) -> None:
-        """Takes in which pairs of a shard could not be made."""
+        """Records the pairs of a shard that could not be made."""
         if done.failed:
             self.kept.add(done.shard, pa.Table.from_pylist([*done.failed]))
 
     def still_rejected(self, output: Output) -> int:
-        """How many of the pairs that were to be made are rejected now."""
+        """Number of the pairs to make that are rejected now."""
         rejected = read_rejected(output, self.ids, self.rule)
         return sum(
             len({*table["pair_id"].to_pylist()} & {*self.ids[shard]}) for shard, table in rejected
         )
 
     def made_before(self, params: Mapping[str, Any]) -> bool:
-        """Whether a row was made with these parameters, by its `params`."""
+        """Whether a row's `params` are these parameters."""
         made = RowParams.of(self.config, None)
-        wanted = pa.scalar(made.values, made.type).as_py()  # as it is read back
+        wanted = pa.scalar(made.values, made.type).as_py()  # as read back from a row
         of_pair = {*self.own, *(f"{name}_schedule" for name in self.own)}
         names = {*PARAMS.names, *CONTROLS} - _OF_THE_RUN - of_pair
         return all(params.get(name) == wanted.get(name) for name in names)
 
 
 def _planned(output: Output, tally: Tally) -> set[str]:
-    """Which of γ and temperature the plan has for some pair."""
+    """γ, temperature or both, if the plan has values for any pair."""
     names: set[str] = set()
     for part in tally.parts:
         table = output.plan_part(part, [*_DRAWN])
@@ -147,11 +142,8 @@ def _planned(output: Output, tally: Tally) -> set[str]:
 def split_options(
     options: Mapping[str, Any], rejected: bool
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Options of `retry`: those of a job that change nothing of it, and parameters of pictures.
-
-    Raises:
-        ConfigError: without `--rejected` there is one that only it takes.
-    """
+    """Splits the options of `retry` into those that do not change the pictures, and parameters.
+    Raises ConfigError for an option that needs `--rejected`, which is not given."""
     changes = {name: value for name, value in options.items() if name in StyleParams.model_fields}
     alone = [*changes, *(["reject"] if options.get("reject") is not None else [])]
     if alone and not rejected:

@@ -1,4 +1,4 @@
-"""A whole job: begin a run or open it, do what is left of it on Ray, sum up."""
+"""A whole job: begin or open a run, do the work that is left on Ray, sum up."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from styleid_ray.batch.begin import begin, check_exportable, extend
 from styleid_ray.batch.folder.failures import check_failures
+from styleid_ray.batch.folder.identity import with_stored
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.record import find_run, keep_rule, with_stored
+from styleid_ray.batch.folder.record import find_run, keep_rule
 from styleid_ray.batch.folder.work import Work
 from styleid_ray.batch.limits import Limits
 from styleid_ray.batch.prepare import Job, resume
 from styleid_ray.batch.remake import Remake
-from styleid_ray.batch.session import Session, nothing_to_do, resuming
-from styleid_ray.batch.summary import Summary, closing_lines
+from styleid_ray.batch.session import Session, Summary, closing_lines, nothing_to_do, resuming
 from styleid_ray.batch.watch.progress import counted
 from styleid_ray.batch.watch.trackers import check_trackers
 from styleid_ray.config import JobConfig
@@ -29,39 +29,38 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 _FEW = 64
-"""Items that are not worth a start of Ray."""
+"""Items that are done on threads, since starting Ray takes longer."""
 
 
 def stylize(config: JobConfig, stream: TextIO | None = None) -> Summary:
-    """Runs the job, or what is left of it, and returns when it is done.
+    """Runs the job, or the work that is left of it, and returns when it is done.
 
     Messages and progress go to `stream` (standard error by default). Raises JobError before any
-    work starts when something is wrong with the options, the sources, the model or the output.
+    work starts if the options, the sources, the model or the output cannot be used.
     """
     return _run(config, stream or sys.stderr)
 
 
 def retry(config: JobConfig, stream: TextIO | None = None) -> Summary:
-    """Tries the failed pairs again, and nothing else, in the run that is at the config's output.
+    """Tries only the failed pairs of the run at the config's output again.
 
-    Pairs that come out well are in `data/` afterwards and fail no more; the others keep one row in
-    `errors/`, with the latest reason. Raises JobError as `stylize` does, or when there is no run.
+    Pairs that succeed are in `data/` afterwards; the others keep one row in `errors/`, with the
+    latest reason. Raises JobError as `stylize` does, or when there is no run.
     """
     return _run(config, stream or sys.stderr, again=True)
 
 
 def remake(config: JobConfig, changes: Mapping[str, Any], stream: TextIO | None = None) -> Summary:
-    """Makes the pairs again that the config's rule (`reject`) rejects, and nothing else, in the run
-    that is at its output; rows and pictures of these pairs are replaced.
+    """Remakes only the pairs of the run at the config's output that its rule (`reject`) rejects;
+    their rows and pictures are replaced.
 
     Args:
         config: the job of the run.
-        changes: parameters, one at least, in place of the run's own and of those that the plan has
-            for a pair.
+        changes: at least one parameter, in place of the run's own and of a pair's in the plan.
         stream: as for `stylize`.
 
-    A pair that cannot be made now keeps the picture that it has. Raises JobError as `retry` does,
-    or when there is no rule or no parameter.
+    A pair that cannot be made now keeps its picture. Raises JobError as `retry` does, or without a
+    rule or a parameter.
     """
     chosen = Remake.of(config, changes)
     return _run(config, stream or sys.stderr, again=True, chosen=chosen)
@@ -92,7 +91,7 @@ def _run(
             job = begin(output, config, cluster.resources, out, cluster.spread)
         elif config.extend and not again:
             extend(output, config, record, cluster.resources, out, cluster.spread)
-        session = Session.of(output, config, limits, again, chosen)
+        session = Session(output, config, limits, again, chosen)
         check_failures(config.max_failures, session.progress, output)
         if not session.work:
             print(nothing_to_do(session), file=out)
@@ -103,7 +102,7 @@ def _run(
             job = resume(output, config)
         if chosen:
             job = chosen.apply(job)
-        resources = cluster.resources(_rows(session.work, config))
+        resources = cluster.resources(_rows(session.work, config.shard_pairs))
         summary = session.summarise(_work_off(session, job, resources, out))
         print("\n".join(closing_lines(summary, output, chosen)), file=out)
         if not summary.stopped:
@@ -112,7 +111,6 @@ def _run(
 
 
 def _export(config: JobConfig, out: TextIO) -> None:
-    """Exports the finished run under its own rule, where that is asked for."""
     if not config.export:
         return
     from styleid_ray.batch.export.job import export
@@ -130,30 +128,25 @@ def _export(config: JobConfig, out: TextIO) -> None:
     print("\n".join(export(options, out).lines()), file=out)
 
 
-class _Cluster:
-    """The Ray cluster of a job, connected to when its resources are first asked for."""
+class _Cluster(ExitStack):
+    """The Ray cluster of a job, connected to when it is first needed."""
 
     def __init__(self, config: JobConfig, out: TextIO) -> None:
+        super().__init__()
         self.config, self.out = config, out
-        self.where, self.grown = "", False
-        self.connection = ExitStack()
-
-    def __enter__(self) -> _Cluster:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.connection.__exit__(*error)
+        self.connected = self.grown = False
 
     def connect(self) -> None:
-        """Connects where it has not been done yet."""
+        """Connects, the first time."""
         from styleid_ray.batch.cluster.connect import connected
 
-        if not self.where:
-            self.where = self.connection.enter_context(connected(self.config))
-            print(self.where, file=self.out)
+        if not self.connected:
+            description = self.enter_context(connected(self.config))
+            self.connected = True
+            print(description, file=self.out)
 
     def resources(self, shards: int) -> Resources:
-        """Those of the actors for so many shards."""
+        """The actors for a number of shards."""
         from styleid_ray.batch.cluster.growth import wait_for_growth
         from styleid_ray.batch.cluster.resources import choose_resources
 
@@ -167,14 +160,14 @@ class _Cluster:
         """Calls a function on items: few on threads of the driver, many on the cluster."""
         if len(items) <= _FEW:
             return in_threads(function, items)
-        from styleid_ray.batch.cluster.spread import on_ray
+        from styleid_ray.batch.cluster.ray_data import on_ray
 
         self.connect()
         return on_ray(function, items, self.config.storage_options)
 
 
 def _work_off(session: Session, job: Job, resources: Resources, out: TextIO) -> dict[str, float]:
-    """Does the work, as far as the limits allow; returns what was measured."""
+    """Does the work, as far as the limits allow; returns its measures."""
     from styleid_ray.batch.cluster.growth import awaited
     from styleid_ray.batch.export.live_card import live_card
     from styleid_ray.batch.pipeline import run_shards
@@ -210,10 +203,9 @@ def _work_off(session: Session, job: Job, resources: Resources, out: TextIO) -> 
     return dict(watch.measures) | of_actors(watch.measures, resources.gpus_per_actor)
 
 
-def _rows(work: Work, config: JobConfig) -> int:
-    """Rows of work for the actors, about."""
+def _rows(work: Work, shard_pairs: int) -> int:
+    """Approximate number of rows of work for the actors."""
     return sum(
-        len(entry["shards"]) if "shards" in entry else -(-len(entry["pair_ids"]) // most)
-        for most in [config.shard_pairs]
+        len(entry["shards"]) if "shards" in entry else -(-len(entry["pair_ids"]) // shard_pairs)
         for entry in work
     )

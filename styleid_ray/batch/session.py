@@ -1,66 +1,79 @@
-"""One command on a run: the pairs that it is to make, and what it says and stores about them."""
+"""One command on a run: the pairs that it makes, its messages and its summary."""
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.failures import read_failures
+from styleid_ray.batch.folder.output import SUMMARY, Output
 from styleid_ray.batch.folder.tally import Tally
-from styleid_ray.batch.folder.work import Work, count_pairs, limited
-from styleid_ray.batch.limits import Limits
+from styleid_ray.batch.folder.work import count_pairs, limited
+from styleid_ray.batch.limits import Limits, resume_hint
 from styleid_ray.batch.remake import Remake
-from styleid_ray.batch.summary import Summary, retry_hint
-from styleid_ray.batch.watch.progress import Progress, counted
+from styleid_ray.batch.watch.progress import Progress, counted, duration
 from styleid_ray.config import JobConfig
 
 
 @dataclass(frozen=True)
+class Summary:
+    """The end of a run. Counts are of the whole output; `session` is about this call."""
+
+    output: str
+    planned: int
+    done: int
+    failed: int
+    missing: int
+    session: dict[str, float]
+    """Pairs done and failed, shards, seconds in total and per stage, pairs_per_second,
+    unet_evaluations, inversions made and reused, peak_feature_bytes of an actor, bytes_in,
+    bytes_out, gpu_hours and busy_share of the actors, and actor_rate, the UNet evaluations per
+    second of one actor."""
+    finished: str
+    stopped: str | None = None
+    """The limit that stopped this call with pairs left, such as `--deadline 6h`."""
+    left: int = 0
+    """Pairs that this call had to make, including those beyond `--limit`, and has not made."""
+
+    @property
+    def exit_status(self) -> int:
+        """0: every pair is done; 1: some failed (see errors/), could not be remade, or are left
+        because a limit stopped the call."""
+        done = self.done == self.planned and not self.session.get("failed")
+        return 0 if done and not self.stopped else 1
+
+
 class Session:
-    """What one command does in a run."""
+    """The work of one command on a run.
 
-    output: Output
-    tally: Tally
-    """The run as the command finds it."""
-    work: Work
-    progress: Progress
-    left: int
-    """Pairs to make, those beyond `--limit` included."""
-    limits: Limits
-    again: bool
-    """Whether it is about pairs that were tried before."""
-    chosen: Remake | None
+    `tally` is the state of the run when the command begins. `left` counts the pairs to make,
+    including those beyond `--limit`; `work` has those within it. `again` is whether the pairs were
+    tried before.
+    """
 
-    @classmethod
-    def of(
-        cls,
-        output: Output,
-        config: JobConfig,
-        limits: Limits,
-        again: bool,
-        chosen: Remake | None,
-    ) -> Session:
-        """The session that a command begins."""
-        tally = Tally.read(output)
+    def __init__(
+        self, output: Output, config: JobConfig, limits: Limits, again: bool, chosen: Remake | None
+    ) -> None:
+        self.output, self.limits, self.again, self.chosen = output, limits, again, chosen
+        self.tally = tally = Tally.read(output)
         if chosen:
             whole = chosen.find(output, tally)
         else:
             whole = tally.to_retry() if again else tally.left()
-        work = limited(whole, tally.pairs, config.limit)
-        pairs = count_pairs(work, tally.pairs)
+        self.left = count_pairs(whole, tally.pairs)
+        self.work = limited(whole, tally.pairs, config.limit)
+        pairs = count_pairs(self.work, tally.pairs)
         if chosen:
-            chosen.ids = _kept(chosen.ids, work)
-            progress = Progress(pairs, 0, 0)
+            chosen.keep({i for entry in self.work for i in entry["pair_ids"]})
+            self.progress = Progress(pairs, 0, 0)
         else:
             failed = 0 if again else tally.failed
-            progress = Progress(tally.done + failed + pairs, tally.done, failed)
-        left = count_pairs(whole, tally.pairs)
-        return cls(output, tally, work, progress, left, limits, again, chosen)
+            self.progress = Progress(tally.done + failed + pairs, tally.done, failed)
 
     def summarise(self, measures: dict[str, float]) -> Summary:
-        """Stores and returns the summary; `measures` are those of the work that was done."""
+        """Stores and returns the summary, with the measures of the work."""
         tally, progress, limits = self.tally, self.progress, self.limits
         seconds = time.monotonic() - progress.began
         measures = measures | {
@@ -68,11 +81,11 @@ class Session:
             "pairs_per_second": round(progress.new / seconds, 4) if progress.new else 0.0,
         }
         left = self.left - progress.new
-        if limits.reached:  # shards may be committed that the driver was not told of
+        if limits.reached:  # the driver may not know of the last committed shards
             tally = Tally.read(self.output, tally.parts)
             done, failed = tally.done, tally.failed
             left = left if self.again else tally.missing
-        elif self.chosen:  # the pairs that were made again were done before
+        elif self.chosen:  # remade pairs were done before
             done, failed = tally.done, tally.failed
         elif self.again:
             done, failed = progress.done, tally.failed - (progress.done - tally.done)
@@ -91,15 +104,8 @@ class Session:
             left=left,
         )
         if progress.new or summary.stopped:
-            summary.write(self.output)
+            self.output.write(SUMMARY, json.dumps(asdict(summary), indent=2).encode())
         return summary
-
-
-def _kept(ids: Mapping[str, list[str]], work: Work) -> dict[str, list[str]]:
-    """The pairs of each shard that are in the work."""
-    chosen = {i for entry in work for i in entry["pair_ids"]}
-    kept = {shard: [i for i in some if i in chosen] for shard, some in ids.items()}
-    return {shard: some for shard, some in kept.items() if some}
 
 
 def nothing_to_do(session: Session) -> str:
@@ -116,11 +122,11 @@ def nothing_to_do(session: Session) -> str:
     if session.again:
         return f"nothing to retry: no pair failed at {url}"
     line = f"nothing to do: {_counts(session.tally)} at {url}"
-    return line + (f"; {retry_hint(session.output)}" if session.tally.failed else "")
+    return line + (f"; {_retry_hint(session.output)}" if session.tally.failed else "")
 
 
 def resuming(session: Session) -> str:
-    """The line of a command that goes on with a run."""
+    """The line of a command that resumes a run."""
     chosen, progress = session.chosen, session.progress
     if chosen:
         line = f"making {counted(progress.left, 'pair')} again that {chosen.rule} rejects"
@@ -135,3 +141,49 @@ def _counts(tally: Tally) -> str:
     verb = "is" if tally.planned == 1 else "are"
     counts = f"{tally.done:,} of {counted(tally.planned, 'pair')} {verb} done"
     return counts + (f", {tally.failed:,} failed" if tally.failed else "")
+
+
+def closing_lines(summary: Summary, output: Output, chosen: Remake | None) -> list[str]:
+    """The lines that a call prints at its end."""
+    session = summary.session
+    lines = [
+        f"{summary.done:,} of {counted(summary.planned, 'pair')} done in "
+        f"{duration(session['seconds'])}, {session['pairs_per_second']:.3g} pairs/s, at "
+        f"{summary.output}",
+    ]
+    if summary.stopped:
+        lines.append(
+            f"stopped by {summary.stopped} with {counted(summary.left, 'pair')} left; "
+            f"{resume_hint(summary.stopped)}"
+        )
+    if session.get("unet_evaluations"):
+        lines.append(
+            f"{session['unet_evaluations']:,.0f} UNet evaluations, {session['actor_rate']:,.1f}/s "
+            f"per actor; {counted(int(session.get('inversions', 0)), 'picture')} inverted, "
+            f"{counted(int(session.get('inversions_reused', 0)), 'inversion')} reused from earlier "
+            "shards"
+        )
+    if session.get("gpu_hours"):
+        lines.append(
+            f"{session['gpu_hours']:.3g} GPU hours, {session['busy_share']:.0%} of them stylising"
+        )
+    if chosen:
+        made, kept = int(session.get("done", 0)), chosen.kept.count
+        lines.append(
+            f"{counted(made, 'pair')} made again, {chosen.still_rejected(output):,} of "
+            f"{chosen.count:,} are still rejected by {chosen.rule}"
+        )
+        if kept:
+            (reason, *_) = chosen.kept.lines()
+            lines.append(
+                f"{counted(kept, 'pair')} could not be made and keep their pictures; most often "
+                f"{reason}"
+            )
+    if summary.failed:
+        lines.append(f"{counted(summary.failed, 'pair')} failed; {_retry_hint(output)}:")
+        lines += read_failures(output, output.finished()).lines()
+    return lines
+
+
+def _retry_hint(output: Output) -> str:
+    return f"styleid-ray retry {output.url} tries them again"

@@ -12,18 +12,15 @@ from typing import Any, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
-import ray.data
 from ray.data import ActorPoolStrategy
-from ray.exceptions import RayError
 
-from styleid_ray.batch.cluster.causes import cause_line, first_cause
-from styleid_ray.batch.cluster.connect import connected, log_folder
+from styleid_ray.batch.cluster.connect import connected
+from styleid_ray.batch.cluster.ray_data import dataset_of, job_errors, results_of
 from styleid_ray.batch.cluster.resources import Present, cores
-from styleid_ray.batch.cluster.settings import settle
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.watch.progress import Progress, shown
 from styleid_ray.config import ClusterOptions
-from styleid_ray.errors import ConfigError, JobError, StyleIDError
+from styleid_ray.errors import ConfigError
 from styleid_ray.evaluation.actor import PAIRS, Measure, Results
 from styleid_ray.evaluation.folders import FolderResults
 from styleid_ray.evaluation.outcome import PAIRS_FILE, SUMMARY_FILE, Evaluation, without
@@ -31,7 +28,6 @@ from styleid_ray.evaluation.run_results import RunResults
 from styleid_ray.evaluation.sums import Sums
 from styleid_ray.evaluation.weights import Loaded, load_weights
 from styleid_ray.storage.locations import Options
-from styleid_ray.storage.secrets import scrubbed
 from styleid_ray.storage.store import Store
 
 _WRITTEN = pa.schema([field for field in PAIRS if field.name not in ("style_place", "features")])
@@ -158,9 +154,7 @@ def _on_actors(
     gpus, threads = int(present.gpus), threads_of(ray.nodes())
     actors = gpus or max(1, int(present.cpus) // threads)
     rows = [{"unit": pickle.dumps(unit)} for unit in units]
-    parts = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS))
-    settle(parts.context)
-    measured = parts.map_batches(
+    measured = dataset_of(rows, _BLOCKS).map_batches(
         Measure,
         batch_format="pyarrow",
         batch_size=None,
@@ -170,16 +164,5 @@ def _on_actors(
         num_cpus=1 if gpus else threads,
         runtime_env={"env_vars": _ENVIRONMENT},
     )
-    batches: Any = measured.iter_batches(
-        batch_size=None, batch_format="pyarrow", prefetch_batches=0
-    )
-    try:
-        yield from batches
-    except RayError as e:
-        cause = first_cause(e)
-        if isinstance(cause, StyleIDError):
-            raise cause from e
-        raise JobError(
-            f"the evaluation stopped: {scrubbed(cause_line(e), storage_options)} (Ray's logs: "
-            f"{log_folder()})"
-        ) from e
+    with job_errors("the evaluation stopped", "", storage_options):
+        yield from results_of(measured)

@@ -95,10 +95,6 @@ def load(config: JobConfig, revision: str | None, evaluations: int = 0) -> Styli
     """
     # Threads that spin while they wait for each other are twenty times slower on busy cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if config.method != "styleid":
-        from styleid_ray.batch.stages.baseline import load_baseline
-
-        return load_baseline(config, revision, config.device)
     return load_engine(config, revision, evaluations=evaluations)
 
 

@@ -115,7 +115,7 @@ def same_pictures(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
 
 
 def pictures_of(output: Path) -> dict[str, np.ndarray]:
-    """Pixels by pair, of either format; a pair that is there twice is an error."""
+    """Pixels by pair, of either format; a repeated pair is an error."""
     table = pads.dataset(output / "data", format="parquet").to_table(["pair_id", "image"])
     found: dict[str, np.ndarray] = {}
     for row in table.to_pylist():

@@ -117,7 +117,7 @@ def test_the_pictures_are_those_of_the_engine_and_the_draw_is_repeated(pictures:
         assert np.abs(expected.astype(int) - row["stylized"]).max() <= 1
 
 
-def test_nothing_runs_before_it_is_asked_for_and_nothing_of_the_caller_changes(
+def test_nothing_runs_before_the_dataset_is_consumed_and_the_callers_settings_stay(
     pictures: Path,
 ) -> None:
     def state() -> dict[str, Any]:
@@ -145,9 +145,7 @@ def test_more_styles_than_there_are_cannot_be_drawn(pictures: Path) -> None:
 
 
 @pytest.mark.cluster
-def test_the_recipe_runs_as_it_is_written(
-    pictures: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_documented_recipe_runs(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
     section = page.partition("## In a pipeline of your own")[2]
     recipe = section.partition("```python\n")[2].partition("```")[0]

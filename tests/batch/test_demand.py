@@ -1,4 +1,4 @@
-"""What `styleid-ray plan` says of GPUs for models at their full size, which needs no weights."""
+"""The GPU estimates of `styleid-ray plan` for full-size models, which need no weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHARD = [[10, 20, 200]]
 
 
 def demand(folder: Path, unet: Any, vae: Any, **options: Any) -> Demand:
-    """That of a job on a shard of 10 x 20."""
+    """The demand of a job on a shard of 10 x 20."""
     files = {"unet/config.json": unet, "vae/config.json": vae}
     files["scheduler/scheduler_config.json"] = {"prediction_type": "epsilon"}
     for name, content in files.items():
@@ -50,7 +50,7 @@ def demand(folder: Path, unet: Any, vae: Any, **options: Any) -> Demand:
     ],
     ids=["SD 1.5", "SD 2.1", "SDXL"],
 )
-def test_full_size_models_are_told_what_each_gpu_holds(
+def test_the_plan_lists_what_fits_on_each_gpu_for_full_size_models(
     tmp_path: Path, unet: Any, vae: Any, size: int, says: list[str]
 ) -> None:
     fits = gpu_fits(demand(tmp_path, unet, vae, size=size), 16)

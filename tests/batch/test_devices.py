@@ -27,7 +27,7 @@ from tests.batch.conftest import draw, pictures_of
 pytestmark = pytest.mark.cluster
 
 Fail = Callable[[str, Path], None]
-"""What happens on a node before each shard, with a folder to remember things in."""
+"""A hook that runs on a node before each shard, with a folder for its state."""
 Run = Callable[..., tuple[Summary, str]]
 
 
@@ -139,7 +139,7 @@ def test_a_node_whose_device_fails_again_is_left_out_and_named(run: Run) -> None
     assert "node" in line
 
 
-def test_a_device_that_hangs_is_given_up_and_its_shard_is_done_elsewhere(
+def test_a_hanging_device_is_abandoned_and_its_shard_done_elsewhere(
     run: Run, tmp_path: Path
 ) -> None:
     def fail(node: str, folder: Path) -> None:

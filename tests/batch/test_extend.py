@@ -46,7 +46,7 @@ def met(output: Output) -> set[tuple[str, str]]:
     return {tuple(row.values()) for part in parts for row in part.to_pylist()}
 
 
-def test_new_pictures_come_in_new_shards_of_new_parts_and_nothing_there_is_touched(
+def test_new_pictures_go_into_new_shards_of_new_parts_and_existing_files_stay(
     job: Job, pictures: Path
 ) -> None:
     output = planned(job())
@@ -73,8 +73,7 @@ def test_pictures_that_changed_or_are_gone_are_named_and_their_pairs_stay(
     lines = extended(output, job()).splitlines()
     assert lines == [
         "the sources have no new pairs",
-        "pairs that were planned before stay as they are: 1 content changed (a.png); "
-        "1 style gone (t.png)",
+        "pairs planned before do not change: 1 content changed (a.png); 1 style gone (t.png)",
     ]
     assert Tally.read(output).planned == 6
 
@@ -90,7 +89,7 @@ def test_other_parameters_in_a_table_are_new_pairs_and_no_pictures(
     assert extended(output, config) == "1 new pair in 1 shard\n"
 
 
-def test_a_tables_column_quality_of_an_older_run_is_to_be_renamed_before_the_run_is_extended(
+def test_a_tables_own_quality_column_must_be_renamed_before_an_older_run_is_extended(
     job: Job, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = pictures / "pairs.csv"
@@ -108,7 +107,7 @@ def test_a_tables_column_quality_of_an_older_run_is_to_be_renamed_before_the_run
     assert Tally.read(output).planned == 2
 
 
-def test_an_extension_that_was_cut_off_is_completed_by_the_next(job: Job, pictures: Path) -> None:
+def test_an_interrupted_extension_is_completed_by_the_next(job: Job, pictures: Path) -> None:
     output = planned(job())
     record = (pictures / "out" / "_run" / "config.yaml").read_bytes()
     draw(pictures / "content" / "c.png", 9)
@@ -136,7 +135,7 @@ def test_new_contents_of_a_balanced_run_get_the_styles_used_least(job: Job, pict
     assert met(output) - after == {("d.png", "u.png")}
 
 
-def test_an_extended_run_computes_the_statistics_of_new_pictures_alone(
+def test_an_extended_run_computes_statistics_only_for_new_pictures(
     job: Job, pictures: Path
 ) -> None:
     config = job(pairing="nearest")
@@ -154,7 +153,7 @@ def test_an_extended_run_computes_the_statistics_of_new_pictures_alone(
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_an_extended_run_makes_the_new_pairs_alone(job: Job, pictures: Path) -> None:
+def test_an_extended_run_makes_only_the_new_pairs(job: Job, pictures: Path) -> None:
     stylize(job(), io.StringIO())
     files = {p: p.stat().st_mtime_ns for p in (pictures / "out" / "data").iterdir()}
     draw(pictures / "style" / "new.png", 9)

@@ -20,7 +20,8 @@ from styleid_ray import JobConfig, StyleParams
 from styleid_ray.batch import pipeline
 from styleid_ray.batch.cluster.resources import Resources
 from styleid_ray.batch.run import stylize
-from styleid_ray.batch.stages.device import Device, load_pipeline
+from styleid_ray.batch.stages.device import Device
+from styleid_ray.batch.stages.engine import load_pipeline
 from styleid_ray.batch.stages.pairs import Pairs, Picture
 from styleid_ray.batch.stages.stylize import Stylize
 from tests.batch.conftest import pictures_of, same_pictures

@@ -1,4 +1,4 @@
-"""What `styleid-ray plan` says of a job before it runs."""
+"""The cost of a job before it runs, as `styleid-ray plan` prints it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ import pytest
 from PIL import Image
 
 from styleid_ray import JobConfig
-from styleid_ray.batch.calibrate import measure_rate
 from styleid_ray.batch.forecast import forecast
 from styleid_ray.batch.prepare import prepare
+from styleid_ray.batch.rate import measure_rate
 from styleid_ray.errors import ConfigError
 from tests.batch.conftest import draw
 
 Job = Callable[..., JobConfig]
 
 
-def test_evaluations_are_set_beside_the_least_and_the_most(job: Job, pictures: Path) -> None:
+def test_evaluations_are_compared_with_the_minimum_and_pair_by_pair(
+    job: Job, pictures: Path
+) -> None:
     said = forecast(job(steps=10)).as_dict()
     assert (said["pairs"], said["shards"], said["inversions"]) == (6, 3, 9)
     assert said["unet_evaluations"] == 9 * 10 + 6 * 9
@@ -32,14 +34,14 @@ def test_evaluations_are_set_beside_the_least_and_the_most(job: Job, pictures: P
     assert not (pictures / "out").exists()
 
 
-def test_bytes_to_read_are_those_of_the_files_once_a_shard(job: Job, pictures: Path) -> None:
+def test_bytes_to_read_count_each_file_once_per_shard(job: Job, pictures: Path) -> None:
     sizes = [p.stat().st_size for p in pictures.rglob("*") if p.suffix in (".png", ".jpg")]
     assert forecast(job(shard_pairs=200)).bytes_in == sum(sizes)
     styles = sum(p.stat().st_size for p in (pictures / "style").iterdir())
     assert forecast(job()).bytes_in == sum(sizes) + 2 * styles
 
 
-def test_masks_are_said_not_to_be_counted_where_there_are_any(job: Job, pictures: Path) -> None:
+def test_the_plan_says_that_masks_are_not_counted(job: Job, pictures: Path) -> None:
     plain = forecast(job())
     for path in (pictures / "content").rglob("*.*"):
         mask = (pictures / "masks" / path.relative_to(pictures / "content")).with_suffix(".png")
@@ -50,7 +52,7 @@ def test_masks_are_said_not_to_be_counted_where_there_are_any(job: Job, pictures
     assert masked.as_text()["read"] == plain.as_text()["read"] + ", masks not counted"
 
 
-def test_files_that_are_left_out_are_counted_by_kind(job: Job, pictures: Path) -> None:
+def test_skipped_files_are_counted_by_kind(job: Job, pictures: Path) -> None:
     assert "left out" not in forecast(job()).as_text()
     for name in ("1.HEIC", "2.heic", "notes.txt"):
         (pictures / "content" / name).touch()
@@ -59,7 +61,7 @@ def test_files_that_are_left_out_are_counted_by_kind(job: Job, pictures: Path) -
     assert plan.as_dict()["left_out"] == {".heic": 2, ".txt": 1}
 
 
-def test_bytes_to_write_follow_from_what_the_contents_take_in_the_jobs_format(
+def test_bytes_to_write_are_estimated_from_contents_in_the_jobs_format(
     job: Job, pictures: Path
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
@@ -84,7 +86,7 @@ def test_contents_that_cannot_be_read_leave_the_bytes_to_write_unknown(
     assert said.as_text()["written"] == "about unknown"
 
 
-def test_memory_is_said_for_the_store_of_the_job_or_for_each(job: Job) -> None:
+def test_memory_is_listed_for_the_jobs_store_or_for_each(job: Job) -> None:
     open_ = forecast(job()).memory
     assert set(open_) == {"device", "host"}
     assert open_["host"].host == open_["device"].device + open_["device"].host
@@ -96,7 +98,7 @@ def test_memory_is_said_for_the_store_of_the_job_or_for_each(job: Job) -> None:
     assert forecast(job(feature_dtype="float32")).memory["device"].device == 2 * half
 
 
-def test_gpus_of_the_usual_sizes_are_told_what_they_hold(job: Job) -> None:
+def test_the_plan_lists_what_fits_on_common_gpus(job: Job) -> None:
     plan = forecast(job())
     numbers = plan.as_dict()["gpus"]
     assert [gpu["gb"] for gpu in numbers] == [8, 12, 16, 24, 40, 80]
@@ -110,7 +112,7 @@ def test_gpus_of_the_usual_sizes_are_told_what_they_hold(job: Job) -> None:
 
 
 @pytest.mark.parametrize("options", [{"device": "cpu"}, {"num_gpus_per_actor": 0}])
-def test_a_job_on_cpus_is_told_nothing_of_gpus(job: Job, options: dict[str, Any]) -> None:
+def test_the_plan_of_a_job_on_cpus_does_not_mention_gpus(job: Job, options: dict[str, Any]) -> None:
     plan = forecast(job(**options))
     assert not plan.gpus
     assert "gpus" not in plan.as_dict()
@@ -132,9 +134,7 @@ def test_a_rate_and_a_price_give_time_gpu_hours_and_cost(job: Job) -> None:
     )
 
 
-def test_shards_are_cut_by_the_time_they_take_on_the_device_that_is_asked_for(
-    job: Job, pictures: Path
-) -> None:
+def test_shards_are_cut_by_their_time_on_the_requested_device(job: Job, pictures: Path) -> None:
     for seed in range(6, 15):
         draw(pictures / "content" / f"{seed}.png", seed)
     options = {"steps": 50, "size": 512, "shard_pairs": 200}
@@ -152,11 +152,11 @@ def test_shards_are_cut_by_the_time_they_take_on_the_device_that_is_asked_for(
         ({}, {"rate": 1, "price": -1}, "--price -1: must be above 0"),
         ({}, {"price": 1}, "--price needs --rate or --calibrate"),
         ({}, {"rate": 1, "calibrate": True}, "give one of them"),
-        ({"device": "cpu"}, {"rate": 1, "price": 1}, "takes no GPU"),
-        ({"num_gpus_per_actor": 0}, {"rate": 1, "price": 1}, "takes no GPU"),
+        ({"device": "cpu"}, {"rate": 1, "price": 1}, "uses no GPU"),
+        ({"num_gpus_per_actor": 0}, {"rate": 1, "price": 1}, "uses no GPU"),
     ],
 )
-def test_what_does_not_go_together_is_refused(
+def test_options_that_do_not_go_together_are_refused(
     job: Job, options: dict[str, Any], said: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
@@ -168,7 +168,7 @@ def test_the_rate_is_measured_on_the_model_of_the_job(job: Job, tiny_model: Path
     assert rate > 1
 
 
-def test_variants_are_told_where_a_pair_has_several(job: Job) -> None:
+def test_the_plan_names_the_variants_of_a_pair_with_several(job: Job) -> None:
     one, three = forecast(job()), forecast(job(gamma="0.3,0.6,0.9", shard_pairs=6))
     assert "variants" not in one.as_text() | one.as_dict()
     assert three.as_text()["variants"] == "3 per content and style"

@@ -33,12 +33,12 @@ def test_a_deadline_interrupts_work_and_is_named_as_it_was_given() -> None:
     assert some.check()
 
 
-def test_an_interrupt_of_the_user_stays_one() -> None:
+def test_an_interrupt_by_the_user_is_raised_as_such() -> None:
     with pytest.raises(KeyboardInterrupt), limits(deadline="6h").stopping():
         raise KeyboardInterrupt
 
 
-def test_gpu_hours_are_those_of_all_actors_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_hours_count_all_actors_that_are_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("styleid_ray.batch.limits.time.monotonic", lambda: now)
     some = limits(gpus=0.5, max_gpu_hours=2)
@@ -70,7 +70,7 @@ def test_a_limit_interrupts_also_where_a_shell_has_sigint_ignored() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def test_a_look_at_the_board_after_the_work_interrupts_nobody() -> None:
+def test_reading_the_board_after_the_work_interrupts_nothing() -> None:
     some = limits(deadline="0.01s")
     threading.Event().wait(0.02)
     some.see(View())
@@ -80,7 +80,7 @@ def test_a_look_at_the_board_after_the_work_interrupts_nobody() -> None:
     assert some.reached is None
 
 
-def test_an_error_of_the_job_is_not_lost_when_a_limit_interrupts_its_way() -> None:
+def test_a_limit_that_interrupts_an_error_of_the_job_does_not_hide_it() -> None:
     some = limits(deadline="0.01s")
     threading.Event().wait(0.02)
 
@@ -123,7 +123,7 @@ def test_a_limit_that_cannot_work_is_refused_before_anything_is_planned() -> Non
         limits(gpus=0, max_gpu_hours=1)
 
 
-def test_a_duration_that_is_over_before_the_actors_start_stops_the_run() -> None:
+def test_a_duration_that_passes_before_the_actors_start_stops_the_run() -> None:
     some = limits(deadline="0.01s")
     threading.Event().wait(0.02)
     assert some.check()

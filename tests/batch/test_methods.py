@@ -26,7 +26,8 @@ from styleid_ray.batch.folder.stored import stored_job
 from styleid_ray.batch.forecast import forecast
 from styleid_ray.batch.prepare import prepare
 from styleid_ray.batch.run import retry, stylize
-from styleid_ray.batch.stages.device import Device, load_pipeline
+from styleid_ray.batch.stages.device import Device
+from styleid_ray.batch.stages.engine import load_pipeline
 from styleid_ray.batch.stages.pairs import Pairs, Picture
 from styleid_ray.batch.stages.row_params import RowParams
 from styleid_ray.config import PIXEL_METHODS, Method
@@ -115,7 +116,7 @@ def test_a_run_is_not_resumed_with_another_method(
     assert find_run(Output(config.output), config)
 
 
-def test_columns_of_a_table_that_a_method_does_not_look_at_are_refused(
+def test_columns_of_a_table_that_a_method_ignores_are_refused(
     compared: Job, pictures: Path
 ) -> None:
     table = pictures / "pairs.csv"
@@ -127,7 +128,7 @@ def test_columns_of_a_table_that_a_method_does_not_look_at_are_refused(
     assert prepare(compared("mkl", pairing="table", table=str(table))).named.pairs.table.num_rows
 
 
-def test_rows_say_the_method_and_nothing_of_styleid(compared: Job) -> None:
+def test_rows_name_the_method_and_no_parameter_of_styleid(compared: Job) -> None:
     params = RowParams.of(compared("mkl"), None)
     row = pa.array([params.of_pair({"gamma": None, "temperature": None})], params.type)[0].as_py()
     assert {name: value for name, value in row.items() if value is not None} == {
@@ -185,7 +186,7 @@ def test_a_run_of_a_colour_transfer_is_resumed_retried_and_has_the_transfers_pic
         np.testing.assert_allclose(pixels / 255, expected.permute(1, 2, 0), atol=0.01)
 
 
-def test_an_actor_of_latent_adain_holds_the_autoencoder_alone_and_tells_no_structure(
+def test_an_actor_of_latent_adain_holds_only_the_autoencoder_and_measures_no_structure(
     compared: Job,
 ) -> None:
     pipe = load_pipeline(compared("latent-adain"), None, Resources(1, 1, 0, 1))

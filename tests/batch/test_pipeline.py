@@ -1,4 +1,4 @@
-"""What Ray Data and the board do to a run: limits on time, progress within a shard."""
+"""Effects of Ray Data and the board on a run: limits on time, progress within a shard."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_pairs_count_on_the_screen_and_in_the_output_while_their_shard_is_made(
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_a_run_goes_on_without_its_board(
+def test_a_run_continues_without_its_board(
     one_shard: Callable[..., JobConfig], pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shards: Any = pipeline.run_shards

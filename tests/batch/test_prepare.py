@@ -12,8 +12,9 @@ import pytest
 from styleid_ray import JobConfig
 from styleid_ray.batch.begin import begin
 from styleid_ray.batch.cluster.resources import Resources
+from styleid_ray.batch.folder.identity import identity, with_stored
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.record import begin_run, find_run, identity, with_stored
+from styleid_ray.batch.folder.record import begin_run, find_run
 from styleid_ray.batch.forecast import forecast
 from styleid_ray.batch.prepare import model_of, prepare
 from styleid_ray.errors import ConfigError, OutputError
@@ -32,7 +33,7 @@ def xl(job: Job, tmp_path: Path) -> Job:
     return make
 
 
-def test_size_and_layers_that_are_left_open_are_the_models(xl: Job, job: Job) -> None:
+def test_open_size_and_layers_are_the_models_defaults(xl: Job, job: Job) -> None:
     _, config = model_of(xl())
     assert config.layers == (9, 10, 11, 12, 13, 14)
     assert config.size == 512
@@ -42,7 +43,7 @@ def test_size_and_layers_that_are_left_open_are_the_models(xl: Job, job: Job) ->
     assert (paper.layers, paper.size) == (None, 512)
 
 
-def test_what_is_left_open_and_what_is_given_as_the_default_are_the_same_run(xl: Job) -> None:
+def test_an_open_option_and_its_default_value_are_the_same_run(xl: Job) -> None:
     checkpoint, config = model_of(xl())
     _, given = model_of(xl(layers="9-14", size=512))
     assert identity(config, checkpoint) == identity(given, checkpoint)
@@ -68,13 +69,13 @@ def test_values_by_layer_may_name_all_layers_of_a_model_that_has_others(xl: Job)
         model_of(xl(gamma="9-11=0.9"))
 
 
-def test_a_tile_is_a_multiple_of_what_the_model_takes(xl: Job) -> None:
+def test_a_tile_must_be_a_multiple_of_the_models_factor(xl: Job) -> None:
     model_of(xl(tile=128))
     with pytest.raises(ConfigError, match=r"--tile 90: .* needs a multiple of \d+"):
         model_of(xl(tile=90))
 
 
-def test_tiles_that_no_picture_is_larger_than_change_nothing(xl: Job) -> None:
+def test_tiles_that_no_picture_exceeds_change_nothing(xl: Job) -> None:
     checkpoint, plain = model_of(xl(size=128))
     _, tiled = model_of(xl(size=128, tile=128))
     assert identity(tiled, checkpoint) == identity(plain, checkpoint)
@@ -82,7 +83,7 @@ def test_tiles_that_no_picture_is_larger_than_change_nothing(xl: Job) -> None:
     assert cut.tile == 128
 
 
-def test_the_record_knows_a_models_folder_from_any_working_directory(
+def test_the_record_locates_a_models_folder_from_any_working_directory(
     xl: Job, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -98,9 +99,9 @@ def test_the_record_knows_a_models_folder_from_any_working_directory(
 def test_a_plan_counts_the_windows_of_large_pictures(xl: Job) -> None:
     whole, tiled = prepare(xl(size=256)), prepare(xl(size=256, tile=128))
     assert (len(whole.windows), len(tiled.windows)) == (1, 9)
-    inverted, sampled = 2 * whole.cost.content_inversions, whole.cost.pairs
-    more = tiled.cost.unet_evaluations - whole.cost.unet_evaluations
-    assert more == 8 * (inverted + sampled)
+    cost, more = (job.cost_of(job.plan) for job in (whole, tiled))
+    added = more.unet_evaluations - cost.unet_evaluations
+    assert added == 8 * (2 * cost.content_inversions + cost.pairs)
 
 
 def test_the_port_with_a_model_that_predicts_v_is_advised_against(job: Job, tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ def test_a_job_with_values_by_layer_begins_and_is_planned_at_its_models_size(xl:
     )
 
 
-def test_a_run_made_before_models_had_sizes_of_their_own_goes_on_at_512(job: Job) -> None:
+def test_a_run_from_before_models_had_own_sizes_resumes_at_512(job: Job) -> None:
     asked = job(size=None)
     assert with_stored(asked, {"identity": {}, "model": {}}).size == 512
     later = {"identity": {}, "model": {"size": 768, "layers": [1, 2]}}

@@ -11,7 +11,7 @@ from styleid_ray.batch.rate import actor_rate
 from styleid_ray.errors import ConfigError
 
 
-def test_a_rate_is_a_number_or_what_a_run_has_measured(tmp_path: Path) -> None:
+def test_a_rate_is_a_number_or_measured_by_a_run(tmp_path: Path) -> None:
     (tmp_path / "summary.json").write_text(json.dumps({"session": {"actor_rate": 12.5}}))
     assert actor_rate("3.5") == actor_rate(3.5) == 3.5
     for given in (tmp_path, f"{tmp_path}/", tmp_path / "summary.json", tmp_path.as_uri()):
@@ -19,7 +19,7 @@ def test_a_rate_is_a_number_or_what_a_run_has_measured(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("session", [{}, {"actor_rate": 0.0}])
-def test_a_run_that_has_measured_none_is_refused_with_the_remedy(
+def test_a_run_without_a_measured_rate_is_refused_with_the_remedy(
     tmp_path: Path, session: dict[str, float]
 ) -> None:
     (tmp_path / "summary.json").write_text(json.dumps({"session": session}))

@@ -78,14 +78,14 @@ def test_rejected_pairs_are_made_again_with_other_parameters_and_the_others_stay
     assert verify(Output(str(out))).exit_status == 1  # of the broken picture alone
     assert verify(Output(str(out))).sound
 
-    # The same again does those that were not made with these parameters, which are none.
+    # The same command again finds no pair that was made with other parameters.
     said = io.StringIO()
     remake(config, {"gamma": "0.95", "detail": "0.5"}, said)
     assert "nothing to make again" in said.getvalue()
     assert rows(out) == after
 
 
-def test_the_pairs_of_a_remake_leave_their_own_values_in_the_plan_behind(
+def test_changed_parameters_replace_the_values_of_the_pairs_in_the_plan(
     job: Job, pictures: Path
 ) -> None:
     from styleid_ray.batch.begin import begin
@@ -119,7 +119,7 @@ def test_a_remake_needs_a_rule_and_other_parameters_that_are_not_drawn(job: Job)
     assert Remake.of(swept, {"gamma": "0.85"}).config.style_params.gamma == 0.85
 
 
-def test_a_pair_counts_as_made_by_all_parameters_but_those_that_are_its_own(job: Job) -> None:
+def test_a_pair_counts_as_made_by_all_parameters_except_its_own(job: Job) -> None:
     def made(
         row: dict[str, Any], changes: dict[str, Any], run: str | None = "0.3,0.5", **pair: float
     ) -> bool:
@@ -167,7 +167,7 @@ def test_a_pair_keeps_the_gamma_that_its_table_gives_and_no_other(
     assert chosen.count == again
 
 
-def test_the_reason_is_told_why_pairs_keep_their_pictures(job: Job) -> None:
+def test_the_closing_lines_name_the_reason_why_pairs_keep_their_pictures(job: Job) -> None:
     chosen = Remake.of(job(reject="blank>0.9"), {"gamma": "0.9"})
     for shard, error in (("x", "RowError"), ("y", "ValueError"), ("z", "RowError")):
         one = {"pair_id": shard, "stage": "decode", "error": error, "message": f"{shard} is bad"}
@@ -176,7 +176,7 @@ def test_the_reason_is_told_why_pairs_keep_their_pictures(job: Job) -> None:
     session = {"seconds": 1.0, "pairs_per_second": 0.0, "done": 0, "failed": 3}
     summary = Summary(output.url, 6, 6, 0, 0, session, "")
     said = "\n".join(closing_lines(summary, output, chosen))
-    assert "3 pairs could not be made and keep the pictures that they have; most often " in said
+    assert "3 pairs could not be made and keep their pictures; most often " in said
     assert "2 x RowError at decode, such as x is bad" in said
     assert summary.exit_status == 1
 

@@ -90,7 +90,7 @@ def test_a_finished_run_resumes_to_nothing_without_ray_sources_or_model(
     assert touched == ["config.yaml"]
 
 
-def test_a_run_resumes_as_it_was_planned_whatever_its_sources_have_gained_or_lost(
+def test_a_run_resumes_with_its_plan_whatever_its_sources_have_gained_or_lost(
     job: Job, finished: Path, pictures: Path
 ) -> None:
     whole = pictures_of(finished)
@@ -110,9 +110,7 @@ def test_a_run_resumes_as_it_was_planned_whatever_its_sources_have_gained_or_los
     assert {row["stage"] for row in rows(pictures / "out", "errors").to_pylist()} == {"fetch"}
 
 
-def test_what_is_missing_is_made_again_and_nothing_else(
-    job: Job, finished: Path, pictures: Path
-) -> None:
+def test_only_missing_pairs_are_made_again(job: Job, finished: Path, pictures: Path) -> None:
     whole = pictures_of(pictures / "out")
     shards = sorted((pictures / "out" / "data").glob("*.parquet"))
     kept = shards[1].stat().st_mtime_ns
@@ -208,7 +206,7 @@ def test_a_folder_of_other_shards_is_not_taken_for_a_run(job: Job, pictures: Pat
         stylize(job(), io.StringIO())
 
 
-def test_layers_that_the_model_lacks_are_said_before_any_work(job: Job, pictures: Path) -> None:
+def test_layers_that_the_model_lacks_are_reported_before_any_work(job: Job, pictures: Path) -> None:
     with pytest.raises(ConfigError, match=r"--layers 1: demo has no such .* are 3-11"):
         stylize(job(layers=(1, 6)), io.StringIO())
     assert not (pictures / "out").exists()

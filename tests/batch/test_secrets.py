@@ -40,7 +40,7 @@ def guarded(pictures: Path) -> Iterator[str]:
             may = may and f"X-Amz-Signature={SIGNATURE}" in query
             status = 403 if not may else 200 if file.is_file() else 404
             asked[path] += 1
-            if asked[path] == 2:  # the first time is a look whether it is there
+            if asked[path] == 2:  # the first request only checks that it exists
                 status = 500
             data = file.read_bytes() if status == 200 else b""
             self.send_response_only(status)
@@ -137,7 +137,7 @@ def test_no_secret_is_in_the_output_on_the_screen_or_in_the_workers_logs(
         f"--config=https://me:{PASSWORD}@127.0.0.1:9/job.yaml?sig={SIGNATURE}",
     ],
 )
-def test_no_secret_is_in_the_line_that_says_what_is_wrong(pictures: Path, wrong: str) -> None:
+def test_no_secret_is_in_the_error_line(pictures: Path, wrong: str) -> None:
     given = {
         "--content": f"{pictures}/content",
         "--style": f"{pictures}/style",

@@ -1,4 +1,4 @@
-"""What one command is to make of a run, and how it sums up."""
+"""The work of one command on a run, and its summary."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.limits import Limits
 from styleid_ray.batch.remake import Remake
-from styleid_ray.batch.session import Session, resuming
-from styleid_ray.batch.summary import Summary, closing_lines
+from styleid_ray.batch.session import Session, Summary, closing_lines, resuming
 from styleid_ray.quality.rule import parse_rule
 
 
@@ -23,7 +22,7 @@ def session(folder: Path, monkeypatch: Any, again: bool = False, **options: Any)
     failures = Failures({"a": ["p"], "b": ["q"]}, Counter({("decode", "Error"): 2}))
     tally = Tally({"part-0": {"a": 2, "b": 2, "c": 2}}, {"a", "b"}, failures)
     monkeypatch.setattr(Tally, "read", lambda output, parts=None: tally)
-    return Session.of(Output(str(folder)), config, Limits(config), again, None)
+    return Session(Output(str(folder)), config, Limits(config), again, None)
 
 
 def test_a_retry_that_a_limit_stops_leaves_the_others_failed_and_not_missing(
@@ -52,7 +51,7 @@ def test_a_command_that_was_stopped_before_its_first_pair_says_so_in_the_run(
     assert "with 2 pairs left; run the same command again to resume" in lines[1]
 
 
-def test_shards_that_were_committed_unheard_of_at_the_interrupt_count(
+def test_shards_whose_commit_the_driver_missed_at_the_interrupt_count(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
     some = session(tmp_path, monkeypatch, deadline="6h")
@@ -79,7 +78,7 @@ def test_a_remake_that_a_limit_stops_before_its_first_shard_ends_with_status_1(
     assert lines[2].startswith("0 pairs made again")
 
 
-def test_a_limit_that_is_reached_with_the_last_pair_stopped_nothing(
+def test_a_limit_reached_with_the_last_pair_does_not_count_as_a_stop(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
     some = session(tmp_path, monkeypatch, limit=2)

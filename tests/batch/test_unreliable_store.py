@@ -73,7 +73,7 @@ def test_two_drivers_of_one_job_at_once_make_every_pair_once(job: Job, pictures:
         ("/proc/run", "cannot be written"),
     ],
 )
-def test_an_output_that_cannot_be_written_is_known_before_ray_starts(
+def test_an_output_that_cannot_be_written_is_refused_before_ray_starts(
     s3: str, job: Job, output: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ray.init", lambda *_, **__: pytest.fail("Ray was started"))
@@ -100,7 +100,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.cluster
-def test_a_full_disk_stops_the_job_with_one_line_and_with_room_it_goes_on(
+def test_a_full_disk_stops_the_job_with_one_line_and_with_room_it_resumes(
     job: Job, small_disk: Path, local_ray: None
 ) -> None:
     ballast = small_disk / "ballast"

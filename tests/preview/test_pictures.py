@@ -41,7 +41,7 @@ def test_pictures_inside_parquet_files_are_read_as_stylize_reads_them(tmp_path: 
     ("mask", "reason"),
     [
         (None, "0.png: its mask in --masks"),
-        ((20, 20), "20 x 20 pixels, and its content 80 x 72 (upright)"),
+        ((20, 20), "20 x 20 pixels, but its content is 80 x 72 (upright)"),
     ],
 )
 def test_a_content_whose_mask_is_missing_or_of_another_size_is_left_out(

@@ -17,9 +17,9 @@ from PIL import Image
 from styleid_ray.batch.folder.output import SUMMARY, Output
 from styleid_ray.batch.folder.record import begin_run
 from styleid_ray.batch.prepare import prepare
+from styleid_ray.batch.session import Summary
 from styleid_ray.batch.stages.commit import Commit
 from styleid_ray.batch.stages.shard import RESULTS, Shard
-from styleid_ray.batch.summary import Summary
 from styleid_ray.config import JobConfig
 from styleid_ray.imaging import decode
 from styleid_ray.planning import shards_of

@@ -26,11 +26,11 @@ _ADDRESS_REMEDY = "check --address and RAY_ADDRESS, or leave them out to start R
 
 @contextmanager
 def connected(options: ClusterOptions) -> Iterator[str]:
-    """A Ray connection for the block; yields its description for the screen.
+    """A Ray connection for the block; yields its description for the user.
 
-    A process that is connected already stays as it is. Else the cluster that `address` or
-    RAY_ADDRESS names is used, or Ray is started on this machine and ended with the block; its
-    environment, loggers, warnings and signal handlers are put back then.
+    An existing connection of the process is used as it is. Otherwise this connects to the cluster
+    named by `address` or RAY_ADDRESS, or starts Ray on this machine. After the block, Ray's
+    environment, loggers, warnings and signal handlers are restored.
     """
     if ray.is_initialized():
         yield "the Ray cluster that this process is connected to"
@@ -40,11 +40,11 @@ def connected(options: ClusterOptions) -> Iterator[str]:
 
 
 def log_folder() -> str:
-    """Where the connected Ray keeps its logs, on each of its nodes."""
+    """Folder of the connected Ray's logs, on each of its nodes."""
     try:
         context = ray.get_runtime_context()
         return f"{context.get_temp_dir()}/{context.get_session_name()}/logs"
-    except Exception:  # Ray's client has no session, nor has a driver whose head is gone
+    except Exception:  # Ray's client has no session, nor does a driver whose head is gone
         return "/tmp/ray/session_latest/logs"
 
 
@@ -53,10 +53,10 @@ def _connection(options: ClusterOptions) -> Iterator[str]:
     address = options.address or os.environ.get("RAY_ADDRESS")
     if address:
         _check_reachable(address)
-    # Ray's client (ray://) takes no job.
+    # Ray's client (ray://) accepts no job.
     given: dict[str, Any] = {} if address and "://" in address else {"job_config": ray_job()}
     if not address:
-        # Loading and writing are light: they share the cores with the actors.
+        # Loading and writing are light, so they share the cores with the actors.
         given["num_cpus"] = cores() + (options.actors or (1, 1))[1]
         given["include_dashboard"] = True
     try:
@@ -85,7 +85,7 @@ def _check_reachable(address: str) -> None:
     """Raises JobError when nothing answers at host:port; Ray itself would try for minutes."""
     host, _, port = address.rsplit("/", 1)[-1].rpartition(":")
     if not host or not port.isdigit():
-        return  # auto, local, or what Ray itself has to judge
+        return  # auto, local, or an address that Ray itself checks
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
     except OSError as e:
@@ -94,12 +94,12 @@ def _check_reachable(address: str) -> None:
 
 @contextmanager
 def _on_loopback() -> Iterator[None]:
-    """A Ray started in the block listens on 127.0.0.1 alone.
+    """A Ray started in the block listens only on 127.0.0.1.
 
-    This is what Ray does where it supports one machine only. Elsewhere most of its ports are open
-    to the network, it replaces a loopback address that it is given by the machine's own, and the
-    variable that tells it otherwise (RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER) has been read when Ray was
-    imported: no public way is left.
+    Ray does so by itself on systems where it supports only one machine. Elsewhere it opens most of
+    its ports to the network and replaces a loopback address by the machine's own. The variable that
+    controls this (RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER) is read when Ray is imported, so there is no
+    public way.
     """
     before = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False
@@ -111,7 +111,7 @@ def _on_loopback() -> Iterator[None]:
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Puts back the handler of SIGTERM that Ray replaces, so that stopping ends in good order."""
+    """Restores the handler of SIGTERM, which Ray replaces, so that a stop ends cleanly."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield

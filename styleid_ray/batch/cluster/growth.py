@@ -12,16 +12,16 @@ from styleid_ray.batch.watch.progress import duration
 from styleid_ray.config import JobConfig
 
 _LOOK_SECONDS, _SAY_SECONDS = 1.0, 30.0
-# The amount that Ray itself requests of a resource that names the type of a node's GPUs.
+# The amount that Ray itself requests of a resource that names a GPU type.
 _KIND_AMOUNT = 0.001
 
 
 def wait_for_growth(config: JobConfig, stream: TextIO) -> None:
-    """Requests what the fewest actors of a job take of the connected cluster, and waits for it.
+    """Requests the resources of a job's minimum of actors from the connected cluster, and waits for
+    them for up to `config.grow` minutes.
 
-    Ray Data's own requests begin with the actors, whose number and device follow from the nodes
-    that are there. After `config.grow` minutes the wait ends; choosing the actors then says what
-    is missing.
+    Ray Data's own requests come too late: they begin with the actors, whose number and device
+    depend on the existing nodes. `choose_resources` reports resources that are still missing.
     """
     kind, fewest = config.accelerator_type, config.actors[0] if config.actors else 1
     per_actor = config.num_gpus_per_actor
@@ -32,7 +32,9 @@ def wait_for_growth(config: JobConfig, stream: TextIO) -> None:
         return
     gpus, cpus = _amounts(needed)
     request = (f"{gpus:g} GPU{_of(kind)} and " if gpus else "") + f"{cpus:g} CPU"
-    print(f"asking the cluster for {request}: {config.grow:g} minutes at most", file=stream)
+    print(
+        f"requesting {request} from the cluster: waiting up to {config.grow:g} minutes", file=stream
+    )
     actor: dict[str, float] = {"GPU": per_actor} if per_actor else {"CPU": 1}
     if kind:
         actor[f"{KIND}{kind}"] = _KIND_AMOUNT
@@ -45,14 +47,14 @@ def wait_for_growth(config: JobConfig, stream: TextIO) -> None:
                 print(f"waiting: {missing} after {duration(reported - began)}", file=stream)
             time.sleep(_LOOK_SECONDS)
     finally:
-        request_resources(num_cpus=0)  # from here on the actors themselves hold what came
+        request_resources(num_cpus=0)  # from here on, the actors hold the resources
 
 
 def awaited(resources: Resources) -> str | None:
-    """What the cluster lacks for the fewest of these actors; None when it has enough."""
+    """The resources that the cluster lacks for the minimum of actors; None if it has enough."""
     try:
         present = Present.read(resources.accelerator_type)
-    except Exception:  # Ray has many errors for a head that is gone; the run meets its own
+    except Exception:  # Ray has many errors for a head that is gone; the run meets one itself
         return "the cluster's head does not answer"
     gpus, cpus = _amounts(resources)
     if present.gpus < gpus:
@@ -63,7 +65,7 @@ def awaited(resources: Resources) -> str | None:
 
 
 def _amounts(resources: Resources) -> tuple[float, float]:
-    """GPUs and CPUs of the fewest actors; one CPU loads and writes."""
+    """GPUs and CPUs for the minimum of actors; one CPU loads and writes."""
     fewest = resources.min_actors
     return fewest * resources.gpus_per_actor, 1 + fewest * resources.cpus_per_actor
 

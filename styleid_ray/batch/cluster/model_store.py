@@ -23,14 +23,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Listing:
-    """The files that a model is made of."""
+    """The files of a model."""
 
     versions: Mapping[str, str]
-    """SIZE:TAG of each, by its name below the folder."""
-    present: tuple[str, ...]
-    """Names of all files of the folder."""
-    zero_prompt: bool = False
-    """As of `Checkpoint`."""
+    """SIZE:TAG of each file that loading takes, by its name below the folder."""
+    checkpoint: Checkpoint
+    """The model, without a local folder."""
 
     @property
     def revision(self) -> str:
@@ -41,12 +39,8 @@ class Listing:
 class ModelStore:
     """A folder in diffusers format on any fsspec filesystem.
 
-    Args:
-        url: where it lies.
-        storage_options: what the filesystem is opened with.
-
-    Raises ModelError, here when nothing can be opened at the URL, later when the folder cannot be
-    listed or a file not be fetched.
+    Raises ModelError when the URL cannot be opened, the folder cannot be listed, or a file cannot
+    be fetched.
     """
 
     def __init__(self, url: str, storage_options: Options = None) -> None:
@@ -59,40 +53,35 @@ class ModelStore:
             raise ModelError(f"--model {shown(url)}: {why}") from e
         self.root = root.rstrip("/")
 
-    def listing(self) -> Listing:
-        """Its files now. Raises ModelError for a folder that is no model, by the names alone."""
+    def listing(self, revision: str | None = None) -> Listing:
+        """The current files. Raises ModelError if their names are not those of a model, or they are
+        not at the given revision."""
         failure = "it cannot be listed"
         entries = self._tried(failure, self._entries)
         present = tuple(sorted(entries))
         zero_prompt = is_zero_prompt(self._index(present), present)
         check_parts(self.name, present, zero_prompt)
-        needed = Checkpoint(
-            self.name, None, Path(), "store", present, zero_prompt=zero_prompt
-        ).needed
+        model = Checkpoint(self.name, None, Path(), "store", present, zero_prompt=zero_prompt)
         versions = self._tried(
-            failure, lambda: {name: self._version(entries[name]) for name in needed}
+            failure, lambda: {name: self._version(entries[name]) for name in model.needed}
         )
-        return Listing(versions, present, zero_prompt)
-
-    def checkpoint(self, listing: Listing, folder: Path) -> Checkpoint:
-        """The model as the engine knows it, with the files of a listing in a local folder."""
-        return Checkpoint(
-            self.name,
-            listing.revision,
-            folder,
-            origin="store",
-            files=listing.present,
-            zero_prompt=listing.zero_prompt,
-        )
+        listing = Listing(versions, model)
+        if revision not in (None, listing.revision):
+            raise ModelError(
+                f"model {self.name} has changed since the job began: it is at revision "
+                f"{listing.revision} now, and no longer at {revision}; put its files back, or "
+                "begin a new run at another --output"
+            )
+        return listing
 
     def fetch(self, versions: Mapping[str, str], folder: Path) -> None:
-        """Brings files to a folder, each in the size that it was listed with."""
+        """Downloads files to a folder; each must have its listed size."""
         for name, version in versions.items():
             failure = f"{name} cannot be fetched to {folder}"
             self._tried(failure, lambda n=name, v=version: self._transfer(n, v, folder), ATTEMPTS)
 
     def _index(self, present: tuple[str, ...]) -> dict[str, Any]:
-        """Its `model_index.json`, where that says more than the names of its files."""
+        """Its `model_index.json`, if that says more than the names of its files."""
         plain = has(present, "text_encoder") and not has(present, "text_encoder_2")
         if INDEX not in present or plain:
             return {}
@@ -108,10 +97,10 @@ class ModelStore:
         self.fs.get_file(self._path(name), str(target))
         fetched = target.stat().st_size
         if fetched != size:
-            raise OSError(f"{fetched:,} bytes in place of {size:,}")
+            raise OSError(f"{fetched:,} bytes instead of {size:,}")
 
     def _entries(self) -> dict[str, dict[str, Any]]:
-        """The files of the folder and of its parts' folders; others are not looked into."""
+        """The files of the folder and of its parts' folders."""
         self.fs.invalidate_cache()
         top = self._ls("")
         entries = dict(top)
@@ -125,14 +114,14 @@ class ModelStore:
         return {folder + entry["name"].rstrip("/").rsplit("/", 1)[-1]: entry for entry in entries}
 
     def _version(self, entry: dict[str, Any]) -> str:
-        # A web server lists names alone.
+        # A web server lists only names.
         return version_of(entry) or version_of(self.fs.info(entry["name"]))
 
     def _path(self, name: str) -> str:
         return f"{self.root}/{name}" if self.root else name
 
     def _tried(self, failure: str, work: Callable[[], T], attempts: int = 2) -> T:
-        """The result of a request, repeated while it fails for a passing reason."""
+        """The result of a request, retried while its errors are transient."""
         try:
             return retried(work, attempts, _HOUR)
         except FileNotFoundError as e:

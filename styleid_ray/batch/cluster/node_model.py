@@ -1,15 +1,16 @@
-"""A job's model on a node: one in an object store is fetched once for all its actors."""
+"""A job's model on a node: a model in an object store is fetched once for all actors."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock
 
-from styleid_ray.batch.cluster.model_store import Listing, ModelStore
+from styleid_ray.batch.cluster.model_store import ModelStore
 from styleid_ray.config import PIXEL_METHODS, JobConfig
 from styleid_ray.errors import ModelError
 from styleid_ray.model.checkpoint import NO_MODEL, Checkpoint, check, find_checkpoint
@@ -25,9 +26,9 @@ _CACHE = "~/.cache/styleid_ray"
 
 
 def find_model(config: JobConfig) -> Checkpoint:
-    """The checkpoint of a job's model, with its other autoencoder and LoRA weights if any, checked;
-    of one that lies elsewhere only with its small files; `NO_MODEL` of a method that needs none.
-    Raises ModelError."""
+    """The checked checkpoint of a job's model, with its other autoencoder and LoRA weights, if any.
+    A remote model has only its small files, and a method without a model has `NO_MODEL`. Raises
+    ModelError."""
     if config.method in PIXEL_METHODS:
         return NO_MODEL
     return with_loras(with_vae(_checkpoint(config), config.vae), config.lora)
@@ -40,54 +41,36 @@ def _checkpoint(config: JobConfig) -> Checkpoint:
         return find_checkpoint(place, config.revision, only)
     if config.model.endswith((".safetensors", *PICKLES)):
         raise ModelError(
-            f"--model {shown(config.model)}: a model in one file is taken from a local path: copy "
-            "it to one that every node has"
+            f"--model {shown(config.model)}: a model in one file must have a local path: copy it "
+            "to one that every node has"
         )
     store = ModelStore(config.model, config.storage_options)
-    listing = _listed(store, config.revision)
+    listing = store.listing(config.revision)
     small = {name: v for name, v in listing.versions.items() if name.endswith(".json")}
     folder = _kept(store, small, f"{listing.revision}.small")
-    return check(store.checkpoint(listing, folder))
+    return check(replace(listing.checkpoint, revision=listing.revision, folder=folder))
 
 
 def model_on_node(config: JobConfig, revision: str | None) -> tuple[str, str | None]:
-    """The name and revision that the engine loads a job's model by on this node.
+    """The name and revision by which the engine loads a job's model on this node.
 
-    A model in an object store is fetched, if no other process of the node has done so: the name is
-    that of its folder in the node's cache.
-
-    Args:
-        config: the job.
-        revision: that of the checkpoint from `find_model`.
-
-    Raises:
-        ModelError: the model cannot be fetched, or is not at that revision any more.
+    A model in an object store is fetched unless another process of the node has done so; its name
+    is then its folder in the node's cache. Raises ModelError if it cannot be fetched, or is no
+    longer at `revision`, that of the checkpoint from `find_model`.
     """
     place = local_path(config.model)
     if place is not None:
         return place, revision
     store = ModelStore(config.model, config.storage_options)
-    listing = _listed(store, revision)
+    listing = store.listing(revision)
     return str(_kept(store, listing.versions, listing.revision)), None
 
 
-def _listed(store: ModelStore, revision: str | None) -> Listing:
-    """The model's files now; they must be at the revision asked for."""
-    listing = store.listing()
-    if revision not in (None, listing.revision):
-        raise ModelError(
-            f"model {store.name} has changed since the job began: it is at revision "
-            f"{listing.revision} now, and no more at {revision}; put its files back, or begin a "
-            "new run at another --output"
-        )
-    return listing
-
-
 def _kept(store: ModelStore, versions: Mapping[str, str], name: str) -> Path:
-    """The folder of this name in the node's cache, with these files of a model, whole.
+    """The folder `name` in the node's cache, with the given files of a model.
 
-    However many processes of the node ask, one fetches and the others wait. The files come aside
-    and are put in place together: a fetch that is cut off leaves nothing that looks whole.
+    One process of the node fetches, the others wait. The files are fetched into another folder,
+    which is then renamed, so that an interrupted fetch never looks complete.
     """
     folder = Path(os.environ.get(CACHE_VARIABLE) or _CACHE).expanduser() / "models" / name
     try:
@@ -114,15 +97,15 @@ def _fetch(store: ModelStore, versions: Mapping[str, str], folder: Path) -> None
     store.fetch(versions, aside)
     if not versions.items() <= store.listing().versions.items():
         raise ModelError(
-            f"model {store.name} was changed while it was fetched: start again when it is all there"
+            f"model {store.name} changed while it was being fetched: start again when it is "
+            "complete"
         )
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)
 
 
 def _holds(folder: Path, versions: Mapping[str, str]) -> bool:
-    """Whether all files are there, in their full size: cleaners of disks take some and leave
-    others."""
+    """Whether all files exist in their full size: disk cleaners may remove only some."""
     try:
         return all((folder / name).stat().st_size == size_in(v) for name, v in versions.items())
     except OSError:

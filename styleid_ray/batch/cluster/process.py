@@ -1,4 +1,4 @@
-"""The process that drives a run: its settings for Ray, made for a while and restored."""
+"""The process that drives a run: temporary settings for Ray."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 
-# Ray reads these in each of its processes; in the driver when it is imported.
+# Ray reads these in each of its processes; in the driver, on import.
 _ENVIRONMENT = {
-    # A task that Ray ends because its node is short of memory is retried forever by default.
+    # By default, Ray retries forever a task that it kills because its node is short of memory.
     "RAY_task_oom_retries": "10",
-    # Work on a host that vanished starts elsewhere after 100 seconds instead of seven minutes.
+    # Work on a vanished host restarts elsewhere after 100 seconds instead of seven minutes.
     # Servers refuse keepalives more often than once per minute.
     "RAY_grpc_client_keepalive_time_ms": "70000",
     "RAY_grpc_client_keepalive_timeout_ms": "30000",
@@ -24,10 +24,10 @@ _ENVIRONMENT = {
 def own_process() -> Iterator[None]:
     """The environment and the terminal of a command, for the block.
 
-    Only what Python writes to standard error, such as the progress, reaches the terminal: Ray's
-    native code writes to the same descriptor, and the nodes' messages go to standard output. All of
-    that is in Ray's log files. For the command line alone, since it changes the whole process;
-    enter it before Ray is imported.
+    Only Python's standard error, such as the progress, reaches the terminal. Messages of Ray's
+    native code (to the same descriptor) and of the nodes (to standard output) are in Ray's log
+    files. Only for the command line, since it changes the whole process. Enter it before Ray is
+    imported.
     """
     with ExitStack() as stack:
         stack.enter_context(environment())
@@ -35,7 +35,7 @@ def own_process() -> Iterator[None]:
         stack.enter_context(redirect_stdout(sink))
         if _is_descriptor(2):
             sys.stderr.flush()
-            # Left open: handlers of libraries that are imported in the block keep it.
+            # Left open: handlers of libraries imported in the block keep it.
             terminal = open(os.dup(2), "w", buffering=1, errors="backslashreplace")  # noqa: SIM115
             stack.callback(os.dup2, terminal.fileno(), 2)
             os.dup2(sink.fileno(), 2)
@@ -45,8 +45,7 @@ def own_process() -> Iterator[None]:
 
 @contextmanager
 def environment() -> Iterator[None]:
-    """Ray's variables as a run wants them, where the user has set nothing else; put back with those
-    that Ray itself sets."""
+    """Sets a run's Ray variables that the user has not set; afterwards restores all of Ray's."""
     before = _of_ray()
     os.environ.update({name: v for name, v in _ENVIRONMENT.items() if name not in before})
     try:
@@ -59,7 +58,7 @@ def environment() -> Iterator[None]:
 
 @contextmanager
 def quiet_ray() -> Iterator[None]:
-    """Ray's Python side writes only to its log files during the block."""
+    """During the block, Ray's Python code writes only to its log files."""
     from ray.util.annotations import RayDeprecationWarning
 
     ray = logging.getLogger("ray")
@@ -88,7 +87,7 @@ def _of_ray() -> dict[str, str]:
 
 
 def _is_descriptor(number: int) -> bool:
-    """Whether Python's standard error is this descriptor: a test or a notebook may replace it."""
+    """Whether this is Python's standard error, which a test or a notebook may replace."""
     try:
         return sys.stderr.fileno() == number
     except (AttributeError, OSError, ValueError):

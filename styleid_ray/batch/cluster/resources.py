@@ -23,22 +23,22 @@ class Resources:
     gpus_per_actor: float
     cpus_per_actor: float
     accelerator_type: str | None = None
-    """The one kind of GPU that actors run on."""
+    """The only GPU type that actors run on."""
     evaluations: int = 0
-    """UNet evaluations that the job expects of each actor, about."""
+    """Approximate UNet evaluations of each actor in the job."""
 
     @property
     def device_share(self) -> float:
-        """The part of its GPU's memory that is an actor's, in (0, 1]."""
+        """An actor's part of its GPU's memory, in (0, 1]."""
         return min(1.0, self.gpus_per_actor) or 1.0
 
     def device(self, asked: str) -> str:
-        """Where an actor computes: without a GPU of its own on the CPU, whatever is visible."""
+        """The device of an actor; an actor without a GPU uses the CPU, even if one is visible."""
         return asked if self.gpus_per_actor else "cpu"
 
-    def share(self) -> Share:
-        """This process's part of its node, as one of the actors that the node may hold. Nodes
-        differ, so an actor asks where it runs."""
+    def share(self) -> tuple[int, float]:
+        """CPU threads of this process, and its part of the node's memory in (0, 1], as one of the
+        actors that the node may hold. Nodes differ, so call it in the actor."""
         nodes = [node for node in ray.nodes() if node["Alive"]] if ray.is_initialized() else []
         if self.gpus_per_actor:
             here = ray.get_runtime_context().get_node_id() if nodes else None
@@ -47,37 +47,27 @@ class Resources:
         else:
             beside = -(-self.max_actors // max(1, sum("CPU" in n["Resources"] for n in nodes)))
         beside = max(1, min(beside, self.max_actors))
-        return Share(max(1, cores() // beside), 1 / beside)
-
-
-@dataclass(frozen=True)
-class Share:
-    """An actor's part of its node."""
-
-    threads: int
-    """CPU threads to compute with."""
-    memory: float
-    """Of the node's memory, in (0, 1]."""
+        return max(1, cores() // beside), 1 / beside
 
 
 @dataclass(frozen=True)
 class Present:
-    """The connected cluster as it is now."""
+    """The current resources of the connected cluster."""
 
     gpus: float
-    """Of the requested kind."""
+    """GPUs of the requested type."""
     cpus: float
     kinds: tuple[str, ...]
-    """Of all its GPUs."""
+    """Types of all its GPUs."""
     hosts: tuple[tuple[float, float], ...] = ()
-    """(GPUs, CPUs) of each node that has GPUs of that kind."""
+    """(GPUs, CPUs) of each node with GPUs of the requested type."""
 
     @classmethod
     def read(
         cls, accelerator_type: str | None = None, without: frozenset[str] = frozenset()
     ) -> Present:
-        """Asks the cluster, leaving out the nodes whose ids are in `without`; with
-        `accelerator_type` only GPUs of that kind count."""
+        """Asks the cluster, except for the nodes whose ids are in `without`. With
+        `accelerator_type`, only GPUs of that type count."""
         alive = [n for n in ray.nodes() if n["Alive"] and n["NodeID"] not in without]
         nodes = [node["Resources"] for node in alive]
         kinds = {name.removeprefix(KIND) for node in nodes for name in node if KIND in name}
@@ -91,18 +81,17 @@ class Present:
 
 
 def choose_resources(config: JobConfig, shards: int) -> Resources:
-    """The part of the connected cluster that the actors of a job of so many shards take.
+    """The resources of a job's actors in the connected cluster, for a number of shards.
 
-    Raises JobError when the cluster does not have it, or when nothing would be left for loading
-    and writing.
+    Raises JobError when the cluster lacks them, or when none would be left for loading and writing.
     """
     kind = config.accelerator_type
     present = Present.read(kind)
     gpus, cpus = present.gpus, present.cpus
     if kind and not gpus:
-        others = f"those of {', '.join(present.kinds)}" if present.kinds else "none of any kind"
+        others = f"only {', '.join(present.kinds)}" if present.kinds else "and no other"
         raise JobError(
-            f"--accelerator-type {kind}: the cluster has no GPU of that kind, but {others}; "
+            f"--accelerator-type {kind}: the cluster has no GPU of that kind, {others}; "
             "--grow waits for one"
         )
     per_actor = config.num_gpus_per_actor
@@ -129,26 +118,26 @@ def choose_resources(config: JobConfig, shards: int) -> Resources:
             f"the cluster has {gpus:g}: ask for fewer actors or a smaller --num-gpus-per-actor"
         )
     if per_actor:
-        # The thread that launches kernels has a core to itself, where every node can spare it.
+        # The thread that launches kernels gets its own core, if every node can spare one.
         spare = all(has >= 2 * max(1, fitting(gpus, per_actor)) for gpus, has in present.hosts)
         cpus_per_actor = 1 if spare and cpus > highest else 0
     else:
         cpus_per_actor = 1
     if cpus < 1 + cpus_per_actor:
         raise JobError(
-            f"the cluster has {cpus:g} CPUs, and a job takes {1 + cpus_per_actor} at least, one of "
+            f"the cluster has {cpus:g} CPUs, and a job needs at least {1 + cpus_per_actor}, one of "
             "them for loading and writing: add a node, or --grow waits for one"
         )
     if cpus - lowest * cpus_per_actor < 1:
         raise JobError(
             f"{lowest} actors would take all {cpus:g} CPUs of the cluster and leave none for "
-            f"loading and writing: use --actors {int(cpus) - 1} at most"
+            f"loading and writing: use at most --actors {int(cpus) - 1}"
         )
     return Resources(lowest, highest, per_actor, cpus_per_actor, kind)
 
 
 def fitting(gpus: float, per_actor: float) -> int:
-    """Actors that so many GPUs hold; ten of a tenth, though 1 // 0.1 is 9."""
+    """Number of actors that fit on `gpus` GPUs: ten of 0.1, though 1 // 0.1 is 9."""
     return int(gpus / per_actor + 1e-6)
 
 

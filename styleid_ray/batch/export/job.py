@@ -214,7 +214,7 @@ class _Work:
             yield from in_threads(task, items)
             return
         from styleid_ray.batch.cluster.connect import connected
-        from styleid_ray.batch.cluster.spread import on_ray
+        from styleid_ray.batch.cluster.ray_data import on_ray
 
         with connected(self.config) as where:
             print(where, file=self.out)

@@ -1,4 +1,4 @@
-"""Pairs that failed, by the files that list them: which, why, and when they are too many."""
+"""Failed pairs, from the files that list them: which, why, and when they are too many."""
 
 from __future__ import annotations
 
@@ -14,44 +14,43 @@ import pyarrow.parquet as pq
 
 from styleid_ray.batch.folder.output import Output, as_ids, data_file, errors_file, stem
 from styleid_ray.batch.watch.progress import Progress
-from styleid_ray.errors import JobError, OutputError
-from styleid_ray.storage.locations import shown
+from styleid_ray.errors import JobError
 
 _READERS = 16
 _ENOUGH = 100
-"""Pairs finished before a percentage means anything."""
+"""Finished pairs from which on a percentage is meaningful."""
 _MOST_REASONS = 5
 
 
 @dataclass
 class Failures:
-    """Failed pairs of finished shards: those that are in `errors/` and not in `data/`."""
+    """Failed pairs of finished shards: in `errors/` and not in `data/`."""
 
     ids: dict[str, list[str]] = field(default_factory=dict)
-    """By shard."""
+    """Ids of pairs by shard."""
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Pairs by stage and error."""
+    """Numbers of pairs by stage and error."""
     examples: dict[tuple[str, str], str] = field(default_factory=dict)
-    """A message for each of them."""
+    """One message for each stage and error."""
 
     @property
     def count(self) -> int:
-        """Pairs."""
+        """Number of failed pairs."""
         return self.reasons.total()
 
     def top(self) -> list[dict[str, Any]]:
-        """The commonest reasons: stage, error, pairs, and an example's message."""
+        """The most common reasons: stage, error, pairs, and an example's message."""
         return [
             {"stage": stage, "error": error, "pairs": n, "example": self.examples[stage, error]}
             for (stage, error), n in self.reasons.most_common(_MOST_REASONS)
         ]
 
     def lines(self) -> list[str]:
-        """The same, a line each."""
+        """The same, one line each."""
         return lines_of(self.top())
 
     def add(self, shard: str, table: pa.Table) -> None:
-        """Takes in failed pairs of a shard."""
+        """Adds failed pairs of a shard."""
         self.ids[shard] = table["pair_id"].to_pylist()
         for row in table.select(["stage", "error", "message"]).to_pylist():
             reason = row["stage"], row["error"]
@@ -60,7 +59,7 @@ class Failures:
 
 
 def lines_of(reasons: list[dict[str, Any]]) -> list[str]:
-    """Reasons as `Failures.top` gives them, a line each; of several pairs, one is an example."""
+    """Reasons from `Failures.top`, one line each."""
     return [
         f"{r['pairs']:,} x {r['error']} at {r['stage']}"
         f"{', such as' if r['pairs'] > 1 else ':'} {r['example']}"
@@ -69,11 +68,7 @@ def lines_of(reasons: list[dict[str, Any]]) -> list[str]:
 
 
 def read_failures(output: Output, finished: Collection[str]) -> Failures:
-    """The failures in these shards. Only shards with errors are read.
-
-    Raises:
-        OutputError: a file is damaged or cannot be read.
-    """
+    """The failures in finished shards; raises as `failed_rows`."""
     shards = [shard for shard in map(stem, output.files("errors")) if shard in finished]
     failures = Failures()
     with ThreadPoolExecutor(_READERS) as pool:
@@ -85,7 +80,8 @@ def read_failures(output: Output, finished: Collection[str]) -> Failures:
 
 
 def failed_rows(output: Output, shard: str, columns: list[str] | None = None) -> pa.Table:
-    """Rows of `errors/` of a finished shard's pairs that are not in `data/`."""
+    """Rows of `errors/` for a finished shard's pairs that are not in `data/`. Raises OutputError
+    for a file that is damaged or cannot be read."""
     columns = columns or ["pair_id", "stage", "error", "message"]
     name = errors_file(shard)
     try:
@@ -95,19 +91,12 @@ def failed_rows(output: Output, shard: str, columns: list[str] | None = None) ->
     except FileNotFoundError:  # a retry has removed the errors, or a repair the data
         return pa.table({column: pa.array([], pa.string()) for column in columns})
     except (pa.ArrowInvalid, KeyError) as e:
-        raise OutputError(
-            f"{output.url}/{name} is damaged ({shown(str(e))}): verify --repair removes it, and "
-            "its pairs are made again"
-        ) from e
+        raise output.damaged(name, e) from e
     return table.filter(pa.array(~np.isin(as_ids(table["pair_id"]), done)))
 
 
 def check_failures(limit: str | None, progress: Progress, output: Output) -> None:
-    """Stops a job in which too much fails while there is something left to do.
-
-    Raises:
-        JobError: more pairs failed than `--max-failures` allows.
-    """
+    """Raises JobError if more pairs failed than `--max-failures` allows and some are left."""
     if limit is None or not progress.left or not _exceeds(limit, progress):
         return
     reasons = read_failures(output, output.finished()).lines()

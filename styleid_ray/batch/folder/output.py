@@ -14,6 +14,7 @@ import yaml
 from styleid_ray.errors import OutputError
 from styleid_ray.planning.columns import STYLE_COLUMNS
 from styleid_ray.storage.locations import shown
+from styleid_ray.storage.secrets import without_secrets
 from styleid_ray.storage.store import Store
 
 CONFIG = "_run/config.yaml"
@@ -27,23 +28,21 @@ PLAN_ONLY = (
         for fact in ("version", "place")
     ),
 )
-"""Columns of the plan that are not passed through to `data/`: written under their own rules there,
-or not at all."""
+"""Columns of the plan that are not passed through to `data/`, but written under their own rules or
+not at all."""
 LAYOUT = 2
-"""Number of the arrangement of a run's files; a run of the first has none in its record."""
+"""Number of the arrangement of a run's files; layout 1 has no number in its record."""
 _RECORD = ("model", "config", "identity", "plan")
 
 
 class Output(Store):
     """The files of a run."""
 
-    def write_table(self, name: str, table: pa.Table) -> int:
-        """Puts a table in place as Parquet; returns its size in bytes."""
+    def write_table(self, name: str, table: pa.Table) -> None:
+        """Writes a table as Parquet."""
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
-        data = sink.getvalue().to_pybytes()
-        self.write(name, data)
-        return len(data)
+        self.write(name, sink.getvalue().to_pybytes())
 
     def row_groups(self, name: str) -> Iterator[pa.Table]:
         """The rows of a file, one row group at a time; raises as `parsed` does."""
@@ -57,21 +56,18 @@ class Output(Store):
         )
 
     def finished(self) -> set[str]:
-        """Names of the finished shards: those that have a data file. One listing."""
+        """Names of the finished shards, which have a data file. One listing."""
         return set(map(stem, self.files("data")))
 
     def plan_part(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """A part of the stored plan; its keys are Arrow dictionaries.
-
-        Raises:
-            OutputError: it is damaged.
-        """
+        """A part of the stored plan; its keys are Arrow dictionaries. Raises OutputError if it is
+        damaged."""
         keys = ["shard", "content", "style"]
         try:
             part = self.parsed(
                 name, lambda f: pq.read_table(f, columns=columns, read_dictionary=keys)
             )
-            part.validate(full=True)  # a text that is not UTF-8 is read as it is
+            part.validate(full=True)  # reading does not check that text is UTF-8
             return part
         except pa.ArrowInvalid as e:
             raise OutputError(
@@ -80,20 +76,18 @@ class Output(Store):
             ) from e
 
     def record(self) -> dict[str, Any] | None:
-        """The stored `config.yaml`, or None when there is no run here.
-
-        Raises:
-            OutputError: it is damaged, or that of another layout.
-        """
+        """The stored `config.yaml`, or None when there is no run here. Raises OutputError if it is
+        damaged, or has another layout."""
         try:
             text = self.read(CONFIG)
         except FileNotFoundError:
             return None
+        damaged = OutputError(f"{self.url}/{CONFIG} is damaged: choose another --output")
         try:
             record = yaml.safe_load(text)
             layout, parts = record.get("layout", 1), [record.get(name) for name in _RECORD]
         except Exception as e:  # malformed YAML, or a wrong value in it, raises anything
-            raise OutputError(f"{self.url}/{CONFIG} is damaged: choose another --output") from e
+            raise damaged from e
         if layout != LAYOUT and isinstance(record.get("config"), dict):
             raise OutputError(
                 f"the run at {self.url} has files of layout {layout}, and this version of "
@@ -101,23 +95,35 @@ class Output(Store):
                 "choose another --output"
             )
         if not all(isinstance(part, dict) for part in parts):
-            raise OutputError(f"{self.url}/{CONFIG} is damaged: choose another --output")
+            raise damaged
+        return record
+
+    def existing_record(self) -> dict[str, Any]:
+        """The stored `config.yaml`; raises OutputError as `record` does, or without a run."""
+        record = self.record()
+        if record is None:
+            raise OutputError(f"there is no run at {self.url} (no {CONFIG}): check the path")
         return record
 
     def summary(self) -> dict[str, Any]:
-        """The summary of the last command that made pairs; empty where there is none."""
+        """The summary of the last command that made pairs; empty without one."""
         try:
             summary = json.loads(self.read(SUMMARY))
         except (FileNotFoundError, ValueError):
             return {}
         return summary if isinstance(summary, dict) else {}
 
-    def existing_record(self) -> dict[str, Any]:
-        """The same; raises OutputError when there is no run."""
-        record = self.record()
-        if record is None:
-            raise OutputError(f"there is no run at {self.url} (no {CONFIG}): check the path")
-        return record
+    def damaged(self, shard_file: str, error: Exception) -> OutputError:
+        """The error for a damaged file of a shard."""
+        return OutputError(
+            f"{self.url}/{shard_file} is damaged ({shown(str(error))}): verify --repair removes "
+            "it, and its pairs are made again"
+        )
+
+
+def run_name(output: str) -> str:
+    """The name that tells a run from others: the URL of its output, without secrets."""
+    return without_secrets(output.rstrip("/") or output)
 
 
 def stem(name: str) -> str:
@@ -126,7 +132,7 @@ def stem(name: str) -> str:
 
 
 def data_file(shard: str) -> str:
-    """The file whose presence says that a shard is finished."""
+    """The file whose existence means that a shard is finished."""
     return f"data/{shard}.parquet"
 
 
@@ -136,5 +142,5 @@ def errors_file(shard: str) -> str:
 
 
 def as_ids(column: pa.ChunkedArray) -> np.ndarray:
-    """A column of pair ids as numpy bytes of fixed size."""
+    """A column of pair ids as numpy bytes, dtype S32."""
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype="S32")

@@ -13,7 +13,7 @@ from styleid_ray.storage.members import is_member
 
 
 def plan_columns(output: Output, name: str, columns: list[str]) -> pa.Table:
-    """Columns of a part of the plan as plain strings, null where the part does not have one."""
+    """Columns of a part of the plan as plain strings; a column that the part lacks is null."""
     existing = output.parsed(name, lambda f: pq.read_schema(f).names)
     table = output.read_table(name, [column for column in columns if column in existing])
     for column in columns:
@@ -23,7 +23,7 @@ def plan_columns(output: Output, name: str, columns: list[str]) -> pa.Table:
 
 
 def read_places(output: Output, role: str, keys: Collection[str]) -> dict[str, str]:
-    """The places of these contents or styles; without those that are files of their own."""
+    """The places of those contents or styles that are not files of their own."""
     wanted = pa.array([key for key in keys if is_member(key)], pa.string())
     places: dict[str, str] = {}
     for name in output.files(PLAN) if len(wanted) else ():

@@ -1,5 +1,4 @@
-"""The quality columns of a run read back: how its measures are spread, and which pairs a rule
-rejects."""
+"""The quality columns of a run: the spread of its measures, and the pairs that a rule rejects."""
 
 from __future__ import annotations
 
@@ -13,11 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from styleid_ray.batch.folder.output import Output, data_file
-from styleid_ray.errors import OutputError
 from styleid_ray.quality.columns import COLUMN, MEASURES, has_quality
 from styleid_ray.quality.rule import Rule, no_value
 from styleid_ray.quality.spread import QUANTILES, Spread
-from styleid_ray.storage.locations import shown
 
 _READERS = 16
 
@@ -29,13 +26,13 @@ class QualitySummary:
     rule: Rule | None
     pairs: int = 0
     rejected: int = 0
-    """Pairs that the rule rejects."""
+    """Number of pairs that the rule rejects."""
     spreads: dict[str, Spread] = field(
         default_factory=lambda: {name: Spread() for name in MEASURES}
     )
 
     def add(self, table: pa.Table) -> None:
-        """Takes in rows of the dataset."""
+        """Adds rows of the dataset."""
         self.pairs += table.num_rows
         if self.rule:
             self.rejected += self.rule.rejects(table).true_count
@@ -50,7 +47,7 @@ class QualitySummary:
         return {"measures": measures, **rejected}
 
     def lines(self) -> list[str]:
-        """A table for a person, and how many pairs the rule rejects."""
+        """A table for a person, and the number of pairs that the rule rejects."""
         measured = {name: x.as_dict() for name, x in self.spreads.items() if x.count}
         if not measured:
             lines = ["the run has no quality columns: an earlier version made it"]
@@ -67,11 +64,8 @@ class QualitySummary:
 
 
 def read_quality(output: Output, shards: Iterable[str], rule: Rule | None) -> QualitySummary:
-    """The measures of finished shards, from the column alone.
-
-    Raises:
-        OutputError: a file is damaged or cannot be read.
-    """
+    """The measures of finished shards; only the column `quality` is read. Raises OutputError for a
+    file that is damaged or cannot be read."""
     summary = QualitySummary(rule)
     for _, table in _tables(output, shards, []):
         summary.add(table)
@@ -81,7 +75,7 @@ def read_quality(output: Output, shards: Iterable[str], rule: Rule | None) -> Qu
 def read_rejected(
     output: Output, shards: Iterable[str], rule: Rule, columns: Collection[str] = ()
 ) -> Iterator[tuple[str, pa.Table]]:
-    """The rejected pairs of finished shards that have some: `pair_id`, `quality` and further
+    """The finished shards with rejected pairs, and those pairs' `pair_id`, `quality` and further
     columns. Raises as `read_quality`."""
     for shard, table in _tables(output, shards, ["pair_id", *columns]):
         rejected = table.filter(rule.rejects(table))
@@ -94,13 +88,13 @@ def _tables(
 ) -> Iterator[tuple[str, pa.Table]]:
     names = sorted(shards)
     with ThreadPoolExecutor(_READERS) as pool:
-        for start in range(0, len(names), 4 * _READERS):  # no more tables are held
+        for start in range(0, len(names), 4 * _READERS):  # bounds the tables in memory
             some = names[start : start + 4 * _READERS]
             yield from zip(some, pool.map(lambda n: _read(output, n, columns), some), strict=True)
 
 
 def _read(output: Output, shard: str, columns: list[str]) -> pa.Table:
-    """Columns of a shard, and its column `quality` where it has one of its own."""
+    """Columns of a shard, with `quality` unless that column came with the job's table."""
     name = data_file(shard)
 
     def read(f: Any) -> pa.Table:
@@ -115,14 +109,11 @@ def _read(output: Output, shard: str, columns: list[str]) -> pa.Table:
     except FileNotFoundError:  # a repair has removed it
         return pa.table({column: pa.array([], pa.string()) for column in columns or ["row"]})
     except pa.ArrowInvalid as e:
-        raise OutputError(
-            f"{output.url}/{name} is damaged ({shown(str(e))}): verify --repair removes it, and "
-            "its pairs are made again"
-        ) from e
+        raise output.damaged(name, e) from e
 
 
 def _values(table: pa.Table) -> list[np.ndarray]:
-    """The values [N] of each measure, NaN where there is none."""
+    """The values [N] of each measure, NaN if unknown."""
     column = table[COLUMN].combine_chunks()
     known = {one.name for one in column.type}
     none = pa.nulls(len(column), pa.float32())

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from styleid_ray.batch.folder.identity import identity, loras_of, model_identity, with_stored
 from styleid_ray.batch.folder.output import CONFIG, LAYOUT, PLAN, Output
-from styleid_ray.batch.folder.readme import write_readme
-from styleid_ray.config import ADDED, DEMO_MODEL, PAPER_SIZE, Changes, JobConfig, digest
-from styleid_ray.datasets.source import Source
+from styleid_ray.config import ADDED, DEMO_MODEL, PAPER_SIZE, JobConfig, digest
 from styleid_ray.errors import OutputError
 from styleid_ray.model import lora
 from styleid_ray.model.checkpoint import Checkpoint, last_part
-from styleid_ray.model.description import ModelDescription
 from styleid_ray.model.vae import name_of
 from styleid_ray.planning import Plan, write_parts
 from styleid_ray.storage.locations import absolute, local_path, shown
@@ -27,88 +26,24 @@ from styleid_ray.storage.secrets import without_secrets
 if TYPE_CHECKING:
     from styleid_ray.batch.prepare import Job
 
+README = "README.md"
 _VERSIONS = ("styleid-ray", "torch", "diffusers", "ray", "pyarrow", "pillow")
 
 
-def model_identity(checkpoint: Checkpoint) -> str | None:
-    """What tells a model from others, wherever it lies: the last part of its name, and its
-    fingerprint; None where there is none."""
-    if checkpoint.origin == "none":
-        return None
-    return f"{last_part(checkpoint.name)} {checkpoint.fingerprint}"
-
-
-def identity(config: JobConfig, checkpoint: Checkpoint, *changing: Changes) -> dict[str, Any]:
-    """What decides the output's contents: the options, and the model, its other autoencoder and its
-    LoRA weights, as far as the method has them, by their own fingerprints.
-
-    Args:
-        config: the job.
-        checkpoint: its model.
-        changing: as in `JobConfig.identity`.
-    """
-    values, model = config.identity(*changing), model_identity(checkpoint)
-    values |= {"model": model} if model else {}
-    values |= {"vae": checkpoint.vae.identity} if checkpoint.vae else {}
-    return values | ({"lora": _loras(checkpoint)} if checkpoint.loras else {})
-
-
-def with_precision(config: JobConfig, gpus: float) -> JobConfig:
-    """The job with the precisions that `auto` stands for where actors have GPUs, or have none.
-    GPUs that are reserved for actors on the CPU (`--device cpu`) do not count. A precision that the
-    method ignores stays as it is."""
-    dtype = config.dtype
-    if dtype == "auto":
-        dtype = "float16" if gpus and config.device != "cpu" else "float32"
-    features = config.feature_dtype if config.feature_dtype != "auto" else dtype
-    chosen = {"dtype": dtype, "feature_dtype": features}
-    return config.model_copy(
-        update={name: x for name, x in chosen.items() if name not in config.without_effect}
-    )
-
-
-def with_defaults(config: JobConfig, size: int, layers: Sequence[int] | None) -> JobConfig:
-    """The job with a model's working size and layers where it leaves them open, and without tiles
-    that no picture is larger than.
-
-    Args:
-        config: the job.
-        size: in pixels.
-        layers: None for those of the preset.
-    """
-    chosen: dict[str, Any] = {} if config.size else {"size": size}
-    if config.tile and config.tile >= (config.size or size):
-        chosen["tile"] = None
-    if layers and not config.layers and "layers" not in config.without_effect:
-        chosen["layers"] = tuple(layers)
-    return config.model_copy(update=chosen)
-
-
-def with_stored(config: JobConfig, record: Mapping[str, Any]) -> JobConfig:
-    """The job with what its run has where it leaves it open: precisions, and the defaults of the
-    run's model."""
-    stored = record["identity"]
-    names = [n for n in ("dtype", "feature_dtype") if n in stored and getattr(config, n) == "auto"]
-    config = config.model_copy(update={name: stored[name] for name in names})
-    model = record["model"]
-    return with_defaults(config, model.get("size", PAPER_SIZE), model.get("layers"))
-
-
 def find_run(output: Output, config: JobConfig, needed: bool = False) -> dict[str, Any] | None:
-    """The record of the run at `output`, or None where there is none.
+    """The record of the run at `output`, or None without one.
 
-    A run is resumed with the pairs and in the shards that it has: sources and model are not looked
-    at.
+    A run is resumed with its own pairs and shards: sources and model are not read.
 
     Raises:
-        OutputError: the run there is another one (the message names what differs) or damaged, or
-            there is none and it is needed.
+        OutputError: the run has other options (the message names them) or is damaged, or there is
+            none and it is needed.
     """
     record = output.existing_record() if needed else output.record()
     if record is None:
         if output.files("data") or output.files("errors"):
             raise OutputError(
-                f"{output.url} holds shards but no {CONFIG}: it is damaged, or something else's; "
+                f"{output.url} holds shards but no {CONFIG}: it is damaged, or not a run; "
                 "choose another --output"
             )
         return None
@@ -123,7 +58,7 @@ def find_run(output: Output, config: JobConfig, needed: bool = False) -> dict[st
     new["vae"] = config.vae and name_of(config.vae)
     old["lora"] = [name.rpartition(" ")[0] for name in old["lora"]]
     new["lora"] = [lora.name_of(name) for name in config.lora]
-    # Any other option on one side alone has no effect on the other, for a reason that differs.
+    # An option on one side alone has no effect on the other side, because of one that differs.
     differing = [
         f"{name}: the run has {_worded(old[name])}, this command {_worded(new[name])}"
         for name in new
@@ -138,14 +73,13 @@ def find_run(output: Output, config: JobConfig, needed: bool = False) -> dict[st
 
 
 def check_model(output: Output, record: Mapping[str, Any], checkpoint: Checkpoint) -> None:
-    """Raises OutputError when a run was begun with another model, autoencoder or LoRA weights than
-    these."""
+    """Raises OutputError when a run was begun with another model, autoencoder or LoRA weights."""
     old = record["identity"]
     vae = checkpoint.vae.identity if checkpoint.vae else None
     for what, before, now in (
         ("model", old.get("model"), model_identity(checkpoint)),
         ("autoencoder", old.get("vae"), vae),
-        ("LoRA", old.get("lora"), _loras(checkpoint)),
+        ("LoRA", old.get("lora"), loras_of(checkpoint)),
     ):
         if before != now:
             raise OutputError(
@@ -156,19 +90,17 @@ def check_model(output: Output, record: Mapping[str, Any], checkpoint: Checkpoin
 
 
 def begin_run(output: Output, job: Job, plan: Plan) -> None:
-    """Stores the plan and the record of a new run, the record last: a run that has one has its
-    whole plan. Does nothing where another driver has begun the same run since `find_run`.
-
-    Raises:
-        OutputError: another driver has begun another run there.
+    """Stores the plan and the record of a new run; the record comes last, so a run with one has its
+    whole plan. Does nothing if another driver has begun the same run since `find_run`; raises
+    OutputError if it has begun another run.
     """
     record = find_run(output, job.config)
     if record:
         check_model(output, record, job.checkpoint)
         return
     written = _write_plan(output, plan, first=0)
-    # Those of a beginning that was cut off, in other shards. Never those of a driver beside this
-    # one, which may be reading them already.
+    # Parts of an interrupted beginning, with other shards. Another driver that begins the same run
+    # has the same parts, and they stay: it may be reading them.
     for name in sorted({*output.files(PLAN)} - written):
         output.delete(name)
     if job.config.format == "parquet":
@@ -177,8 +109,8 @@ def begin_run(output: Output, job: Job, plan: Plan) -> None:
 
 
 def extend_run(output: Output, record: Mapping[str, Any], plan: Plan) -> None:
-    """Adds the pairs of another plan to a run, in parts and shards of their own. Each part that is
-    there is complete in itself, so one that is cut off in between has fewer new pairs."""
+    """Adds the pairs of another plan to a run, in new parts and shards. Each part is complete in
+    itself, so an interrupted extension only has fewer new pairs."""
     _write_plan(output, plan, first=len(output.files(PLAN)))
     counts = {
         "pairs": record["plan"]["pairs"] + plan.pairs,
@@ -188,13 +120,22 @@ def extend_run(output: Output, record: Mapping[str, Any], plan: Plan) -> None:
 
 
 def keep_rule(output: Output, record: dict[str, Any], config: JobConfig) -> dict[str, Any]:
-    """Stores a command's rule that rejects pairs in place of the run's; returns the record as it is
-    now. A command without a rule leaves the run's."""
+    """Replaces the run's rule that rejects pairs by the command's, if it has one; returns the
+    record."""
     if config.reject in (None, record["config"].get("reject")):
         return record
     record = {**record, "config": {**record["config"], "reject": config.reject}}
     _write_record(output, record)
     return record
+
+
+def write_readme(output: Output) -> None:
+    """Writes README.md, whose header tells Hugging Face datasets which files are the dataset,
+    unless it exists."""
+    try:
+        output.read(README)
+    except FileNotFoundError:
+        output.write(README, files("styleid_ray.batch.folder").joinpath("readme.md").read_bytes())
 
 
 def _write_plan(output: Output, plan: Plan, first: int) -> set[str]:
@@ -212,24 +153,27 @@ def _write_record(output: Output, record: Mapping[str, Any]) -> None:
 
 
 def _record(job: Job, plan: Plan) -> dict[str, Any]:
-    config, checkpoint = job.config, job.checkpoint
+    config, checkpoint, vae = job.config, job.checkpoint, job.checkpoint.vae
     values = identity(config, checkpoint)
-    known = checkpoint.origin != "none"
+    model: dict[str, Any] = {"name": None, "revision": checkpoint.revision, "fingerprint": None}
+    if checkpoint.origin != "none":
+        model |= {"name": checkpoint.name, "fingerprint": checkpoint.fingerprint}
+        described = checkpoint.description
+        if described.default_size != PAPER_SIZE:
+            model["size"] = described.default_size
+        if described.default_layers:
+            model["layers"] = list(described.default_layers)
+    facts = ("name", "revision", "fingerprint")
     options = config.model_dump(mode="json") | locations(config)
     return {
         "layout": LAYOUT,
         "fingerprint": digest(values),
         "identity": values,
         "plan": {"pairs": plan.pairs, "shards": plan.shards},
-        "model": {
-            "name": checkpoint.name if known else None,
-            "revision": checkpoint.revision,
-            "fingerprint": checkpoint.fingerprint if known else None,
-            **(_defaults(checkpoint.description) if known else {}),
-        },
-        **_vae(checkpoint),
+        "model": model,
+        **({"vae": {fact: getattr(vae, fact) for fact in facts}} if vae else {}),
         "config": {n: x for n, x in options.items() if n not in config.without_effect},
-        "sources": _roots(job.contents, job.styles),
+        "sources": _roots(job),
         "formats": {"content": job.contents.format, "style": job.styles.format},
         "versions": {name: _version(name) for name in _VERSIONS}
         | {"python": platform.python_version()},
@@ -237,46 +181,24 @@ def _record(job: Job, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _defaults(model: ModelDescription) -> dict[str, Any]:
-    """Working size and layers of a model where they are not the paper's."""
-    size, layers = model.default_size, model.default_layers
-    return ({"size": size} if size != PAPER_SIZE else {}) | (
-        {"layers": list(layers)} if layers else {}
-    )
-
-
 def stored_vae(record: Mapping[str, Any]) -> str | None:
-    """The value of --vae that stands for a run's other autoencoder alone; None where it has its
-    model's own."""
+    """The value of --vae that pins a run's other autoencoder; None for the model's own."""
     vae = record.get("vae")
     return vae and (f"{vae['name']}@{vae['revision']}" if vae["revision"] else vae["name"])
 
 
-def _loras(checkpoint: Checkpoint) -> list[str] | None:
-    return [lora.identity for lora in checkpoint.loras] or None
-
-
-def _vae(checkpoint: Checkpoint) -> dict[str, Any]:
-    vae = checkpoint.vae
-    if vae is None:
-        return {}
-    return {
-        "vae": {"name": vae.name, "revision": vae.revision, "fingerprint": vae.fingerprint},
-    }
-
-
-def _roots(contents: Source, styles: Source) -> dict[str, str] | None:
-    """What keys are relative to; None where that, or a picture's URL, holds a secret."""
-    sources = {"content": contents, "style": styles}
+def _roots(job: Job) -> dict[str, str] | None:
+    """The locations that keys are relative to; None if one, or a picture's URL, holds a secret."""
+    sources = {"content": job.contents, "style": job.styles}
     if any(s.full_urls or without_secrets(s.root) != s.root for s in sources.values()):
         return None
     return {role: source.root for role, source in sources.items()}
 
 
 def locations(config: JobConfig) -> dict[str, Any]:
-    """Where sources, model and output lie, for another command in another working directory.
+    """Locations of sources, model and output, valid in any working directory.
 
-    A URL that holds a secret is kept as it may be shown, which nothing can be read from.
+    A URL with a secret is stored without it, so that nothing can be read from it.
     """
     names = ("content", "style", "table", "style_weights", "label_masks", "masks", "output")
     given = {name: getattr(config, name) for name in names}
@@ -288,8 +210,8 @@ def locations(config: JobConfig) -> dict[str, Any]:
 
 
 def _model_place(model: str) -> str:
-    """A model as another working directory knows it. A hub id is no path, and a folder is known by
-    the last part of its name, which must stay."""
+    """A model's location, valid in any working directory. A hub id is not a path, and the last part
+    of a folder's name, which identifies the model, must stay."""
     path = local_path(model)
     if model == DEMO_MODEL or path is None or not os.path.exists(os.path.expanduser(path)):
         return _public(model)

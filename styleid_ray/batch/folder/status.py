@@ -28,17 +28,17 @@ class Status:
     failed: int
     missing: int
     unplanned: int
-    """Shards in `data/` that the plan does not have; more than none is a damaged run."""
+    """Shards in `data/` that are not in the plan; any is damage."""
     fingerprint: str
     reasons: list[dict[str, Any]]
-    """The commonest reasons of failures: stage, error, pairs, and an example's message."""
+    """The most common reasons of failures: stage, error, pairs, and an example's message."""
     stopped: str | None = None
     """The limit that stopped the last command, such as `--deadline 6h`."""
     quality: QualitySummary | None = None
-    """Measures of the pairs that are done, where they are asked for."""
+    """Measures of the pairs that are done, if requested."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; `quality` is there where it was asked for."""
+        """For JSON; with `quality` if requested."""
         measures = {"quality": self.quality.as_dict()} if self.quality else {}
         return self.counts | {"reasons": self.reasons, "stopped": self.stopped} | measures
 
@@ -50,8 +50,8 @@ class Status:
         return {name: getattr(self, name) for name in names}
 
     def remarks(self, url: str) -> list[str]:
-        """Lines for a person: the measures where they are asked for, why the run stopped, why pairs
-        failed, and the commands that go on from there."""
+        """Lines for a person: the measures if requested, why the run stopped, why pairs failed, and
+        the commands to continue with."""
         lines = self.quality.lines() if self.quality else []
         if self.stopped:
             lines.append(f"stopped by {self.stopped}; {resume_hint(self.stopped)}")
@@ -61,8 +61,8 @@ class Status:
 
     @classmethod
     def of(cls, tally: Tally, fingerprint: str, summary: Mapping[str, Any]) -> Status:
-        """The status that a tally shows, and the summary of the run's last command, whose last
-        shards may have been committed after it."""
+        """The status from a tally, and from the summary of the run's last command."""
+        # A few shards may have been committed after the summary.
         missing = summary.get("missing", -1)
         as_left = tally.missing == missing or 0 < tally.missing < missing
         return cls(
@@ -83,13 +83,8 @@ def read_status(output: Output) -> Status:
 
 
 def with_quality(status: Status, output: Output, reject: str | None = None) -> Status:
-    """The status with the measures of the pairs that are done: a column of each finished shard is
-    read.
-
-    Args:
-        status: of the run.
-        output: of the run.
-        reject: a rule in place of the run's own.
+    """The status with the measures of the pairs that are done, read from each finished shard.
+    `reject` is a rule that replaces the run's own.
 
     Raises:
         ConfigError: the rule is not valid.
@@ -102,10 +97,8 @@ def with_quality(status: Status, output: Output, reject: str | None = None) -> S
 
 
 def statuses(output: Output) -> Iterator[Status]:
-    """The status of the run at an output, as often as it is asked for; the plan is read once.
-
-    Raises OutputError when there is no run.
-    """
+    """The current status of the run at an output, again and again; the plan is read once. Raises
+    OutputError when there is no run."""
     record = output.existing_record()
     parts = read_parts(output)
     while True:
@@ -115,11 +108,8 @@ def statuses(output: Output) -> Iterator[Status]:
 
 
 def watch_status(output: Output, stream: TextIO) -> Status:
-    """Shows the progress of a run that goes on somewhere, by its output alone, until all its pairs
-    are finished or Ctrl-C; returns the last status.
-
-    Raises OutputError when there is no run.
-    """
+    """Shows the progress of a run on any machine, from its output alone, until all pairs are
+    finished or Ctrl-C; returns the last status. Raises OutputError when there is no run."""
     looks = statuses(output)
     status = next(looks)
     progress = Progress(status.planned, status.done, status.failed)
@@ -133,5 +123,5 @@ def watch_status(output: Output, stream: TextIO) -> Status:
                 progress.add(status.done - progress.done, status.failed - progress.failed)
                 progress.make(max(0, pairs_under_way(output) - status.done - status.failed))
     except KeyboardInterrupt:
-        pass  # the run goes on: somebody has seen enough
+        pass  # ends the display, not the run
     return status

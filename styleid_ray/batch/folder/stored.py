@@ -12,19 +12,15 @@ from styleid_ray.errors import ConfigError
 from styleid_ray.jobfile import make_config, make_storage_options
 
 _HIDDEN = ("://...@", "?...")
-"""Marks that stand in a location for a secret."""
+"""Marks that replace a secret in a location."""
 _LOCATIONS = ("content", "style", "table", "masks", "label_masks", "model")
 
 
 def stored_job(
     output: str, options: dict[str, Any], needed: Iterable[str] = _LOCATIONS
 ) -> JobConfig:
-    """The job of the run at `output`, with these options in place of its own.
-
-    Args:
-        output: of the run.
-        options: given by the command.
-        needed: locations that the command reads.
+    """The job of the run at `output`. `options` of the command replace its own, and `needed` are
+    the locations that the command reads.
 
     Raises:
         OutputError: there is no run.
@@ -41,7 +37,7 @@ def stored_job(
                 f"{option} was stored as {stored[name]}, without its password or signature: "
                 f"give {option} again"
             )
-    # The commits that branches stood for when the run began, not those they stand for now.
+    # The commits that branches pointed to when the run began, not the current ones.
     pinned = {
         "revision": record["model"]["revision"] or stored.get("revision"),
         "vae": stored_vae(record),
@@ -50,5 +46,5 @@ def stored_job(
 
 
 def is_hidden(location: Any) -> bool:
-    """Whether a location, or one of several, was stored without the secret in it."""
+    """Whether a location, or one in a list, was stored without its secret."""
     return any(mark in str(location) for mark in _HIDDEN)

@@ -1,7 +1,8 @@
-"""Progress of a run: its plan against one listing of its data."""
+"""Progress of a run: its plan compared with one listing of its data."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,12 +28,8 @@ class Tally:
 
     @classmethod
     def read(cls, output: Output, parts: Parts | None = None) -> Tally:
-        """Reads the plan's column of shards, the listing of `data/`, and the files of `errors/`.
-
-        Args:
-            output: of the run.
-            parts: those of the plan, where they are known.
-        """
+        """Reads the plan's column of shards (unless its `parts` are given), the listing of `data/`,
+        and the files of `errors/`."""
         parts = parts or read_parts(output)
         finished = output.finished()
         planned = finished & set().union(*parts.values())
@@ -41,21 +38,16 @@ class Tally:
     @property
     def planned(self) -> int:
         """All pairs."""
-        return sum(sum(shards.values()) for shards in self.parts.values())
+        return sum(self.pairs.values())
 
     @property
     def missing(self) -> int:
         """Pairs of shards that are not finished."""
-        return sum(
-            pairs
-            for shards in self.parts.values()
-            for shard, pairs in shards.items()
-            if shard not in self.finished
-        )
+        return sum(pairs for shard, pairs in self.pairs.items() if shard not in self.finished)
 
     @property
     def failed(self) -> int:
-        """Pairs that failed and were not done since."""
+        """Pairs that failed and have not been done since."""
         return self.failures.count
 
     @property
@@ -65,7 +57,7 @@ class Tally:
 
     @property
     def unplanned(self) -> set[str]:
-        """Shards that are there without being in the plan."""
+        """Shards in `data/` that are not in the plan."""
         return self.finished.difference(*self.parts.values())
 
     @cached_property
@@ -74,7 +66,7 @@ class Tally:
         return {shard: pairs for shards in self.parts.values() for shard, pairs in shards.items()}
 
     def left(self) -> Work:
-        """Shards that are not finished, in an order in which a stopped run is a sample of all."""
+        """Unfinished shards, in an order in which a stopped run is a sample of the whole."""
         shards = [(part, shard) for part, shards in self.parts.items() for shard in shards]
         left = (pair for pair in sampled_order(shards) if pair[1] not in self.finished)
         return [
@@ -84,11 +76,15 @@ class Tally:
 
     def to_retry(self) -> Work:
         """Failed pairs of finished shards."""
+        return self.again(self.failures.ids)
+
+    def again(self, ids: Mapping[str, list[str]]) -> Work:
+        """Some pairs of finished shards, given by shard."""
         again = {
-            part: [i for shard in shards for i in self.failures.ids.get(shard, ())]
+            part: [i for shard in shards for i in ids.get(shard, ())]
             for part, shards in self.parts.items()
         }
-        return [{"part": part, "pair_ids": ids} for part, ids in again.items() if ids]
+        return [{"part": part, "pair_ids": pairs} for part, pairs in again.items() if pairs]
 
 
 def read_parts(output: Output) -> Parts:

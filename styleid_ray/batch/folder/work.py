@@ -1,16 +1,16 @@
-"""What is left of a run: in which order it is worked on, and how much of it."""
+"""The pairs that are left of a run: their order, and how many of them one command makes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 Work = list[dict[str, Any]]
-"""Entries as `ReadPlan` takes them."""
+"""Entries of `ReadPlan`: a part of the plan, with names of shards or with ids of pairs."""
 
 _LEADS = 8
-"""The most shards, one in sixteen of a small plan, that come before all others."""
+"""Maximum number of shards that come first; one in sixteen in a small plan."""
 _RUNS = 16
 _SHORTEST, _LONGEST = 4, 32
 """Shards in a run of neighbours. From a hundred shards on, these figures cost less than 1 % more
@@ -18,12 +18,12 @@ UNet evaluations than the plan's own order."""
 
 
 def sampled_order(shards: Sequence[T]) -> list[T]:
-    """Shards of a plan in an order in which a pilot of a few shards spans the plan, and a stopped
-    run is a sample of it.
+    """The shards of a plan in an order in which a pilot of a few shards spans the plan, and a
+    stopped run is a sample of it.
 
     Neighbours share contents or styles, so they stay together in runs, and inversions are reused
     within a run. The runs are in bit-reversed order: first, middle, first and third quarter, ...
-    The first shards of the first runs, of eight at most, come before everything else.
+    The first shards of up to eight runs come before everything else.
     """
     size = min(_LONGEST, max(_SHORTEST, -(-len(shards) // _RUNS)))
     starts = range(0, len(shards), size)
@@ -39,32 +39,34 @@ def sampled_order(shards: Sequence[T]) -> list[T]:
     return leads + [shard for n, run in enumerate(runs) for shard in run[n < count :]]
 
 
-def limited(work: Work, pairs: Mapping[str, int], most: int | None) -> Work:
-    """The beginning of some work.
-
-    Args:
-        work: entries with `shards`, or with `pair_ids` in a retry.
-        pairs: of each shard.
-        most: pairs to make, rounded up to whole shards; None for all.
-    """
-    if most is None:
-        return work
-    chosen: Work = []
+def filtered(work: Work, keep: Callable[[str], bool]) -> Work:
+    """The entries with only those shards or pairs for which `keep` is true, asked in order."""
+    kept: Work = []
     for entry in work:
-        key = "shards" if "shards" in entry else "pair_ids"
-        names: list[str] = []
-        for name in entry[key]:
-            if most <= 0:
-                break
-            names.append(name)
-            most -= pairs.get(name, 1)
-        if names:
-            chosen.append({**entry, key: names})
-    return chosen
+        key = _key(entry)
+        if names := [name for name in entry[key] if keep(name)]:
+            kept.append({**entry, key: names})
+    return kept
+
+
+def limited(work: Work, pairs: Mapping[str, int], most: int | None) -> Work:
+    """The first `most` pairs of some work, rounded up to whole shards; None for all. `pairs` are
+    the pairs of each shard."""
+    left = most
+
+    def take(name: str) -> bool:
+        nonlocal left
+        taken = left is None or left > 0
+        left = None if left is None else left - pairs.get(name, 1)
+        return taken
+
+    return filtered(work, take)
 
 
 def count_pairs(work: Work, pairs: Mapping[str, int]) -> int:
-    """Pairs of some work; arguments as of `limited`."""
-    return sum(
-        pairs.get(name, 1) for e in work for name in e["shards" if "shards" in e else "pair_ids"]
-    )
+    """Pairs of some work; arguments as in `limited`."""
+    return sum(pairs.get(name, 1) for entry in work for name in entry[_key(entry)])
+
+
+def _key(entry: Mapping[str, Any]) -> str:
+    return "shards" if "shards" in entry else "pair_ids"

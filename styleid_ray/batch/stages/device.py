@@ -1,7 +1,7 @@
 """A device that holds the model: loaded pictures go in, stylised ones come out as they are made.
 
-One thread feeds the device and waits for nothing else. Whoever brings work prepares it, and turns
-results into bytes, on a thread of their own.
+One thread feeds the device and waits for nothing else. Callers prepare their work, and turn results
+into bytes, on their own threads.
 """
 
 from __future__ import annotations
@@ -19,31 +19,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from styleid_ray.batch.cluster.resources import Resources
-from styleid_ray.batch.stages.baseline import load_baseline
-from styleid_ray.batch.stages.engine import load_engine
 from styleid_ray.batch.stages.measured import Measured, as_row
 from styleid_ray.batch.stages.pairs import Pairs, Picture
 from styleid_ray.batch.watch.watchdog import end_process, watch_device
-from styleid_ray.config import JobConfig
 from styleid_ray.engine.cuda import is_device_failure
 from styleid_ray.engine.stylizer import Counts, Stylizer
 
 Failed = Callable[[str], None]
-"""Is told why a device failed."""
+"""Receives the reason why a device failed."""
 
 
 class Device:
     """A pipeline and the one thread that works with it.
 
-    `working` tells whether that thread has work now, `pipe.steps` how far it is. Measures of work
-    are counts of the pipeline and seconds: `stylize_seconds` for which the model ran,
-    `waiting_seconds` since the work before, `actor_seconds` of the process in all.
+    `working` is whether that thread has work now, `pipe.steps` its progress. The measures of work
+    are counts of the pipeline and seconds: `stylize_seconds` while the model ran, `waiting_seconds`
+    since the previous work, `actor_seconds` of the process since the previous work ended.
 
     Args:
         pipe: the pipeline.
-        began: when the process began, by `time.perf_counter`.
-        failed: is told the reason before the process ends because its device is of no more use.
+        began: start of the process, by `time.perf_counter`.
+        failed: called with the reason before the process ends because its device is unusable.
     """
 
     def __init__(self, pipe: Stylizer, began: float, failed: Failed = lambda reason: None) -> None:
@@ -54,17 +50,17 @@ class Device:
         self._free: float | None = None
 
     def watch(self, seconds: float, beat: Callable[[], object] = lambda: None) -> None:
-        """Ends the process when the device makes no step for so long while it has work."""
+        """Ends the process when the device has work and makes no step for `seconds`."""
         watch_device(lambda: self.pipe.steps if self.working else None, seconds, self.failed, beat)
 
     def stylize(self, pairs: Pairs, begin: Any = None, quality: bool = False) -> Work:
-        """Queues the pairs. `begin()` is called on the device's thread before the first step.
-        `quality` is whether their pictures are measured, too."""
+        """Queues the pairs. `begin()` is called on the device's thread before the first step;
+        `quality` also measures their pictures."""
         ready = replace(pairs, contents=self._near(pairs.contents), styles=self._near(pairs.styles))
         return Work(partial(self._run, ready, begin, quality), self._thread, self.failed)
 
     def _near(self, pictures: Sequence[Picture]) -> list[Picture]:
-        """The pictures in the device's memory, where that has room for them."""
+        """The pictures in the device's memory, if it has room."""
         try:
             return [replace(x, pixels=x.pixels.to(self.pipe.device)) for x in pictures]
         except torch.OutOfMemoryError:
@@ -102,10 +98,9 @@ class Device:
 
 
 class Work:
-    """Pairs on their way. Iterating gives (pair, pixels uint8 [H, W, 3]) as they are made, with
-    None for values that are not finite. `quality` has the column of that name of the pairs that
-    were taken, where they are measured. `measures` and `notes` are those of the pairs, once all
-    have been taken."""
+    """Queued pairs. Iterating gives (pair, pixels uint8 [H, W, 3]) as pictures are made, None for
+    values that are not finite. `quality` maps each pair taken so far to its column of that name, if
+    it is measured. `measures` and `notes` are complete when all pairs are taken."""
 
     def __init__(self, run: Any, thread: ThreadPoolExecutor, failed: Failed) -> None:
         self.failed = failed
@@ -131,7 +126,7 @@ class Work:
 
 @contextmanager
 def ending_with_device(failed: Failed) -> Iterator[None]:
-    """An error of the device within the block ends the process."""
+    """Ends the process on an error of the device in the block."""
     try:
         yield
     except Exception as e:
@@ -140,27 +135,8 @@ def ending_with_device(failed: Failed) -> Iterator[None]:
         raise
 
 
-def load_pipeline(config: JobConfig, revision: str | None, resources: Resources) -> Stylizer:
-    """The pipeline of a job's method with its model, if it has one, on the device and with the
-    memory of one actor."""
-    share = resources.share()
-    torch.set_num_threads(share.threads)
-    if config.method != "styleid":
-        return load_baseline(
-            config, revision, resources.device(config.device), share.memory, resources.device_share
-        )
-    return load_engine(
-        config,
-        revision,
-        resources.device(config.device),
-        host_share=share.memory,
-        device_share=resources.device_share,
-        evaluations=resources.evaluations,
-    )
-
-
 def _spent(before: Counts, now: Counts) -> dict[str, float]:
-    """Counts of some work; a peak is the peak so far."""
+    """Counts of the work in between; the peak is the peak so far."""
     return {
         "unet_evaluations": now.unet_evaluations - before.unet_evaluations,
         "inversions": now.inversions - before.inversions,

@@ -1,7 +1,7 @@
 """Calls in child processes, for input that can kill the process which reads it.
 
-pebble's ProcessPool does nearly the same; but a child that dies at once, before the pool has taken
-note of its task, leaves a task there that never ends.
+pebble's ProcessPool does nearly the same; but there, a child that dies before the pool has
+registered its task leaves a task that never ends.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from threading import Lock
-from types import TracebackType
 from typing import Self, TypeVar
 
 T = TypeVar("T")
 
-# Forking a process that runs threads, as Ray's workers do, can block its child for ever; a server
-# that forks in its place has imported everything already, and its children start in milliseconds.
+# Forking a process with threads, such as Ray's workers, can block the child forever. A fork server
+# has no threads and has imported everything, so its children start in milliseconds.
 _context = get_context("forkserver")
 _context.set_forkserver_preload(["__main__", "styleid_ray.batch.stages.picture"])
-# An exit code can be read once: starting a process looks at all others, in whichever thread.
+# An exit code can be read only once, and starting a process reads those of all others.
 _processes = Lock()
 
 
@@ -30,18 +29,14 @@ class ProcessDiedError(Exception):
     """A call killed its process, or was killed with it; the message says how."""
 
     code: int | None = None
-    """Exit code of the process; None where it was ended for taking too long."""
+    """Exit code of the process; None if it was killed for taking too long."""
 
 
 class Isolated:
-    """Child processes that call functions, each one call at a time.
+    """Child processes that call functions, each one call of at most `seconds` at a time.
 
     A child that dies is replaced. All end with the block, and when this process is killed.
-    Functions, arguments, results and exceptions must be fit for pickling.
-
-    Args:
-        processes: how many children there are.
-        seconds: how long a call may take.
+    Functions, arguments, results and exceptions must be picklable.
     """
 
     def __init__(self, processes: int, seconds: float) -> None:
@@ -54,17 +49,12 @@ class Isolated:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for child in self._children:
             child.end()
 
     def __call__(self, function: Callable[..., T], *args: object) -> T:
-        """The function's result, for any thread; raises its exception, or ProcessDiedError."""
+        """The function's result, from any thread; raises its exception, or ProcessDiedError."""
         child = self._idle.get()
         try:
             try:
@@ -72,7 +62,7 @@ class Isolated:
             except ProcessDiedError as e:
                 if e.code != -signal.SIGKILL:
                     raise
-                # The kernel does this when memory runs out, which may be another call's doing.
+                # The kernel kills when memory runs out, which another call may have caused.
                 return child.call(function, args, self.seconds)
         finally:
             self._idle.put(child)
@@ -86,7 +76,7 @@ class _Child:
 
     def call(self, function: Callable[..., T], args: tuple[object, ...], seconds: float) -> T:
         if not self.ready:
-            self.link.recv()  # a child that cannot even start is no fault of the call
+            self.link.recv()  # the call is not to blame for a child that cannot start
             self.ready = True
         try:
             self.link.send((function, args))
@@ -106,7 +96,7 @@ class _Child:
         return result
 
     def end(self) -> int:
-        """Ends the process and gives its exit code."""
+        """Ends the process; returns its exit code."""
         self.link.close()
         wait([self.process.sentinel])
         with _processes:

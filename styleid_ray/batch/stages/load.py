@@ -1,23 +1,24 @@
-"""The load stage (CPU): fetch the shard's pictures, decode them, bring them to working size."""
+"""The load stage (CPU): fetch a shard's pictures, decode them, resize them to working size."""
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
 from styleid_ray.batch.stages import row_error
-from styleid_ray.batch.stages.budget import ByteBudget
 from styleid_ray.batch.stages.isolated import Isolated, ProcessDiedError
 from styleid_ray.batch.stages.mask import OPTIONS, STRENGTH, check_sizes, masks_of, with_remedy
 from styleid_ray.batch.stages.picture import Kind, memory_needed, prepared
 from styleid_ray.batch.stages.recipe import Recipes
-from styleid_ray.batch.stages.shard import PICTURES, Shard, each_shard
+from styleid_ray.batch.stages.shard import PICTURES, Shard
 from styleid_ray.batch.watch.logs import StageLog
 from styleid_ray.config import JobConfig
 from styleid_ray.datasets.fetch import fetch_pictures, read_together
@@ -32,7 +33,7 @@ _FETCHERS, _DECODERS = 8, 4
 _DECODING = 512 * 2**20
 """Bytes that the decoders of a shard share; a picture that takes more is decoded alone."""
 _PROCESSES = 256 * 2**20
-"""Bytes of a worker and its children without pictures, and of a few encoded ones."""
+"""Bytes of a worker, its children and a few encoded pictures."""
 _PATIENCE = 900.0
 """Seconds for decoding one picture."""
 _FRAMES = (
@@ -42,10 +43,7 @@ _FRAMES = (
 
 
 def load_memory(config: JobConfig) -> int:
-    """Bytes that loading one shard takes, to be declared as the `memory` of the load tasks.
-
-    No more than a node has: Ray would wait for ever for a node that has it.
-    """
+    """Bytes that loading one shard takes, to be declared as the `memory` of the load tasks."""
     channels = 3 + len(masks_of(config))
     payload = most_pictures(config.working_size) * channels * config.working_size**2
     return _PROCESSES + _DECODING + 2 * payload
@@ -58,11 +56,10 @@ class _Wanted:
     version: str | None
     place: str | None
     mask: str | None = None
-    """Of a mask, its name where a table gives it."""
+    """Name of a mask, if a table gives it."""
 
     @property
     def file(self) -> str:
-        """The key of its file."""
         return self.mask or mask_name(self.key) if self.role in OPTIONS else self.key
 
     @property
@@ -73,13 +70,13 @@ class _Wanted:
 class Load:
     """Shards to shards with pictures. A picture that fails becomes a row with its reason.
 
-    Decoders are native code, which damaged files can crash, or keep busy for ever: they run in
-    child processes, and a picture whose process dies or takes too long is a failed one too.
+    Decoders are native code, which damaged files can crash or keep busy forever: they run in child
+    processes, and a picture whose process dies or takes too long has failed.
 
     Args:
-        contents, styles: where the plan's keys lie.
-        config: the job; working size, fit and masks are taken from it.
-        factor: what the working sides must be multiples of.
+        contents, styles: locations of the plan's keys.
+        config: the job.
+        factor: the working sides are multiples of it.
     """
 
     def __init__(self, contents: Source, styles: Source, config: JobConfig, factor: int) -> None:
@@ -92,9 +89,6 @@ class Load:
         self.factor = factor
         self.patience = _PATIENCE
         self.log = StageLog("load", config)
-
-    def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
-        return each_shard(block, self.log.of(self.load))
 
     def load(self, shard: Shard) -> Shard:
         """The shard with each of its pictures once."""
@@ -115,20 +109,19 @@ class Load:
 
     def _wanted(self, pairs: pa.Table) -> list[_Wanted]:
         """The distinct pictures of pairs, contents first."""
-        wanted: list[_Wanted] = []
-        of_role = {"content": ("content",), "style": self.recipes.style_columns(pairs.column_names)}
-        for role, columns in of_role.items():
-            ones = dict[str, _Wanted]()
-            for column in columns:
-                ones |= {one.key: one for one in _in_column(pairs, role, column)}
-            wanted += ones.values()
-        masked = [one.key for one in wanted if one.role == "content"]
+        contents = {one.key: one for one in _in_column(pairs, "content", "content")}
+        styles = {
+            one.key: one
+            for column in self.recipes.style_columns(pairs.column_names)
+            for one in _in_column(pairs, "style", column)
+        }
         named = {STRENGTH: named_masks(pairs)}
-        return wanted + [
+        masks = [
             _Wanted(role, key, None, None, named.get(role, {}).get(key))
             for role in self.kinds
-            for key in masked
+            for key in contents
         ]
+        return [*contents.values(), *styles.values(), *masks]
 
     def _read(self, wanted: list[_Wanted]) -> list[dict[str, Any]]:
         budget = ByteBudget(_DECODING)
@@ -150,7 +143,7 @@ class Load:
     def _pictures(
         self, wanted: list[_Wanted], isolated: Isolated, budget: ByteBudget
     ) -> list[dict[str, Any]]:
-        """Rows of `PICTURES` that are best read together."""
+        """Rows of `PICTURES`, of pictures that are best read together."""
         files = fetch_pictures(
             self.sources[wanted[0].role],
             [(one.file, one.place) for one in wanted],
@@ -161,7 +154,7 @@ class Load:
     def _picture(
         self, wanted: _Wanted, file: Fetched | RowError, isolated: Isolated, budget: ByteBudget
     ) -> dict[str, Any]:
-        """One row of `PICTURES`, its pixels as an Arrow array of one; with `bytes` read, and
+        """One row of `PICTURES`, its pixels as an Arrow array of one, with the `bytes` read and
         whether the picture has `changed` and has more `frames`."""
         row: dict[str, Any] = {"role": wanted.role, "key": wanted.key, "changed": False}
         config = self.config
@@ -186,8 +179,29 @@ class Load:
         return row
 
 
+class ByteBudget:
+    """At most `total` bytes are taken at a time; a caller that asks for more takes all, alone."""
+
+    def __init__(self, total: int) -> None:
+        self.total = self.free = total
+        self._change = threading.Condition()
+
+    @contextmanager
+    def taking(self, count: int) -> Iterator[None]:
+        """Waits until `count` bytes are free, and takes them for the block."""
+        count = min(count, self.total)
+        with self._change:
+            self._change.wait_for(lambda: self.free >= count)
+            self.free -= count
+        try:
+            yield
+        finally:
+            with self._change:
+                self.free += count
+                self._change.notify_all()
+
+
 def _in_column(pairs: pa.Table, role: str, column: str) -> Iterator[_Wanted]:
-    """The pictures that a column of the plan names."""
     keys = pairs[column].to_pylist()
     columns = (
         pairs[name].to_pylist() if name in pairs.column_names else [None] * len(keys)

@@ -25,7 +25,7 @@ OPTIONS = {STRENGTH: "--masks", REGIONS: "--label-masks"}
 
 @dataclass(frozen=True)
 class Masks:
-    """The masks of one role."""
+    """The masks of one role, and how they are read."""
 
     source: Source
     kind: Kind
@@ -58,7 +58,7 @@ def regions_of(config: JobConfig) -> dict[int, int]:
 
 
 def with_remedy(error: RowError, role: str) -> RowError:
-    """The error of a mask that is not there, with a remedy."""
+    """The error, with a remedy if the mask is missing."""
     if not isinstance(error.__cause__, FileNotFoundError):
         return error
     helped = RowError(error.stage, f"{error}: add it to {OPTIONS[role]}, then styleid-ray retry")
@@ -67,22 +67,18 @@ def with_remedy(error: RowError, role: str) -> RowError:
 
 
 def check_size(size: tuple[int, int], wanted: tuple[int, int]) -> None:
-    """Raises RowError for a mask of another size, in pixels, than its content."""
+    """Raises RowError for a mask whose size, in pixels, is not its content's."""
     if size != wanted:
         raise RowError(
             "decode",
-            f"it is {size[0]} x {size[1]} pixels, and its content {wanted[0]} x {wanted[1]} "
-            "(upright): a mask has the size of its content",
+            f"it is {size[0]} x {size[1]} pixels, but its content is {wanted[0]} x {wanted[1]} "
+            "(upright): a mask must have its content's size",
         )
 
 
 def check_sizes(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> list[dict[str, Any]]:
-    """Rows of `PICTURES` in which masks of another size than their content have failed.
-
-    Args:
-        rows: contents, styles and masks.
-        names: of the pictures, for the errors.
-    """
+    """Rows of `PICTURES`, in which masks of another size than their content have failed. `names`
+    are the pictures' names for the errors."""
     sizes = {row["key"]: _size(row) for row in rows if row["role"] == "content"}
     checked: list[dict[str, Any]] = []
     for row, name in zip(rows, names, strict=True):

@@ -14,11 +14,7 @@ from styleid_ray.quality.pixels import measure, palette, small
 
 
 class Measured:
-    """Measures of the pairs of one call. Nothing here waits for the device.
-
-    Args:
-        pairs: those that are being stylised.
-    """
+    """Measures of the pairs of one call. Nothing here waits for the device."""
 
     def __init__(self, pairs: Pairs) -> None:
         self.pairs = pairs
@@ -26,16 +22,12 @@ class Measured:
         self._palettes: dict[int, Tensor] = {}
 
     def structure(self, rows: Sequence[int], kept: Tensor) -> None:
-        """Takes in how much structure some pairs keep, before their pictures."""
+        """Records how much structure some pairs keep, before their pictures."""
         self._structure.update(zip(rows, kept, strict=True))
 
     def of(self, rows: Sequence[int], pictures: Tensor) -> Tensor:
-        """The quality [B, 7] of some pairs, in the order of `MEASURES`; NaN where there is none.
-
-        Args:
-            rows: the pairs.
-            pictures: theirs, uint8 [B, H, W, 3].
-        """
+        """The quality [B, 7] of the pairs `rows`, in the order of `MEASURES`; NaN if unknown.
+        `pictures` are theirs, uint8 [B, H, W, 3]."""
         contents = [self.pairs.contents[self.pairs.index[row][0]].pixels for row in rows]
         palettes = [self._mixed(row, pictures.device) for row in rows]
         pixels = torch.stack([x.to(pictures.device) for x in contents])
@@ -48,7 +40,7 @@ class Measured:
         return torch.stack([values[name] for name in MEASURES], 1)
 
     def _mixed(self, row: int, device: torch.device) -> Tensor:
-        """The palette of a pair's styles: quantile by quantile the mean by their shares."""
+        """The palette of a pair's styles: per quantile, the mean weighted by their shares."""
         styles, shares = self.pairs.index[row][1], self._shares(row)
         palettes = [self._palette(j, device) * s for j, s in zip(styles, shares, strict=True)]
         return torch.stack(palettes).sum(0)
@@ -72,6 +64,6 @@ class Measured:
 
 
 def as_row(values: Sequence[float]) -> dict[str, float | None]:
-    """One pair's values, in the order of `MEASURES`, as the column `quality` has them."""
+    """One pair's values, given in the order of `MEASURES`, as a value of the column `quality`."""
     named = zip(MEASURES, values, strict=True)
     return {name: value if math.isfinite(value) else None for name, value in named}

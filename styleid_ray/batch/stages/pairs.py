@@ -18,7 +18,7 @@ from styleid_ray.engine.structure import SeenStructure
 from styleid_ray.engine.stylizer import Stylizer
 
 Take = Callable[[Sequence[int], Tensor, Tensor], Any]
-"""Takes some pairs, their pictures (uint8 [N, H, W, 3]) and whether all values are finite [N]."""
+"""Receives pairs, their pictures (uint8 [N, H, W, 3]) and whether all values are finite [N]."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Picture:
     @classmethod
     def of(cls, pixels: np.ndarray) -> Picture:
         """From an array, uint8 [H, W, 3]."""
-        pixels = np.array(pixels, order="C")  # a copy: PyTorch takes no array that is read-only
+        pixels = np.array(pixels, order="C")  # a copy: PyTorch takes no read-only array
         digest = hashlib.blake2b(pixels.data, digest_size=16).hexdigest()
         return cls(torch.from_numpy(pixels), f"{digest}-{pixels.shape}")
 
@@ -53,13 +53,13 @@ class Pairs:
     label_maps: Sequence[Tensor] | None = None
     """Region numbers per content, uint8 [H, W]."""
     classes: Sequence[tuple[int, ...]] | None = None
-    """Per pair the region of each style after the first."""
+    """Per pair, the region of each style after the first."""
     weights: Sequence[tuple[float, ...]] | None = None
-    """Per pair the weight of each style."""
+    """Per pair, the weight of each style."""
 
     def stylize(self, pipe: Stylizer, take: Take, structure: SeenStructure | None = None) -> None:
-        """Makes the pictures; `take` is handed them as they are made, and `structure` is told
-        before how much of their contents' structure they keep."""
+        """Makes the pictures. `take` receives them as they are made; before that, `structure`
+        receives how much of their contents' structure they keep."""
         pipe.stylize(
             [picture.pixels for picture in self.contents],
             [picture.pixels for picture in self.styles],
@@ -83,7 +83,7 @@ def pairs_of(
     """Pairs by their recipes, from loaded pictures.
 
     Args:
-        recipes: one per pair, one at least.
+        recipes: one per pair, at least one.
         params: one per pair.
         pictures: rows of `PICTURES` with pixels, by role and key.
     """
@@ -108,7 +108,6 @@ def pairs_of(
 
 
 def _numbered(keys: Iterable[str]) -> dict[str, int]:
-    """The distinct keys, numbered in order."""
     return {key: number for number, key in enumerate(dict.fromkeys(keys))}
 
 

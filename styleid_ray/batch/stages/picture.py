@@ -1,4 +1,4 @@
-"""One picture from its file's bytes to working size: the part of loading that runs in a child
+"""One picture, from its file's bytes to working size: the part of loading that runs in a child
 process."""
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from styleid_ray.imaging.modes import to_rgb
 
 @dataclass(frozen=True)
 class Kind:
-    """How a kind of picture is read."""
+    """How pictures of one kind are read."""
 
     convert: Convert = to_rgb
     resampling: Image.Resampling | None = None
@@ -26,7 +26,7 @@ class Kind:
 
 
 def memory_needed(data: bytes, max_pixels: int) -> int:
-    """Bytes that `prepared` takes at most at a time, judged by the header; 0 where it will fail."""
+    """Peak bytes of `prepared`, judged by the header; 0 if it will fail."""
     try:
         return decoding_memory(data, max_pixels)
     except RowError:
@@ -36,15 +36,14 @@ def memory_needed(data: bytes, max_pixels: int) -> int:
 def prepared(
     data: bytes, max_pixels: int, size: int, fit: Fit, factor: int, name: str, kind: Kind
 ) -> dict[str, Any]:
-    """The picture's columns of `PICTURES` but for role and key: pixels and sizes, or the error;
-    with `frames`, whether the file has more than the one that was read.
+    """The picture's columns of `PICTURES` except role and key: pixels and sizes, or the error. In
+    addition, `frames` is whether the file has more frames than the one that was read.
 
     Args:
         data: the file's bytes.
-        max_pixels: the most pixels that are decoded.
+        max_pixels: larger pictures are not decoded.
         size, fit, factor: as in `fit_picture`.
         name: the picture's name in an error.
-        kind: how it is read.
     """
     try:
         image = decode(data, max_pixels, kind.convert)

@@ -1,4 +1,4 @@
-"""The first stage (CPU): the pairs that are left. It needs no torch."""
+"""The first stage (CPU): reads the pairs that are left from the plan. It needs no torch."""
 
 from __future__ import annotations
 
@@ -16,14 +16,10 @@ from styleid_ray.planning import packed, shards_of
 class ReadPlan:
     """Entries of the work list to shards.
 
-    An entry names a part of the plan, and either shards of it that are not finished, one row per
-    shard in the entry's order, or the ids of pairs of it that failed or are made anew, one row for
-    as many as a shard may hold. With those that are made anew it names parameters of the plan,
-    gamma or temperature, that the job's own stand in for.
-
-    Args:
-        output: where the plan is stored.
-        most_pairs, most_pictures: bounds of a row of such pairs.
+    An entry names a part of the plan, and either its unfinished shards (`shards`) or its pairs that
+    failed or are to be remade (`pair_ids`). Shards become one row each, in the entry's order; pairs
+    are packed into rows of at most `most_pairs` and `most_pictures`. For a remake, `instead` names
+    the parameters of the plan, gamma or temperature, that the job's own replace.
     """
 
     def __init__(self, output: Output, most_pairs: int, most_pictures: int) -> None:
@@ -39,23 +35,16 @@ class ReadPlan:
         """The rows of one entry."""
         part = self.output.read_table(entry["part"])
         if entry.get("pair_ids") is None:
-            shards = dict(shards_of(_chosen(part, "shard", entry["shards"])))
+            chosen = part.filter(pc.field("shard").isin(entry["shards"]))
+            shards = dict(shards_of(chosen))
             for name in entry["shards"]:
                 yield Shard(name, shards[name])
             return
-        chosen = _chosen(part, "pair_id", entry["pair_ids"])
+        chosen = part.filter(pc.field("pair_id").isin(entry["pair_ids"]))
         instead = entry.get("instead")
         for name in instead or ():
             at, kind = chosen.schema.get_field_index(name), chosen.schema.field(name)
             chosen = chosen.set_column(at, kind, pa.nulls(chosen.num_rows, kind.type))
         for names, pairs in packed(chosen, self.most_pairs, self.most_pictures):
-            name = names[0] if len(names) == 1 else _joint(names)
+            name = names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
             yield Shard(name, pairs, retry=True, remake=instead is not None)
-
-
-def _chosen(part: pa.Table, column: str, values: list[str]) -> pa.Table:
-    return part.filter(pc.field(column).isin(values))
-
-
-def _joint(names: list[str]) -> str:
-    return f"{names[0]} and {len(names) - 1} more"

@@ -17,19 +17,19 @@ class Recipe:
     """The pictures of one pair."""
 
     content: str
-    """Its key; masks have the same."""
+    """Key of the content and of its masks."""
     styles: tuple[str, ...]
-    """Keys, one at least."""
+    """Keys, at least one."""
     weights: tuple[float, ...] = (1.0,)
-    """One per style, above 0, of sum 1. With regions they have no meaning."""
+    """One per style, above 0, with sum 1. Ignored with regions."""
     regions: tuple[int, ...] = ()
-    """With regions: the region of each style after the first, which takes all others."""
+    """Region of each style after the first, which takes all others."""
     masks: tuple[str, ...] = ()
     """Roles of its content's masks."""
 
     @property
     def pictures(self) -> list[tuple[str, str]]:
-        """(role, key) of all pictures that it takes."""
+        """(role, key) of all its pictures."""
         styles = [("style", key) for key in self.styles]
         return [("content", self.content), *styles, *((role, self.content) for role in self.masks)]
 
@@ -41,19 +41,18 @@ class Recipes:
     masks: tuple[str, ...] = ()
     """Roles of each content's masks."""
     columns: tuple[str, ...] = ()
-    """The plan's columns that name the styles of regions 1, 2, ...; none without regions."""
+    """The plan's columns that name the styles of regions 1, 2, ...; empty without regions."""
 
     @classmethod
     def of(cls, config: JobConfig) -> Recipes:
-        """Those of a job."""
+        """The recipes of a job."""
         return cls(tuple(masks_of(config)), region_columns(config))
 
     def style_columns(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The columns of a plan that name styles, of all its columns."""
+        """The columns among `names`, those of a plan, that name styles."""
         if self.columns:
             return ("style", *self.columns)
-        # In runs of earlier versions, a column style2 without a version is one that the table
-        # brought along.
+        # In runs of earlier versions, a column style2 without a version came with the table.
         return ("style", "style2") if "style2_version" in names else ("style",)
 
     def of_pairs(self, pairs: pa.Table) -> list[Recipe]:

@@ -43,7 +43,7 @@ CONTROLS: Mapping[str, pa.DataType] = {
     "vae_tile": pa.int32(),
     "method": pa.string(),
 }
-"""Fields of runs that use a control, in this order."""
+"""Fields of runs that use the control, in this order."""
 _SCHEDULED = ("gamma", "temperature")
 
 
@@ -52,13 +52,13 @@ class RowParams:
     """The parameters of a job's rows."""
 
     type: pa.StructType
-    """`PARAMS`, and those of `CONTROLS` that the job uses. Null are options that the method has no
-    use for, and a number in place of which the pair has a schedule."""
+    """`PARAMS`, and the `CONTROLS` that the job uses. An option without effect on the method is
+    null, and so is a number that a schedule replaces."""
     values: Mapping[str, Any]
 
     @classmethod
     def of(cls, config: JobConfig, revision: str | None) -> RowParams:
-        """Those of a job whose model is at a revision."""
+        """The parameters of a job whose model is at a revision."""
         values = config.style_params.resolved().model_dump() | {
             "size": config.working_size,
             "fit": config.fit,
@@ -76,30 +76,28 @@ class RowParams:
         return cls(pa.struct([*PARAMS, *fields]), kept | used)
 
     def of_pair(self, pair: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of a pair, which may have a gamma and a temperature of its own."""
+        """The parameters of a pair, which may have a gamma and a temperature of its own."""
         own = {name: pair[name] for name in _SCHEDULED if pair[name] is not None}
         instead = {f"{name}_schedule": None for name in own if f"{name}_schedule" in self.values}
         return {**self.values, **own, **instead}
 
 
 def _used(config: JobConfig, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The controls that a job uses, of its resolved parameters."""
-    adain = values["adain"]
-    return {
-        **{
-            f"{name}_schedule": values[name]
-            for name in _SCHEDULED
-            if isinstance(values[name], str) and config.inject
-        },
-        **({} if isinstance(adain, bool) else {"adain_strength": adain}),
-        **({"low_frequency": config.low_frequency} if config.low_frequency != 1 else {}),
-        **({"detail": config.detail} if config.detail else {}),
-        **({"detail_luminance": True} if config.detail and config.detail_luminance else {}),
-        **({"masks": True} if config.masks else {}),
-        **({"region_styles": config.region_styles} if config.region_styles else {}),
-        **({"tile": config.tile} if config.tile else {}),
-        **({"vae_tile": config.vae_tile} if config.vae_tile else {}),
-        **({"vae": without_secrets(config.vae)} if config.vae else {}),
-        **({"lora": ",".join(map(name_of, config.lora))} if config.lora else {}),
-        **({"method": config.method} if config.method != "styleid" else {}),
+    """The controls that a job uses, from its resolved parameters."""
+    adain, detail = values["adain"], config.detail
+    schedules = {name: values[name] for name in _SCHEDULED if isinstance(values[name], str)}
+    controls = {
+        **{f"{name}_schedule": text for name, text in schedules.items() if config.inject},
+        "adain_strength": None if isinstance(adain, bool) else adain,
+        "low_frequency": config.low_frequency if config.low_frequency != 1 else None,
+        "detail": detail or None,
+        "detail_luminance": True if detail and config.detail_luminance else None,
+        "masks": True if config.masks else None,
+        "region_styles": config.region_styles or None,
+        "tile": config.tile or None,
+        "vae_tile": config.vae_tile or None,
+        "vae": without_secrets(config.vae) if config.vae else None,
+        "lora": ",".join(map(name_of, config.lora)) or None,
+        "method": config.method if config.method != "styleid" else None,
     }
+    return {name: value for name, value in controls.items() if value is not None}

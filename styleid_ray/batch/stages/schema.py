@@ -1,16 +1,16 @@
-"""Rows of one file that were written under several schemas: columns and fields that came later."""
+"""One file from rows of several schemas: columns and fields that were added later."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
 REMADE = b"styleid_ray.remade"
-"""Key in the metadata of a data file in which pairs were made again: another value each time."""
+"""Key in the metadata of a data file with remade pairs; each remake changes its value."""
 
 
 def joined(schema: pa.Schema, other: pa.Schema) -> pa.Schema:
-    """A schema with the columns of both, and with the fields of both in columns that are structs
-    in both. What they share is as in the first, and so is the metadata."""
+    """A schema with the columns of both, and the fields of both in columns that are structs in
+    both. Shared columns and fields, and the metadata, are the first schema's."""
     fields = [
         field.with_type(_joined_type(field.type, other.field(field.name).type))
         if field.name in other.names
@@ -22,9 +22,11 @@ def joined(schema: pa.Schema, other: pa.Schema) -> pa.Schema:
 
 
 def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The rows under a schema: null in columns, and in fields of structs, that they do not have."""
+    """The rows under a schema: null in columns, and in fields of structs, that they lack."""
     columns = [
-        table[field.name] if field.name in table.column_names else _nulls(table, field.type)
+        table[field.name]
+        if field.name in table.column_names
+        else pa.chunked_array([pa.nulls(table.num_rows, field.type)])
         for field in schema
     ]
     return pa.table(
@@ -54,7 +56,3 @@ def _conformed(array: pa.Array, kind: pa.DataType) -> pa.Array:
         for field in kind
     ]
     return pa.StructArray.from_arrays(values, fields=list(kind), mask=array.is_null())
-
-
-def _nulls(table: pa.Table, kind: pa.DataType) -> pa.ChunkedArray:
-    return pa.chunked_array([pa.nulls(table.num_rows, kind)])

@@ -1,14 +1,15 @@
 """A shard on its way through the pipeline: one row of the Ray dataset.
 
-Its parts are Arrow tables, carried as serialised bytes so that any passed-through column keeps its
-type and Ray never has to guess a schema.
+Its tables travel as serialised Arrow bytes, so any passed-through column keeps its type and Ray
+never has to guess a schema.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
 
 import pyarrow as pa
 
@@ -16,145 +17,103 @@ from styleid_ray.quality.columns import quality_type
 
 QUALITY: pa.StructType = quality_type()
 """The column `quality` of the dataset."""
+_SIZES = [(name, pa.int32()) for name in ("width", "height", "source_width", "source_height")]
+_FAULT = [(name, pa.string()) for name in ("stage", "error", "message")]
 PICTURES = pa.schema(
     [
         ("role", pa.string()),  # content or style; mask or label_map of a content
-        ("key", pa.string()),  # of a mask its content's
+        ("key", pa.string()),  # of a mask, its content's
         ("pixels", pa.binary()),  # height x width x 3 bytes, of a mask x 1; null when it failed
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("source_width", pa.int32()),
-        ("source_height", pa.int32()),
-        ("stage", pa.string()),
-        ("error", pa.string()),
-        ("message", pa.string()),
+        *_SIZES,
+        *_FAULT,
     ]
 )
 RESULTS = pa.schema(
     [
         ("pixels", pa.binary()),  # row i is pair i's picture; null when it failed
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("source_width", pa.int32()),
-        ("source_height", pa.int32()),
+        *_SIZES,
         ("seconds", pa.float64()),
         ("quality", QUALITY),
-        ("stage", pa.string()),
-        ("error", pa.string()),
-        ("message", pa.string()),
+        *_FAULT,
     ]
 )
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Pairs of the plan, and what the stages so far have made of them."""
+    """Pairs of the plan, and what the stages have made of them so far."""
 
     name: str
     pairs: pa.Table
-    """Rows of the plan; those of several shards in a retry."""
+    """Rows of the plan; of several shards in a retry."""
     pictures: pa.Table = field(default_factory=PICTURES.empty_table)
     """The loaded pictures, schema `PICTURES`."""
     results: pa.Table = field(default_factory=RESULTS.empty_table)
-    """One row a pair in the order of `pairs`, schema `RESULTS`."""
+    """One row per pair in the order of `pairs`, schema `RESULTS`."""
     measures: dict[str, float] = field(default_factory=dict)
-    """Seconds by stage and counts, for the summary."""
+    """Seconds per stage and counts, for the summary."""
     notes: tuple[str, ...] = ()
-    """What a person should hear of: the feature store that was chosen, a batch that was halved."""
+    """Lines for the user: the chosen feature store, a halved batch."""
     retry: bool = False
-    """Whether these are pairs of finished shards, whose files get the new rows."""
+    """Whether the pairs are of finished shards, whose files receive the new rows."""
     remake: bool = False
-    """Whether these have rows already, which the new ones replace; else they failed."""
+    """In a retry, whether the pairs have rows, which the new ones replace; else they failed."""
     handed_back: bool = False
     """Whether no actor could work on it, so that it is still to be done."""
 
     def to_block(self) -> pa.Table:
         """The shard as a Ray block of one row."""
-        return pa.table(
-            {
-                "shard": [self.name],
-                "pairs": _packed(self.pairs),
-                "pictures": _packed(self.pictures),
-                "results": _packed(self.results),
-                "measures": [json.dumps(self.measures)],
-                "notes": [json.dumps(self.notes)],
-                "retry": [self.retry],
-                "remake": [self.remake],
-                "handed_back": [self.handed_back],
-            }
-        )
+        tables = {name: _packed(getattr(self, name)) for name in _TABLES}
+        facts = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _TABLES}
+        return pa.table({"facts": [json.dumps(facts)], **tables})
 
     def measured(self, **measures: float) -> Shard:
         """The same shard with more measures."""
         return replace(self, measures={**self.measures, **measures})
 
 
+_TABLES = ("pairs", "pictures", "results")
+
+
 @dataclass(frozen=True)
 class Done:
-    """Report of a shard that was committed."""
+    """Report of a committed shard."""
 
     shard: str
     measures: dict[str, float]
     """Those of the shard, `done` and `failed` pairs, `commit_seconds`, `bytes_out`."""
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
     handed_back: tuple[str, ...] = ()
     """Ids of pairs that are still to be done: nothing was committed."""
     failed: tuple[Mapping[str, str], ...] = ()
-    """`pair_id`, `stage`, `error` and `message` of pairs that could not be made anew."""
+    """`pair_id`, `stage`, `error` and `message` of pairs that could not be remade."""
 
     def to_block(self) -> pa.Table:
-        """The same as a Ray block of one row."""
-        return pa.table(
-            {
-                "shard": [self.shard],
-                "measures": [json.dumps(self.measures)],
-                "notes": [json.dumps(self.notes)],
-                "handed_back": [json.dumps(self.handed_back)],
-                "failed": [json.dumps(self.failed)],
-            }
-        )
+        """The report as a Ray block of one row."""
+        return pa.table({"facts": [json.dumps(asdict(self))]})
 
 
 def done_in(block: pa.Table) -> Iterator[Done]:
     """The reports in a Ray block."""
-    for row in block.to_pylist():
-        names = ("measures", "notes", "handed_back", "failed")
-        measures, *lists = (json.loads(row[name]) for name in names)
-        yield Done(row["shard"], measures, *map(tuple, lists))
+    for facts in block["facts"]:
+        yield Done(**_loaded(facts))
 
 
 def shards_in(block: pa.Table) -> Iterator[Shard]:
     """The shards of a Ray block."""
     for row in range(block.num_rows):
-        name, pairs, pictures, results, measures, notes, retry, remake, handed_back = (
-            block.column(name)[row]
-            for name in (
-                *("shard", "pairs", "pictures", "results"),
-                *("measures", "notes", "retry", "remake", "handed_back"),
-            )
-        )
-        yield Shard(
-            name.as_py(),
-            _unpack(pairs),
-            _unpack(pictures),
-            _unpack(results),
-            json.loads(measures.as_py()),
-            tuple(json.loads(notes.as_py())),
-            retry.as_py(),
-            remake.as_py(),
-            handed_back.as_py(),
-        )
+        tables = {name: _unpacked(block[name][row]) for name in _TABLES}
+        yield Shard(**_loaded(block["facts"][row]), **tables)
 
 
-def each_shard(block: pa.Table, work: Callable[[Shard], Shard | Done]) -> Iterator[pa.Table]:
-    """`work` done on every shard of a block, as blocks of one row."""
-    for shard in shards_in(block):
-        yield work(shard).to_block()
+def _loaded(facts: pa.Scalar) -> dict[str, Any]:
+    values = json.loads(facts.as_py())
+    return {name: tuple(x) if isinstance(x, list) else x for name, x in values.items()}
 
 
 def _packed(table: pa.Table) -> pa.Array:
-    """A table as one value of an Arrow column. It is copied once, into a buffer of its size:
-    pictures are the better part of a worker's memory."""
+    """A table as one value of an Arrow column, copied only once, into a buffer of its exact size:
+    pictures take most of a worker's memory."""
     measured = pa.MockOutputStream()
     _write(table, measured)
     buffer = pa.allocate_buffer(measured.size())
@@ -168,5 +127,5 @@ def _write(table: pa.Table, sink: pa.NativeFile) -> None:
         writer.write_table(table)
 
 
-def _unpack(scalar: pa.Scalar) -> pa.Table:
+def _unpacked(scalar: pa.Scalar) -> pa.Table:
     return pa.ipc.open_stream(scalar.as_buffer()).read_all()

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from styleid_ray.batch.cluster.ray_data import cause_line
 from styleid_ray.batch.cluster.resources import Resources
-from styleid_ray.batch.folder.naming import run_name
+from styleid_ray.batch.folder.output import run_name
 from styleid_ray.batch.stages.recipe import Recipe, Recipes
-from styleid_ray.batch.stages.shard import PICTURES, RESULTS, Shard, each_shard
+from styleid_ray.batch.stages.shard import PICTURES, RESULTS, Shard, shards_in
 from styleid_ray.batch.watch.logs import StageLog
 from styleid_ray.batch.watch.metrics import STYLIZED, MeasureCounters
 from styleid_ray.batch.watch.reporter import ATTEMPTS, Reporter
 from styleid_ray.config import JobConfig, StyleParams
-from styleid_ray.errors import JobError, StyleIDError
+from styleid_ray.errors import JobError
 
 if TYPE_CHECKING:
     from styleid_ray.engine.stylizer import Stylizer
@@ -35,9 +36,9 @@ class Stylize:
 
     Args:
         config: the job.
-        revision: that of the model: the commit of one on the hub, the digest of one in a store.
-        resources: the actor's part of its node.
-        board: where it reports to, if anywhere.
+        revision: of the model: a commit on the hub, or the digest of one in a store.
+        resources: of the job's actors.
+        board: the actor reports to it, if there is one.
     """
 
     def __init__(
@@ -53,14 +54,14 @@ class Stylize:
             except Exception as e:
                 if board is None:
                     raise
-                reason = _first_line(e)
+                reason = cause_line(e)
                 self.reporter.unfit(reason)
         self.reporter.sick = reason is not None
 
     def _start(
         self, config: JobConfig, revision: str | None, resources: Resources, began: float
     ) -> None:
-        # Not before the board knows that this process starts: such imports can end it.
+        # Imported once the board knows that this process starts: these imports can end it.
         from styleid_ray.batch.stages.device import Device, ending_with_device
 
         with ending_with_device(self.reporter.device_failed):
@@ -73,16 +74,17 @@ class Stylize:
 
     def pipeline(self, config: JobConfig, revision: str | None, resources: Resources) -> Stylizer:
         """The pipeline of the job's method, on the actor's device."""
-        from styleid_ray.batch.stages.device import load_pipeline
+        from styleid_ray.batch.stages.engine import load_pipeline
 
         return load_pipeline(config, revision, resources)
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         work = self.hold if self.reporter.sick else self.log.of(self.stylize)
-        return each_shard(block, work)
+        for shard in shards_in(block):
+            yield work(shard).to_block()
 
     def stylize(self, shard: Shard) -> Shard:
-        """The shard's pairs stylised together; a pair that cannot be has its reason instead."""
+        """The shard's pairs stylised together; a pair that fails has its reason instead."""
         pictures = {(row["role"], row["key"]): row for row in shard.pictures.to_pylist()}
         recipes = self.recipes.of_pairs(shard.pairs)
         own = shard.pairs.select(["gamma", "temperature"]).to_pylist()
@@ -96,21 +98,44 @@ class Stylize:
                 else {name: needed[0][name] for name in ("source_width", "source_height")}
             )
         good = [row for row, result in enumerate(results) if "stage" not in result]
-        params = [self._params(own[row]) for row in good]
-        work = self._stylize(shard.name, [recipes[row] for row in good], params, pictures)
-        for at, made in work.results.items():
-            results[good[at]] |= made
+        given = [{name: x for name, x in own[row].items() if x is not None} for row in good]
+        params = [self.params.model_copy(update=values) for values in given]
+        measures, notes = self._make(
+            shard.name, [recipes[row] for row in good], params, pictures, [results[r] for r in good]
+        )
         self.reporter.ended("stylize", shard.name)
-        self.counters.add({**work.measures, "pairs": len(good)})
+        self.counters.add({**measures, "pairs": len(good)})
         return replace(
             shard,
-            pictures=PICTURES.empty_table(),  # not needed any more: the row travels lighter
+            pictures=PICTURES.empty_table(),  # no longer needed: the row travels lighter
             results=pa.Table.from_pylist(results, schema=RESULTS),
-            notes=shard.notes + work.notes,
-        ).measured(**work.measures)
+            notes=shard.notes + notes,
+        ).measured(**measures)
+
+    def _make(
+        self,
+        name: str,
+        recipes: Sequence[Recipe],
+        params: Sequence[StyleParams],
+        pictures: Mapping[tuple[str, str], Mapping[str, Any]],
+        results: Sequence[dict[str, Any]],
+    ) -> tuple[dict[str, float], tuple[str, ...]]:
+        """Fills in the results of pairs whose pictures are there; returns measures and notes."""
+        from styleid_ray.batch.stages.pairs import pairs_of
+
+        if not recipes:
+            return {}, ()
+        pairs = pairs_of(recipes, params, pictures)
+        work = self.device.stylize(pairs, lambda: self.begin(name), quality=True)
+        for count, (pair, pixels) in enumerate(work, 1):
+            results[pair].update(_result(pixels, work.quality[pair]))
+            self.reporter.making(name, count)
+        for result in results:
+            result["seconds"] = work.measures["stylize_seconds"] / len(recipes)
+        return work.measures, work.notes
 
     def hold(self, shard: Shard) -> Shard:
-        """The shard as it came, without its pictures, when all others are done."""
+        """The unchanged shard without its pictures, once all others are done."""
         self.reporter.hold(shard.pairs.num_rows)
         unanswered = 0
         while not (released := self.reporter.beat()) and unanswered < _UNANSWERED:
@@ -118,50 +143,14 @@ class Stylize:
             time.sleep(1)
         return replace(shard, pictures=PICTURES.empty_table(), handed_back=True)
 
-    def _stylize(
-        self,
-        name: str,
-        recipes: Sequence[Recipe],
-        params: Sequence[StyleParams],
-        pictures: Mapping[tuple[str, str], Mapping[str, Any]],
-    ) -> _Made:
-        from styleid_ray.batch.stages.pairs import pairs_of
-
-        made = _Made()
-        if not recipes:
-            return made
-        pairs = pairs_of(recipes, params, pictures)
-        work = self.device.stylize(pairs, lambda: self.begin(name), quality=True)
-        for pair, pixels in work:
-            made.results[pair] = _result(pixels, work.quality[pair])
-            self.reporter.making(name, len(made.results))
-        seconds = work.measures["stylize_seconds"] / len(recipes)
-        for result in made.results.values():
-            result["seconds"] = seconds
-        made.measures, made.notes = work.measures, work.notes
-        return made
-
     def begin(self, shard: str) -> None:
-        """The device begins with the shard. Raises JobError when it did so too often."""
+        """The device begins with the shard. Raises JobError if it has done so too often."""
         self.reporter.making(shard, 0)
         if self.reporter.begun("stylize", shard) > ATTEMPTS:
             raise JobError(
-                f"shard {shard} ended the process that stylises it {ATTEMPTS} times, for want of "
-                "memory most often: use a smaller --batch, or --feature-dtype int8"
+                f"shard {shard} ended the process that stylises it {ATTEMPTS} times, most often "
+                "for lack of memory: use a smaller --batch, or --feature-dtype int8"
             )
-
-    def _params(self, pair: dict[str, Any]) -> StyleParams:
-        own = {name: pair[name] for name in ("gamma", "temperature") if pair[name] is not None}
-        return self.params.model_copy(update=own)
-
-
-@dataclass
-class _Made:
-    """Results of a shard's pairs by their place among those that were stylised."""
-
-    results: dict[int, dict[str, Any]] = field(default_factory=dict)
-    measures: dict[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
 
 def _result(pixels: np.ndarray | None, quality: Mapping[str, float | None]) -> dict[str, Any]:
@@ -171,8 +160,3 @@ def _result(pixels: np.ndarray | None, quality: Mapping[str, float | None]) -> d
         return {"stage": "stylize", "error": "NonFiniteResult", "message": NOT_FINITE}
     height, width, _ = pixels.shape
     return {"pixels": pixels.tobytes(), "width": width, "height": height, "quality": quality}
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return lines[0] if isinstance(error, StyleIDError) else f"{type(error).__name__}: {lines[0]}"

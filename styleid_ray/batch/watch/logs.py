@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import ray.job_config
 from ray import LoggingConfig
 
-from styleid_ray.batch.folder.naming import run_name
+from styleid_ray.batch.folder.output import run_name
 from styleid_ray.batch.stages.shard import Done, Shard
 from styleid_ray.config import JobConfig
 from styleid_ray.storage.locations import shown

@@ -59,8 +59,8 @@ def test_actors_follow_the_gpus_by_default(
     [
         ({"actors": 3}, "the cluster has 2: ask for fewer actors"),
         ({"num_gpus_per_actor": 1.5}, "whole number"),
-        ({"num_gpus_per_actor": 0, "actors": 2}, "--actors 1 at most"),
-        ({"accelerator_type": "A100"}, "no GPU of that kind, but those of L4"),
+        ({"num_gpus_per_actor": 0, "actors": 2}, "at most --actors 1"),
+        ({"accelerator_type": "A100"}, "no GPU of that kind, only L4"),
     ],
 )
 def test_resources_that_the_cluster_lacks_are_reported_before_the_start(
@@ -80,10 +80,8 @@ def test_resources_that_the_cluster_lacks_are_reported_before_the_start(
         (Resources(1, 3, 0, 1), 1 / 3),
     ],
 )
-def test_an_actor_has_its_part_of_the_node_that_it_is_on(
-    resources: Resources, memory: float
-) -> None:
-    assert resources.share().memory == pytest.approx(memory)
+def test_an_actor_gets_its_share_of_its_own_node(resources: Resources, memory: float) -> None:
+    assert resources.share()[1] == pytest.approx(memory)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +117,7 @@ def test_waiting_for_a_cluster_to_grow_reports_the_missing_machines(
     message = io.StringIO()
     growth.wait_for_growth(job(actors=3, grow=0.02), message)
     first, second, *_ = message.getvalue().splitlines()
-    assert first == "asking the cluster for 3 GPU and 1 CPU: 0.02 minutes at most"
+    assert first == "requesting 3 GPU and 1 CPU from the cluster: waiting up to 0.02 minutes"
     assert second.startswith("waiting: 2 of 3 GPUs are there after ")
 
 

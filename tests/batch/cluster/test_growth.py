@@ -141,7 +141,7 @@ def test_a_cluster_grows_from_nothing_to_the_actors_of_the_job(
     assert "the cluster has no GPU" in message
     status, message = run(job(), growing_cluster, "--actors=1,2", "--grow=5")
     assert status == 0, message
-    assert "asking the cluster for 1 GPU and 1 CPU: 5 minutes at most" in message
+    assert "requesting 1 GPU and 1 CPU from the cluster: waiting up to 5 minutes" in message
     assert "2 actors, 1 GPU each" in message
 
 

@@ -51,7 +51,7 @@ def test_only_files_that_loading_takes_are_part_of_a_model(stored_model: str) ->
     assert parts == {"unet", "vae", "text_encoder", "tokenizer", "scheduler"}
 
 
-def test_text_encoders_are_no_part_of_a_model_whose_empty_prompt_is_zeros(
+def test_text_encoders_are_not_part_of_a_model_whose_empty_prompt_is_zeros(
     s3: str, tmp_path: Path
 ) -> None:
     import s3fs
@@ -123,7 +123,7 @@ def test_a_folder_that_is_not_a_model_gives_one_error_line_without_secrets(
     assert "pa55word" not in str(error.value)
 
 
-def test_credentials_that_are_missing_are_asked_for(
+def test_missing_credentials_are_requested(
     stored_model: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import s3fs

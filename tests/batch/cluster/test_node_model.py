@@ -93,15 +93,15 @@ def test_a_model_with_pickles_only_is_refused_by_its_names_alone(
     assert not [get for get in proxy.gets if "list-type" not in get]
 
 
-def test_the_url_of_a_single_file_is_refused_with_a_way_out(config: JobConfig) -> None:
+def test_the_url_of_a_single_file_is_refused_with_a_remedy(config: JobConfig) -> None:
     single = config.model_copy(update={"model": "https://me:secret@host/v1-5.safetensors"})
-    with pytest.raises(ModelError, match="taken from a local path: copy it") as error:
+    with pytest.raises(ModelError, match="must have a local path: copy it") as error:
         find_model(single)
     assert "secret" not in str(error.value)
 
 
 @pytest.mark.cluster
-def test_of_two_processes_at_once_one_fetches_and_both_have_the_whole_model(
+def test_one_of_two_simultaneous_processes_fetches_and_both_have_the_whole_model(
     config: JobConfig, proxy: Unreliable, cache: Path, tiny_model: Path
 ) -> None:
     both = threading.Event()
@@ -128,7 +128,7 @@ def test_of_two_processes_at_once_one_fetches_and_both_have_the_whole_model(
 
 
 @pytest.mark.cluster
-def test_a_fetch_that_is_killed_leaves_nothing_that_is_taken_for_a_model(
+def test_a_killed_fetch_leaves_nothing_that_looks_like_a_model(
     config: JobConfig, proxy: Unreliable, cache: Path, tiny_model: Path
 ) -> None:
     begun, killed = threading.Event(), threading.Event()
@@ -168,7 +168,7 @@ def test_weights_in_several_files_come_together(job: Job, cache: Path, stored_mo
     assert all(torch.equal(again[name], value) for name, value in unet.state_dict().items())
 
 
-def test_a_model_that_a_cleaner_of_disks_took_a_file_of_is_fetched_again(
+def test_a_model_that_lost_a_file_to_a_disk_cleaner_is_fetched_again(
     config: JobConfig, tiny_model: Path
 ) -> None:
     folder = Path(model_on_node(config, None)[0])
@@ -187,7 +187,7 @@ def test_a_model_that_changes_while_it_is_fetched_is_refused(
         return data
 
     proxy.change = change_it
-    with pytest.raises(ModelError, match="was changed while it was fetched"):
+    with pytest.raises(ModelError, match="changed while it was being fetched"):
         model_on_node(config, None)
     assert not [path for path in cache.iterdir() if path.is_dir() and path.suffix != ".part"]
 
@@ -220,7 +220,7 @@ def ray_here(cache: Path, s3: str) -> Iterator[None]:
 
 
 @pytest.mark.cluster
-def test_a_run_with_a_stored_model_makes_the_pictures_of_the_same_one_on_disk(
+def test_a_model_from_a_store_makes_the_same_pictures_as_on_disk(
     job: Job, pictures: Path, tiny_model: Path, config: JobConfig, ray_here: None
 ) -> None:
     stylize(job(model=str(tiny_model), output=str(pictures / "local")), io.StringIO())

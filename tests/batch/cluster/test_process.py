@@ -50,7 +50,7 @@ def run(code: str, *args: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("connected", [True, False])
-def test_stylize_leaves_logging_warnings_signals_and_the_data_context_of_its_host_as_they_were(
+def test_stylize_restores_the_logging_warnings_signals_and_data_context_of_its_host(
     job: Job, connected: bool
 ) -> None:
     host = run(

@@ -15,7 +15,7 @@ Job = Callable[..., JobConfig]
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Makes Ray tell of nodes with so many GPUs and CPUs each."""
+    """Makes Ray report nodes with the given GPUs and CPUs."""
 
     def made(*nodes: tuple[int, int]) -> None:
         told = [

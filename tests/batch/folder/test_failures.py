@@ -32,7 +32,7 @@ def test_a_pair_failed_when_it_is_in_errors_and_not_in_data(tmp_path: Path) -> N
     assert (failures.count, failures.ids) == (2, {"a": [IDS[0], IDS[2]]})
 
 
-def test_reasons_are_counted_the_commonest_first_with_an_example(tmp_path: Path) -> None:
+def test_reasons_are_counted_the_most_common_first_with_an_example(tmp_path: Path) -> None:
     output = Output(str(tmp_path))
     for shard, error, pairs in (
         ("a", "Rare", (0,)),

@@ -13,7 +13,7 @@ from styleid_ray.cli import main
 from styleid_ray.errors import ConfigError, OutputError
 
 
-def test_a_write_that_fails_leaves_the_old_file_whole_and_nothing_beside_it(
+def test_a_failed_write_leaves_the_old_file_intact_and_nothing_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = Output(str(tmp_path))
@@ -29,7 +29,7 @@ def test_a_write_that_fails_leaves_the_old_file_whole_and_nothing_beside_it(
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [tmp_path / "data" / "x.parquet"]
 
 
-def test_finished_shards_are_those_of_one_listing_without_hidden_files(tmp_path: Path) -> None:
+def test_finished_shards_come_from_one_listing_without_hidden_files(tmp_path: Path) -> None:
     output = Output(str(tmp_path))
     assert output.finished() == set()
     for name in ("data/a.parquet", "data/b.parquet", "data/.c.parquet", "errors/d.parquet"):
@@ -37,7 +37,7 @@ def test_finished_shards_are_those_of_one_listing_without_hidden_files(tmp_path:
     assert output.finished() == {"a", "b"}
 
 
-def test_a_protocol_alone_is_no_place() -> None:
+def test_a_protocol_alone_is_not_a_location() -> None:
     with pytest.raises(OutputError, match=r"--output s3://: name a bucket"):
         Output("s3://")
 

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from styleid_ray import JobConfig
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.readme import write_readme
+from styleid_ray.batch.folder.record import write_readme
 from styleid_ray.batch.stages.commit import Commit
 from styleid_ray.batch.stages.shard import RESULTS, Shard
 from styleid_ray.quality.columns import MEASURES
@@ -45,7 +45,7 @@ def test_datasets_loads_the_folder_of_a_run_and_a_dataloader_its_whole_rows(
     assert batch["params"]["revision"] == ["", ""]  # of the embedded model
 
 
-def test_a_readme_that_is_there_stays(output: Output) -> None:
+def test_an_existing_readme_stays(output: Output) -> None:
     output.write("README.md", b"my own")
     write_readme(output)
     assert output.read("README.md") == b"my own"

@@ -12,13 +12,9 @@ import pytest
 import yaml
 
 from styleid_ray import JobConfig
+from styleid_ray.batch.folder.identity import with_precision, with_stored
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.record import (
-    begin_run,
-    find_run,
-    with_precision,
-    with_stored,
-)
+from styleid_ray.batch.folder.record import begin_run, find_run
 from styleid_ray.batch.folder.stored import stored_job
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.prepare import Prepared, prepare, resume
@@ -49,7 +45,7 @@ def shards(output: Output) -> set[str]:
     return set().union(*Tally.read(output).parts.values())
 
 
-def test_other_shards_or_actors_resume_a_run_in_the_shards_it_has(job: Job) -> None:
+def test_a_run_resumes_in_its_own_shards_with_other_shard_and_actor_options(job: Job) -> None:
     begun = begin(job(shard_pairs=2))
     for options in ({"shard_pairs": 200}, {"shard_pairs": 1}, {"actors": 4}, {"batch": 2}):
         assert resumes(job(**options))
@@ -70,7 +66,7 @@ def test_other_shards_or_actors_resume_a_run_in_the_shards_it_has(job: Job) -> N
         ({"pairing": "random"}, {"pairing": "random", "shard_pairs": 1}),
     ],
 )
-def test_an_option_that_does_nothing_in_the_run_refuses_nothing(
+def test_an_option_without_effect_in_the_run_does_not_prevent_resuming(
     job: Job, begun: dict[str, Any], now: dict[str, Any]
 ) -> None:
     begin(job(**begun))
@@ -96,7 +92,7 @@ def test_an_option_that_does_nothing_in_the_run_refuses_nothing(
         ({}, {"vae": "someone/kl"}, "vae: the run has none, this command kl"),
     ],
 )
-def test_options_that_change_the_output_are_refused_and_named_alone(
+def test_only_options_that_change_the_output_are_refused_and_named(
     job: Job, begun: dict[str, Any], now: dict[str, Any], differing: str
 ) -> None:
     begin(job(**begun))
@@ -111,7 +107,7 @@ def test_a_run_with_pictures_in_its_shards_says_how_to_load_it(job: Job, tmp_pat
     assert not (tmp_path / "beside" / "README.md").exists()
 
 
-def test_auto_is_the_precision_that_the_run_was_begun_with(job: Job) -> None:
+def test_auto_is_the_precision_at_the_beginning_of_the_run(job: Job) -> None:
     begin(job(), gpus=1)
     record = Output(job().output).existing_record()
     assert (record["identity"]["dtype"], record["identity"]["feature_dtype"]) == ("float16",) * 2
@@ -121,11 +117,11 @@ def test_auto_is_the_precision_that_the_run_was_begun_with(job: Job) -> None:
         resumes(job(dtype="float32"))
 
 
-def test_a_gpu_that_is_only_reserved_leaves_the_precision_of_the_cpu(job: Job) -> None:
+def test_a_gpu_that_is_only_reserved_does_not_change_the_cpus_precision(job: Job) -> None:
     assert with_precision(job(device="cpu"), gpus=1).dtype == "float32"
 
 
-def test_a_beginning_that_was_cut_off_leaves_nothing_in_the_plan(job: Job) -> None:
+def test_an_interrupted_beginning_leaves_nothing_in_the_plan(job: Job) -> None:
     config = job(shard_pairs=1)
     begun, output = begin(config), Output(config.output)
     part = output.read_table("_run/plan/part-00000.parquet")
@@ -235,7 +231,7 @@ def test_masks_that_lack_one_of_a_content_stop_the_job_before_it_begins(
         prepare(job(masks=str(pictures / "masks")))
 
 
-def test_the_password_of_masks_is_not_stored_and_asked_for_again(job: Job) -> None:
+def test_the_password_of_masks_is_not_stored_and_must_be_given_again(job: Job) -> None:
     config = job(masks="https://me:secret@host/masks")
     begin(config)
     assert "secret" not in Output(config.output).read("_run/config.yaml").decode()
@@ -243,7 +239,7 @@ def test_the_password_of_masks_is_not_stored_and_asked_for_again(job: Job) -> No
         stored_job(config.output, {})
 
 
-def test_label_masks_with_a_signature_are_asked_for_again_where_regions_read_them(
+def test_signed_label_masks_must_be_given_again_if_regions_read_them(
     tmp_path: Path,
 ) -> None:
     config = {"content": "c", "style": "s", "output": "o", "label_masks": "https://host/m?..."}
@@ -299,7 +295,7 @@ def test_reuse_makes_another_run_but_the_same_ids_for_the_same_pairs(job: Job) -
         resumes(reused.config)
 
 
-def test_precision_and_encoding_are_no_part_of_a_pairs_id(job: Job) -> None:
+def test_precision_and_encoding_are_not_part_of_a_pairs_id(job: Job) -> None:
     one, other = (
         prepare(job(**o)).plan.table["pair_id"].to_pylist()
         for o in ({}, {"dtype": "bfloat16", "picture_format": "jpeg", "quality": 5})
@@ -307,7 +303,7 @@ def test_precision_and_encoding_are_no_part_of_a_pairs_id(job: Job) -> None:
     assert sorted(one) == sorted(other)
 
 
-def test_several_actors_get_two_shards_each_at_least(job: Job) -> None:
+def test_several_actors_get_at_least_two_shards_each(job: Job) -> None:
     config = job(shard_pairs=200)
     named = prepare(config).named
     assert [named.cut(config, Pace(workers=n)).shards for n in (1, 3)] == [1, 6]

@@ -36,7 +36,7 @@ def start(config: JobConfig, output: Path) -> subprocess.Popen[str]:
 
 
 def stop_after_shards(driver: subprocess.Popen[str], output: Path, shards: int, how: int) -> str:
-    """Stops the driver once so many shards are committed; returns what it said."""
+    """Stops the driver after a number of committed shards; returns its output."""
     deadline = time.monotonic() + 120
     while len(list(output.glob("data/*.parquet"))) < shards:
         assert driver.poll() is None, driver.communicate()[1]
@@ -91,7 +91,7 @@ def test_a_stop_in_a_job_that_would_fit_one_shard_keeps_some_of_its_pairs(
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_what_is_missing_is_made_with_other_shards_and_actors_in_the_runs_own_shards(
+def test_missing_pairs_are_made_in_the_runs_own_shards_whatever_shards_and_actors_are_given(
     job: Callable[..., JobConfig], pictures: Path
 ) -> None:
     stylize(job(shard_pairs=2), io.StringIO())
@@ -105,7 +105,7 @@ def test_what_is_missing_is_made_with_other_shards_and_actors_in_the_runs_own_sh
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense://127.0.0.1"])
-def test_a_cluster_that_is_not_there_is_one_clear_line(
+def test_an_unreachable_cluster_is_one_clear_line(
     job: Callable[..., JobConfig], pictures: Path, address: str
 ) -> None:
     driver = start(job(address=address), pictures / "out")

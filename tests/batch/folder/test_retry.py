@@ -36,7 +36,7 @@ def ids(output: Path, kind: str) -> list[str]:
     return found
 
 
-def test_a_retry_does_what_failed_and_nothing_else(job: Job, pictures: Path) -> None:
+def test_a_retry_makes_only_failed_pairs(job: Job, pictures: Path) -> None:
     broken, gone = pictures / "content" / "broken.png", pictures / "content" / "gone.png"
     for path in (broken, gone):
         path.write_bytes(b"not a picture")
@@ -73,7 +73,7 @@ def test_a_retry_does_what_failed_and_nothing_else(job: Job, pictures: Path) -> 
 
 
 @pytest.mark.cluster
-def test_a_retry_leaves_missing_pairs_to_the_command_that_began(job: Job, pictures: Path) -> None:
+def test_a_retry_leaves_missing_pairs_to_the_original_command(job: Job, pictures: Path) -> None:
     broken = pictures / "content" / "broken.png"
     broken.write_bytes(b"not a picture")
     out = pictures / "out"
@@ -91,7 +91,7 @@ def test_a_retry_leaves_missing_pairs_to_the_command_that_began(job: Job, pictur
     assert verify(Output(str(out))).exit_status == 0
 
 
-def test_sources_that_moved_are_named_anew_and_other_pictures_are_refused(
+def test_moved_sources_are_accepted_and_other_pictures_are_refused(
     job: Job, pictures: Path
 ) -> None:
     (pictures / "content" / "broken.png").write_bytes(b"not a picture")
@@ -119,7 +119,7 @@ def test_a_retry_needs_a_run_and_the_secrets_that_were_not_stored(tmp_path: Path
 
 @pytest.mark.cluster
 @pytest.mark.parametrize("limit", ["2", "10%"])
-def test_a_job_in_which_too_much_fails_stops_and_goes_on_with_a_higher_bound(
+def test_a_job_with_too_many_failures_stops_and_resumes_with_a_higher_bound(
     job: Job, pictures: Path, limit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("styleid_ray.batch.folder.failures._ENOUGH", 2)

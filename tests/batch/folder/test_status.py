@@ -85,7 +85,7 @@ def test_why_pairs_failed_and_the_command_to_retry_them_are_in_the_status_and_th
     assert (reason["stage"], reason["pairs"]) == ("decode", 2)
 
 
-def test_what_stopped_a_run_is_not_said_while_it_is_resumed(
+def test_status_names_no_limit_while_a_stopped_run_is_resumed(
     half_done: list[Path], pictures: Path
 ) -> None:
     output = Output(str(pictures / "out"))
@@ -99,7 +99,7 @@ def test_what_stopped_a_run_is_not_said_while_it_is_resumed(
 
 
 @pytest.mark.parametrize(("missing", "stopped"), [(4, "--limit 1"), (6, "--limit 1"), (2, None)])
-def test_a_shard_that_was_committed_after_the_summary_does_not_hide_what_stopped_the_run(
+def test_a_shard_committed_after_the_summary_does_not_hide_the_limit_that_stopped_the_run(
     missing: int, stopped: str | None
 ) -> None:
     tally = Tally({"part-0": {"a": 2, "b": 4}}, {"a"}, Failures())
@@ -108,7 +108,9 @@ def test_a_shard_that_was_committed_after_the_summary_does_not_hide_what_stopped
     assert Status.of(done, "", {"missing": missing, "stopped": "--limit 1"}).stopped is None
 
 
-def test_a_finished_run_is_told_at_once(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_watching_a_finished_run_ends_at_once(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["status", str(finished), "--watch", "--json"]) == 0
     told = capsys.readouterr()
     assert json.loads(told.out)["done"] == 6

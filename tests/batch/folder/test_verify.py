@@ -76,14 +76,14 @@ def test_a_finished_run_is_sound_and_complete(run: Path, beside: Path) -> None:
         assert (found.planned, found.done, harm(found), found.exit_status) == (6, 6, {}, 0)
 
 
-def test_a_shard_that_is_gone_leaves_a_sound_run_with_missing_pairs(run: Path) -> None:
+def test_a_removed_shard_leaves_a_sound_run_with_missing_pairs(run: Path) -> None:
     rows = pq.read_table(shards(run)[0]).num_rows
     shards(run)[0].unlink()
     found = checked(run)
     assert (harm(found), found.exit_status) == ({"missing": rows}, 1)
 
 
-def test_a_cut_off_shard_is_damage_and_repair_makes_room_for_its_pairs(
+def test_a_truncated_shard_is_damage_and_repair_removes_it(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = shards(run)[1].read_bytes()
@@ -100,7 +100,7 @@ def test_a_cut_off_shard_is_damage_and_repair_makes_room_for_its_pairs(
     assert json.loads(capsys.readouterr().out)["sound"] is True
 
 
-def test_a_copied_shard_is_told_from_those_of_the_plan_by_its_name(run: Path) -> None:
+def test_a_copied_shard_is_recognised_by_its_name(run: Path) -> None:
     copy = run / "data" / "shard-zzzzzzzzzzzzzzzz.parquet"
     shutil.copy(shards(run)[0], copy)
     rows = pq.read_table(copy).num_rows
@@ -143,7 +143,9 @@ def test_rows_of_data_and_errors_together_are_the_pairs_of_a_shard(run: Path) ->
     assert harm(checked(run)) == {"failed": 1}
 
 
-def test_damaged_errors_cost_their_shard_for_its_failed_pairs_are_not_known(run: Path) -> None:
+def test_repair_removes_a_shard_whose_errors_are_damaged(
+    run: Path,
+) -> None:
     name = shards(run)[0].name
     Output(str(run)).write(f"errors/{name}", b"PAR1 cut off")
     found = checked(run)
@@ -171,7 +173,7 @@ def test_a_picture_that_does_not_decode_is_named(run: Path, data: bytes) -> None
     assert "does not decode" in found.examples["damaged_pictures"][0]
 
 
-def test_a_picture_of_another_size_than_its_row_says_is_named(run: Path) -> None:
+def test_a_picture_whose_size_differs_from_its_row_is_named(run: Path) -> None:
     rewrite(run, lambda row: row.update(width=row["width"] + 1))
     assert checked(run).examples["damaged_pictures"][0].endswith("not 81 x 72")
 
@@ -184,7 +186,7 @@ def rewrite(run: Path, change: Callable[[dict], None]) -> None:
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), shards(run)[0])
 
 
-def test_a_picture_larger_than_pillow_opens_by_itself_is_no_damage(
+def test_a_picture_above_pillows_own_bound_is_not_damage(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
@@ -192,9 +194,7 @@ def test_a_picture_larger_than_pillow_opens_by_itself_is_no_damage(
 
 
 @pytest.mark.parametrize("folder", ["data", "errors", "_run/plan"])
-def test_whatever_is_wrong_with_the_bytes_of_a_file_it_is_told_and_nothing_else_is_blamed(
-    run: Path, folder: str
-) -> None:
+def test_damaged_bytes_are_reported_and_no_other_file_is_blamed(run: Path, folder: str) -> None:
     if folder == "errors":
         ids = pq.read_table(shards(run)[0], columns=["pair_id"])
         Output(str(run)).write_table(f"errors/{shards(run)[0].name}", ids)
@@ -226,7 +226,7 @@ def test_a_file_that_cannot_be_read_is_not_called_damaged_and_repair_leaves_it(
     assert file.is_symlink()
 
 
-def test_a_file_that_another_command_has_just_removed_is_no_damage(run: Path) -> None:
+def test_a_file_that_another_command_has_just_removed_is_not_damage(run: Path) -> None:
     file, other = shards(run)[:2]
     rows = pq.read_table(file).num_rows
     file.unlink()
@@ -236,7 +236,9 @@ def test_a_file_that_another_command_has_just_removed_is_no_damage(run: Path) ->
     assert harm(checked(run)) == {"missing": rows}
 
 
-def test_pictures_beside_the_shards_are_missed_read_and_told_from_strays(beside: Path) -> None:
+def test_missing_and_stray_pictures_beside_the_shards_are_reported(
+    beside: Path,
+) -> None:
     first, second, *_ = sorted((beside / "images").iterdir())
     first.unlink()
     Image.new("RGB", (3, 3)).save(second)
@@ -248,7 +250,7 @@ def test_pictures_beside_the_shards_are_missed_read_and_told_from_strays(beside:
     assert "is 3 x 3" in found.examples["damaged_pictures"][0]
 
 
-def test_a_stray_picture_alone_is_no_damage(beside: Path) -> None:
+def test_a_stray_picture_alone_is_not_damage(beside: Path) -> None:
     (beside / "images" / "stray.png").write_bytes(b"whatever")
     assert checked(beside).exit_status == 0
 
@@ -261,7 +263,7 @@ def test_a_plan_that_lost_a_part_is_damage(run: Path) -> None:
     assert found.exit_status == 2
 
 
-def test_where_there_is_no_run_the_status_is_2(
+def test_verify_without_a_run_exits_with_status_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["verify", str(tmp_path)]) == 2

@@ -50,7 +50,7 @@ def test_the_order_costs_less_than_one_percent_of_the_evaluations(
     ]
 
     def evaluations(order: list[int]) -> int:
-        """Those of one actor that keeps the inversions of the 60 pictures used last."""
+        """Evaluations of one actor that keeps the inversions of the 60 pictures used last."""
         kept, inversions = dict[int, None](), 0
         for number in order:
             inversions += sum(picture not in kept for picture in pictures[number])
@@ -78,7 +78,7 @@ def test_a_stopped_run_resumes_in_the_same_order_whatever_is_finished(tmp_path: 
     assert all(shard in parts[entry["part"]] for entry in whole for shard in entry["shards"])
 
 
-def test_a_limit_is_rounded_up_to_whole_shards_and_holds_to_the_pair_in_a_retry() -> None:
+def test_a_limit_is_rounded_up_to_whole_shards_and_exact_in_a_retry() -> None:
     work = [
         {"part": "part-0", "shards": ["a", "b"]},
         {"part": "part-1", "shards": ["c", "d"]},
@@ -95,7 +95,7 @@ def test_a_limit_is_rounded_up_to_whole_shards_and_holds_to_the_pair_in_a_retry(
     assert count_pairs(again, pairs) == 3
 
 
-def test_a_summary_that_is_damaged_counts_as_none(tmp_path: Path) -> None:
+def test_a_damaged_summary_counts_as_none(tmp_path: Path) -> None:
     output = Output(str(tmp_path))
     assert output.summary() == {}
     for text in (b"{", b"[]", b"\xff"):

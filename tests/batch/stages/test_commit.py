@@ -19,7 +19,7 @@ from styleid_ray.planning import shard_name, shards_of
 
 
 class CutOff(Output):
-    """An output that is lost after so many files."""
+    """An output that is lost after a number of files."""
 
     def __init__(self, url: str, files: int = 1) -> None:
         super().__init__(url)
@@ -56,7 +56,7 @@ def plan_of(*contents: str) -> pa.Table:
 
 
 def results(names: list[str], good: tuple[str, ...] = ()) -> pa.Table:
-    """A small picture for each pair, but for those of broken contents that are not good by now."""
+    """A small picture per pair, except for broken contents that are not yet good."""
     fine: dict[str, Any] = {
         "pixels": bytes(64 * 64 * 3),
         **dict.fromkeys(("width", "height", "source_width", "source_height"), 64),
@@ -82,7 +82,7 @@ def commit(output: Output, config: JobConfig, pairs: pa.Table = PAIRS) -> None:
 
 
 def retry(output: Output, config: JobConfig, *good: str) -> dict[str, float]:
-    """Tries the failed pairs again, some of which are good by now."""
+    """Retries the failed pairs, some of which now succeed."""
     failed = pads.dataset(f"{output.root}/errors", format="parquet").to_table()["pair_id"]
     pairs = PAIRS.filter(pa.array([i in failed.to_pylist() for i in PAIRS["pair_id"].to_pylist()]))
     made = results(pairs["content"].to_pylist(), good)
@@ -106,7 +106,7 @@ def test_a_shard_is_one_file_under_its_own_name_with_its_failed_pairs_beside(
     assert "content_version" not in table.column_names
 
 
-def test_a_shard_cut_off_between_its_files_is_not_finished(
+def test_a_shard_interrupted_between_its_files_is_not_finished(
     config: JobConfig, tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
@@ -148,7 +148,7 @@ def test_a_retry_adds_rows_to_the_shards_file_and_the_last_removes_its_errors(
     assert pq.read_table(data).schema.metadata[b"huggingface"]
 
 
-def test_a_retry_cut_off_between_its_files_loses_and_doubles_no_pair(
+def test_a_retry_interrupted_between_its_files_neither_loses_nor_doubles_a_pair(
     config: JobConfig, tmp_path: Path
 ) -> None:
     commit(Output(config.output), config)
@@ -161,9 +161,7 @@ def test_a_retry_cut_off_between_its_files_loses_and_doubles_no_pair(
     assert contents(tmp_path, "errors") == ["broken.png"]
 
 
-def test_no_row_group_has_more_rows_than_readers_can_take_at_once(
-    config: JobConfig, tmp_path: Path
-) -> None:
+def test_row_groups_are_small_enough_for_readers(config: JobConfig, tmp_path: Path) -> None:
     plan = plan_of(*(f"{'broken' if n in (7, 40, 47) else n}-{n}.png" for n in range(50)))
     ((name, pairs),) = shards_of(plan)
     output = Output(config.output)

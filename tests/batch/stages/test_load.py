@@ -15,8 +15,7 @@ import pytest
 from PIL import Image
 
 from styleid_ray import JobConfig
-from styleid_ray.batch.stages.budget import ByteBudget
-from styleid_ray.batch.stages.load import Load, load_memory
+from styleid_ray.batch.stages.load import ByteBudget, Load, load_memory
 from styleid_ray.batch.stages.shard import PICTURES, Shard, shards_in
 from styleid_ray.datasets.pictures import list_pictures
 from styleid_ray.imaging import decode, decoding_memory, fit_picture
@@ -203,8 +202,8 @@ def test_a_mask_of_another_size_missing_or_damaged_is_a_row_of_its_own(
     assert errors == {
         "a.png": (
             "decode",
-            "mask a.png: it is 40 x 36 pixels, and its content 80 x 72 (upright): a mask has the "
-            "size of its content",
+            "mask a.png: it is 40 x 36 pixels, but its content is 80 x 72 (upright): a mask must "
+            "have its content's size",
         ),
         "b.png": (
             "fetch",

@@ -14,7 +14,7 @@ PART = "_run/plan/part-00000.parquet"
 
 
 def store(folder: Path, shards: int, pairs: int) -> Output:
-    """A part of a plan: so many shards of so many pairs, all of different contents."""
+    """A part of a plan with shards of equal size; all contents differ."""
     output, numbers = Output(str(folder)), range(shards * pairs)
     table = {
         "pair_id": [f"{n:032x}" for n in numbers],

@@ -38,7 +38,7 @@ def test_a_plain_pair_takes_its_content_and_style_alone(job: Job) -> None:
         (None, None, ("s",), (1.0,)),
     ],
 )
-def test_a_weight_is_the_share_of_the_second_style_and_no_style_has_none(
+def test_a_weight_is_the_share_of_the_second_style_if_there_is_one(
     job: Job, style: str | None, weight: float | None, styles: tuple[str], weights: tuple[float]
 ) -> None:
     (recipe,) = Recipes.of(job()).of_pairs(second([style], [weight]))

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from styleid_ray.batch.stages.shard import Shard, each_shard, shards_in
+from styleid_ray.batch.stages.shard import Shard, shards_in
 
 
-def test_a_shard_comes_out_of_a_block_as_it_went_in_whatever_its_columns() -> None:
+def test_a_shard_survives_the_way_through_a_block_whatever_its_columns() -> None:
     pairs = pa.table(
         {
             "pair_id": ["1", "2"],
@@ -19,10 +19,3 @@ def test_a_shard_comes_out_of_a_block_as_it_went_in_whatever_its_columns() -> No
     first, second = shards_in(block)
     assert first == shard
     assert second.pairs.to_pylist() == pairs.to_pylist()[1:]
-
-
-def test_work_is_done_shard_by_shard() -> None:
-    pairs = pa.table({"pair_id": ["1"]})
-    block = pa.concat_tables([Shard(n, pairs).to_block() for n in ("a", "b")])
-    out = list(each_shard(block, lambda shard: shard.measured(done=1)))
-    assert [[s.name for s in shards_in(one)] for one in out] == [["a"], ["b"]]

@@ -15,7 +15,7 @@ from PIL import Image
 
 from styleid_ray import JobConfig, StyleIDPipeline
 from styleid_ray.batch.cluster.resources import Resources
-from styleid_ray.batch.stages.device import load_pipeline
+from styleid_ray.batch.stages.engine import load_pipeline
 from styleid_ray.batch.stages.pairs import Pairs, Picture
 from styleid_ray.batch.stages.shard import PICTURES, Shard
 from styleid_ray.batch.stages.stylize import Stylize
@@ -35,7 +35,7 @@ def pipe_of(actor: Stylize) -> Any:
 
 
 @pytest.mark.parametrize(("option", "compile"), [("auto", "auto"), ("on", True), ("off", False)])
-def test_an_actor_compiles_as_asked_or_by_the_evaluations_that_are_expected_of_it(
+def test_an_actor_compiles_as_requested_or_by_its_expected_evaluations(
     job: Job, monkeypatch: pytest.MonkeyPatch, option: str, compile: object
 ) -> None:
     given: dict[str, Any] = {}
@@ -67,7 +67,7 @@ def shard(pairs: list[tuple[str, str]], failed: str = "") -> Shard:
     )
 
 
-def test_without_a_gpu_of_its_own_an_actor_computes_on_the_cpu(
+def test_an_actor_without_a_gpu_of_its_own_computes_on_the_cpu(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -136,7 +136,7 @@ def test_equal_pictures_have_equal_keys_wherever_they_come_from() -> None:
     assert Picture.of(pixels).key != Picture.of(pixels.reshape(32, 128, 3)).key
 
 
-def test_the_time_between_two_shards_is_no_busy_time(actor: Stylize) -> None:
+def test_the_time_between_two_shards_is_not_busy_time(actor: Stylize) -> None:
     first, second = (actor.stylize(shard([("a", "s")])).measures for _ in range(2))
     assert first["waiting_seconds"] == 0
     assert second["waiting_seconds"] > 0
