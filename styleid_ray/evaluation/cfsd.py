@@ -11,7 +11,7 @@ from styleid_ray.evaluation.networks import Weights, vgg19_conv3
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MOST_PATCHES = 2**16
 """Patches of the largest measured picture, of 1024 x 1024 pixels: time grows with their square."""
-_BLOCK = 2**24
+_BLOCK = 2**22
 """Similarities held at a time."""
 
 
@@ -36,13 +36,24 @@ def cfsd(content: Tensor, stylised: Tensor) -> float:
 
     Args:
         content, stylised: `patch_features` [256, P] of pictures of one size.
+
+    With similarities s, t and P = softmax(s), a patch adds E_P[s - t] - (log Z_s - log Z_t). The
+    sums are in float64: they are far larger than their difference.
     """
     total = torch.zeros((), dtype=torch.float64)
     patches = content.shape[1]
     rows = max(1, _BLOCK // patches)
     for start in range(0, patches, rows):
-        log_p, log_q = (
-            torch.log_softmax(x[:, start : start + rows].T @ x, 1) for x in (content, stylised)
-        )
-        total += (log_p.exp() * (log_p - log_q)).sum(dtype=torch.float64).cpu()
-    return total.item()
+        s, t = (x[:, start : start + rows].T @ x for x in (content, stylised))
+        weights, z, log_z = _exponentials(s)
+        mean = (weights * (s - t)).sum(1, dtype=torch.float64) / z
+        total += (mean - (log_z - _exponentials(t)[2])).sum().cpu()
+    return max(total.item(), 0.0)
+
+
+def _exponentials(s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """exp(s - m) [R, P] with the rows' maxima m, its row sums, and log Z = log sum exp(s) [R]."""
+    largest = s.amax(1, keepdim=True)
+    weights = (s - largest).exp_()
+    z = weights.sum(1, dtype=torch.float64)
+    return weights, z, largest[:, 0].double() + z.log()

@@ -165,9 +165,8 @@ def test_a_protected_region_is_the_contents_reconstruction_and_the_rest_as_witho
     (open_,) = made(pipe, content, styles, masks=[halves(255, 255)])
     assert np.abs(open_ - free).max() <= 1
     mask = Image.fromarray(halves(0, 255).numpy())
-    assert np.array_equal(
-        np.asarray(pipe([content], styles[:1], params=QUICK, masks=[mask])[0]), masked
-    )
+    (given,) = pipe([content], styles[:1], params=QUICK, masks=[mask])
+    assert np.abs(np.asarray(given) - masked).max() <= 1
     # Sampling itself protects, not only the last touch on the pixels.
     (closed,) = made(pipe, content, styles, masks=[halves(0, 0)])
     assert psnr(closed, rebuilt) > 60

@@ -25,9 +25,7 @@ def test_a_pair_has_the_values_of_torchvision_and_lpips(
         content, style = pair["content"], pair["style"]
         values = meter.pair(blend(content, style), (content, draw(content)), (style, draw(style)))
         for metric, value in values.items():
-            # Features of so few patches differ little: float32 shows in CFSD's sixth place.
-            near = {"rel": 1e-5, "abs": 5e-6 if metric == "cfsd" else 0}
-            assert value == pytest.approx(pair[metric], **near), metric
+            assert value == pytest.approx(pair[metric], rel=1e-5), metric
 
 
 def test_a_copy_of_the_content_and_of_the_style_is_at_no_distance(meter: Meter) -> None:
