@@ -84,4 +84,7 @@ def test_the_pictures_of_the_demo_are_stored_as_they_are_drawn() -> None:
     assert sorted(drawn) == sorted(str(p.relative_to(INPUTS)) for p in INPUTS.glob("*/*"))
     for name, picture in drawn.items():
         with Image.open(INPUTS / name) as stored:
-            assert np.array_equal(np.asarray(stored), np.asarray(picture)), name
+            difference = np.abs(np.asarray(stored, float) - np.asarray(picture, float))
+        # Another processor rounds a few values to the next grey level.
+        assert difference.max() <= 1, name
+        assert (difference > 0).mean() < 1e-3, name
