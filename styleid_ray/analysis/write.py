@@ -16,6 +16,7 @@ from styleid_ray.batch.watch.progress import shown as showing
 from styleid_ray.config import JobConfig
 from styleid_ray.preview.make import PreviewProgress
 from styleid_ray.preview.make import load as load_pipeline
+from styleid_ray.preview.place import as_given
 
 if TYPE_CHECKING:
     from styleid_ray.engine.pipeline import StyleIDPipeline
@@ -62,7 +63,7 @@ def write_analysis(
     took = duration(time.perf_counter() - began)
     summary = f"{pipe.unet_evaluations} UNet evaluations on {pipe.device.type} in {took}"
     inputs.place.write(compose(inputs, analysis, {**options, "patch": patch}, summary))
-    return Written(f"{inputs.place.folder}/{PAGE}", summary)
+    return Written(as_given(str(options["output"]), PAGE), summary)
 
 
 def load(config: JobConfig, revision: str | None) -> StyleIDPipeline:

@@ -19,6 +19,7 @@ from styleid_ray.config import JobConfig
 from styleid_ray.datasets.formats import (
     check_export,
     check_geometry,
+    crop_note,
     open_labels,
     recognised,
 )
@@ -119,6 +120,8 @@ def _print_formats(job: Prepared, out: TextIO) -> None:
     if config.export and config.fit == "crop":
         options = recognised(content_options(config, config.storage_options), source.format)
         check_geometry(open_labels(options, job.named.pairs.contents), "crop")
+    if not config.export:
+        _print(out, crop_note(source.format, config.fit, bool(config.label_masks)))
     if line := dataset_line(source):
         print(f"--content: {line}: {len(source.keys):,} pictures", file=out)
     if len(styles := _styles_by_split(job.named.pairs.table)) > 1:

@@ -31,14 +31,26 @@ from styleid_ray.config import (
 )
 from styleid_ray.datasets.pictures import list_pictures
 from styleid_ray.datasets.source import Source
-from styleid_ray.errors import ConfigError, RowError, SourceError
+from styleid_ray.errors import ConfigError, RowError, SourceError, suggestion
 from styleid_ray.imaging import decode, fit_picture, restore
 from styleid_ray.imaging.modes import to_rgb
+from styleid_ray.jobfile import make_config
 from styleid_ray.planning.draw import draw_styles
 from styleid_ray.storage.fetch import fetch
 from styleid_ray.storage.locations import shown
 
 NEW = ("stylized", "style", "error")
+_OWN_ARGUMENTS = (
+    "ds",
+    "styles",
+    "styles_per_content",
+    "seed",
+    "image",
+    "params",
+    "contents_per_batch",
+    "actors",
+    "num_gpus_per_actor",
+)
 _READERS = 8
 _STYLES_KEPT = 256
 
@@ -81,12 +93,12 @@ def stylize_dataset(
             or its output.
 
     Raises:
-        ConfigError: an argument has another type, an option is one of a job's sources or output
-            (such as masks, pairing or reject), or a value is drawn per pair.
+        ConfigError: an argument has another type; an option is unknown, not valid, or one of a
+            job's sources or output (such as masks, pairing or reject); a value is drawn per pair;
+            or the dataset, if its columns are known, lacks `image`.
         ModelError: a model on this machine, its autoencoder or LoRA weights cannot be used; other
             models are checked by the actors.
         SourceError: the styles cannot be listed, or are fewer than drawn for each content.
-        pydantic.ValidationError: an option is unknown or not valid.
     """
     _check_type("styles", styles, str | os.PathLike, "one folder, file, glob pattern or URL")
     _check_type("image", image, str, "the name of the column of pictures")
@@ -95,7 +107,7 @@ def stylize_dataset(
     styles = os.fspath(styles)
     chosen = (params or StyleParams()).model_dump()
     _check_options(options)
-    config = JobConfig(content=styles, style=styles, output="-", **{**chosen, **options})
+    config = make_config({"content": styles, "style": styles, "output": "-", **chosen, **options})
     for name, draw in config.draws.items():
         raise ConfigError(
             f"{name} {draw} is drawn per pair, which only a job does: give one number or a schedule"
@@ -107,6 +119,9 @@ def stylize_dataset(
         raise SourceError(
             f"styles_per_content is {styles_per_content}, but there are {len(source.keys)} styles"
         )
+    names = ds.columns(fetch_if_missing=False)
+    if names is not None:
+        _check_columns(names, image)
     if num_gpus_per_actor is None and config.method in PIXEL_METHODS:
         num_gpus_per_actor = 0
     resources = _resources(actors, num_gpus_per_actor)
@@ -135,6 +150,11 @@ def _check_type(name: str, value: Any, kind: Any, wanted: str) -> None:
 def _check_options(options: Mapping[str, Any]) -> None:
     """Refuses options of a job's sources, output and run: the dataset and `styles` are the sources,
     and the caller's pipeline does the rest."""
+    known = [*_OWN_ARGUMENTS, *JobConfig.model_fields]
+    if unknown := next((name for name in options if name not in known), None):
+        meant = suggestion(unknown, known)
+        own = f"; its own arguments are {', '.join(_OWN_ARGUMENTS)}"
+        raise ConfigError(f"stylize_dataset has no argument {shown(unknown)}{meant or own}")
     names = {*SourceOptions.model_fields, *OutputOptions.model_fields, *RunOptions.model_fields}
     names -= {"storage_options"}
     given = sorted(name for name in names if options.get(name) is not None)
@@ -143,6 +163,15 @@ def _check_options(options: Mapping[str, Any]) -> None:
             f"{', '.join(given)}: no effect in stylize_dataset; leave out, or run a job "
             "(styleid-ray stylize)"
         )
+
+
+def _check_columns(names: Sequence[str], image: str) -> None:
+    if image not in names:
+        raise ConfigError(
+            f"the dataset has no column {image!r}: name one of {list(names)} with image=..."
+        )
+    if taken := [name for name in NEW if name in names]:
+        raise ConfigError(f"the dataset has columns named {taken} already: rename them")
 
 
 def _resources(actors: int | tuple[int, int] | None, gpus_per_actor: float | None) -> Resources:
@@ -180,7 +209,7 @@ class StylizeRows:
         self._style = lru_cache(_STYLES_KEPT)(self._read_style)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        self._check(batch)
+        _check_columns(batch.column_names, self.image)
         cells = [_unwrapped(cell.as_py()) for cell in batch[self.image]]
         keys = [hashlib.blake2b(_identity(cell), digest_size=16).hexdigest() for cell in cells]
         drawn = draw_styles(keys, len(self.styles.keys), self.count, self.seed)
@@ -250,14 +279,6 @@ class StylizeRows:
     def _fitted(self, picture: Image.Image, size: int) -> tuple[np.ndarray, tuple[int, int]]:
         fitted = fit_picture(picture, size, self.config.fit, self.device.pipe.factor)
         return np.asarray(fitted), picture.size
-
-    def _check(self, batch: pa.Table) -> None:
-        if self.image not in batch.column_names:
-            raise ConfigError(
-                f"the dataset has no column {self.image!r}: name one of {batch.column_names}"
-            )
-        if taken := [name for name in NEW if name in batch.column_names]:
-            raise ConfigError(f"the dataset has columns named {taken} already: rename them")
 
 
 def _picture(cell: Any, config: JobConfig) -> Image.Image:

@@ -35,6 +35,8 @@ from styleid_ray.commandline.arguments import (
 )
 from styleid_ray.config import mix_ratio
 from styleid_ray.jobfile import make_storage_options
+from styleid_ray.storage.locations import shown
+from styleid_ray.storage.secrets import without_secrets
 
 
 def verify(
@@ -156,7 +158,7 @@ def export(
     if json:
         print_counts(result.as_dict(), json)
     else:
-        print(*result.lines(), sep="\n")
+        print(*result.lines(mixed=mix is not None), sep="\n")
     return 0
 
 
@@ -193,7 +195,10 @@ def evaluate(
                 make_storage_options(storage_options),
             )
         )
-    print(result.as_json() if json else "\n".join(result.lines()))
+    lines = result.lines()
+    if output and not to:
+        lines.append(f"styleid-ray report {shown(without_secrets(output))} shows them")
+    print(result.as_json() if json else "\n".join(lines))
     return result.exit_status
 
 

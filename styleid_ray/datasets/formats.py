@@ -107,6 +107,17 @@ def check_export(name: ExportFormat, format: str, fit: str, masks: bool) -> None
         )
 
 
+def crop_note(format: str, fit: str, masks: bool) -> str | None:
+    """A line before a run whose crops make its contents' labels invalid, if so; arguments as of
+    `check_export`."""
+    if fit != "crop" or not (format in _OWN_LABELS or masks):
+        return None
+    return (
+        "labels with coordinates or masks are valid only for uncropped pictures: an export of this "
+        "run will be refused; use --fit keep"
+    )
+
+
 def _recognised(files: Files, options: DatasetOptions) -> str:
     if options.annotations:
         return "coco"

@@ -180,6 +180,9 @@ class StyleIDPipeline:
         a file that cannot be read, and stage "stylize" when values are not finite: a model out of
         its range.
         """
+        if own := sorted(regions.keys() & StyleParams.model_fields.keys()):
+            given = ", ".join(f"{name}=..." for name in own)
+            raise TypeError(f"{', '.join(own)}: give params=StyleParams({given})")
         pictures = Taken()
         self.stylize(contents, styles, pairs, params, pictures.take, **regions)
         return pictures.in_order()

@@ -70,7 +70,7 @@ def evaluate(options: EvaluateOptions, stream: TextIO | None = None) -> Evaluati
     results = _results(options)
     place = _place(options, results)
     loaded = load_weights(options.weights, say)
-    for line in (*results.remarks, *without(loaded.missing)):
+    for line in (*results.remarks, *without(loaded.missing, "no weights")):
         say(line)
     with ExitStack() as stack:
         say(stack.enter_context(connected(ClusterOptions(address=options.address))))
@@ -80,6 +80,7 @@ def evaluate(options: EvaluateOptions, stream: TextIO | None = None) -> Evaluati
             file = stack.enter_context(place.writing(PAIRS_FILE))
             writer = stack.enter_context(pq.ParquetWriter(file, _WRITTEN, compression="zstd"))
         progress = Progress(results.count, 0, 0, "pictures")
+        progress.failing = "could not be read, or their sources"
         with shown(progress, out):
             pairs = [("pairs", unit) for unit in results.units()]
             for block in _on_actors(results, loaded, pairs, options.storage_options):

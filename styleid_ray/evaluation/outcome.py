@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from styleid_ray.batch.watch.progress import counted
 from styleid_ray.evaluation.published import PAIRS_OF_THE_PAPER, table
 
 GROUPS = {
@@ -22,12 +23,13 @@ PAIRS_FILE = "evaluation/pairs.parquet"
 METRICS = ("fid", "lpips", "lpips_gray", "cfsd", "histogram_loss", "artfid")
 
 
-def without(missing: Mapping[str, str]) -> list[str]:
-    """Lines on the metrics that cannot be computed, one per reason."""
+def without(missing: Mapping[str, str], short: str | None = None) -> list[str]:
+    """Lines on the metrics that cannot be computed, one per reason; `short` replaces the reasons'
+    texts."""
     lines = []
     for reason in dict.fromkeys(missing.values()):
         names = ", ".join(NAMES[metric] for metric, why in missing.items() if why == reason)
-        lines.append(f"without {names}: {reason}")
+        lines.append(f"without {names}: {short or reason}")
     return lines
 
 
@@ -83,7 +85,9 @@ class Evaluation:
                 group = ""
         lines += without(self.missing)
         for role, what in self.unreadable.items():
-            lines.append(f"{what['pictures']:,} not read ({role}): {what['example']}")
+            of = "" if role == "result" else f"the {role} of "
+            pictures = counted(what["pictures"], "picture")
+            lines.append(f"{of}{pictures} could not be read, such as {what['example']}")
         if 0 < self.counts["cfsd"] < self.counts["lpips"]:
             lines.append(f"CFSD of {self.counts['cfsd']:,} pairs alone: {TOO_LARGE}")
         numbers = (self.contents, self.styles, self.pairs)

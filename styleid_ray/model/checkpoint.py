@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 EMBEDDED_MODEL = Path(__file__).parents[1] / "demo" / "model"
 """Folder of the weights that come with the package."""
 _REMEDY = (
-    "name a local folder in diffusers format with --model FOLDER, or use --model demo, "
-    "the embedded model, which needs no network"
+    "name a local folder in diffusers format, or demo (--model demo on the command line), the "
+    "embedded model, which needs no network"
 )
 _HINTS = hub.Hints("--revision", _REMEDY)
 

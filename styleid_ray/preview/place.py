@@ -58,6 +58,11 @@ def folder_of(output: str) -> str:
     return (output if path is None else absolute(path)).rstrip("/")
 
 
+def as_given(output: str, name: str) -> str:
+    """The location of a file in the folder or URL `output`, which stays as the user wrote it."""
+    return f"{output.rstrip('/')}/{name}"
+
+
 def split_output(output: str) -> tuple[str, str]:
     """The folder of a preview, and the common name of its grid and page.
 

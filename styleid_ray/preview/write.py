@@ -20,7 +20,7 @@ from styleid_ray.preview.lines import command_line, settings_line, stylize_line
 from styleid_ray.preview.make import Made, PreviewProgress, expected, load, make
 from styleid_ray.preview.page import render_page
 from styleid_ray.preview.pairs import Chosen, Pair, choose
-from styleid_ray.preview.place import Place, split_output
+from styleid_ray.preview.place import Place, as_given, folder_of, split_output
 from styleid_ray.preview.sheet import Row, draw_sheet
 from styleid_ray.preview.sweep import read_columns
 
@@ -103,7 +103,8 @@ def write_preview(
     sheet = io.BytesIO()
     draw_sheet(rows, labels, settings, cell).save(sheet, format="png", optimize=True)
     place.write({f"{name}.png": sheet.getvalue(), f"{name}.html": page.encode()})
-    path = f"{folder}/{name}"
+    given = str(options["output"])
+    path = as_given(given, name) if folder_of(given) == folder else given[: -len(".png")]
     return Preview(f"{path}.png", f"{path}.html", summary, len(chosen.unread) + progress.lost)
 
 

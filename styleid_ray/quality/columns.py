@@ -6,7 +6,7 @@ from typing import Any
 
 COLUMN = "quality"
 MEASURES = {
-    "color": "colour distance to the style gone",
+    "color": "share of the colour distance to the style covered",
     "structure": "self-similarity kept",
     "edges": "edges kept",
     "saturation": "mean saturation",

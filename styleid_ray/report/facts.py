@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import yaml
 
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.status import Status
-from styleid_ray.batch.watch.progress import duration
+from styleid_ray.batch.watch.progress import counted, duration
 from styleid_ray.methods import METHODS
 from styleid_ray.model.lora import name_of
 from styleid_ray.report.public import public_location, public_values
+
+_BY_PAIR = ("γ", "temperature")
+"""Labels of the parameters that a table or `remake` sets for single pairs."""
 
 
 class Tile(NamedTuple):
@@ -73,6 +78,46 @@ def labelled(params: dict[str, Any]) -> list[tuple[str, str]]:
         ("LoRA weights", _loras(params.get("lora"))),
     ]
     return [(label, str(value)) for label, value in labels if value not in (None, "")]
+
+
+def with_values_of_pairs(
+    params: list[tuple[str, str]], of_pairs: Iterable[Sequence[tuple[str, str]]], whole: bool
+) -> list[tuple[str, str]]:
+    """A job's parameters that also name the values of γ and temperature that pairs have instead.
+
+    Args:
+        params: of the job, as from `labelled`.
+        of_pairs: parameters of each pair on the page, likewise.
+        whole: whether these are all finished pairs.
+    """
+    counts = {label: Counter[str]() for label in _BY_PAIR}
+    for pair in of_pairs:
+        for label, value in pair:
+            if label in counts:
+                counts[label][value] += 1
+    return [
+        (label, _with_others(value, counts[label], whole) if label in counts else value)
+        for label, value in params
+    ]
+
+
+def _with_others(value: str, counts: Counter[str], whole: bool) -> str:
+    """A job's number beside those of its pairs; a schedule, range or list stays."""
+    others = [other for other in counts if other != value]
+    if not others or not _is_number(value):
+        return value
+    if len(counts) == 1:
+        return others[0]
+    if len(others) == 1:
+        pairs = counted(counts[others[0]], "pair") if whole else "some pairs"
+        return f"{value} ({pairs}: {others[0]})"
+    if not all(map(_is_number, counts)):
+        return f"{value} (some pairs: other values)"
+    return f"{min(counts, key=float)} to {max(counts, key=float)}"
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdecimal()
 
 
 def _loras(lora: str | list[str] | None) -> str:

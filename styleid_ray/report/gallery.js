@@ -127,7 +127,7 @@ function heading(role, number, scope) {
 }
 
 function cell(found) {
-  if (!found) return el("td", { className: "void", textContent: "not there" });
+  if (!found) return el("td", { className: "void", textContent: "not made" });
   const [pair] = found, value = sortedValue(pair);
   const more = found.length > 1 ? el("span", { className: "more", textContent: `× ${found.length}` }) : null;
   const badge = value ? el("span", { className: "badge", textContent: sortedAmount(pair) }) : null;

@@ -59,9 +59,8 @@ def histogram(spread: DrawnSpread, gate: Gate) -> dict[str, Any]:
     """The histogram of a measure that has values, for the page's template.
 
     Returns:
-        label, meaning and better (texts), count, bars (`Bars`), low and high (texts; a plus says
-        that the last bar holds greater values too), least, median and greatest (texts), limits:
-        bars from the left, words, and whether the limit comes from the run's rule.
+        label, meaning and better (texts), count, bars (`Bars`), least, median and greatest (texts),
+        limits: bars from the left, words, and whether the limit comes from the run's rule.
     """
     measure = spread.measure
     limits = [limit for limit in gate.limits if limit.measure == measure.name]
@@ -78,8 +77,6 @@ def histogram(spread: DrawnSpread, gate: Gate) -> dict[str, Any]:
         "better": {1: "higher is better", -1: "lower is better", 0: ""}[measure.better],
         "count": spread.count,
         "bars": bars,
-        "low": f"{bars.low:.3g}",
-        "high": f"{bars.high:.3g}{'+' if spread.greatest > measure.high else ''}",
         "least": f"{spread.least:.3g}",
         "median": f"{spread.quantile(50):.3g}",
         "greatest": f"{spread.greatest:.3g}",

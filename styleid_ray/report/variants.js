@@ -60,7 +60,7 @@ function variantHeading(column) {
 }
 
 function variantCell(pair) {
-  if (!pair) return el("td", { className: "void", textContent: "not there" });
+  if (!pair) return el("td", { className: "void", textContent: "not made" });
   const own = columnOf === parametersOf ? "" : parametersOf(pair);
   const values = shownMeasures().map((number) => [data.measures[number].label, amount(pair.q[number])]);
   const name = `${titleOf(pair)}${parametersOf(pair) ? `, ${parametersOf(pair)}` : ""}`;

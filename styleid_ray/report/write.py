@@ -14,7 +14,7 @@ from styleid_ray.batch.folder.status import read_status
 from styleid_ray.errors import OutputError
 from styleid_ray.evaluation.published import WARNING
 from styleid_ray.report.evaluation import Scores, read_evaluation, read_scores
-from styleid_ray.report.facts import read_facts
+from styleid_ray.report.facts import read_facts, with_values_of_pairs
 from styleid_ray.report.failures import read_failures
 from styleid_ray.report.gallery import read_gallery
 from styleid_ray.report.limits import Gate
@@ -88,12 +88,17 @@ def report_page(
     if not evaluation.outdated:
         scores = read_scores(output, {pair["id"] for pair in gallery["pairs"]})
     spreads = [spread for spread in [*quality.spreads, *scores.spreads] if spread.count]
+    facts = read_facts(output, record, status)
+    own = (gallery["params"][pair["p"]] for pair in gallery["pairs"])
+    facts["params"] = with_values_of_pairs(
+        facts["params"], own, gallery["shown"] == gallery["total"]
+    )
     return render(
         "styleid_ray.report",
         "template.html.j2",
         _STYLES,
         _SCRIPTS if version is None else (*_SCRIPTS, "live.js"),
-        **read_facts(output, record, status),
+        **facts,
         failures=failures,
         evaluation=evaluation,
         warning=WARNING,

@@ -67,6 +67,7 @@ def test_five_figures_their_numbers_and_a_page_are_written_and_nothing_else(outp
 
 def test_the_progress_counts_pictures_and_evaluations(written: tuple[Written, str]) -> None:
     made, progress = written
+    assert made.page.endswith("/index.html")
     assert "5 of 5 pictures · 31 of 31 UNet evaluations (100 %)" in progress
     assert re.fullmatch(r"31 UNet evaluations on cpu in \d+ s", made.summary)
 

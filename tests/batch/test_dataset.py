@@ -48,6 +48,12 @@ def rows_of(ds: ray.data.Dataset) -> dict[tuple[int, str], dict[str, Any]]:
         ({"reject": "blank>0.9"}, "reject: no effect in stylize_dataset; leave out, or run a job"),
         ({"picture_format": "jpeg", "output": "out"}, "output, picture_format: no effect in "),
         ({"model": "demo", "layers": "1-2"}, "--layers 1, 2: demo has no such decoder self"),
+        (
+            {"column": "x"},
+            "stylize_dataset has no argument column; its own arguments are ds,",
+        ),
+        ({"gama": 0.3}, r"has no argument gama; did you mean gamma\?"),
+        ({"size": "large"}, r"^--size: must be a whole number \(got 'large'\)$"),
         ({"gamma": "0.3..0.6"}, r"gamma 0\.3\.\.0\.6 is drawn .*: give one number or a schedule"),
     ],
 )
@@ -135,6 +141,16 @@ def test_nothing_runs_before_the_dataset_is_consumed_and_the_callers_settings_st
     lazy = stylize_dataset(ds, styles=str(pictures / "style"), **QUICK)
     assert len(lazy.take_all()) == len(paths)
     assert state() == before
+
+
+def test_a_dataset_without_the_column_of_pictures_is_refused_before_the_work(
+    pictures: Path,
+) -> None:
+    ds = ray.data.from_items([{"photo": "a.png"}])
+    with pytest.raises(
+        ConfigError, match=r"no column 'image': name one of \['photo'\] with image="
+    ):
+        stylize_dataset(ds, styles=str(pictures / "style"), **QUICK)
 
 
 def test_more_styles_than_there_are_cannot_be_drawn(pictures: Path) -> None:

@@ -67,6 +67,11 @@ def test_pairs_may_differ_in_gamma_and_temperature(make_pipe: Any, latents: Tens
     assert not close(together[0], together[1])
 
 
+def test_a_parameter_of_the_method_given_by_name_is_pointed_to_params(make_pipe: Any) -> None:
+    with pytest.raises(TypeError, match=r"^gamma, steps: give params=StyleParams\(gamma=\.\.\., "):
+        make_pipe()([], [], gamma=0.3, steps=5)
+
+
 def test_params_of_one_call_that_differ_in_more_are_refused(
     make_pipe: Any, latents: Tensor
 ) -> None:

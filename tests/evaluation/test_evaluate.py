@@ -133,6 +133,7 @@ def test_without_weights_the_rest_is_computed_and_what_is_missing_is_said(
     ]
     assert found.exit_status == 1
     assert "without CFSD: " in out.getvalue()
+    assert "vgg19" not in out.getvalue(), "the reason is in the result, once"
     assert "vgg19.safetensors or vgg19.pth" in "\n".join(found.lines())
 
 
@@ -141,10 +142,14 @@ def test_moved_sources_are_found_at_their_new_location(
 ) -> None:
     shutil.move(tmp_path / "style", tmp_path / "moved")
     options = EvaluateOptions(run.url, weights=str(no_weights))
-    gone = evaluate(options)
+    messages = io.StringIO()
+    gone = evaluate(options, messages)
+    assert "4 of 4 pictures (100 %)" in messages.getvalue()
+    assert "4 could not be read, or their sources" in messages.getvalue()
     assert gone.values["histogram_loss"] is None
     assert "no style can be read" in gone.missing["histogram_loss"]
     assert gone.unreadable["style"]["pictures"] == 4
+    assert any("the style of 4 pictures could not be read" in line for line in gone.lines())
     moved = EvaluateOptions(run.url, style=str(tmp_path / "moved"), weights=str(no_weights))
     assert evaluate(moved).values["histogram_loss"]
 
@@ -236,3 +241,10 @@ def test_the_command_prints_json_alone_on_stdout(
     assert status == 1
     assert set(METRICS) <= set(printed)
     assert printed["pairs"] == 4
+
+
+def test_the_last_line_says_how_to_see_the_metrics_of_a_run(
+    run: Output, no_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["evaluate", run.url, "--weights", str(no_weights)])
+    assert capsys.readouterr().out.endswith(f"styleid-ray report {run.url} shows them\n")

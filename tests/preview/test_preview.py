@@ -251,6 +251,16 @@ def test_output_is_a_file_with_its_page_beside_it_and_nothing_else(
     assert made.picture == str(tmp_path / "new" / "gamma.png")
 
 
+@pytest.mark.parametrize(("output", "stem"), [("grid.png", "grid"), ("grids/", "grids/preview")])
+def test_the_files_are_named_as_output_is_given(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str, stem: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made, _ = preview(options | {"output": output}, pairs=1)
+    assert (made.picture, made.page) == (f"{stem}.png", f"{stem}.html")
+    assert Path(made.picture).exists()
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

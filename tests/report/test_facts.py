@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from styleid_ray.report.facts import labelled
+from styleid_ray.report.facts import labelled, with_values_of_pairs
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,24 @@ def test_controls_are_shown_where_they_are_used(
     params: dict[str, Any], expected: list[tuple[str, str]]
 ) -> None:
     assert labelled(params) == expected
+
+
+@pytest.mark.parametrize(
+    ("job", "of_pairs", "whole", "expected"),
+    [
+        ("0.75", ["0.75"] * 3, True, "0.75"),
+        ("0.75", ["0.75", "0.9", "0.9"], True, "0.75 (2 pairs: 0.9)"),
+        ("0.75", ["0.75", "0.9", "0.9"], False, "0.75 (some pairs: 0.9)"),
+        ("0.75", ["0.6", "0.9", "0.75"], True, "0.6 to 0.9"),
+        ("0.75", ["0.9", "0.9"], True, "0.9"),
+        ("0.75", [], True, "0.75"),
+        ("0.5..0.9", ["0.6", "0.7"], True, "0.5..0.9"),
+        ("0.75", ["linear:0.9:0.5", "0.75"], True, "0.75 (1 pair: linear:0.9:0.5)"),
+    ],
+)
+def test_the_gammas_of_pairs_are_named_beside_that_of_the_run(
+    job: str, of_pairs: list[str], whole: bool, expected: str
+) -> None:
+    pairs = [[("γ", value), ("steps", "50")] for value in of_pairs]
+    params = with_values_of_pairs([("γ", job), ("steps", "50")], pairs, whole)
+    assert params == [("γ", expected), ("steps", "50")]

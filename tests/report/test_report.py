@@ -49,7 +49,7 @@ def data_of(page: str) -> dict[str, Any]:
 
 
 def tiles_of(page: str) -> dict[str, str]:
-    found = re.findall(r"<dt>([^<]+)</dt><dd>(\S+)", page)
+    found = re.findall(r"<dt>([^<]+)</dt><dd>(?:<a[^>]*>)?([^\s<]+)", page)
     return dict(found)
 
 
@@ -114,6 +114,7 @@ def test_an_unfinished_run_with_failures_says_so(
     assert int(tiles["done"]) + int(tiles["failed"]) == 3
     assert "Not finished" in page
     assert "content boat.png: the picture is damaged" in page
+    assert f'<a href="#failures">{tiles["failed"]}</a>' in page
 
 
 def test_a_run_with_only_failures_has_a_page(
@@ -291,8 +292,32 @@ def test_pairs_carry_their_measures_and_the_worst_is_named(
         (0.0625, False)
     ]
     assert "1 of 6 measured pairs is beyond a limit" in " ".join(page.split())
+    assert "<span>0.25</span><span>median 0.25</span><span>0.25</span>" in page  # blank
     assert "structure of 6 pairs: 0.0625 to 0.875, median 0.875, limit: below 0.1" in page
     assert "28.875" in page
+
+
+def test_a_run_within_all_limits_says_so(
+    make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    output = make_run(str(tmp_path / "run"), *inputs)
+    measure(output, lambda row: quality_of(row | {"content": "other.png"}))
+    assert "All 6 measured pairs are within limits." in " ".join(page_of(output).split())
+
+
+def test_the_head_names_the_gamma_of_remade_pairs(
+    make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    output = make_run(str(tmp_path / "run"), *inputs)
+    assert "<span>γ</span> 0.75</li>" in page_of(output)
+    name = output.files("data")[0]
+    table = output.read_table(name)
+    rows = table["params"].to_pylist()
+    rows[0]["gamma"] = 0.9
+    at = table.column_names.index("params")
+    remade = pa.array(rows, table.schema.field("params").type)
+    output.write_table(name, table.set_column(at, table.schema.field("params"), remade))
+    assert "<span>γ</span> 0.75 (1 pair: 0.9)</li>" in page_of(output)
 
 
 def test_metrics_of_replaced_pictures_are_not_joined_to_the_new_ones(

@@ -71,11 +71,11 @@ class Export:
         """For JSON."""
         return asdict(self)
 
-    def lines(self) -> list[str]:
-        """A description for a person."""
-        counts = f"{self.stylised:,} stylised pictures"
-        if self.originals:
-            counts += f" and {self.originals:,} originals"
+    def lines(self, mixed: bool = False) -> list[str]:
+        """A description for a person; `mixed` tells whether originals were requested."""
+        counts = counted(self.stylised, "stylised picture")
+        if self.originals or mixed:
+            counts += f" and {counted(self.originals, 'original')} (chosen by a hash of the name)"
         lines = [f"{counts} as {self.format}, at {self.to}"]
         if self.done < self.planned:
             lines.append(f"the run has {self.done:,} of {self.planned:,} pairs so far")

@@ -69,6 +69,7 @@ class Stylize:
         self.params, self.recipes = config.style_params, Recipes.of(config)
         self.counters = MeasureCounters(STYLIZED, run_name(config.output))
         self.device = Device(pipe, began, self.reporter.device_failed)
+        self.reporter.evaluations = lambda: pipe.unet_evaluations
         self.device.watch(60 * config.stall_minutes, self.reporter.beat)
         self.reporter.started()
 

@@ -38,6 +38,8 @@ class Report:
     """Whether it has a shard in work."""
     gpu_memory: tuple[int, int] | None = None
     """Bytes that it holds of its GPU, and the GPU's total."""
+    evaluations: int = 0
+    """UNet evaluations of its process."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class View:
     """Reasons of the nodes that are left out, by node id."""
     failures: int = 0
     """Failures of devices so far."""
+    evaluations: int = 0
+    """UNet evaluations of all actors so far."""
 
 
 class Board:
@@ -146,6 +150,7 @@ class Board:
             gpu_memory=max(held, key=lambda memory: memory[0] / memory[1], default=None),
             sick=dict(self.sick),
             failures=self.failures,
+            evaluations=sum(report.evaluations for _, report in self.actors.values()),
         )
 
 

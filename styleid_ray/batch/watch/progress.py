@@ -19,6 +19,8 @@ from rich.text import Text
 _BAR = 24
 """Columns of the bar."""
 _LINE_SECONDS = 10.0
+_SHORT = 1.0
+"""Seconds from which on a rate says something."""
 _QUIET_SECONDS = 30.0
 """Seconds without a new pair after which the line names the reason."""
 
@@ -27,12 +29,14 @@ class Progress:
     """Counts of a run in progress. Pairs count when they are made; `done` are committed.
 
     The rate is that of this session from its first pair on; the time left follows from it.
-    `machines` describes actors and GPUs, for terminals alone.
+    `machines` describes actors and GPUs, for terminals alone. `evaluations` are UNet evaluations,
+    shown until the first pair is made. `failing` follows the number of failed pairs.
     """
 
     def __init__(self, planned: int, done: int, failed: int, unit: str = "pairs") -> None:
         self.planned, self.done, self.failed, self.unit = planned, done, failed, unit
-        self.new = self.making = 0
+        self.new = self.making = self.evaluations = 0
+        self.failing = "of them failed"
         self.notes: list[str] = []
         self.machines = ""
         self.begin()
@@ -79,7 +83,7 @@ class Progress:
         """Pairs per second in this session."""
         now, pairs = time.monotonic(), self.new + self.making
         began, before = self._first or (self.began, 0)
-        if pairs > before and now > began:
+        if pairs > before and now - began >= _SHORT:
             return (pairs - before) / (now - began)
         return pairs / (now - self.began) if now > self.began else 0.0
 
@@ -89,16 +93,19 @@ class Progress:
         share = 100 * finished // self.planned if self.planned else 100
         unit = self.unit.removesuffix("s") if self.planned == 1 else self.unit
         parts = [f"{finished} of {self.planned} {unit} ({share} %)"]
-        if rate := self.rate:
+        seconds = time.monotonic() - self.began
+        if (rate := self.rate) and seconds >= _SHORT:
             parts.append(
                 f"{rate:,.0f} {self.unit}/s" if rate >= 100 else f"{rate:.3g} {self.unit}/s"
             )
             if left:
                 parts.append(f"{duration(left / rate)} left")
+        elif left and self.evaluations:
+            parts += [f"{self.evaluations:,} UNet evaluations", duration(seconds)]
         elif left:
-            parts.append(f"{duration(time.monotonic() - self.began)} {self.doing}")
+            parts.append(f"{duration(seconds)} {self.doing}")
         if self.failed:
-            parts.append(f"{self.failed} of them failed")
+            parts.append(f"{self.failed} {self.failing}")
         if left and time.monotonic() - self.heard > _QUIET_SECONDS and (why := self.awaited()):
             parts.append(f"waiting: {why}")
         return " · ".join(parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -18,7 +19,8 @@ ATTEMPTS = 10
 
 
 class Reporter:
-    """Reports of this process. Without a board (None) they are dropped."""
+    """Reports of this process. Without a board (None) they are dropped. `evaluations` returns the
+    UNet evaluations so far."""
 
     def __init__(self, board: Any = None) -> None:
         self.board = board
@@ -27,6 +29,7 @@ class Reporter:
         self.actor = (context.get_actor_id() if context else None) or ""
         self.name = f"{self.node[:8]} ({ray.util.get_node_ip_address()})" if context else ""
         self.sick = False
+        self.evaluations: Callable[[], int] = lambda: 0
         self._held = 0
         self._made: dict[str, int] = {}
         self._at_hand: set[str] = set()
@@ -74,7 +77,8 @@ class Reporter:
         or None without an answer."""
         with self._lock:
             made, self._made = self._made, {}
-            report = Report(self.sick, self._held, made, bool(self._at_hand), gpu_memory())
+            busy, done = bool(self._at_hand), self.evaluations()
+            report = Report(self.sick, self._held, made, busy, gpu_memory(), done)
         if self.sick:
             return self._ask("report", self.actor, report)
         self._tell("report", self.actor, report)

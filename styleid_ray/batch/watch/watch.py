@@ -46,6 +46,7 @@ class Watch:
     def see(self, view: View) -> None:
         """Shows the current state of the board."""
         self.progress.make(sum(view.made.values()))
+        self.progress.evaluations = view.evaluations
         self.progress.say(f"left out: {reason}" for reason in view.sick.values())
         self.progress.machines = machines(view)
         self.metrics.device_failures = view.failures

@@ -6,6 +6,7 @@ import io
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -81,6 +82,9 @@ def test_originals_are_mixed_in_once_each_byte_for_byte_and_marked(insects: Run)
     # Too few results for the ratio: some of the originals are taken, the same ones each time.
     few = insects.export("imagefolder", insects.folder / "few", mix=8.0)
     assert few.originals < 4
+    none = replace(few, originals=0).lines(mixed=True)[0]
+    assert "8 stylised pictures and 0 originals (chosen by a hash of the name)" in none
+    assert "originals" not in replace(few, originals=0).lines()[0]
 
 
 def test_a_second_export_has_nothing_to_do_and_an_interrupted_one_resumes(insects: Run) -> None:

@@ -35,6 +35,28 @@ def test_the_line_has_pairs_rate_time_left_and_failures(monkeypatch: pytest.Monk
     assert state.line() == "40 of 100 pairs (40 %) · 1.2 pairs/s · 50 s left · 2 of them failed"
 
 
+def test_the_line_counts_evaluations_until_the_first_pair_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    state = Progress(planned=6, done=0, failed=0)
+    now = 180.0
+    state.evaluations = 1312
+    assert state.line() == "0 of 6 pairs (0 %) · 1,312 UNet evaluations · 1 min 20 s"
+    state.add(1, 0)
+    assert "evaluations" not in state.line()
+
+
+def test_work_of_less_than_a_second_has_no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    state = Progress(planned=24, done=0, failed=0, unit="pictures")
+    now = 100.001
+    state.add(24, 0)
+    assert state.line() == "24 of 24 pictures (100 %)"
+
+
 def test_failed_pairs_count_as_finished_and_one_pair_is_singular() -> None:
     assert Progress(20, 17, 3).line() == "20 of 20 pairs (100 %) · 3 of them failed"
     assert Progress(1, 1, 0).line() == "1 of 1 pair (100 %)"

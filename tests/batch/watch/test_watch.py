@@ -25,8 +25,9 @@ def test_the_driver_sees_how_many_actors_are_busy_and_the_fullest_gpu() -> None:
     board = Board()
     assert machines(board.look([], release=False)) == "0 of 0 actors busy"
     board.starting("a", "actor 1", "A")
-    board.report("actor 2", Report(busy=True, gpu_memory=(2**30, 8 * 2**30)))
+    board.report("actor 1", Report(evaluations=5))
+    board.report("actor 2", Report(evaluations=307, busy=True, gpu_memory=(2**30, 8 * 2**30)))
     board.report("actor 3", Report(busy=True, gpu_memory=(6 * 2**30, 8 * 2**30)))
     view = board.look([], release=False)
-    assert (view.actors, view.healthy) == (3, 3)
+    assert (view.actors, view.healthy, view.evaluations) == (3, 3, 312)
     assert machines(view) == "2 of 3 actors busy · 6.0 of 8.0 GiB GPU memory"
