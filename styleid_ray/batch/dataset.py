@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -40,17 +41,6 @@ from styleid_ray.storage.fetch import fetch
 from styleid_ray.storage.locations import shown
 
 NEW = ("stylized", "style", "error")
-_OWN_ARGUMENTS = (
-    "ds",
-    "styles",
-    "styles_per_content",
-    "seed",
-    "image",
-    "params",
-    "contents_per_batch",
-    "actors",
-    "num_gpus_per_actor",
-)
 _READERS = 8
 _STYLES_KEPT = 256
 
@@ -150,11 +140,12 @@ def _check_type(name: str, value: Any, kind: Any, wanted: str) -> None:
 def _check_options(options: Mapping[str, Any]) -> None:
     """Refuses options of a job's sources, output and run: the dataset and `styles` are the sources,
     and the caller's pipeline does the rest."""
-    known = [*_OWN_ARGUMENTS, *JobConfig.model_fields]
+    own = [name for name in signature(stylize_dataset).parameters if name != "options"]
+    known = [*own, *JobConfig.model_fields]
     if unknown := next((name for name in options if name not in known), None):
         meant = suggestion(unknown, known)
-        own = f"; its own arguments are {', '.join(_OWN_ARGUMENTS)}"
-        raise ConfigError(f"stylize_dataset has no argument {shown(unknown)}{meant or own}")
+        listed = f"; its own arguments are {', '.join(own)}"
+        raise ConfigError(f"stylize_dataset has no argument {shown(unknown)}{meant or listed}")
     names = {*SourceOptions.model_fields, *OutputOptions.model_fields, *RunOptions.model_fields}
     names -= {"storage_options"}
     given = sorted(name for name in names if options.get(name) is not None)
