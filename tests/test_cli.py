@@ -50,7 +50,8 @@ def test_plan_says_it_with_units_to_a_person(
     said = {line[:23].strip(): line[25:] for line in lines}
     assert said["pairs"] == "4 of 2 contents and 2 styles"
     assert said["GPU hours"] == "1.66 h"
-    assert said["cost"] == "3.31"
+    assert said["cost"] == "3.31 in the unit of --price"
+    assert said["minimum possible"] == "396 (plan / minimum = 1.51)"
     assert said["memory, features host"].endswith("GiB on the host")
     assert {line[23:25] for line in lines} == {"  "}
 

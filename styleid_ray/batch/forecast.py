@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from styleid_ray.batch.demand import Place, fits_of, places_of
 from styleid_ray.batch.folder.identity import with_precision
 from styleid_ray.batch.prepare import Prepared, prepare
-from styleid_ray.batch.rate import actor_rate, measure_rate
+from styleid_ray.batch.rate import actor_rate, measure_rate, run_differs
 from styleid_ray.batch.stages.mask import masks_of
 from styleid_ray.batch.watch.progress import duration
 from styleid_ray.config import JobConfig
@@ -106,7 +107,9 @@ class Forecast:
         if dataset := dataset_line(job.contents):
             lines["dataset"] = dataset
         if skipped := skipped_files(job.contents, job.styles):
-            lines["left out"] = in_words(skipped)
+            lines["skipped"] = in_words(skipped)
+        if _gpus(job.config):
+            lines["planned for"] = "GPUs; --device cpu plans for CPUs"
         lines |= {
             "shards": f"{cost.shards:,}",
             **self._evaluations(),
@@ -119,14 +122,18 @@ class Forecast:
             )
         if self.gpus:
             lines["by GPU memory"] = "estimates, counted and not measured on a GPU"
-        lines |= {f"  {fit.gb} GB": fit.as_text() for fit in self.gpus}
+        lines |= _by_memory(self.gpus)
         if self.time:
             lines["rate"] = f"{self.time.rate:,.1f} UNet evaluations/s per actor"
             lines["time of one actor"] = duration(self.time.seconds)
             lines["GPU hours"] = f"{self.time.gpu_hours:,.2f} h"
             if self.time.price is not None:
-                lines["cost"] = f"{self.time.price * self.time.gpu_hours:,.2f}"
-        return lines | {"fingerprint": job.fingerprint}
+                cost = self.time.price * self.time.gpu_hours
+                lines["cost"] = f"{cost:,.2f} in the unit of --price"
+        lines["fingerprint"] = job.fingerprint
+        if not self.time and method == "styleid":
+            lines["time"] = "unknown: --calibrate measures it, --rate RUN takes it from a run"
+        return lines
 
     def _evaluations(self) -> dict[str, str]:
         cost, method = self.cost, self.job.config.method
@@ -137,8 +144,8 @@ class Forecast:
         return {
             "inversions": f"{cost.content_inversions + cost.style_inversions:,}",
             "UNet evaluations": f"{plan:,}",
-            "  at the least": f"{floor:,} (the plan is {plan / floor:.2f} of it)",
-            "  pair by pair": f"{naive:,} (the plan is {plan / naive:.2f} of it)",
+            "  minimum possible": f"{floor:,} (plan / minimum = {plan / floor:.2f})",
+            "  pair by pair": f"{naive:,} (plan / pair by pair = {plan / naive:.2f})",
         }
 
     def _ratio(self, evaluations: int) -> float | None:
@@ -167,6 +174,7 @@ def forecast(
         ConfigError: `rate` and `price` do not suit each other or the job.
         JobError: something else is wrong with the job.
     """
+    run = rate
     rate = None if rate is None else actor_rate(rate, config.storage_options)
     _check(config, rate, calibrate, price)
     if save_pairs:
@@ -174,7 +182,8 @@ def forecast(
     gpus = _gpus(config)
     job = prepare(with_precision(config, gpus))
     config = job.config
-    for note in (*job.named.pairs.notes, *job.notes):
+    differing = run_differs(run, job) if isinstance(run, str) else None
+    for note in filter(None, (*job.named.pairs.notes, *job.notes, differing)):
         print(note, file=sys.stderr)
     if save_pairs:
         write_pairs(job.named.pairs.table, save_pairs, config.storage_options)
@@ -195,6 +204,15 @@ def forecast(
         fits_of(job, counts, gpus),
         Time(rate, seconds, seconds / 3600 * gpus, price) if rate else None,
     )
+
+
+def _by_memory(gpus: Sequence[GpuFit]) -> dict[str, str]:
+    """How the job fits GPUs, by their memory; neighbours that are alike share a line."""
+    lines: dict[str, str] = {}
+    for text, alike in groupby(gpus, GpuFit.as_text):
+        first, *others = [fit.gb for fit in alike]
+        lines[f"  {first} to {others[-1]} GB" if others else f"  {first} GB"] = text
+    return lines
 
 
 def _check(config: JobConfig, rate: float | None, calibrate: bool, price: float | None) -> None:

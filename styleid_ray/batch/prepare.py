@@ -67,14 +67,15 @@ class Job:
 
     @property
     def notes(self) -> list[str]:
-        """Lines about choices that cost quality."""
-        params, model = self.config.unet_params, self.checkpoint
+        """Lines about options without effect, and choices that cost quality."""
+        params, model, lines = self.config.unet_params, self.checkpoint, _idle(self.config)
         if params is None or params.paper_steps or model.origin == "none":
-            return []
+            return lines
         if model.description.prediction_type != "v_prediction":
-            return []
+            return lines
         return [
-            f"{model.name} predicts v: --preset diffusers loses detail, --preset paper does not"
+            *lines,
+            f"{model.name} predicts v: --preset diffusers loses detail, --preset paper does not",
         ]
 
     @property
@@ -144,8 +145,7 @@ def prepare(config: JobConfig, spread: Spread = in_threads, earlier: Earlier = N
     checkpoint, config = model_of(config)
     if config.fit == "crop":
         check_crop_size(config.working_size, checkpoint.factor)
-    if config.pairing != "table" and (config.format == "files" or config.export):
-        check_outside(config, config.output, "output")
+    check_output_outside(config)
     fingerprint = digest(identity(config, checkpoint, "picture"))
     named = name_pairs(config, fingerprint, spread, earlier)
     _check_masked(config, named.pairs)
@@ -180,6 +180,20 @@ def resume(output: Output, config: JobConfig) -> Job:
     else:
         contents, styles = read_sources(config, config.storage_options)
     return Job(config, checkpoint, contents, styles)
+
+
+def _idle(config: JobConfig) -> list[str]:
+    """Lines about options of pairings that draw, in a job that draws nothing by them."""
+    used, fields = config.identity("pairs"), JobConfig.model_fields
+    given = {
+        "styles_per_content": f"with --pairing {config.pairing}",
+        "seed": "in this job, which draws nothing",
+    }
+    return [
+        f"--{name.replace('_', '-')} {getattr(config, name)} has no effect {why}"
+        for name, why in given.items()
+        if name not in used and getattr(config, name) != fields[name].default
+    ]
 
 
 def _check_masked(config: JobConfig, pairs: Pairs) -> None:
@@ -217,15 +231,33 @@ def check_layers(checkpoint: Checkpoint, config: JobConfig) -> None:
         checkpoint.description.check_layers(params.layers, checkpoint.name)
 
 
+def check_output_outside(config: JobConfig) -> None:
+    """Raises ConfigError if --content or --style would list files of the run. A table of pairs
+    lists none."""
+    if config.pairing == "table":
+        return
+    output = config.output.rstrip("/")
+    files = ["data/x.parquet"]
+    files += [f"images/x{extension(config.picture_format)}"] if config.format == "files" else []
+    files += [f"export/x{extension(config.picture_format)}"] if config.export else []
+    for file in files:
+        _check_untaken(config, f"{output}/{file}", config.output, "output")
+
+
 def check_outside(config: JobConfig, url: str, option: str) -> None:
     """Raises ConfigError if pictures below a location would become contents or styles of the job
     when it resumes."""
-    picture = f"{url.rstrip('/')}/x{extension(config.picture_format)}"
-    hint = ", or use --format parquet" if option == "output" and not config.export else ""
+    file = f"{url.rstrip('/')}/x{extension(config.picture_format)}"
+    _check_untaken(config, file, url, option)
+
+
+def _check_untaken(config: JobConfig, file: str, url: str, option: str) -> None:
     for name in ("content", "style"):
-        source = getattr(config, name)
-        if source and takes(source, picture):
+        source = getattr(config, name) or ""
+        # The YAML of a YOLO dataset names folders of pictures, and no other files count.
+        named = source.lower().endswith((".yaml", ".yml")) and file.endswith(".parquet")
+        if source and not named and takes(source, file):
             raise ConfigError(
-                f"--{option} {shown(url)} lies in --{name} {shown(source)}, so its pictures would "
-                f"become further {name}s: choose a location outside{hint}"
+                f"--{option} {shown(url)} lies in --{name} {shown(source)}, so its files would "
+                f"become further {name}s: choose a location outside"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from styleid_ray.batch.folder.identity import identity
 from styleid_ray.batch.folder.output import SUMMARY, Output
 from styleid_ray.batch.prepare import Prepared
 from styleid_ray.batch.stages.engine import load_engine
@@ -26,14 +27,38 @@ def actor_rate(given: str | float, storage_options: Options = None) -> float:
         return float(given)
     except ValueError:
         pass
-    run = str(given).removesuffix(SUMMARY).rstrip("/") or "."
-    rate = Output(run, storage_options).summary().get("session", {}).get("actor_rate")
+    rate = _run_of(str(given), storage_options).summary().get("session", {}).get("actor_rate")
     if not rate:
         raise ConfigError(
             f"--rate {shown(str(given))}: must be UNet evaluations per second as a number, or a "
             f"run whose {SUMMARY} has measured them, such as a pilot made with --limit"
         )
     return rate
+
+
+def run_differs(given: str, job: Prepared) -> str | None:
+    """The line about the options by which the run of `actor_rate` differs from a job; None without
+    any, or if its record is not there."""
+    try:
+        float(given)
+        return None
+    except ValueError:
+        record = _run_of(given, job.config.storage_options).record()
+    if not record:
+        return None
+    run, own = record["identity"], identity(job.config, job.checkpoint)
+    differing = [
+        f"{name} {run.get(name)}, not {own.get(name)}"
+        for name in ("size", "model", "method", "steps")
+        if run.get(name) != own.get(name)
+    ]
+    if not differing:
+        return None
+    return f"--rate {shown(given)}: the run has {'; '.join(differing)}: its rate may not hold here"
+
+
+def _run_of(given: str, storage_options: Options) -> Output:
+    return Output(given.removesuffix(SUMMARY).rstrip("/") or ".", storage_options)
 
 
 def measure_rate(job: Prepared, seconds: float = SECONDS) -> float:

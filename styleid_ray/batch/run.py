@@ -12,12 +12,19 @@ from styleid_ray.batch.begin import begin, check_exportable, extend
 from styleid_ray.batch.folder.failures import check_failures
 from styleid_ray.batch.folder.identity import with_stored
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.record import find_run, keep_rule
+from styleid_ray.batch.folder.record import find_run, keep_rule, moved_sources
 from styleid_ray.batch.folder.work import Work
 from styleid_ray.batch.limits import Limits
 from styleid_ray.batch.prepare import Job, resume
 from styleid_ray.batch.remake import Remake
-from styleid_ray.batch.session import Session, Summary, closing_lines, nothing_to_do, resuming
+from styleid_ray.batch.session import (
+    Session,
+    Summary,
+    closing_lines,
+    nothing_to_do,
+    resuming,
+    rounded_limit,
+)
 from styleid_ray.batch.watch.progress import counted
 from styleid_ray.batch.watch.trackers import check_trackers
 from styleid_ray.config import JobConfig
@@ -87,6 +94,8 @@ def _run(
             check_exportable(config, record.get("formats", {}).get("content"))
             if not again:
                 record = keep_rule(output, record, config)
+                if not config.extend and (line := moved_sources(config, record)):
+                    print(line, file=out)
         if record is None:
             job = begin(output, config, cluster.resources, out, cluster.spread)
         elif config.extend and not again:
@@ -102,6 +111,8 @@ def _run(
             job = resume(output, config)
         if chosen:
             job = chosen.apply(job)
+        if line := rounded_limit(session):
+            print(line, file=out)
         resources = cluster.resources(_rows(session.work, config.shard_pairs))
         summary = session.summarise(_work_off(session, job, resources, out))
         print("\n".join(closing_lines(summary, output, chosen)), file=out)

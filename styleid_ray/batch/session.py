@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from styleid_ray.batch.folder.failures import read_failures
+from styleid_ray.batch.folder.failures import read_failures, retry_command
 from styleid_ray.batch.folder.output import SUMMARY, Output
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.folder.work import count_pairs, limited
@@ -122,7 +122,11 @@ def nothing_to_do(session: Session) -> str:
     if session.again:
         return f"nothing to retry: no pair failed at {url}"
     line = f"nothing to do: {_counts(session.tally)} at {url}"
-    return line + (f"; {_retry_hint(session.output)}" if session.tally.failed else "")
+    if session.tally.failed:
+        line += f"; retry the failed ones with: {retry_command(url)}"
+    if not session.limits.config.extend:
+        line += "; --extend adds pictures that the sources have gained"
+    return line
 
 
 def resuming(session: Session) -> str:
@@ -137,6 +141,14 @@ def resuming(session: Session) -> str:
     return f"resuming: {_counts(session.tally)} already, {progress.left:,} to do"
 
 
+def rounded_limit(session: Session) -> str | None:
+    """The line about a `--limit` that whole shards exceed; None if they do not."""
+    limit, pairs = session.limits.config.limit, session.progress.left
+    if not limit or pairs <= limit:
+        return None
+    return f"--limit {limit} is rounded up to {counted(pairs, 'pair')}: shards are made whole"
+
+
 def _counts(tally: Tally) -> str:
     verb = "is" if tally.planned == 1 else "are"
     counts = f"{tally.done:,} of {counted(tally.planned, 'pair')} {verb} done"
@@ -147,9 +159,9 @@ def closing_lines(summary: Summary, output: Output, chosen: Remake | None) -> li
     """The lines that a call prints at its end."""
     session = summary.session
     lines = [
-        f"{summary.done:,} of {counted(summary.planned, 'pair')} done in "
-        f"{duration(session['seconds'])}, {session['pairs_per_second']:.3g} pairs/s, at "
-        f"{summary.output}",
+        f"{counted(int(session.get('done', 0)), 'pair')} made in {duration(session['seconds'])}, "
+        f"{session['pairs_per_second']:.3g} pairs/s; {summary.done:,} of "
+        f"{counted(summary.planned, 'pair')} done at {summary.output}",
     ]
     if summary.stopped:
         lines.append(
@@ -180,10 +192,7 @@ def closing_lines(summary: Summary, output: Output, chosen: Remake | None) -> li
                 f"{reason}"
             )
     if summary.failed:
-        lines.append(f"{counted(summary.failed, 'pair')} failed; {_retry_hint(output)}:")
+        failed = counted(summary.failed, "pair")
+        lines.append(f"{failed} failed. Retry with: {retry_command(output.url)}")
         lines += read_failures(output, output.finished()).lines()
     return lines
-
-
-def _retry_hint(output: Output) -> str:
-    return f"styleid-ray retry {output.url} tries them again"

@@ -56,14 +56,14 @@ def verify(
 
     run = Output(output, make_storage_options(storage_options))
     verification = read_back(run)
+    if repair:
+        for name in remove(run, verification):
+            print(f"removed {name}", file=sys.stderr)
     if json:
         print_counts(verification.as_dict(), json)
     else:
         print_counts(verification.counts, json)
-        print(*verification.remarks, sep="\n")
-    if repair:
-        for name in remove(run, verification):
-            print(f"removed {name}", file=sys.stderr)
+        print(*verification.remarks(repair), sep="\n")
     return verification.exit_status
 
 

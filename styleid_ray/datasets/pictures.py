@@ -25,6 +25,11 @@ def pictures_of(files: Files, what: str, storage_options: Options = None) -> Sou
     pictures = files.pictures()
     skipped = files.kinds() - pictures.kinds() + Counter(files.nameless)
     if not pictures.names:
+        if len(files.names) == 1 and files.url.rstrip("/").endswith(files.names[0]):
+            raise SourceError(
+                f"--{what}: {shown(files.url)} is not a picture; name a folder, file or pattern of "
+                "pictures such as .jpg, .png, .webp or .tif"
+            )
         kinds = ", ".join(shown(kind) for kind, _ in skipped.most_common(5))
         holds = f"{skipped.total()} files, but no pictures ({kinds})" if skipped else "no files"
         raise SourceError(

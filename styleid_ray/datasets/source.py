@@ -81,7 +81,18 @@ def dataset_line(source: Source) -> str:
 def skipped_line(*sources: Source) -> str | None:
     """One line about the files that listings left out, counted by kind; None without any."""
     skipped = skipped_files(*sources)
-    return f"left out: {in_words(skipped)}" if skipped else None
+    others = Counter({kind: count for kind, count in skipped.items() if not _is_extension(kind)})
+    files = skipped - others
+    words = [in_words(others)] if others else []
+    if files:
+        are = "is not a readable picture" if files.total() == 1 else "are not readable pictures"
+        number = f"{files.total():,} file{'s' * (files.total() > 1)}"
+        words.insert(0, f"{number} that {are} ({in_words(files)})")
+    return f"skipped {', '.join(words)}" if words else None
+
+
+def _is_extension(kind: str) -> bool:
+    return kind.startswith((".", "without an extension"))
 
 
 def skipped_files(*sources: Source) -> Counter[str]:

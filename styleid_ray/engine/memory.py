@@ -263,19 +263,22 @@ class Memory:
         room: dict[Place, int] = {place: self._capacity(place) for place in ("device", "host")}
         place: Place = "device"
         if self.features != "auto":
-            place, why = self.features, "asked for"
+            place, why = self.features, "as requested"
         elif need <= room["device"] or not cuda.is_cuda(self.device):
-            why = f"{_gib(need)} for {_gib(room['device'])} of its memory"
+            why = f"{_gib(need)} of {_gib(room['device'])} available"
         elif need <= room["host"]:
             place = "host"
-            why = f"{_gib(need)} for {_gib(room['host'])}, the device has {_gib(room['device'])}"
+            why = (
+                f"{_gib(need)} of {_gib(room['host'])} available, the device has "
+                f"{_gib(room['device'])}"
+            )
         else:
             place = max(room, key=lambda place: room[place])
             why = f"{_gib(need)} fit nowhere, {_gib(room[place])} here: pictures are inverted again"
         if place != self.bank.place:
             self._move(place)
         if place != self._place:
-            self.note(f"features: {place} ({why})")
+            self.note(f"features kept on the {place}: {why}")
             self._place = place
 
     def _move(self, place: Place) -> None:

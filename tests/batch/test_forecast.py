@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from styleid_ray import JobConfig
+from styleid_ray.batch.folder.output import SUMMARY, Output
+from styleid_ray.batch.folder.record import begin_run
 from styleid_ray.batch.forecast import forecast
 from styleid_ray.batch.prepare import prepare
 from styleid_ray.batch.rate import measure_rate
@@ -53,11 +55,11 @@ def test_the_plan_says_that_masks_are_not_counted(job: Job, pictures: Path) -> N
 
 
 def test_skipped_files_are_counted_by_kind(job: Job, pictures: Path) -> None:
-    assert "left out" not in forecast(job()).as_text()
+    assert "skipped" not in forecast(job()).as_text()
     for name in ("1.HEIC", "2.heic", "notes.txt"):
         (pictures / "content" / name).touch()
     plan = forecast(job())
-    assert plan.as_text()["left out"] == "2 .heic, 1 .txt"
+    assert plan.as_text()["skipped"] == "2 .heic, 1 .txt"
     assert plan.as_dict()["left_out"] == {".heic": 2, ".txt": 1}
 
 
@@ -107,7 +109,12 @@ def test_the_plan_lists_what_fits_on_common_gpus(job: Job) -> None:
     }
     text = plan.as_text()
     assert "not measured" in text["by GPU memory"]
-    assert text["  8 GB"] == "batch 16, features on the device"
+    assert text["  8 to 80 GB"] == "batch 16, features on the device"
+    assert text["planned for"] == "GPUs; --device cpu plans for CPUs"
+    assert list(text.items())[-1] == (
+        "time",
+        "unknown: --calibrate measures it, --rate RUN takes it from a run",
+    )
     assert forecast(job(features="host", batch=4)).gpus[0].features == "host"
 
 
@@ -115,6 +122,7 @@ def test_the_plan_lists_what_fits_on_common_gpus(job: Job) -> None:
 def test_the_plan_of_a_job_on_cpus_does_not_mention_gpus(job: Job, options: dict[str, Any]) -> None:
     plan = forecast(job(**options))
     assert not plan.gpus
+    assert "planned for" not in plan.as_text()
     assert "gpus" not in plan.as_dict()
 
 
@@ -130,8 +138,26 @@ def test_a_rate_and_a_price_give_time_gpu_hours_and_cost(job: Job) -> None:
     assert (text["time of one actor"], text["GPU hours"], text["cost"]) == (
         "24 min 0 s",
         "0.20 h",
-        "6.00",
+        "6.00 in the unit of --price",
     )
+    assert "time" not in text
+
+
+def test_a_rate_of_a_run_with_other_options_is_noted_on_one_line(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, measured = job(steps=10), '{"session": {"actor_rate": 3.0}}'
+    begun = prepare(run)
+    begin_run(Output(run.output), begun, begun.plan)
+    Output(run.output).write(SUMMARY, measured.encode())
+    for rate in (run.output, f"{run.output}/summary.json"):
+        forecast(run, rate=rate)
+        assert not capsys.readouterr().err
+        forecast(job(steps=20, size=128), rate=rate)
+        assert capsys.readouterr().err == (
+            f"--rate {rate}: the run has size 64, not 128; steps 10, not 20: its rate may not hold "
+            "here\n"
+        )
 
 
 def test_shards_are_cut_by_their_time_on_the_requested_device(job: Job, pictures: Path) -> None:

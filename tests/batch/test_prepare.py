@@ -111,6 +111,16 @@ def test_the_port_with_a_model_that_predicts_v_is_advised_against(job: Job, tmp_
     assert not prepare(job(model=model)).notes
 
 
+def test_options_without_effect_on_the_pairs_are_noted(job: Job) -> None:
+    given = {"styles_per_content": 2, "seed": 3}
+    assert prepare(job(**given)).notes == [
+        "--styles-per-content 2 has no effect with --pairing cross",
+        "--seed 3 has no effect in this job, which draws nothing",
+    ]
+    assert not prepare(job(**given, pairing="random")).notes
+    assert not prepare(job(seed=3, gamma="0.5..0.9")).notes
+
+
 def test_a_job_with_values_by_layer_begins_and_is_planned_at_its_models_size(xl: Job) -> None:
     asked = xl(gamma="9-14=0.7", shard_pairs=3)
     out = io.StringIO()

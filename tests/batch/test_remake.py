@@ -177,7 +177,7 @@ def test_the_closing_lines_name_the_reason_why_pairs_keep_their_pictures(job: Jo
     summary = Summary(output.url, 6, 6, 0, 0, session, "")
     said = "\n".join(closing_lines(summary, output, chosen))
     assert "3 pairs could not be made and keep their pictures; most often " in said
-    assert "2 x RowError at decode, such as x is bad" in said
+    assert "2 pairs: decode failed, for example x is bad" in said
     assert summary.exit_status == 1
 
 

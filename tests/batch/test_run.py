@@ -76,7 +76,16 @@ def test_a_finished_run_resumes_to_nothing_without_ray_sources_or_model(
         monkeypatch.setattr(f"styleid_ray.batch.run.{name}", lambda *_: pytest.fail("work began"))
     screen = io.StringIO()
     assert stylize(job(), screen).exit_status == 0
-    assert "nothing to do: 6 of 6 pairs are done" in screen.getvalue()
+    assert screen.getvalue().endswith(
+        f"nothing to do: 6 of 6 pairs are done at {pictures}/out; --extend adds pictures that the "
+        "sources have gained\n"
+    )
+    assert "other sources" not in screen.getvalue()
+    stylize(job(style=f"{pictures}/other/"), screen)
+    assert (
+        f"other sources: --style {pictures}/other (the run has {pictures}/style): the run keeps "
+        "its planned pairs; --extend adds new pictures, another --output begins a new run\n"
+    ) in screen.getvalue()
     assert {p: p.stat().st_mtime_ns for p in before} == before
     # Another rule takes the place of the run's, and nothing else is written.
     record = Output(job().output).existing_record()
@@ -131,14 +140,19 @@ def test_a_pilot_stops_after_whole_shards_measures_the_rate_and_the_rest_is_made
     assert (summary.done, summary.missing, summary.exit_status) == (2, 4, 1)
     assert summary.stopped == "--limit 1"
     assert "2 of 2 pairs (100 %)" in screen.getvalue()
+    assert "--limit 1 is rounded up to 2 pairs: shards are made whole" in screen.getvalue()
     assert "stopped by --limit 1 with 4 pairs left; run the same command" in screen.getvalue()
     assert actor_rate(output.url) == output.summary()["session"]["actor_rate"] > 0
     status = read_status(output)
     assert (status.missing, status.stopped) == (4, "--limit 1")
 
-    summary = stylize(job(), io.StringIO())
+    screen = io.StringIO()
+    summary = stylize(job(limit=4), screen)
     assert (summary.done, summary.stopped, summary.exit_status) == (6, None, 0)
     assert read_status(output).stopped is None
+    assert "rounded up" not in screen.getvalue()
+    assert "4 pairs made in " in screen.getvalue()
+    assert f"; 6 of 6 pairs done at {output.url}" in screen.getvalue()
 
 
 def test_bad_pictures_cost_their_own_pairs_and_are_listed_with_stage_and_reason(
@@ -156,8 +170,10 @@ def test_bad_pictures_cost_their_own_pairs_and_are_listed_with_stage_and_reason(
     assert (status.done, status.failed, status.missing, status.unplanned) == (6, 6, 0, 0)
     screen = io.StringIO()
     assert stylize(job(), screen).exit_status == 1
-    assert "nothing to do" in screen.getvalue()
-    assert f"styleid-ray retry {pictures}/out tries them again" in screen.getvalue()
+    assert (
+        f"nothing to do: 6 of 12 pairs are done, 6 failed at {pictures}/out; retry the failed ones "
+        f"with: styleid-ray retry {pictures}/out; --extend adds pictures"
+    ) in screen.getvalue()
 
 
 def test_crop_gives_squares_and_files_lie_beside_the_shards(job: Job, pictures: Path) -> None:

@@ -69,11 +69,13 @@ def test_files_of_other_kinds_are_one_line_of_counts(folder):
     photos = folder("in", ["a.png", *(f"IMG_{i}.HEIC" for i in range(4)), "notes\n.t\nxt"])
     style = list_pictures(str(folder("style", ["s.png"])), "style")
     content = list_pictures(str(photos), "content")
-    assert skipped_line(content, style) == "left out: 4 .heic, 1 .t\\nxt"
+    assert skipped_line(content, style) == (
+        "skipped 5 files that are not readable pictures (4 .heic, 1 .t\\nxt)"
+    )
     assert skipped_line(content, content) == skipped_line(content)
     assert skipped_line(style) is None
     many = list_pictures(str(folder("many", ["a.png", *(f"b.x{i}" for i in range(9))])), "content")
-    assert str(skipped_line(many)).endswith(", 4 others")
+    assert str(skipped_line(many)).endswith(", 4 others)")
 
 
 def test_keys_with_dot_segments_are_counted_as_left_out(bucket):
@@ -85,7 +87,7 @@ def test_keys_with_dot_segments_are_counted_as_left_out(bucket):
         store.call_s3("put_object", Bucket=url.removeprefix("s3://"), Key=key, Body=b"x")
     source = list_pictures(f"{url}/in", "content")
     assert source.keys == ("a.png",)
-    assert skipped_line(source) == "left out: 2 with '.' or '..' in the key"
+    assert skipped_line(source) == "skipped 2 with '.' or '..' in the key"
 
 
 def test_a_listing_has_the_same_version_as_a_read_picture(folder, bucket):
@@ -191,6 +193,8 @@ def test_an_empty_source_names_the_kinds_of_its_files(folder, tmp_path):
     root = folder("in", ["a.txt", "b.TXT", "c.pdf", "README"])
     with pytest.raises(SourceError, match=r"4 files, but no pictures \(\.txt, without an ext"):
         list_pictures(str(root), "content")
+    with pytest.raises(SourceError, match=r"--content: .*a\.txt is not a picture; name a folder"):
+        list_pictures(str(root / "a.txt"), "content")
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match="no files"):
         list_pictures(str(tmp_path / "empty"), "content")
@@ -308,7 +312,7 @@ def test_pictures_on_the_web_are_listed_and_read(web):
     assert signed.url("c.jpg").endswith("c.jpg?X-Amz-Credential=a/b&X-Amz-Signature=x")
     assert "Signature" not in repr(signed)
     assert read_bytes(signed.url(signed.keys[0])) == (root / "in/b/c.jpg").read_bytes()
-    with pytest.raises(SourceError, match=r"no pictures \(\.txt\)") as caught:
+    with pytest.raises(SourceError, match=r"d\.txt\?\.\.\. is not a picture") as caught:
         list_pictures(f"{url}/in/d.txt?signature=planted", "content")
     assert "planted" not in str(caught.value)
     with pytest.raises(RowError, match="does not exist"):

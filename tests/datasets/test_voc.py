@@ -110,7 +110,7 @@ def test_pictures_without_annotation_or_list_are_left_out_and_counted(tmp_path: 
     assert source.versions is not None
     assert len(source.versions) == 2
     assert skipped_line(source) == (
-        "left out: 3 pictures without an annotation, 1 pictures in no list of ImageSets/Main"
+        "skipped 3 pictures without an annotation, 1 pictures in no list of ImageSets/Main"
     )
 
 

@@ -186,7 +186,9 @@ def test_pictures_in_no_split_and_other_files_are_left_out_and_counted(tmp_path:
     )
     source = source_of(tmp_path)
     assert source.keys == KEYS
-    assert skipped_line(source) == "left out: 1 .heic, 1 pictures in no split"
+    assert skipped_line(source) == (
+        "skipped 1 file that is not a readable picture (1 .heic), 1 pictures in no split"
+    )
 
 
 @pytest.mark.parametrize(

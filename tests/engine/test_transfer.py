@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -211,6 +212,6 @@ def test_the_store_that_was_chosen_is_logged_once_with_its_reason(
     with caplog.at_level(logging.INFO, "styleid_ray"):
         for _ in range(2):
             pipe.transfer_latents(latents[:1], latents[3:4], params=QUICK)
-    lines = [r.getMessage() for r in caplog.records if r.getMessage().startswith("features:")]
+    lines = [r.getMessage() for r in caplog.records if r.getMessage().startswith("features kept")]
     assert len(lines) == 1
-    assert lines[0].startswith("features: device (")
+    assert re.fullmatch(r"features kept on the device: \S+ GiB of \S+ GiB available", lines[0])

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from styleid_ray.batch.folder.output import Output, as_ids, data_file, errors_file, stem
-from styleid_ray.batch.watch.progress import Progress
-from styleid_ray.errors import JobError
+from styleid_ray.batch.watch.progress import Progress, counted
+from styleid_ray.errors import JobError, RowError
 
 _READERS = 16
 _ENOUGH = 100
@@ -61,10 +61,16 @@ class Failures:
 def lines_of(reasons: list[dict[str, Any]]) -> list[str]:
     """Reasons from `Failures.top`, one line each."""
     return [
-        f"{r['pairs']:,} x {r['error']} at {r['stage']}"
-        f"{', such as' if r['pairs'] > 1 else ':'} {r['example']}"
+        f"{counted(r['pairs'], 'pair')}: {r['stage']} failed"
+        f"{'' if r['error'] == RowError.__name__ else ' (' + r['error'] + ')'}, "
+        f"{'for example ' * (r['pairs'] > 1)}{r['example']}"
         for r in reasons
     ]
+
+
+def retry_command(url: str) -> str:
+    """The command that makes the failed pairs of a run again."""
+    return f"styleid-ray retry {url}"
 
 
 def read_failures(output: Output, finished: Collection[str]) -> Failures:

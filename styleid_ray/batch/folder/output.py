@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -78,6 +79,8 @@ class Output(Store):
     def record(self) -> dict[str, Any] | None:
         """The stored `config.yaml`, or None when there is no run here. Raises OutputError if it is
         damaged, or has another layout."""
+        if self.is_local and os.path.isfile(self.root):
+            raise OutputError(f"--output {shown(self.url)} is a file: name a folder")
         try:
             text = self.read(CONFIG)
         except FileNotFoundError:

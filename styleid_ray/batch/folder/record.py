@@ -72,6 +72,23 @@ def find_run(output: Output, config: JobConfig, needed: bool = False) -> dict[st
     return record
 
 
+def moved_sources(config: JobConfig, record: Mapping[str, Any]) -> str | None:
+    """The line about sources that a command names otherwise than its run; None without any."""
+    stored, given = record["config"], locations(config)
+    moved = [
+        f"--{name} {shown(given[name])} (the run has {shown(stored[name])})"
+        for name in ("content", "style", "table")
+        if stored.get(name) and name in given
+        if stored[name].rstrip("/") != given[name].rstrip("/")
+    ]
+    if not moved:
+        return None
+    return (
+        f"other sources: {', '.join(moved)}: the run keeps its planned pairs; --extend adds new "
+        "pictures, another --output begins a new run"
+    )
+
+
 def check_model(output: Output, record: Mapping[str, Any], checkpoint: Checkpoint) -> None:
     """Raises OutputError when a run was begun with another model, autoencoder or LoRA weights."""
     old = record["identity"]

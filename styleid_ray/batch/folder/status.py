@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, TextIO
 
-from styleid_ray.batch.folder.failures import lines_of
+from styleid_ray.batch.folder.failures import lines_of, retry_command
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.quality import QualitySummary, read_quality
 from styleid_ray.batch.folder.tally import Tally, read_parts
@@ -36,6 +36,8 @@ class Status:
     """The limit that stopped the last command, such as `--deadline 6h`."""
     quality: QualitySummary | None = None
     """Measures of the pairs that are done, if requested."""
+    worked_on: bool = False
+    """Whether a command is making pairs now."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; with `quality` if requested."""
@@ -44,8 +46,8 @@ class Status:
 
     @property
     def counts(self) -> dict[str, Any]:
-        """The same without reasons, the limit and quality."""
-        others = ("reasons", "stopped", "quality")
+        """The counts and the fingerprint."""
+        others = ("reasons", "stopped", "quality", "worked_on")
         names = [f.name for f in fields(self) if f.name not in others]
         return {name: getattr(self, name) for name in names}
 
@@ -56,7 +58,10 @@ class Status:
         if self.stopped:
             lines.append(f"stopped by {self.stopped}; {resume_hint(self.stopped)}")
         if self.failed:
-            lines += [*lines_of(self.reasons), f"styleid-ray retry {url} tries failed pairs again"]
+            retry = f"retry the failed pairs with: {retry_command(url)}"
+            lines += [*lines_of(self.reasons), retry]
+        if self.missing and not self.stopped and not self.worked_on:
+            lines.append("run the stylize command again to make the missing pairs")
         return lines
 
     @classmethod
@@ -103,8 +108,10 @@ def statuses(output: Output) -> Iterator[Status]:
     parts = read_parts(output)
     while True:
         tally = Tally.read(output, parts)
-        last = {} if is_worked_on(output) else output.summary()
-        yield Status.of(tally, record.get("fingerprint", ""), last)
+        worked_on = is_worked_on(output)
+        last = {} if worked_on else output.summary()
+        status = Status.of(tally, record.get("fingerprint", ""), last)
+        yield replace(status, worked_on=worked_on)
 
 
 def watch_status(output: Output, stream: TextIO) -> Status:

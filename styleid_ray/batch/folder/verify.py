@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from styleid_ray.batch.folder.output import PLAN, Output, as_ids, data_file, stem
 from styleid_ray.batch.folder.readback import OF_A_SHARD, ShardCheck, check_shard
+from styleid_ray.batch.watch.progress import counted
 from styleid_ray.planning import shard_name
 from styleid_ray.storage.locations import shown
 
@@ -54,6 +55,8 @@ class Verification:
     """Up to ten names for each finding."""
     spoilt: list[str] = field(repr=False)
     """Shard files to remove, so that the same command makes their pairs again."""
+    pairs_to_remake: int = 0
+    """Planned pairs of the shards that a repair removes."""
 
     @property
     def sound(self) -> bool:
@@ -65,19 +68,23 @@ class Verification:
         """All counts."""
         return {"planned": self.planned, "done": self.done, **self.findings}
 
-    @property
-    def remarks(self) -> list[str]:
-        """Lines for a person: names of what is wrong, and what to do."""
+    def remarks(self, repaired: bool = False) -> list[str]:
+        """Lines for a person: names of what is wrong, and what to do. `repaired` is whether the
+        damaged shards have been removed."""
         lines: list[str] = []
         for finding, names in self.examples.items():
             if finding not in ("missing", "failed"):
                 more = self.findings[finding] - len(names)
                 line = f"{finding.replace('_', ' ')}: {', '.join(names)}"
                 lines.append(line + f" and {more} more" * (more > 0))
-        return [*lines, self._verdict]
+        return [*lines, self._verdict(repaired)]
 
-    @property
-    def _verdict(self) -> str:
+    def _verdict(self, repaired: bool) -> str:
+        if repaired and self.spoilt:
+            removed = counted(len(set(map(stem, self.spoilt))), "shard")
+            pairs = counted(self.pairs_to_remake, "pair")
+            hint = "; run the stylize command again to make them" * bool(self.pairs_to_remake)
+            return f"removed {removed} with {pairs}{hint}"
         if not self.sound:
             return "damaged: verify --repair removes damaged shards, stylize makes them again"
         if self.findings["missing"]:
@@ -147,6 +154,7 @@ def verify(output: Output, stream: TextIO | None = None) -> Verification:
         findings={name: findings.counts[name] for name in _FINDINGS},
         examples=findings.examples,
         spoilt=sorted(findings.spoilt),
+        pairs_to_remake=sum(findings.shards.get(s, 0) for s in set(map(stem, findings.spoilt))),
     )
 
 

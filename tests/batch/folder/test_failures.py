@@ -43,8 +43,8 @@ def test_reasons_are_counted_the_most_common_first_with_an_example(tmp_path: Pat
         write(output, f"data/{shard}.parquet")
     failures = read_failures(output, output.finished())
     assert failures.lines() == [
-        "3 x Common at fetch, such as Common: not there",
-        "1 x Rare at fetch: Rare: not there",
+        "3 pairs: fetch failed (Common), for example Common: not there",
+        "1 pair: fetch failed (Rare), Rare: not there",
     ]
     assert failures.top()[0] | {"example": ""} == {
         "stage": "fetch",
@@ -87,5 +87,5 @@ def test_a_job_stops_when_more_fails_than_the_bound_allows(
     if not stops:
         check_failures(limit, progress, output)
         return
-    with pytest.raises(JobError, match=f"{failed} of {done + failed} .*most often 1 x why at fet"):
+    with pytest.raises(JobError, match=f"{failed} of {done + failed} .*most often 1 pair: fetch"):
         check_failures(limit, progress, output)

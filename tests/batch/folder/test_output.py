@@ -8,9 +8,11 @@ import pytest
 
 from styleid_ray import JobConfig
 from styleid_ray.batch.folder.output import PLAN_ONLY, Output
-from styleid_ray.batch.prepare import prepare
+from styleid_ray.batch.folder.record import begin_run, find_run
+from styleid_ray.batch.prepare import prepare, resume
 from styleid_ray.cli import main
 from styleid_ray.errors import ConfigError, OutputError
+from tests.batch.conftest import draw
 
 
 def test_a_failed_write_leaves_the_old_file_intact_and_nothing_beside_it(
@@ -87,8 +89,44 @@ def test_columns_of_a_table_that_resemble_those_of_the_plan_are_passed_through()
 def test_an_output_whose_pictures_would_become_sources_is_refused(
     name: str, job: Callable[..., JobConfig], pictures: Path
 ) -> None:
-    inside = str(pictures / name / "out")
-    with pytest.raises(ConfigError, match=f"--output .*out lies in --{name} .*--format parquet"):
-        prepare(job(format="files", output=inside))
-    assert prepare(job(output=inside)).plan.pairs == 6
-    assert prepare(job(format="files")).plan.pairs == 6
+    for options in ({"format": "files"}, {"format": "parquet"}, {"export": "imagefolder"}):
+        for folder in (name, f"{name}/out"):
+            with pytest.raises(ConfigError, match=f"--output .* lies in --{name} .*outside"):
+                prepare(job(**options, output=str(pictures / folder)))
+    own = {"output": str(pictures), name: str(draw(pictures / "data" / "a.png", 1).parent)}
+    with pytest.raises(ConfigError, match=f"lies in --{name}"):
+        prepare(job(**own))
+
+
+def test_an_output_beside_the_listed_files_or_around_a_source_is_accepted(
+    job: Callable[..., JobConfig], pictures: Path
+) -> None:
+    content = pictures / "content"
+    for source in (content / "a.png", content / "*.png"):
+        assert prepare(job(content=str(source), output=str(content / "out"))).plan.pairs
+    (pictures / "pairs.csv").write_text("content,style\na.png,s.png\n")
+    table = {"pairing": "table", "table": str(pictures / "pairs.csv")}
+    assert prepare(job(**table, output=str(content / "out"))).plan.pairs == 1
+    assert prepare(job(format="files", output=str(pictures))).plan.pairs == 6
+
+
+def test_a_run_that_lies_in_its_own_content_stays_resumable_without_extend(
+    job: Callable[..., JobConfig], pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = job(output=str(pictures / "content" / "out"))
+    with monkeypatch.context() as earlier:
+        earlier.setattr("styleid_ray.batch.prepare.check_output_outside", lambda config: None)
+        prepared = prepare(inside)
+    begin_run(Output(inside.output), prepared, prepared.plan)
+    assert find_run(Output(inside.output), inside)
+    assert resume(Output(inside.output), inside).contents.root == inside.content
+
+
+def test_an_output_that_is_a_file_is_one_clear_line(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = pictures / "mk.py"
+    file.touch()
+    for command in (["stylize", "--content=c", "--style=s", "--output"], ["status"]):
+        assert main([*command, str(file)]) == 2
+        assert capsys.readouterr().err == f"error: --output {file} is a file: name a folder\n"

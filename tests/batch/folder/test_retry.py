@@ -126,7 +126,7 @@ def test_a_job_with_too_many_failures_stops_and_resumes_with_a_higher_bound(
     for n in range(9):
         (pictures / "content" / f"0-broken-{n}.png").write_bytes(b"not a picture")
     with pytest.raises(
-        JobError, match=f"more than --max-failures {limit}; most often \\d+ x \\w+ at decode"
+        JobError, match=f"more than --max-failures {limit}; most often \\d+ pairs?: decode failed"
     ):
         stylize(job(max_failures=limit), io.StringIO())
     status = read_status(Output(str(pictures / "out")))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -78,7 +77,7 @@ def test_why_pairs_failed_and_the_command_to_retry_them_are_in_the_status_and_th
     assert main(["status", run]) == 1
     status = capsys.readouterr().out
     for text in (screen.getvalue(), status):
-        assert re.search(r"2 x \w+ at decode, such as content broken\.png: ", text), text
+        assert "2 pairs: decode failed, for example content broken.png: not a picture" in text
         assert f"styleid-ray retry {run}" in text
     assert main(["status", run, "--json"]) == 1
     (reason,) = json.loads(capsys.readouterr().out)["reasons"]
@@ -90,10 +89,14 @@ def test_status_names_no_limit_while_a_stopped_run_is_resumed(
 ) -> None:
     output = Output(str(pictures / "out"))
     missing = read_status(output).missing
+    hint = "run the stylize command again to make the missing pairs"
+    assert read_status(output).remarks(output.url) == [hint]
     output.write(SUMMARY, json.dumps({"missing": missing, "stopped": "--deadline 6h"}).encode())
+    assert hint not in read_status(output).remarks(output.url)
     assert read_status(output).stopped == "--deadline 6h"
     live = Live(output, Progress(6, 4, 0))
     assert read_status(output).stopped is None
+    assert not read_status(output).remarks(output.url)
     live.close()
     assert read_status(output).stopped == "--deadline 6h"
 

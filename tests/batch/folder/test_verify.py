@@ -95,9 +95,15 @@ def test_a_truncated_shard_is_damage_and_repair_removes_it(
     assert "damaged: verify --repair" in said
 
     assert main(["verify", str(run), "--repair"]) == 2
-    assert f"removed data/{name}" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert f"removed data/{name}" in said.err
     assert main(["verify", str(run), "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["sound"] is True
+    found = json.loads(capsys.readouterr().out)
+    assert found["sound"] is True
+    pairs = "1 pair" if found["missing"] == 1 else f"{found['missing']} pairs"
+    last = said.out.splitlines()[-1]
+    assert last == f"removed 1 shard with {pairs}; run the stylize command again to make them"
+    assert "--repair" not in said.out
 
 
 def test_a_copied_shard_is_recognised_by_its_name(run: Path) -> None:
