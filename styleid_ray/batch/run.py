@@ -76,7 +76,32 @@ def remake(config: JobConfig, changes: Mapping[str, Any], stream: TextIO | None 
 def _run(
     config: JobConfig, out: TextIO, again: bool = False, chosen: Remake | None = None
 ) -> Summary:
-    limits = Limits(config)
+    """Checks the command, begins or reopens the run, makes the pairs that are left, sums up."""
+    limits, output = Limits(config), _checked_output(config)
+    record, job = find_run(output, config, needed=again), None
+    if record is not None:
+        config = with_stored(config, record)
+        if chosen:
+            chosen.config = with_stored(chosen.config, record)
+    with _Cluster(config, out) as cluster:
+        if record is None:
+            job = begin(output, config, cluster.resources, out, cluster.spread)
+        else:
+            _reopen(output, record, cluster, again)
+        session = Session(output, config, limits, again, chosen)
+        check_failures(config.max_failures, session.progress, output)
+        if session.work:
+            summary = _make_pairs(session, job, cluster)
+        else:
+            print(nothing_to_do(session), file=out)
+            summary = session.summarise({})
+        if not summary.stopped:
+            _export(config, out)
+    return summary
+
+
+def _checked_output(config: JobConfig) -> Output:
+    """The output, reachable like all that the run reports to."""
     check_trackers(config.log_to)
     output = Output(config.output, config.storage_options)
     output.check_reachable()
@@ -84,40 +109,35 @@ def _run(
         from styleid_ray.datasets.hub import Hub
 
         Hub(config.push_to).check()
-    record, job = find_run(output, config, needed=again), None
-    if record is not None:
-        config = with_stored(config, record)
-        if chosen:
-            chosen.config = with_stored(chosen.config, record)
-    with _Cluster(config, out) as cluster:
-        if record is not None:
-            check_exportable(config, record.get("formats", {}).get("content"))
-            if not again:
-                record = keep_rule(output, record, config)
-                if not config.extend and (line := moved_sources(config, record)):
-                    print(line, file=out)
-        if record is None:
-            job = begin(output, config, cluster.resources, out, cluster.spread)
-        elif config.extend and not again:
-            extend(output, config, record, cluster.resources, out, cluster.spread)
-        session = Session(output, config, limits, again, chosen)
-        check_failures(config.max_failures, session.progress, output)
-        if not session.work:
-            print(nothing_to_do(session), file=out)
-            _export(config, out)
-            return session.summarise({})
-        if job is None:
-            print(resuming(session), file=out)
-            job = resume(output, config)
-        if chosen:
-            job = chosen.apply(job)
-        if line := rounded_limit(session):
-            print(line, file=out)
-        resources = cluster.resources(_rows(session.work, config.shard_pairs))
-        summary = session.summarise(_work_off(session, job, resources, out))
-        print("\n".join(closing_lines(summary, output, chosen)), file=out)
-        if not summary.stopped:
-            _export(config, out)
+    return output
+
+
+def _reopen(output: Output, record: dict[str, Any], cluster: _Cluster, again: bool) -> None:
+    """Brings an existing run up to date with the command: its rule, and new pairs if requested."""
+    config, out = cluster.config, cluster.out
+    check_exportable(config, record.get("formats", {}).get("content"))
+    if again:
+        return
+    record = keep_rule(output, record, config)
+    if config.extend:
+        extend(output, config, record, cluster.resources, out, cluster.spread)
+    elif line := moved_sources(config, record):
+        print(line, file=out)
+
+
+def _make_pairs(session: Session, job: Job | None, cluster: _Cluster) -> Summary:
+    """Makes the pairs of a session. `job` is None for a run that began earlier."""
+    config, out = cluster.config, cluster.out
+    if job is None:
+        print(resuming(session), file=out)
+        job = resume(session.output, config)
+    if session.chosen:
+        job = session.chosen.apply(job)
+    if line := rounded_limit(session):
+        print(line, file=out)
+    resources = cluster.resources(_rows(session.work, config.shard_pairs))
+    summary = session.summarise(_work_off(session, job, resources, out))
+    print("\n".join(closing_lines(summary, session.output, session.chosen)), file=out)
     return summary
 
 
