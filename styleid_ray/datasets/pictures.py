@@ -61,4 +61,6 @@ def takes(url: str, location: str) -> bool:
 
 def _real(url: str) -> str:
     path = local_path(url)
-    return url if path is None else os.path.realpath(absolute(path))
+    if path is None or "\0" in path:  # which names no file
+        return url
+    return os.path.realpath(absolute(path))

@@ -75,8 +75,8 @@ def test_features_that_are_held_on_the_device_count_as_room_there(gpu: SimpleNam
 @pytest.mark.parametrize(
     ("need", "place", "why"),
     [
-        (5, "device", "5.00 GiB for 7.50 GiB"),
-        (9, "host", "9.00 GiB for 15.00 GiB"),
+        (5, "device", "5.00 GiB of 7.50 GiB"),
+        (9, "host", "9.00 GiB of 15.00 GiB"),
         (25, "host", "fit nowhere"),
     ],
 )
