@@ -9,7 +9,7 @@ from styleid_ray.batch.cluster.node_model import find_model
 from styleid_ray.batch.folder.identity import identity, with_defaults, with_stored
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.record import check_model, locations, stored_vae
-from styleid_ray.config import PAPER_SIZE, JobConfig, ResolvedParams, digest
+from styleid_ray.config import PAPER_SIZE, JobConfig, ResolvedParams, digest, flag
 from styleid_ray.datasets.masks import check_all_masked
 from styleid_ray.datasets.options import Spread, in_threads
 from styleid_ray.datasets.pictures import takes
@@ -190,7 +190,7 @@ def _idle(config: JobConfig) -> list[str]:
         "seed": "in this job, which draws nothing",
     }
     return [
-        f"--{name.replace('_', '-')} {getattr(config, name)} has no effect {why}"
+        f"{flag(name)} {getattr(config, name)} has no effect {why}"
         for name, why in given.items()
         if name not in used and getattr(config, name) != fields[name].default
     ]
