@@ -15,7 +15,7 @@ from styleid_ray.batch.folder.tally import Tally, Work
 from styleid_ray.batch.prepare import Job, check_layers
 from styleid_ray.batch.stages.row_params import CONTROLS, PARAMS, RowParams
 from styleid_ray.batch.stages.shard import Done
-from styleid_ray.config import JobConfig, StyleParams
+from styleid_ray.config import JobConfig, StyleParams, flag
 from styleid_ray.errors import ConfigError
 from styleid_ray.jobfile import make_config
 from styleid_ray.quality.rule import Rule, reject_rule
@@ -148,7 +148,7 @@ def split_options(
     alone = [*changes, *(["reject"] if options.get("reject") is not None else [])]
     if alone and not rejected:
         raise ConfigError(
-            f"--{alone[0].replace('_', '-')} has no effect on failed pairs, which are made with "
+            f"{flag(alone[0])} has no effect on failed pairs, which are made with "
             "the run's own options: add --rejected, or leave it out"
         )
     return {name: value for name, value in options.items() if name not in changes}, changes

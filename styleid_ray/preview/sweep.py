@@ -18,6 +18,7 @@ from styleid_ray.config import (
     PictureOptions,
     SourceOptions,
     StyleParams,
+    flag,
     without_effect,
 )
 from styleid_ray.controls import Range, Sweep, parse
@@ -86,7 +87,7 @@ def read_columns(options: Mapping[str, Any]) -> tuple[JobConfig, list[Column]]:
     config = config_of(first)
     for name in several:
         if name in _SCHEDULED and not config.inject:
-            raise ConfigError(f"{_option(name)}: no effect without injection")
+            raise ConfigError(f"{flag(name)}: no effect without injection")
     for name in several:
         _check_distinct(name, [config_of(first | {name: x}) for x in listed[name]])
     columns: dict[tuple[str, ...], Column] = {}
@@ -149,7 +150,7 @@ def _is_zero(text: str) -> bool:
 
 def _check_count(counts: Mapping[str, int]) -> None:
     if (columns := math.prod(counts.values())) > MOST_COLUMNS:
-        factors = " x ".join(f"{n} of {_option(name)}" for name, n in counts.items())
+        factors = " x ".join(f"{n} of {flag(name)}" for name, n in counts.items())
         raise ConfigError(
             f"{factors}: {columns} columns, more than the {MOST_COLUMNS} that a preview shows; "
             "list fewer values"
@@ -159,8 +160,4 @@ def _check_count(counts: Mapping[str, int]) -> None:
 def _check_distinct(name: str, configs: Sequence[JobConfig]) -> None:
     values = [getattr(config, name) for config in configs]
     if repeated := [value for i, value in enumerate(values) if value in values[:i]]:
-        raise ConfigError(f"{_option(name)}: the list names {repeated[0]} twice")
-
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
+        raise ConfigError(f"{flag(name)}: the list names {repeated[0]} twice")

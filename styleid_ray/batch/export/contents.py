@@ -18,7 +18,7 @@ from styleid_ray.batch.folder.output import PLAN, PLAN_ONLY, Output
 from styleid_ray.batch.folder.places import plan_columns
 from styleid_ray.batch.folder.stored import is_hidden
 from styleid_ray.batch.folder.tally import Tally
-from styleid_ray.config import JobConfig
+from styleid_ray.config import JobConfig, flag
 from styleid_ray.datasets.features import feature_of
 from styleid_ray.datasets.formats import open_labels, recognised
 from styleid_ray.datasets.keys import Keys
@@ -111,7 +111,7 @@ def content_labels(config: JobConfig, record: dict[str, Any], contents: Source) 
     for name in ("content", "label_masks", "annotations"):
         if is_hidden(getattr(config, name)) and (name != "content" or known != "folder"):
             raise ConfigError(
-                f"--{name.replace('_', '-')} was stored without its password or signature: labels "
+                f"{flag(name)} was stored without its password or signature: labels "
                 "cannot be read; keep them where the usual environment gives access"
             )
     return open_labels(recognised(options, known), contents)

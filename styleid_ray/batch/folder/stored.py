@@ -7,7 +7,7 @@ from typing import Any
 
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.record import stored_vae
-from styleid_ray.config import JobConfig
+from styleid_ray.config import JobConfig, flag
 from styleid_ray.errors import ConfigError
 from styleid_ray.jobfile import make_config, make_storage_options
 
@@ -32,7 +32,7 @@ def stored_job(
         if name == "label_masks" and not stored.get("region_styles"):
             continue  # only an export reads them
         if name not in options and is_hidden(stored.get(name)):
-            option = f"--{name.replace('_', '-')}"
+            option = flag(name)
             raise ConfigError(
                 f"{option} was stored as {stored[name]}, without its password or signature: "
                 f"give {option} again"
