@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -26,7 +27,7 @@ class Label:
     """The split, where the picture's key has it."""
 
 
-class Labels:
+class Labels(ABC):
     """Reads labels by the keys of pictures. Instances travel to the tasks of an export."""
 
     format: str
@@ -45,6 +46,7 @@ class Labels:
         """The same, ready for tasks on other machines; may write files at `work`."""
         return self
 
+    @abstractmethod
     def read(self, keys: Sequence[str], places: Sequence[str | None]) -> list[Label]:
         """The labels of some pictures.
 
@@ -55,7 +57,6 @@ class Labels:
         Raises:
             SourceError: a label file is missing or damaged; the message names it.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
