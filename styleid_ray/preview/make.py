@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,10 @@ from PIL import Image
 from styleid_ray.batch.stages.engine import load_engine
 from styleid_ray.batch.watch.progress import Progress
 from styleid_ray.config import JobConfig, Method, StyleParams
+from styleid_ray.model.checkpoint import Checkpoint
+from styleid_ray.model.windows import Windows
 from styleid_ray.preview.pairs import Chosen, Pair
+from styleid_ray.preview.pictures import Name
 from styleid_ray.preview.sweep import Column
 
 if TYPE_CHECKING:
@@ -70,15 +73,35 @@ class PreviewProgress(Progress):
         return f"{pictures} · {super().line()}" if self.planned else pictures
 
 
-def expected(pairs: Sequence[Pair], columns: Sequence[Column]) -> int:
-    """UNet evaluations of a preview."""
+def count_windows(chosen: Chosen, config: JobConfig, checkpoint: Checkpoint) -> Counter[Name]:
+    """The windows in which the UNet sees each picture."""
+    factor = checkpoint.description.vae_factor if config.tile else 1
+    tile = config.tile and config.tile // factor
+    sizes = {name: picture.fitted.size for name, picture in chosen.pictures.items()}
+    return Counter(
+        {
+            name: len(Windows.over((h // factor, w // factor), tile))
+            for name, (w, h) in sizes.items()
+        }
+    )
+
+
+def expected(pairs: Sequence[Pair], columns: Sequence[Column], windows: Counter[Name]) -> int:
+    """UNet evaluations of a preview, by the windows of its pictures."""
     columns = [column for column in columns if column.method == "styleid"]
     params = [column.params.resolved() for column in columns]
-    pictures = len({name for pair in pairs for name in pair.pictures})
+    pictures = {name for pair in pairs for name in pair.pictures}
     inversions = {(p.paper_steps, p.steps, p.layers if p.inject else ()): p.steps for p in params}
-    cells = _cells(pairs, columns, range(len(columns)))
-    sampling = sum(own.resolved().sampling_evaluations for _, own in cells)
-    return pictures * sum(inversions.values()) + sampling
+    inverted = sum(windows[name] for name in pictures) * sum(inversions.values())
+    return inverted + _sampling(pairs, _cells(pairs, columns, range(len(columns))), windows)
+
+
+def _sampling(pairs: Sequence[Pair], cells: Cells, windows: Counter[Name]) -> int:
+    """UNet evaluations that sample some pictures."""
+    return sum(
+        windows["content", pairs[pair].recipe.content] * own.resolved().sampling_evaluations
+        for pair, own in cells
+    )
 
 
 def load(config: JobConfig, revision: str | None, evaluations: int = 0) -> Stylizer:
@@ -102,12 +125,13 @@ def make(
     pipes: Mapping[Method, Stylizer],
     chosen: Chosen,
     columns: Sequence[Column],
+    windows: Counter[Name],
     side: int,
     progress: PreviewProgress,
 ) -> Made:
     """Makes all pictures of the preview, with a longest side of at most `side` pixels. Each content
     and style is inverted once, unless columns differ in the parameters of an inversion: the steps,
-    and whether they are the paper's."""
+    and whether they are the paper's. `windows` are those of `count_windows`."""
     from styleid_ray.batch.stages.pairs import pairs_of
 
     progress.follow(lambda: sum(pipe.unet_evaluations for pipe in pipes.values()))
@@ -115,8 +139,7 @@ def make(
     pictures, began = chosen.rows, time.perf_counter()
     made = Made([[None] * len(columns) for _ in recipes], [(0, 0.0)] * len(columns))
 
-    def run(group: Sequence[int], pipe: Stylizer) -> None:
-        cells = _cells(chosen.pairs, columns, group)
+    def run(cells: Cells, pipe: Stylizer) -> None:
         rows = list(cells)
 
         def take(some: Sequence[int], pixels: Any, finite: Any) -> None:
@@ -134,28 +157,29 @@ def make(
 
     for group in _groups(columns):
         first = columns[group[0]]
-        pipe = pipes[first.method]
+        pipe, cells = pipes[first.method], _cells(chosen.pairs, columns, group)
         before, start = pipe.counts, time.perf_counter()
-        run(group, pipe)
-        _add_costs(made, group, first, time.perf_counter() - start, before, pipe.counts)
+        run(cells, pipe)
+        seconds, after = time.perf_counter() - start, pipe.counts
+        evaluations = after.unet_evaluations - before.unet_evaluations
+        sampled = _sampling(chosen.pairs, cells, windows) if evaluations else 0
+        made.inverted += after.inversions - before.inversions
+        _add_costs(made, group, seconds, evaluations, sampled)
     made.seconds = time.perf_counter() - began
     return made
 
 
 def _add_costs(
-    made: Made, group: Sequence[int], first: Column, seconds: float, before: Any, after: Any
+    made: Made, group: Sequence[int], seconds: float, evaluations: int, sampled: int
 ) -> None:
-    """Adds the cost of a group of columns, by the pipeline's counts before and after it."""
-    evaluations = after.unet_evaluations - before.unet_evaluations
-    inverted = after.inversions - before.inversions
-    of_inversions = inverted * first.params.resolved().inversion_evaluations
-    pace, each = seconds / max(1, evaluations), (evaluations - of_inversions) / len(group)
+    """Adds the cost of a group of columns: its UNet evaluations, and those of them that sampled."""
+    pace, each = seconds / max(1, evaluations), sampled / len(group)
     for column in group:
         own = each * pace if evaluations else seconds / len(group)
         made.costs[column] = round(each), own
-    made.inverted += inverted
     total, spent = made.inversions
-    made.inversions = total + of_inversions, spent + of_inversions * pace
+    inverting = evaluations - sampled
+    made.inversions = total + inverting, spent + inverting * pace
 
 
 def _cells(pairs: Sequence[Pair], columns: Sequence[Column], group: Sequence[int]) -> Cells:

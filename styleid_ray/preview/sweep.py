@@ -37,7 +37,7 @@ _TAKEN = (
     {"storage_options"}.union(
         SourceOptions.model_fields, StyleParams.model_fields, PictureOptions.model_fields
     ).union(MethodOptions.model_fields, ModelOptions.model_fields, EngineOptions.model_fields)
-) - {"variants", "tile"}
+) - {"variants"}
 OPTIONS = tuple(name for name in JobConfig.model_fields if name in _TAKEN)
 """Options of a job that a preview takes; they mean the same there."""
 

@@ -17,7 +17,14 @@ from styleid_ray.batch.watch.progress import shown as showing
 from styleid_ray.config import JobConfig, Method
 from styleid_ray.errors import ConfigError
 from styleid_ray.preview.lines import command_line, settings_line, stylize_line
-from styleid_ray.preview.make import Made, PreviewProgress, expected, load, make
+from styleid_ray.preview.make import (
+    Made,
+    PreviewProgress,
+    count_windows,
+    expected,
+    load,
+    make,
+)
 from styleid_ray.preview.page import render_page
 from styleid_ray.preview.pairs import Chosen, Pair, choose
 from styleid_ray.preview.place import Place, as_given, folder_of, split_output
@@ -74,7 +81,8 @@ def write_preview(
     chosen = choose(config, pairs, checkpoint.factor)
     methods: list[Method] = [*dict.fromkeys(column.method for column in columns)]
     _check_styles(chosen, methods)
-    evaluations = expected(chosen.pairs, columns)
+    windows = count_windows(chosen, config, checkpoint)
+    evaluations = expected(chosen.pairs, columns, windows)
     progress = PreviewProgress(len(chosen.pairs) * len(columns), evaluations)
     progress.say([*(f"left out: {line}" for line in chosen.unread), *chosen.notes])
     with showing(progress, stream or sys.stderr):
@@ -86,7 +94,7 @@ def write_preview(
         }
         pictures = sum(len(pair.pictures) + len(columns) for pair in chosen.pairs)
         side = next(side for most, side in _SIDES if pictures <= most)
-        made = make(pipes, chosen, columns, side, progress)
+        made = make(pipes, chosen, columns, windows, side, progress)
         for pipe in pipes.values():
             progress.say(pipe.notes)
         progress.finish()

@@ -70,6 +70,21 @@ def test_each_picture_is_inverted_once_for_all_columns(
     assert made.exit_status == 0
 
 
+def test_large_contents_are_made_in_the_windows_of_a_job(
+    options: dict[str, Any], spied: Spied
+) -> None:
+    draw(Path(options["content"]) / "1.png", 1, (256, 256))
+    tiled = {"content": f"{options['content']}/1.png", "size": 128, "tile": 64}
+    _, messages = preview(options | tiled | {"gamma": "0.3,0.9"})
+    windows = 3 * 3
+    inverting, sampling = (windows + 2) * 3, 2 * 2 * windows * 2
+    assert spied.pipe.unet_evaluations == inverting + sampling
+    assert (spied.made.inverted, spied.made.inversions[0]) == (3, inverting)
+    assert [evaluations for evaluations, _ in spied.made.costs] == [sampling // 2] * 2
+    total = inverting + sampling
+    assert f"4 of 4 pictures · {total} of {total} UNet evaluations (100 %)" in messages
+
+
 def test_methods_are_shown_side_by_side_and_take_no_evaluations(
     options: dict[str, Any], spied: Spied
 ) -> None:
