@@ -5,8 +5,6 @@ could not run.
 `verify` ends with 0 for a run that is sound and complete, 1 for a sound one, 2 for a damaged one.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -8,8 +8,6 @@ cosine:0.75:0.375             the same along half a cosine wave
 0.3,0.6                       swept: one variant per value
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterable

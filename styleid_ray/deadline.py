@@ -1,7 +1,5 @@
 """A deadline as text: a time, or a duration from now."""
 
-from __future__ import annotations
-
 import re
 from datetime import date, datetime, timedelta
 

@@ -1,7 +1,5 @@
 """Job files, and the check of options into a configuration."""
 
-from __future__ import annotations
-
 import re
 import reprlib
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The methods of `--method` as datasets and reports name them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

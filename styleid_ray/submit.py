@@ -1,7 +1,5 @@
 """Submits `stylize` to the job server of a Ray cluster and follows it to its end."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os

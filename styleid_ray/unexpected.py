@@ -1,7 +1,5 @@
 """An unexpected error: one line for the user, the traceback in a file."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,8 +1,6 @@
 """HTML pages in one file: style sheets, scripts and pictures are embedded, and nothing is loaded
 from elsewhere."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io

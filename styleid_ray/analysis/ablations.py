@@ -1,7 +1,5 @@
 """The method with one part at a time switched off."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

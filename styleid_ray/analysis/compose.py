@@ -1,7 +1,5 @@
 """The files of an analysis: its figures, its numbers and its page."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Figures of attention features, drawn by matplotlib without a window or global state."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 from typing import Any

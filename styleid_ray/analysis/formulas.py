@@ -1,7 +1,5 @@
 """Measures of attention features, as plain formulas."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

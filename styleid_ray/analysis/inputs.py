@@ -1,7 +1,5 @@
 """The pair, the parameters and the place of an analysis, checked before a model is loaded."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The pictures, measures and record of an analysis, made by a pipeline."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext

@@ -1,7 +1,5 @@
 """Options and file names of an analysis; this module loads nothing but the configuration."""
 
-from __future__ import annotations
-
 from styleid_ray.config import (
     EngineOptions,
     JobConfig,

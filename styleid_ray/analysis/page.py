@@ -1,7 +1,5 @@
 """The page of an analysis: one HTML file with the figures inside."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Figures of pictures: their colours, and the ablations side by side."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Numbers of an analysis, computed from the features of a pair while it is sampled."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Watches self-attention layers of a pipeline without changing their results."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """StyleID as one step of another Ray Data pipeline."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import time

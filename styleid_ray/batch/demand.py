@@ -1,7 +1,5 @@
 """A job's demand on memory, from the parts of its model and its largest shard."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from styleid_ray.batch.prepare import Prepared

@@ -1,7 +1,5 @@
 """Cost of a job before it runs: `styleid-ray plan`. Runs nothing and writes nothing."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The Ray Data pipeline: plan → load → stylize → commit."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace

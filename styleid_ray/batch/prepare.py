@@ -1,7 +1,5 @@
 """A job, checked before any work starts: its model, layers, size and sources."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 

@@ -1,7 +1,5 @@
 """The rate of an actor: as a number, measured by a run, or measured on this machine's device."""
 
-from __future__ import annotations
-
 import time
 
 from styleid_ray.batch.folder.identity import identity

@@ -1,7 +1,5 @@
 """One command on a run: the pairs that it makes, its messages and its summary."""
 
-from __future__ import annotations
-
 import json
 import time
 from dataclasses import asdict, dataclass

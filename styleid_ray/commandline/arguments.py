@@ -1,7 +1,5 @@
 """Types of the commands' own arguments, with their help texts; a job's options are in `offered`."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg

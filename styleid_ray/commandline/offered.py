@@ -1,7 +1,5 @@
 """Options of a job as a command offers them, read off the configuration."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Annotated, Any, ClassVar, Literal, TypedDict, get_args, get_origin

@@ -1,7 +1,5 @@
 """Commands on the results of a run."""
 
-from __future__ import annotations
-
 import json
 import sys
 from typing import Any

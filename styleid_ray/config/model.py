@@ -1,7 +1,5 @@
 """Which model makes the pictures."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator

@@ -1,7 +1,5 @@
 """What is written, and where."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Literal
 

@@ -1,7 +1,5 @@
 """What makes the pictures, and at which size."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

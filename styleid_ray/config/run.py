@@ -1,7 +1,5 @@
 """How a run reaches its files, and when it stops."""
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Annotated, Any, Literal

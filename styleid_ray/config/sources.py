@@ -1,7 +1,5 @@
 """Where pictures come from, and how they are paired."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator

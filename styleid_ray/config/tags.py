@@ -1,7 +1,5 @@
 """What is said once about an option, beside its type, default and meaning."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass

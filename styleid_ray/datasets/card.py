@@ -1,7 +1,5 @@
 """The card of an exported dataset: the README.md that the Hugging Face hub shows."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Large files that hold many pictures each: tars and Parquet files."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """A picture of an export with its labels, and the interface of the formats' writers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack

@@ -1,7 +1,5 @@
 """Hugging Face features, as `datasets` writes them in JSON, and the Arrow types that store them."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The files of a source's pictures, from any location."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -1,8 +1,5 @@
 """Every file of a location: a folder, a single file, a glob pattern or a bucket."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
 from __future__ import annotations
 
 import os
@@ -13,8 +10,8 @@ from itertools import islice
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from styleid_ray.arrow import pc
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import SourceError

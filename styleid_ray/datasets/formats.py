@@ -1,7 +1,5 @@
 """The dataset formats: recognising, reading and writing them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module

@@ -1,7 +1,5 @@
 """Publishing a folder or a card to a dataset repository of the Hugging Face hub."""
 
-from __future__ import annotations
-
 import os
 import re
 import threading

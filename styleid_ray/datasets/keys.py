@@ -1,8 +1,5 @@
 """Strings in one Arrow array, in a tenth of the memory of Python strings."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,8 +7,8 @@ from itertools import islice
 from typing import overload
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from styleid_ray.arrow import pc
 from styleid_ray.storage.locations import shown
 
 _CHUNK = 2**16
@@ -38,6 +35,13 @@ class Keys(Sequence[str]):
     def __iter__(self) -> Iterator[str]:
         for start in range(0, len(self.array), _CHUNK):
             yield from self.array.slice(start, _CHUNK).to_pylist()
+
+    def index(self, value: str, start: int = 0, stop: int | None = None) -> int:
+        """The first position of a string; raises ValueError where there is none."""
+        place = pc.index(self.array[start:stop], value).as_py()
+        if place < 0:
+            raise ValueError(f"{value!r} is not in the sequence")
+        return start + place
 
     @overload
     def __getitem__(self, index: int) -> str: ...

@@ -1,7 +1,5 @@
 """The labels of a dataset's pictures, in a form that every export can use."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,8 +1,5 @@
 """Masks: a picture of classes or strengths per content, with the same name in another folder."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
 from __future__ import annotations
 
 import os
@@ -10,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pyarrow.compute as pc
-
+from styleid_ray.arrow import pc
 from styleid_ray.datasets.features import IMAGE_FEATURE
 from styleid_ray.datasets.files import list_files
 from styleid_ray.datasets.keys import Keys

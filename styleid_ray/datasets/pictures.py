@@ -1,7 +1,5 @@
 """The pictures among files: all files with an extension that Pillow reads."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 

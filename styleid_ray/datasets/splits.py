@@ -1,7 +1,5 @@
 """The splits of a dataset: train, val, test."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A first run: pictures and a small model that come with the package, the real pipeline."""
 
-from __future__ import annotations
-
 import shlex
 import shutil
 import sys

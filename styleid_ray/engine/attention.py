@@ -1,7 +1,5 @@
 """Reading and replacing Q, K, V in the attention of a diffusers UNet."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Pictures to latents and back, through a diffusers autoencoder."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any

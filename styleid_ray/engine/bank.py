@@ -1,7 +1,5 @@
 """Features of inverted pictures: a bank of slots on the device or on the host."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

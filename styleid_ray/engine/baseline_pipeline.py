@@ -1,7 +1,5 @@
 """Methods to compare StyleID with, behind the interface that jobs use (`stylizer.Stylizer`)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@ Content and style may differ in height and width; only moments of the style coun
 channel or direction of the content stays constant, so that flat pictures give no NaN.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,8 +1,6 @@
 """Every call of CUDA itself: memory, pinned memory, the copying stream, kinds of errors. Elsewhere
 a GPU is a device like any other."""
 
-from __future__ import annotations
-
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator

@@ -1,7 +1,5 @@
 """The UNet as a noise predictor: prediction types, the empty prompt, windows, the cost counter."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field

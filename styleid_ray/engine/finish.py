@@ -1,8 +1,6 @@
 """The last touch on decoded pictures: parts that masks protect, and detail that the autoencoder
 loses."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

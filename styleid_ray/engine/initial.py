@@ -1,7 +1,5 @@
 """The latents that sampling begins with (section 3.4 of the paper, and options beyond it)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """The injections of each sampling step: features, γ and τ, and the shares of several styles."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from math import prod
 

@@ -1,7 +1,5 @@
 """Inversion of a batch by DDIM (section 3.1), with its features on the way."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Memory of the device and the host: budgets, and evictions when it runs out."""
 
-from __future__ import annotations
-
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Hashable, Sequence

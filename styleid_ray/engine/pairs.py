@@ -1,7 +1,5 @@
 """The pairs of one call: their indices and parameters, checked, and their pictures, joined."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal

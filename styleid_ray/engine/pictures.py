@@ -1,7 +1,5 @@
 """Pictures as a caller gives and takes them: files, Pillow pictures, arrays or tensors."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """The regions of styles in a picture: masks and label maps at the resolution of latents."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@ A schedule has the timestep of each UNet evaluation and the noise levels between
 stride of n steps.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

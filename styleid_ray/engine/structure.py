@@ -1,7 +1,5 @@
 """The share of the content's structure that a stylised picture keeps, by the model's features."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

@@ -13,8 +13,6 @@ Beyond the paper, several styles may share an image, and parts of it may follow 
 `Injection.shares` and `Protection`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol

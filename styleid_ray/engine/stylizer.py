@@ -1,7 +1,5 @@
 """The interface of a method to a job, for `StyleIDPipeline` and the methods it is compared with."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol

@@ -1,7 +1,5 @@
 """One call's pairs, from clean latents to clean latents: the order of work, done."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The batch with the most latents per second on a GPU, and compiled models."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable, Sequence

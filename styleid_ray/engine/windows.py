@@ -4,8 +4,6 @@ As in MultiDiffusion (Bar-Tal et al. 2023), the windows of a picture are joined 
 that they cannot drift apart. Latents that fit one window pass unchanged.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -3,8 +3,6 @@
 Plain data in, plain data out: no tensor is touched.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence

@@ -1,8 +1,6 @@
 """CFSD, content feature structural distance (Chung et al. 2024, section 5.1): the change of the
 similarities between a picture's patches."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

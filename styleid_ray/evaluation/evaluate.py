@@ -1,7 +1,5 @@
 """The main flow of `styleid-ray evaluate`: pictures → actors → sums → the metrics."""
 
-from __future__ import annotations
-
 import pickle
 import sys
 from collections.abc import Iterator, Mapping, Sequence

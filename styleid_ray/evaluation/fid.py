@@ -1,7 +1,5 @@
 """The Fréchet distance between two sets of features, from their moments (Heusel et al. 2017)."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

@@ -1,8 +1,6 @@
 """The loss between RGB-uv histograms (Afifi et al. 2021, HistoGAN): the distance of two pictures'
 colours."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

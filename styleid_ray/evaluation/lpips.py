@@ -4,8 +4,6 @@ The linear layers come from torchmetrics, which contains the authors' file. torc
 needs torchvision.
 """
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from pathlib import Path
 

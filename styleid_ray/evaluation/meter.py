@@ -1,7 +1,5 @@
 """The metrics of single pictures and pairs, by networks that stay in memory."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar

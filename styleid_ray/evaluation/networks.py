@@ -6,8 +6,6 @@ layers that metrics use are computed. torchvision's own classes would bind the p
 of PyTorch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """The metrics of a set of stylised pictures, their names, and the files of an evaluation."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields

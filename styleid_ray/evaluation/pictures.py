@@ -1,7 +1,5 @@
 """Pictures as the paper's evaluation reads them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

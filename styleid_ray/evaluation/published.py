@@ -3,8 +3,6 @@
 They were collected, not checked against the publications that they are ascribed to.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 

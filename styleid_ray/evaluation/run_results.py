@@ -8,10 +8,10 @@ from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
+from styleid_ray.arrow import pc
 from styleid_ray.batch.folder.output import Output, data_file
 from styleid_ray.batch.folder.places import plan_columns
 from styleid_ray.batch.folder.stored import stored_job

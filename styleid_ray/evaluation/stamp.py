@@ -1,7 +1,5 @@
 """The state of a run's pictures at the time of an evaluation."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,7 +1,5 @@
 """Moments, sums and counts over any number of measured pictures."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass, field
 

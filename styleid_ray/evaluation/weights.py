@@ -1,7 +1,5 @@
 """The weights of the networks, from a folder or downloaded from their authors."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

@@ -3,13 +3,3 @@
 from styleid_ray.imaging.decode import decode, decoding_memory
 from styleid_ray.imaging.encode import encode, extension
 from styleid_ray.imaging.fit import fit_picture, restore, working_size
-
-__all__ = [
-    "decode",
-    "decoding_memory",
-    "encode",
-    "extension",
-    "fit_picture",
-    "restore",
-    "working_size",
-]

@@ -1,7 +1,5 @@
 """The bytes of any picture file decoded to an upright 8-bit RGB picture, or to a small one."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Result pictures encoded to the bytes of a file."""
 
-from __future__ import annotations
-
 import io
 from typing import Any
 

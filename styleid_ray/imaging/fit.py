@@ -1,7 +1,5 @@
 """Resizing to the size that the model works at, and back to the size that the user expects."""
 
-from __future__ import annotations
-
 from math import ceil, floor, log, sqrt
 
 from PIL import Image

@@ -1,7 +1,5 @@
 """The picture formats that are read."""
 
-from __future__ import annotations
-
 import io
 import os
 from functools import cache

@@ -1,7 +1,5 @@
 """Pillow's process-wide switches, set during decoding and restored afterwards."""
 
-from __future__ import annotations
-
 import threading
 import warnings
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Colours in CIE L*a*b*."""
 
-from __future__ import annotations
-
 import numpy as np
 
 # sRGB (IEC 61966-2-1) to CIE XYZ, by the white of D65.

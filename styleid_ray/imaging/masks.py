@@ -1,7 +1,5 @@
 """Pictures whose pixels are numbers: strength masks and label maps."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

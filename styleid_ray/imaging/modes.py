@@ -1,7 +1,5 @@
 """Every pixel format that Pillow knows, converted to 8-bit sRGB without transparency."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator
 from typing import Any

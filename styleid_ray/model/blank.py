@@ -1,8 +1,6 @@
 """Parts of a model without weights, on the meta device, where a forward computes shapes alone; and
 the arithmetic that it counts."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """The shares of a GPU's memory, used by the engine and predicted by planning."""
 
-from __future__ import annotations
-
 USABLE = 0.75
 """Share of the free memory that inversions may take; the rest is for computing."""
 GPU_POSITIONS = 16 * 64 * 64

@@ -1,7 +1,5 @@
 """The condition of the empty prompt, as diffusers' pipelines compute it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

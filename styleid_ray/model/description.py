@@ -4,8 +4,6 @@ Engine, planning, checks of options and counts of memory read here all that depe
 Nothing here imports torch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

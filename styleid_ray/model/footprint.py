@@ -1,7 +1,5 @@
 """The memory of an inverted picture, by arithmetic on the model's description."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from styleid_ray.config import ResolvedParams

@@ -1,7 +1,5 @@
 """Repositories of the Hugging Face hub: find, also in the local cache, and download."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

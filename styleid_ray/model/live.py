@@ -1,7 +1,5 @@
 """Storages that live during some work."""
 
-from __future__ import annotations
-
 import weakref
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Loading a checkpoint's parts with diffusers and transformers, from safetensors only."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

@@ -3,8 +3,6 @@
 Nothing here imports torch, so that a driver without a GPU can check them before a job starts.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping, Sequence

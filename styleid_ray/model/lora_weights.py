@@ -1,7 +1,5 @@
 """LoRA weights added to a unet by diffusers' loaders."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The parts of a model in diffusers format, by the names of its files alone."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -6,8 +6,6 @@ no matrix of all tokens by all tokens, as in PyTorch's own kernels. The work spa
 convolutions and an allocator's fragments are left out (`budget.SLACK`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache

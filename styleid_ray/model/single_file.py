@@ -3,8 +3,6 @@
 Its family follows from names and shapes; nothing here imports torch at module level.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The parts of a model in one file, loaded by diffusers' own conversion."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

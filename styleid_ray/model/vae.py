@@ -3,8 +3,6 @@
 Nothing here imports torch, so that a driver without a GPU can check it before a job starts.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from dataclasses import dataclass, replace

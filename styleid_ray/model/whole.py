@@ -1,7 +1,5 @@
 """Checks that weights were downloaded whole."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping, Sequence

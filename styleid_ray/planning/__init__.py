@@ -15,21 +15,3 @@ from styleid_ray.planning.plan import (
 )
 from styleid_ray.planning.shards import assign_shards
 from styleid_ray.planning.table import RESERVED
-
-__all__ = [
-    "RESERVED",
-    "Cost",
-    "NamedPairs",
-    "Pace",
-    "Pairs",
-    "Plan",
-    "assign_shards",
-    "estimate",
-    "make_pairs",
-    "name_pairs",
-    "packed",
-    "plan_digest",
-    "shard_name",
-    "shards_of",
-    "write_parts",
-]

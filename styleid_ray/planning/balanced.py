@@ -1,7 +1,5 @@
 """Styles dealt so that each is used equally often, or in proportion to its weight."""
 
-from __future__ import annotations
-
 from heapq import heapify, heappop, heappush
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Styles drawn from the folder of the content's class, or from the folders of all other classes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 

@@ -1,16 +1,13 @@
 """The input of a pairing: keys of contents and styles, and the facts on each picture it needs."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from styleid_ray.arrow import pc
 from styleid_ray.config import PictureOptions, SourceOptions
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.options import DatasetOptions

@@ -1,7 +1,5 @@
 """The classes of pictures: their folders, or a column of labels."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial

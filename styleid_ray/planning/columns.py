@@ -1,16 +1,11 @@
 """Arrow columns of keys: dictionary-encoded while a plan is made, plain once it leaves."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from styleid_ray.arrow import pc
 from styleid_ray.datasets.keys import Keys
 
 STYLE_COLUMNS = tuple(f"style{number}" for number in range(2, 10))

@@ -1,7 +1,5 @@
 """Cost of a plan in UNet evaluations: one forward of the UNet for one latent."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Random styles per content: independent, or shared within groups of contents."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

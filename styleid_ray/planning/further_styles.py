@@ -1,10 +1,5 @@
 """Several styles in one picture: a table's columns style2, style3 ... and weight, checked."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,8 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from styleid_ray.arrow import pc
 from styleid_ray.config import JobConfig
 from styleid_ray.errors import ConfigError, SourceError
 from styleid_ray.planning.columns import STYLE_COLUMNS, style_columns

@@ -1,10 +1,5 @@
 """The statistics of a source's pictures: read from a run's folder, or computed and stored there."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
-from __future__ import annotations
-
 import hashlib
 import threading
 from contextlib import nullcontext
@@ -12,9 +7,9 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from styleid_ray.arrow import pc
 from styleid_ray.config import PictureOptions
 from styleid_ray.datasets.fetch import Wanted, fetch_pictures
 from styleid_ray.datasets.keys import Keys

@@ -1,7 +1,5 @@
 """Random numbers from texts: the same in every run, on every machine."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """Ids of pairs and names of shards, which follow from their content alone."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Sequence
 

@@ -1,16 +1,11 @@
 """Strength masks by a column of a pairing table."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from styleid_ray.arrow import pc
 from styleid_ray.config import JobConfig
 from styleid_ray.datasets.masks import mask_name
 from styleid_ray.errors import SourceError

@@ -1,7 +1,5 @@
 """Memory of a shard's inverted pictures."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from styleid_ray.model.footprint import PictureMemory

@@ -1,7 +1,5 @@
 """The duration of shards, which bounds the device time that a stop can lose."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

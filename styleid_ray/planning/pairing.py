@@ -1,17 +1,12 @@
 """From contents and styles to pairs."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from styleid_ray.arrow import pc
 from styleid_ray.config import Pairing, SourceOptions
 from styleid_ray.datasets.formats import read_source
 from styleid_ray.datasets.keys import Keys

@@ -1,10 +1,5 @@
 """The pairs of a plan in a file that `--pairing table` takes."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -14,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from styleid_ray.arrow import pc
 from styleid_ray.errors import ConfigError, OutputError
 from styleid_ray.planning.columns import codes, plain
 from styleid_ray.planning.mask_names import MASK_COLUMN

@@ -1,8 +1,5 @@
 """The plan: every pair of a job, with its id and its shard."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -11,8 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from styleid_ray.arrow import pc
 from styleid_ray.config import JobConfig, ResolvedParams
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.options import Spread, in_threads

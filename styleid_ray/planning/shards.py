@@ -6,8 +6,6 @@ grid, the optimum for `cross`, and a walk along the contents or along the styles
 `docs/planning.md` has the reasons and the figures.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

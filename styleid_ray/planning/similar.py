@@ -1,7 +1,5 @@
 """The styles that are nearest to each content by their statistics, or farthest from it."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from styleid_ray.errors import SourceError

@@ -1,7 +1,5 @@
 """A share of the styles, chosen by name: `0..0.8` for training, `0.8..1` held out."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 

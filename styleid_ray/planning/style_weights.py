@@ -1,16 +1,11 @@
 """Weights of styles: CSV, JSONL or Parquet with columns style and weight."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from styleid_ray.arrow import pc
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.errors import SourceError, first_line
 from styleid_ray.planning.table_files import read_file, without_dot

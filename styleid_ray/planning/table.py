@@ -1,18 +1,13 @@
 """Tables of pairs: CSV, JSONL or Parquet, read and checked."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from styleid_ray.arrow import pc
 from styleid_ray.config import StyleParams
 from styleid_ray.errors import SourceError
 from styleid_ray.planning.columns import STYLE_COLUMNS, codes, count_distinct, style_columns

@@ -1,10 +1,5 @@
 """Files of tables, each read as a whole: CSV, JSONL, Parquet, and JSON mappings of pairs."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping
@@ -13,11 +8,11 @@ from functools import partial
 import ijson
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 
+from styleid_ray.arrow import pc
 from styleid_ray.errors import RowError, SourceError, first_line
 from styleid_ray.storage.fetch import read_bytes
 from styleid_ray.storage.locations import Options, extension, shown

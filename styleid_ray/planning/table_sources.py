@@ -1,16 +1,10 @@
 """The locations of the pictures that a table names. No server is asked: a missing picture becomes
 one of the run's failures, like a picture that cannot be read."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
-from __future__ import annotations
-
 import os
 from dataclasses import replace
 
-import pyarrow.compute as pc
-
+from styleid_ray.arrow import pc
 from styleid_ray.datasets.formats import read_source
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.options import DatasetOptions

@@ -1,7 +1,5 @@
 """Text in a picture, in the font that comes with Pillow."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Texts of a preview: command lines to copy, and the settings of its columns."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The page beside the grid: one HTML file with the pictures, costs and commands inside."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The rows of a preview: the pairs of a job that it shows."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Mapping, Sequence

@@ -1,14 +1,8 @@
 """Pictures of a job's sources, ready for the model."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import pyarrow.compute as pc
 from PIL import Image
 
 from styleid_ray.batch.stages.mask import OPTIONS, STRENGTH, Masks, check_size, masks_of
@@ -86,7 +80,7 @@ class Reader:
     def _read(self, role: str, key: str) -> Shown:
         config, source = self._config, self._sources[role]
         places = source.places
-        place = None if places is None else places[pc.index(source.keys.array, key).as_py()]
+        place = None if places is None else places[source.keys.index(key)]
         image = decode(fetch_picture(source, key, place, config.max_bytes).data, config.max_pixels)
         side = config.style_size if role == "style" else config.working_size
         fitted = fit_picture(image, side, config.fit, self._factor)

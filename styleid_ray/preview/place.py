@@ -1,7 +1,5 @@
 """The folder or URL of a preview or an analysis."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import uuid

@@ -1,7 +1,5 @@
 """The labelled grid: pairs down the side, columns of values along the top."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence

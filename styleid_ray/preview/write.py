@@ -1,7 +1,5 @@
 """From the options of a preview to its grid and page."""
 
-from __future__ import annotations
-
 import io
 import math
 import sys

@@ -1,7 +1,5 @@
 """The quality columns of a run: names and meanings."""
 
-from __future__ import annotations
-
 from typing import Any
 
 COLUMN = "quality"

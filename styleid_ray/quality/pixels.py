@@ -5,8 +5,6 @@ A batch of results is compared with contents of the same size and styles of any 
 are float32, NaN where a measure has no meaning.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

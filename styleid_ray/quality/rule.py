@@ -186,7 +186,7 @@ def _names(condition: Condition | Joined) -> list[str]:
 def _expression(condition: Condition | Joined) -> Any:
     """A `pyarrow.compute.Expression` on the column `quality`. Where a measure is null it may be
     null instead of false; a filter drops both."""
-    import pyarrow.compute as pc
+    from styleid_ray.arrow import pc
 
     if isinstance(condition, Condition):
         return _OPERATORS[condition.operator](pc.field(COLUMN, condition.name), condition.number)

@@ -5,5 +5,3 @@ which anybody may have chosen, as text only.
 """
 
 from styleid_ray.report.write import REPORT, write_report
-
-__all__ = ["REPORT", "write_report"]

@@ -1,8 +1,5 @@
 """The evaluation of a run, if it has one: metrics of the run and of its pairs."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
 from __future__ import annotations
 
 import json
@@ -13,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from styleid_ray.arrow import pc
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.tally import read_parts
 from styleid_ray.batch.watch.progress import counted

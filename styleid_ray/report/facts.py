@@ -1,7 +1,5 @@
 """The facts and the progress of a run, in the words of the page."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple

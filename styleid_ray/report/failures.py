@@ -1,7 +1,5 @@
 """The failed pairs of a run that no retry has done, with their reasons."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass, field
 

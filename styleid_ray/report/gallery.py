@@ -1,7 +1,5 @@
 """The pictures of a page: pairs, their sources and their parameters."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor

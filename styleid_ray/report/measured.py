@@ -1,7 +1,5 @@
 """The measures of a run as the page shows them: joined to its pairs, and as histograms."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

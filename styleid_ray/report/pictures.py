@@ -1,7 +1,5 @@
 """Small copies of pictures, ready to be embedded in a page."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Locations and messages without secrets, for every reader of the page."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from styleid_ray.storage.locations import shown

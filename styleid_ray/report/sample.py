@@ -1,7 +1,5 @@
 """The choice of a run's pairs that the page shows."""
 
-from __future__ import annotations
-
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The page of an unfinished run, served on this machine: `report --watch`."""
 
-from __future__ import annotations
-
 import sys
 from contextlib import suppress
 from functools import partial

@@ -1,7 +1,5 @@
 """From a run to its page."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """Bytes of one file from anywhere; transient failures are retried."""
 
-from __future__ import annotations
-
 import io
 import logging
 import os

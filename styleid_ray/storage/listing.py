@@ -1,8 +1,6 @@
 """Every file below a folder, on a disk or in an object store: its key relative to the folder, and
 its version."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator

@@ -1,7 +1,5 @@
 """Locations: local paths and the URLs of any fsspec filesystem, recognised and opened safely."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping

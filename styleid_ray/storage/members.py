@@ -6,8 +6,6 @@ around it. For a row of a Parquet file it is `GROUP/ROW COLUMN`: row group, row 
 of pictures. The key of such a picture is its container's key, a slash, and its name inside it.
 """
 
-from __future__ import annotations
-
 import re
 import tarfile
 from bisect import bisect_left

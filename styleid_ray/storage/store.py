@@ -1,7 +1,5 @@
 """One location, on a disk or in an object store: whole-file writes, reads, listings."""
 
-from __future__ import annotations
-
 import io
 import os
 import tempfile

@@ -1,7 +1,5 @@
 """Tars read by their headers: where each member lies, without reading its content."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 from collections.abc import Callable, Iterator

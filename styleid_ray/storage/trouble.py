@@ -1,7 +1,5 @@
 """Why a location cannot be used, with remedies."""
 
-from __future__ import annotations
-
 import errno
 from typing import Any
 

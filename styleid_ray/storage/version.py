@@ -1,7 +1,5 @@
 """Versions of files: a short text from the filesystem that changes when the file does."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Connecting to Ray."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

@@ -1,7 +1,5 @@
 """Waiting for a cluster that scales up with its work: before a job begins, and while it runs."""
 
-from __future__ import annotations
-
 import time
 from typing import TextIO
 

@@ -1,7 +1,5 @@
 """A model's folder in an object store: its files there, and their transfer to this machine."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A job's model on a node: a model in an object store is fetched once for all actors."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Mapping

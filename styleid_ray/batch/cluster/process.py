@@ -1,7 +1,5 @@
 """The process that drives a run: temporary settings for Ray."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

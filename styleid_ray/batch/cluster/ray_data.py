@@ -1,7 +1,5 @@
 """Ray Data as this package uses it: datasets of work, results as they come, errors in one line."""
 
-from __future__ import annotations
-
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

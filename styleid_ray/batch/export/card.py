@@ -1,18 +1,12 @@
 """The card of an export, and its sample pictures."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-import pyarrow.compute as pc
-
 import styleid_ray
+from styleid_ray.arrow import pc
 from styleid_ray.batch.export.contents import Contents
 from styleid_ray.batch.export.outcome import Export
 from styleid_ray.batch.export.rejected import Rejected

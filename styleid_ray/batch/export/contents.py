@@ -1,19 +1,14 @@
 """The contents of a run: the planned ones, the finished pairs of each, and their labels."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
-from __future__ import annotations
-
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from styleid_ray.arrow import pc
 from styleid_ray.batch.folder.output import PLAN, PLAN_ONLY, Output
 from styleid_ray.batch.folder.places import plan_columns
 from styleid_ray.batch.folder.stored import is_hidden
@@ -46,7 +41,7 @@ class Contents:
 
     def index(self, key: str) -> int:
         """The position of a key among the contents."""
-        return pc.index(self.source.keys.array, key).as_py()
+        return self.source.keys.index(key)
 
     def failed(self, tally: Tally) -> list[str]:
         """Keys of the contents without a picture; empty while pairs are missing."""

@@ -1,7 +1,5 @@
 """The items of an export: finished shards of a run, then originals."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass

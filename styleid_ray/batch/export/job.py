@@ -1,7 +1,5 @@
 """An export: the existing part, the rest, and the lists at the end."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections import Counter

@@ -1,7 +1,5 @@
 """The card on the hub during a run, with its progress."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

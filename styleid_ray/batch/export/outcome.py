@@ -1,7 +1,5 @@
 """The options and the result of an export."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, field
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The folder or URL of an export."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Any

@@ -1,10 +1,5 @@
 """One item of an export: read its pictures, join their labels, write them."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -12,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from styleid_ray.arrow import pc
 from styleid_ray.batch.export.contents import MARK
 from styleid_ray.batch.export.items import Item
 from styleid_ray.batch.export.target import PARTS, ExportStore

@@ -1,7 +1,5 @@
 """Failed pairs, from the files that list them: which, why, and when they are too many."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """The identity of a job's output, and the options that complete a job."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The files of a run under one URL: its record, its plan, and its committed shards."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator

@@ -1,13 +1,11 @@
 """The places of a run's pictures in larger files, from its plan."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from styleid_ray.arrow import pc
 from styleid_ray.batch.folder.output import PLAN, Output
 from styleid_ray.storage.members import is_member
 

@@ -1,7 +1,5 @@
 """The quality columns of a run: the spread of its measures, and the pairs that a rule rejects."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Reads back the files of one finished shard, with the pictures in them or beside them."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """The job of a run, from its record."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Reads a whole run back: its plan against its shards against its pictures."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time

@@ -1,7 +1,5 @@
 """The pairs that are left of a run: their order, and how many of them one command makes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 

@@ -12,10 +12,10 @@ from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
+from styleid_ray.arrow import pc
 from styleid_ray.batch.folder.output import PLAN_ONLY, Output, data_file, errors_file
 from styleid_ray.batch.stages import row_error
 from styleid_ray.batch.stages.row_params import PARAMS, RowParams

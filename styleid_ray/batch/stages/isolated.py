@@ -4,8 +4,6 @@ pebble's ProcessPool does nearly the same; but there, a child that dies before t
 registered its task leaves a task that never ends.
 """
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Callable
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Masks of a content: strengths, and label maps for styles per region."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial

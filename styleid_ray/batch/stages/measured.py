@@ -1,7 +1,5 @@
 """The quality of pairs, measured on the device as their pictures come out of the decoder."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

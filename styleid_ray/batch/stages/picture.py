@@ -1,8 +1,6 @@
 """One picture, from its file's bytes to working size: the part of loading that runs in a child
 process."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

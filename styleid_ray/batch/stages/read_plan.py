@@ -1,13 +1,11 @@
 """The first stage (CPU): reads the pairs that are left from the plan. It needs no torch."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from styleid_ray.arrow import pc
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.stages.shard import Shard
 from styleid_ray.planning import packed, shards_of

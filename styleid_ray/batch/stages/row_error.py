@@ -1,7 +1,5 @@
 """The columns of a failed pair in `errors/`."""
 
-from __future__ import annotations
-
 from styleid_ray.errors import RowError
 from styleid_ray.storage.locations import shown
 

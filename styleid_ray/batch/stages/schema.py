@@ -1,7 +1,5 @@
 """One file from rows of several schemas: columns and fields that were added later."""
 
-from __future__ import annotations
-
 import pyarrow as pa
 
 REMADE = b"styleid_ray.remade"

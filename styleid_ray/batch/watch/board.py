@@ -4,8 +4,6 @@ It recognises shards that are restarted again and again and nodes whose devices 
 shows the actors' progress within their shards. No result depends on it: losing it costs the view.
 """
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ A driver writes it at its start and every ten seconds, and removes it at its end
 depends on it.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import time

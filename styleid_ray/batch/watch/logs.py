@@ -1,7 +1,5 @@
 """Structured logs: JSON lines on each stage's work per shard, kept by Ray's workers."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections import Counter

@@ -1,7 +1,5 @@
 """The driver's poll of the board, about once per second."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable

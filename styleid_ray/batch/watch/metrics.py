@@ -5,8 +5,6 @@ prefixes names with `ray_` and appends `_total` to counters. Counters begin with
 rates and shares are left to queries (`deploy/grafana/`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from string import printable
 from urllib.parse import quote

@@ -1,7 +1,5 @@
 """Progress for a person: finished pairs, pairs per second, time left, failures."""
 
-from __future__ import annotations
-
 import os
 import sys
 import threading

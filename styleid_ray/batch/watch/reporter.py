@@ -1,7 +1,5 @@
 """The reports of an actor or a task to the board. A board that does not answer changes nothing."""
 
-from __future__ import annotations
-
 import sys
 import threading
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """All displays of a run in progress: the screen, metrics, the progress file and trackers."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager

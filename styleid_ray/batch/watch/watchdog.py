@@ -1,7 +1,5 @@
 """A watchdog: a device that makes no step ends its process, so that its work restarts elsewhere."""
 
-from __future__ import annotations
-
 import faulthandler
 import os
 import sys

@@ -3,5 +3,3 @@
 from styleid_ray.datasets.coco.pictures import recognises, source
 from styleid_ray.datasets.coco.reader import labels
 from styleid_ray.datasets.coco.writer import Writer
-
-__all__ = ["Writer", "labels", "recognises", "source"]

@@ -1,7 +1,5 @@
 """One annotation file of COCO, streamed: memory does not grow with its annotations."""
 
-from __future__ import annotations
-
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

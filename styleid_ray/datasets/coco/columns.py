@@ -1,7 +1,5 @@
 """The labels of COCO as columns, by the convention of the Hugging Face hub."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain

@@ -1,10 +1,5 @@
 """The annotation files of a COCO dataset: names, splits, folders of pictures."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
-from __future__ import annotations
-
 import os
 import re
 import tempfile
@@ -15,8 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from styleid_ray.arrow import pc
 from styleid_ray.datasets.coco.annotations import Annotations
 from styleid_ray.datasets.files import Files
 from styleid_ray.datasets.keys import Keys

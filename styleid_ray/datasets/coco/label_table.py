@@ -1,7 +1,5 @@
 """Labels by the keys of their pictures, in Parquet files; a task reads only its own part."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from bisect import bisect_right

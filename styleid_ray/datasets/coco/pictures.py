@@ -1,10 +1,5 @@
 """The pictures that COCO's annotation files list, and their splits."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,8 +7,8 @@ from itertools import chain
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from styleid_ray.arrow import pc
 from styleid_ray.datasets.coco.annotations import Annotations, ImageIndex
 from styleid_ray.datasets.coco.files import (
     AnnotationFile,

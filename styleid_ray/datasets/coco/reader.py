@@ -1,8 +1,5 @@
 """The annotations of COCO by picture, in a table for tasks that one pass over each file makes."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
 from __future__ import annotations
 
 import json
@@ -16,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from styleid_ray.arrow import pc
 from styleid_ray.datasets.coco.annotations import Annotations, ImageIndex, Record, Summary
 from styleid_ray.datasets.coco.columns import Names, category_names, columns, features
 from styleid_ray.datasets.coco.files import (

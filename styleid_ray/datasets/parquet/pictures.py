@@ -1,15 +1,13 @@
 """The pictures of Parquet files, one per row."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from styleid_ray.arrow import pc
 from styleid_ray.datasets.containers import (
     INDEX,
     Container,
@@ -24,9 +22,6 @@ from styleid_ray.datasets.options import DatasetOptions, in_threads
 from styleid_ray.datasets.parquet.schema import column_of_pictures, read_footer
 from styleid_ray.datasets.source import Source
 from styleid_ray.storage.locations import shown
-
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
 
 _PARQUET = r"(?is).*\.parquet(?:\?.*)?\Z"
 

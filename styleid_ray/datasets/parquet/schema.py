@@ -1,7 +1,5 @@
 """The columns of Parquet datasets: the column of pictures, and the features of the labels."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import Any
 

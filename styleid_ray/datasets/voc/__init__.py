@@ -2,5 +2,3 @@
 
 from styleid_ray.datasets.voc.pictures import labels, recognises, source
 from styleid_ray.datasets.voc.writer import Writer
-
-__all__ = ["Writer", "labels", "recognises", "source"]

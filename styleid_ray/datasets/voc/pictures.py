@@ -5,9 +5,6 @@ These folders lie at the top of the location or up to two folders below it (`VOC
 where several years may lie side by side.
 """
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
 from __future__ import annotations
 
 import re
@@ -17,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from styleid_ray.arrow import pc
 from styleid_ray.datasets.features import IMAGE_FEATURE, sequence_feature, value_feature
 from styleid_ray.datasets.files import Files, list_files
 from styleid_ray.datasets.keys import Keys

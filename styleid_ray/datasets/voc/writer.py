@@ -1,7 +1,5 @@
 """Writing a dataset in the layout of Pascal VOC."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -3,5 +3,3 @@
 from styleid_ray.datasets.webdataset.pictures import recognises, source
 from styleid_ray.datasets.webdataset.reader import labels
 from styleid_ray.datasets.webdataset.writer import Writer
-
-__all__ = ["Writer", "labels", "recognises", "source"]

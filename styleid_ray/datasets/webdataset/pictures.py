@@ -1,7 +1,5 @@
 """The pictures of WebDataset's tars, one per sample."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace

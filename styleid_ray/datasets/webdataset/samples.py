@@ -1,7 +1,5 @@
 """Samples of WebDataset: the members of a tar that share a name."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """Writing WebDataset: tars of pictures, their label files and their origins."""
 
-from __future__ import annotations
-
 import io
 import json
 import tarfile

@@ -2,5 +2,3 @@
 
 from styleid_ray.datasets.yolo.pictures import labels, recognises, source
 from styleid_ray.datasets.yolo.writer import Writer
-
-__all__ = ["Writer", "labels", "recognises", "source"]

@@ -1,7 +1,5 @@
 """The YAML file of an Ultralytics dataset: the names of classes, and the pictures of each split."""
 
-from __future__ import annotations
-
 import os
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence

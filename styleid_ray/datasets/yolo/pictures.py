@@ -1,18 +1,13 @@
 """The pictures of Ultralytics YOLO: a YAML file names the classes and the pictures of each split;
 pictures in `images/` have label files in `labels/`."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
-from __future__ import annotations
-
 import posixpath
 from collections import Counter
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from styleid_ray.arrow import pc
 from styleid_ray.datasets.files import Files, list_files
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.options import DatasetOptions

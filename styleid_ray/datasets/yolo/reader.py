@@ -1,18 +1,13 @@
 """The label files of an Ultralytics dataset: per object one line with its class and numbers."""
 
-# pyarrow makes the functions of `compute` when it is imported, unseen by type checkers.
-# pyright: reportAttributeAccessIssue=false
-
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from styleid_ray.arrow import pc
 from styleid_ray.datasets.features import sequence_feature, value_feature
 from styleid_ray.datasets.labels import Label, Labels
 from styleid_ray.datasets.options import in_threads

@@ -1,7 +1,5 @@
 """Writing a dataset in the layout of Ultralytics YOLO."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
