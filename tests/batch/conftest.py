@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def pictures(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def job(pictures: Path) -> Callable[..., JobConfig]:
-    """A small job on the pictures; keyword arguments override its options."""
+    """A small job on the pictures; keyword arguments override its options, None leaves one out."""
 
     def make(**options: Any) -> JobConfig:
         defaults: dict[str, Any] = {
@@ -48,9 +49,16 @@ def job(pictures: Path) -> Callable[..., JobConfig]:
             "steps": 2,
             "shard_pairs": 2,
         }
-        return JobConfig(**{**defaults, **options})
+        given = defaults | options
+        return JobConfig(**{name: value for name, value in given.items() if value is not None})
 
     return make
+
+
+@pytest.fixture
+def quick_job(job: Callable[..., JobConfig]) -> Callable[..., JobConfig]:
+    """A small job of a colour transfer, whose actors load no model: for facts about runs."""
+    return partial(job, method="reinhard", model=None, steps=None)
 
 
 @pytest.fixture(scope="session")

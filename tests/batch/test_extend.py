@@ -153,13 +153,13 @@ def test_an_extended_run_computes_statistics_only_for_new_pictures(
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_an_extended_run_makes_only_the_new_pairs(job: Job, pictures: Path) -> None:
-    stylize(job(), io.StringIO())
+def test_an_extended_run_makes_only_the_new_pairs(quick_job: Job, pictures: Path) -> None:
+    stylize(quick_job(), io.StringIO())
     files = {p: p.stat().st_mtime_ns for p in (pictures / "out" / "data").iterdir()}
     draw(pictures / "style" / "new.png", 9)
-    assert stylize(job(), io.StringIO()).planned == 6
+    assert stylize(quick_job(), io.StringIO()).planned == 6
     screen = io.StringIO()
-    summary = stylize(job(extend=True), screen)
+    summary = stylize(quick_job(extend=True), screen)
     assert "1 new style, 3 new pairs in 2 shards" in screen.getvalue()
     assert (summary.planned, summary.done, summary.session["shards"]) == (9, 9, 2)
     assert {p: p.stat().st_mtime_ns for p in files} == files

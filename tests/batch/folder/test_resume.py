@@ -92,13 +92,13 @@ def test_a_stop_in_a_job_that_would_fit_one_shard_keeps_some_of_its_pairs(
 
 @pytest.mark.usefixtures("local_ray")
 def test_missing_pairs_are_made_in_the_runs_own_shards_whatever_shards_and_actors_are_given(
-    job: Callable[..., JobConfig], pictures: Path
+    quick_job: Callable[..., JobConfig], pictures: Path
 ) -> None:
-    stylize(job(shard_pairs=2), io.StringIO())
+    stylize(quick_job(shard_pairs=2), io.StringIO())
     whole, shards = pictures_of(pictures / "out"), sorted(pictures.glob("out/data/*.parquet"))
     shards[0].unlink()
     said = io.StringIO()
-    assert stylize(job(shard_pairs=200, actors=2), said).exit_status == 0
+    assert stylize(quick_job(shard_pairs=200, actors=2), said).exit_status == 0
     assert "resuming: 4 of 6 pairs are done already, 2 to do" in said.getvalue()
     assert sorted(pictures.glob("out/data/*.parquet")) == shards
     same_pictures(pictures_of(pictures / "out"), whole)

@@ -36,12 +36,12 @@ def ids(output: Path, kind: str) -> list[str]:
     return found
 
 
-def test_a_retry_makes_only_failed_pairs(job: Job, pictures: Path) -> None:
+def test_a_retry_makes_only_failed_pairs(quick_job: Job, pictures: Path) -> None:
     broken, gone = pictures / "content" / "broken.png", pictures / "content" / "gone.png"
     for path in (broken, gone):
         path.write_bytes(b"not a picture")
     out = pictures / "out"
-    assert stylize(job(), io.StringIO()).failed == 4
+    assert stylize(quick_job(), io.StringIO()).failed == 4
     files = sorted((out / "data").iterdir())
     before = {path: path.stat().st_mtime_ns for path in files}
 
@@ -64,7 +64,7 @@ def test_a_retry_makes_only_failed_pairs(job: Job, pictures: Path) -> None:
     assert (found.sound, found.findings["failed"], found.exit_status) == (True, 2, 1)
 
     draw(gone, 8)
-    assert main(["retry", str(out), "--batch", "1"]) == 0
+    assert main(["retry", str(out), "--actors", "1"]) == 0
     assert (len(ids(out, "data")), len(ids(out, "errors"))) == (10, 0)
     assert verify(Output(str(out))).exit_status == 0
     said = io.StringIO()
@@ -73,11 +73,13 @@ def test_a_retry_makes_only_failed_pairs(job: Job, pictures: Path) -> None:
 
 
 @pytest.mark.cluster
-def test_a_retry_leaves_missing_pairs_to_the_original_command(job: Job, pictures: Path) -> None:
+def test_a_retry_leaves_missing_pairs_to_the_original_command(
+    quick_job: Job, pictures: Path
+) -> None:
     broken = pictures / "content" / "broken.png"
     broken.write_bytes(b"not a picture")
     out = pictures / "out"
-    stylize(job(), io.StringIO())
+    stylize(quick_job(), io.StringIO())
     # A shard without failures gets lost.
     errors = {path.name for path in (out / "errors").iterdir()}
     lost = next(p for p in sorted((out / "data").iterdir()) if p.name not in errors)
@@ -87,21 +89,21 @@ def test_a_retry_leaves_missing_pairs_to_the_original_command(job: Job, pictures
     summary = retry(stored_job(str(out), {}), io.StringIO())
     assert (summary.failed, summary.missing) == (0, missing)
     assert not lost.exists()
-    assert stylize(job(), io.StringIO()).exit_status == 0
+    assert stylize(quick_job(), io.StringIO()).exit_status == 0
     assert verify(Output(str(out))).exit_status == 0
 
 
 def test_moved_sources_are_accepted_and_other_pictures_are_refused(
-    job: Job, pictures: Path
+    quick_job: Job, pictures: Path
 ) -> None:
     (pictures / "content" / "broken.png").write_bytes(b"not a picture")
-    stylize(job(), io.StringIO())
+    stylize(quick_job(), io.StringIO())
     moved = shutil.move(pictures / "content", pictures / "moved")
     draw(Path(moved) / "broken.png", 7)
     config = stored_job(str(pictures / "out"), {"content": str(moved)})
     assert retry(config, io.StringIO()).exit_status == 0
-    with pytest.raises(OutputError, match="gamma"):
-        retry(config.model_copy(update={"gamma": 0.1}), io.StringIO())
+    with pytest.raises(OutputError, match="size"):
+        retry(config.model_copy(update={"size": 128}), io.StringIO())
 
 
 def test_a_retry_needs_a_run_and_the_secrets_that_were_not_stored(tmp_path: Path) -> None:
@@ -120,7 +122,7 @@ def test_a_retry_needs_a_run_and_the_secrets_that_were_not_stored(tmp_path: Path
 @pytest.mark.cluster
 @pytest.mark.parametrize("limit", ["2", "10%"])
 def test_a_job_with_too_many_failures_stops_and_resumes_with_a_higher_bound(
-    job: Job, pictures: Path, limit: str, monkeypatch: pytest.MonkeyPatch
+    quick_job: Job, pictures: Path, limit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("styleid_ray.batch.folder.failures._ENOUGH", 2)
     for n in range(9):
@@ -128,12 +130,12 @@ def test_a_job_with_too_many_failures_stops_and_resumes_with_a_higher_bound(
     with pytest.raises(
         JobError, match=f"more than --max-failures {limit}; most often \\d+ pairs?: decode failed"
     ):
-        stylize(job(max_failures=limit), io.StringIO())
+        stylize(quick_job(max_failures=limit), io.StringIO())
     status = read_status(Output(str(pictures / "out")))
     assert 0 < status.failed < 18
     assert status.missing > 0
     with pytest.raises(JobError, match="more than --max-failures"):
-        stylize(job(max_failures=limit), io.StringIO())
-    summary = stylize(job(max_failures="100%"), io.StringIO())
+        stylize(quick_job(max_failures=limit), io.StringIO())
+    summary = stylize(quick_job(max_failures="100%"), io.StringIO())
     assert (summary.done, summary.failed, summary.exit_status) == (6, 18, 1)
     assert verify(Output(str(pictures / "out"))).sound

@@ -36,9 +36,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> Path:
             content=str(root / "content"),
             style=str(root / "style"),
             output=str(root / kind),
-            model="demo",
+            method="reinhard",
             size=64,
-            steps=2,
             shard_pairs=2,
             format=kind,
         )
