@@ -4,14 +4,12 @@ import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-import psutil
 import torch
 from torch import Tensor
 
-from styleid_ray.engine import cuda
+from styleid_ray.engine import cuda, host
 from styleid_ray.engine.bank import Bank, Place, Slot
 from styleid_ray.errors import JobError
 from styleid_ray.model.budget import (
@@ -27,7 +25,6 @@ _LOG = logging.getLogger(__name__)
 GIB = 2**30
 _CPU_BATCH = 8
 _SHRINK = 0.75
-_CGROUP = Path("/sys/fs/cgroup")
 Model = Literal["unet", "vae"]
 RowBytes = Callable[[int, int], int]
 """Bytes that a model takes for one latent of a height and width."""
@@ -290,7 +287,7 @@ class Memory:
         elif place == "device" and cuda.is_cuda(self.device):
             room = room_for_inversions(self._free_on_device(), self.work)
         else:
-            room = int(USABLE * self.share["host"] * (free_host_memory() + self._held(place)))
+            room = int(USABLE * self.share["host"] * (host.free_memory() + self._held(place)))
         return min(room, self._bounds.get(place, room))
 
     def _free_on_device(self) -> int:
@@ -300,17 +297,6 @@ class Memory:
     def _held(self, place: Place) -> int:
         """Bytes at a place that inversions hold, in use or given back."""
         return self.nbytes + self.bank.unused if place == self.bank.place else 0
-
-
-def free_host_memory() -> int:
-    """Bytes that this process can still get: the machine's, or its container's if that is less."""
-    free = psutil.virtual_memory().available
-    try:
-        most = (_CGROUP / "memory.max").read_text().strip()
-        used = int((_CGROUP / "memory.current").read_text())
-    except (OSError, ValueError):
-        return free
-    return min(free, max(0, int(most) - used)) if most.isdigit() else free
 
 
 def _gib(count: int) -> str:

@@ -12,7 +12,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from styleid_ray import StyleIDPipeline, StyleParams
-from styleid_ray.engine import memory
+from styleid_ray.engine import host
 from styleid_ray.engine.memory import GIB, Memory
 from styleid_ray.errors import JobError
 
@@ -84,7 +84,7 @@ def test_features_go_where_they_fit_and_the_reason_is_reported(
     gpu: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, need: int, place: str, why: str
 ) -> None:
     gpu.free = 10 * GIB
-    monkeypatch.setattr(memory, "free_host_memory", lambda: 20 * GIB)
+    monkeypatch.setattr(host, "free_memory", lambda: 20 * GIB)
     chosen = make_memory()
     chosen.choose_place(need * GIB)
     assert chosen.bank.place == place
