@@ -12,6 +12,8 @@ from styleid_ray.config import JobConfig
 from styleid_ray.engine.autoencoder import NOT_FINITE
 from styleid_ray.errors import ConfigError, RowError
 from styleid_ray.imaging import decode
+from styleid_ray.imaging.decode import upright
+from styleid_ray.imaging.modes import to_rgb
 from styleid_ray.model.description import ModelDescription
 from styleid_ray.storage.locations import shown
 
@@ -33,7 +35,8 @@ def to_pixels(picture: PictureLike) -> Tensor:
 
     Args:
         picture: a tensor or array of that shape, a Pillow picture in any mode, or the path or URL
-            of a file, which is opened as in a job: upright, in sRGB, transparency over white.
+            of a file. Files and Pillow pictures are read as in a job: upright, in sRGB,
+            transparency over white.
 
     Raises:
         ConfigError: it is none of these.
@@ -41,8 +44,9 @@ def to_pixels(picture: PictureLike) -> Tensor:
     """
     if isinstance(picture, str | os.PathLike):
         picture = _opened(os.fspath(picture))
-    if isinstance(picture, Image.Image):
-        picture = picture.convert("RGB")
+    elif isinstance(picture, Image.Image):
+        picture.load()
+        picture = upright(picture, to_rgb(picture))
     pixels = picture if isinstance(picture, Tensor) else np.array(picture)
     kind = str(pixels.dtype).removeprefix("torch.")
     if kind != "uint8" or pixels.ndim != 3 or pixels.shape[2] != 3:

@@ -56,7 +56,7 @@ def decode(
             image.draft("RGB", (draft, draft))
         image.load()
         _check_size(image, max_pixels)  # icon files have their real size only after loading
-        return _upright(image, convert(image))
+        return upright(image, convert(image))
 
 
 def thumbnail(data: bytes, max_pixels: int, side: int) -> Image.Image:
@@ -102,6 +102,18 @@ def has_frames(data: bytes, max_pixels: int) -> bool:
         return False
 
 
+def upright(image: Image.Image, converted: Image.Image) -> Image.Image:
+    """A picture converted from a loaded one, turned as the metadata of that one say; a turned
+    picture has no metadata, which would say so once more."""
+    # After load(), since Pillow itself turns a TIFF and then drops the tag.
+    turn = _UPRIGHT.get(_orientation(image))
+    if turn is None:
+        return converted
+    turned = converted.transpose(turn)
+    turned.info.clear()
+    return turned
+
+
 @contextmanager
 def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
     """The picture with its header read; any error in the block becomes a RowError."""
@@ -135,12 +147,6 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
             "decode",
             f"too large: {width} x {height} is more than {max_pixels} pixels (--max-pixels)",
         )
-
-
-def _upright(image: Image.Image, converted: Image.Image) -> Image.Image:
-    # After load(), since Pillow itself turns a TIFF and then drops the tag.
-    turn = _UPRIGHT.get(_orientation(image))
-    return converted if turn is None else converted.transpose(turn)
 
 
 def _orientation(image: Image.Image) -> int:

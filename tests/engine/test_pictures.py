@@ -13,6 +13,7 @@ from PIL import Image
 from styleid_ray import StyleIDPipeline, StyleParams
 from styleid_ray.engine.pictures import to_pixels
 from styleid_ray.errors import ConfigError, RowError
+from styleid_ray.imaging import decode
 
 
 @pytest.fixture
@@ -36,6 +37,36 @@ def test_pictures_arrays_and_tensors_give_the_same_pixels() -> None:
     pixels = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
     for picture in (pixels, torch.from_numpy(pixels), Image.fromarray(pixels)):
         assert torch.equal(to_pixels(picture), torch.from_numpy(pixels))
+
+
+def save(path: Path, picture: Image.Image, orientation: int = 1) -> Path:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture.save(path, exif=exif)
+    return path
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_a_pillow_picture_is_turned_once_like_its_file(
+    tmp_path: Path, suffix: str, orientation: int
+) -> None:
+    pixels = np.arange(18, dtype=np.uint8).reshape(3, 2, 3)
+    path = save(tmp_path / f"photo.{suffix}", Image.fromarray(pixels), orientation)
+    want = to_pixels(path)
+    assert torch.equal(to_pixels(Image.open(path)), want)
+    assert torch.equal(to_pixels(decode(path.read_bytes(), 100)), want)
+
+
+def test_pillow_pictures_have_transparency_over_white_and_depth_as_their_files_do(
+    tmp_path: Path,
+) -> None:
+    clear = Image.new("RGBA", (2, 2), (10, 20, 30, 0))
+    deep = Image.fromarray(np.full((2, 2), 40_000, np.uint16))
+    for picture, value in ((clear, 255), (deep, 156)):
+        path = save(tmp_path / "picture.png", picture)
+        for given in (path, picture, Image.open(path)):
+            assert torch.equal(to_pixels(given), torch.full((2, 2, 3), value, dtype=torch.uint8))
 
 
 def test_a_file_that_is_missing_or_no_picture_is_named(tmp_path: Path) -> None:
