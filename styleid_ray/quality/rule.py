@@ -4,35 +4,33 @@ rule       = condition, or conditions joined by `and` and `or`; `and` binds tigh
 condition  = name operator number, or a rule in parentheses
 operator   = < <= > >=
 
-A measure that is null fulfils no condition.
+A measure that is null fulfils no condition. The grammar is a part of Python's, which parses it.
 """
 
 from __future__ import annotations
 
+import ast
 import operator
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Literal
+from math import inf
+from typing import Any
 
 from styleid_ray.errors import ConfigError
 from styleid_ray.quality.columns import COLUMN, MEASURES, has_quality
 
-Operator = Literal["<", "<=", ">", ">="]
-_TOKEN = re.compile(
-    r"\s*(?:(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)"
-    r"|(?P<sign><=|>=|<|>|\(|\))|(?P<other>\S))"
-)
-_OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
+_COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
     ">=": operator.ge,
-    "and": operator.and_,
-    "or": operator.or_,
 }
-_FORM = "write it like 'structure<0.4 or blank>0.9'"
+_OPERATORS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
+_FORM = (
+    "write conditions with <, <=, > or >=, joined by 'and' or 'or', "
+    "like 'structure<0.4 or blank>0.9'"
+)
 
 
 @dataclass(frozen=True)
@@ -40,40 +38,27 @@ class Condition:
     """One measure beside a number."""
 
     name: str
-    operator: Operator
+    operator: str
+    """One of < <= > >=."""
     number: float
-
-    def __str__(self) -> str:
-        return f"{self.name}{self.operator}{self.number:.12g}"
-
-
-@dataclass(frozen=True)
-class Joined:
-    """At least two conditions: all (`and`) or one (`or`) must be fulfilled."""
-
-    word: Literal["and", "or"]
-    parts: tuple[Condition | Joined, ...]
-
-    def __str__(self) -> str:
-        texts = (f"({x})" if isinstance(x, Joined) else str(x) for x in self.parts)
-        if self.word == "or":  # `and` needs no parentheses there
-            texts = map(str, self.parts)
-        return f" {self.word} ".join(texts)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A checked rule. Its text reads back as the same rule."""
+    """A checked rule."""
 
-    condition: Condition | Joined
+    text: str
+    """In normal form. It reads back as the same rule."""
+    conditions: tuple[Condition, ...]
+    """All of them, from left to right."""
 
     def __str__(self) -> str:
-        return str(self.condition)
+        return self.text
 
     @property
     def names(self) -> list[str]:
         """The measures in the rule, in the column's order."""
-        used = set(_names(self.condition))
+        used = {condition.name for condition in self.conditions}
         return [name for name in MEASURES if name in used]
 
     def rejects(self, table: Any) -> Any:
@@ -87,7 +72,7 @@ class Rule:
         mask = np.zeros(table.num_rows, bool)
         if has_quality(table.schema):
             rows = table.select([COLUMN]).append_column("row", pa.array(np.arange(table.num_rows)))
-            mask[rows.filter(_expression(self.condition))["row"].to_numpy()] = True
+            mask[rows.filter(_expression(_parsed(self.text)))["row"].to_numpy()] = True
         return pa.array(mask)
 
     def measured(self, table: Any) -> list[str]:
@@ -110,16 +95,19 @@ def parse_rule(text: str) -> Rule:
     """The rule in a text.
 
     Raises:
-        ValueError: the text is no rule; the message names the place and the valid names.
+        ValueError: the text is no rule; the message names the fault, its place and the valid form.
     """
-    tokens = [(str(m.lastgroup), m[0].strip()) for m in _TOKEN.finditer(text)]
-    if not tokens:
+    if not text.strip():
         raise ValueError(f"it is empty: {_FORM}, or leave it out")
-    reader = _Reader(tokens)
-    condition = reader.rule()
-    if reader.at < len(tokens):
-        raise reader.fault("'and' or 'or'")
-    return Rule(condition)
+    try:
+        tree = _parsed(text)
+        return Rule(_text(tree), tuple(_conditions(tree)))
+    except SyntaxError as e:
+        rest = (e.text or "")[e.offset - 1 :].strip() if e.offset else ""
+        at = repr(rest[:40]) if rest else "the end"
+        raise ValueError(f"{e.msg} at {at}: {_FORM}") from None
+    except (RecursionError, MemoryError):
+        raise ValueError(f"it is nested too deeply: {_FORM}") from None
 
 
 def reject_rule(text: str | None) -> Rule | None:
@@ -130,64 +118,55 @@ def reject_rule(text: str | None) -> Rule | None:
         raise ConfigError(f"--reject {text!r}: {e}") from None
 
 
-class _Reader:
-    """Reads tokens from left to right."""
-
-    def __init__(self, tokens: list[tuple[str, str]]) -> None:
-        self.tokens, self.at = tokens, 0
-
-    def rule(self) -> Condition | Joined:
-        return self._joined("or", lambda: self._joined("and", self._condition))
-
-    def _joined(self, word: Literal["and", "or"], part: Any) -> Condition | Joined:
-        parts = [part()]
-        while self._next() == ("name", word):
-            self.at += 1
-            parts.append(part())
-        return parts[0] if len(parts) == 1 else Joined(word, tuple(parts))
-
-    def _condition(self) -> Condition | Joined:
-        if self._next() == ("sign", "("):
-            self.at += 1
-            inner = self.rule()
-            if self._next() != ("sign", ")"):
-                raise self.fault("')'")
-            self.at += 1
-            return inner
-        name = self._take("name", "a measure")
-        if name not in MEASURES:
-            raise ValueError(f"there is no measure {name!r}: use one of {', '.join(MEASURES)}")
-        sign: Any = self._take("sign", "<, <=, > or >=", "()")
-        return Condition(name, sign, float(self._take("number", "a number")))
-
-    def _take(self, kind: str, wanted: str, but: str = "") -> str:
-        actual, value = self._next()
-        if actual != kind or value in tuple(but):
-            raise self.fault(wanted)
-        self.at += 1
-        return value
-
-    def _next(self) -> tuple[str, str]:
-        return self.tokens[self.at] if self.at < len(self.tokens) else ("", "")
-
-    def fault(self, wanted: str) -> ValueError:
-        """The error at the next token."""
-        token = self._next()[1]
-        where = f"{token!r}" if token else "the end"
-        return ValueError(f"{wanted} is missing before {where}: {_FORM}")
+def _parsed(text: str) -> ast.expr:
+    return ast.parse(" ".join(text.split()), mode="eval").body
 
 
-def _names(condition: Condition | Joined) -> list[str]:
-    if isinstance(condition, Condition):
-        return [condition.name]
-    return [name for part in condition.parts for name in _names(part)]
+def _condition(node: ast.expr) -> Condition:
+    """A comparison as a condition; ValueError if it is none."""
+    match node:
+        case ast.Compare(ast.Name(name), [sign], [limit]) if type(sign) in _OPERATORS:
+            if name not in MEASURES:
+                raise ValueError(f"there is no measure {name!r}: use one of {', '.join(MEASURES)}")
+            return Condition(name, _OPERATORS[type(sign)], _number(limit))
+    raise ValueError(f"{ast.unparse(node)!r} is no condition: {_FORM}")
 
 
-def _expression(condition: Condition | Joined) -> Any:
+def _number(node: ast.expr) -> float:
+    text = ast.unparse(node)
+    try:
+        number = float(text)
+    except ValueError:
+        number = inf
+    if abs(number) < inf:
+        return number
+    raise ValueError(f"{text!r} is no finite number: {_FORM}")
+
+
+def _conditions(node: ast.expr) -> list[Condition]:
+    if isinstance(node, ast.BoolOp):
+        return [condition for part in node.values for condition in _conditions(part)]
+    return [_condition(node)]
+
+
+def _text(node: ast.expr) -> str:
+    if not isinstance(node, ast.BoolOp):
+        condition = _condition(node)
+        return f"{condition.name}{condition.operator}{condition.number:.12g}"
+    if isinstance(node.op, ast.Or):  # `and` needs no parentheses there
+        return " or ".join(map(_text, node.values))
+    parts = ((f"({_text(x)})" if isinstance(x, ast.BoolOp) else _text(x)) for x in node.values)
+    return " and ".join(parts)
+
+
+def _expression(node: ast.expr) -> Any:
     """A `pyarrow.compute.Expression` on the column `quality`. Where a measure is null it may be
     null instead of false; a filter drops both."""
     from styleid_ray.arrow import pc
 
-    if isinstance(condition, Condition):
-        return _OPERATORS[condition.operator](pc.field(COLUMN, condition.name), condition.number)
-    return reduce(_OPERATORS[condition.word], map(_expression, condition.parts))
+    if isinstance(node, ast.BoolOp):
+        join = operator.or_ if isinstance(node.op, ast.Or) else operator.and_
+        return reduce(join, map(_expression, node.values))
+    condition = _condition(node)
+    compare = _COMPARE[condition.operator]
+    return compare(pc.field(COLUMN, condition.name), condition.number)

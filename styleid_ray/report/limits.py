@@ -22,14 +22,14 @@ at the limit, 1 at the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from styleid_ray.quality.rule import Condition, Joined, Rule, reject_rule
+from styleid_ray.quality.rule import Condition, Rule, reject_rule
 from styleid_ray.report.measures import QUALITY
 
 _MEASURES = {measure.name: measure for measure in QUALITY}
@@ -92,7 +92,7 @@ class Gate:
     def of(cls, config: Mapping[str, Any]) -> Gate:
         """The gate of a run's stored options. Raises ConfigError for an invalid rule."""
         rule = reject_rule(config.get("reject"))
-        own = list(_bounds(rule.condition)) if rule else []
+        own = list(map(_limit, rule.conditions)) if rule else []
         named = {limit.measure for limit in own}
         return cls(rule, (*own, *(limit for limit in LIMITS if limit.measure not in named)))
 
@@ -117,11 +117,7 @@ class Gate:
         return np.where(rejected, 1 + np.maximum(own, worst), worst)
 
 
-def _bounds(condition: Condition | Joined) -> Iterator[Limit]:
-    if isinstance(condition, Joined):
-        for part in condition.parts:
-            yield from _bounds(part)
-        return
+def _limit(condition: Condition) -> Limit:
     name, above, value = condition.name, condition.operator[0] == ">", condition.number
     words = f"{_MEASURES[name].label} {'above' if above else 'below'} {value:g}"
-    yield Limit(name, above, value, _WORDS.get((name, above), words), True)
+    return Limit(name, above, value, _WORDS.get((name, above), words), True)
