@@ -4,15 +4,17 @@ from typing import Any
 
 COLUMN = "quality"
 MEASURES = {
-    "color": "share of the colour distance to the style covered",
+    "color": "how far the colours moved from content to style",
     "structure": "self-similarity kept",
     "edges": "edges kept",
     "saturation": "mean saturation",
     "blank": "share without detail",
     "sharpness": "sharpness beside the content's",
-    "copy": "nearness to a copy of the content",
+    "copy": "similarity to the content",
 }
 """Fields of the column `quality`, in its order, each in a few words."""
+RANGES = dict.fromkeys(MEASURES, (0.0, 1.0)) | {"color": (-1.0, 1.0), "sharpness": (0.0, 10.0)}
+"""Least and greatest value of each measure."""
 PIXEL_MEASURES = tuple(name for name in MEASURES if name != "structure")
 """The measures that are computed from pixels alone, in this order."""
 

@@ -8,23 +8,23 @@ import numpy as np
 
 QUANTILES = (5, 50, 95)
 """Percentages of the quantiles in a summary."""
-LEAST, MOST = -1.0, 10.0
-"""Bounds of all quality measures."""
-_BINS = 11_000
+_BINS = 19_200
 
 
 class Spread:
-    """The values of one measure: count, mean, extremes, and quantiles.
+    """The values of one measure: count, mean, extremes, quantiles, and a histogram.
 
     Args:
-        low, high: bounds of the quantiles, which are resolved to 1/11,000 of their distance.
+        low, high: bounds of quantiles and histogram, which are resolved to 1/19,200 of their
+            distance.
     """
 
-    def __init__(self, low: float = LEAST, high: float = MOST) -> None:
-        self._low, self._high = low, high
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = low, high
         self.count, self.total = 0, 0.0
         self.least, self.greatest = np.inf, -np.inf
-        self._counts = np.zeros(_BINS + 1, np.int64)
+        self.counts = np.zeros(_BINS, np.int64)
+        """Values per part of the range; one outside counts in the part at its end."""
 
     def add(self, values: np.ndarray) -> None:
         """Adds values [N], without those that are not finite."""
@@ -35,9 +35,9 @@ class Spread:
         self.total += float(values.sum())
         self.least = min(self.least, float(values.min()))
         self.greatest = max(self.greatest, float(values.max()))
-        share = (values.clip(self._low, self._high) - self._low) / (self._high - self._low)
-        bins = np.rint(share * _BINS).astype(np.int64)
-        self._counts += np.bincount(bins, minlength=len(self._counts))
+        share = (values - self.low) / (self.high - self.low)
+        bins = (share * _BINS).clip(0, _BINS - 1).astype(np.int64)
+        self.counts += np.bincount(bins, minlength=_BINS)
 
     def merge(self, other: Spread) -> None:
         """Adds the values of another spread of the same measure."""
@@ -45,12 +45,12 @@ class Spread:
         self.total += other.total
         self.least = min(self.least, other.least)
         self.greatest = max(self.greatest, other.greatest)
-        self._counts += other._counts
+        self.counts += other.counts
 
     def quantile(self, percent: float) -> float:
         """The value that `percent` of the values do not exceed; there must be at least one."""
-        at = int(np.searchsorted(np.cumsum(self._counts), percent / 100 * self.count))
-        value = self._low + (self._high - self._low) * at / _BINS
+        at = int(np.searchsorted(np.cumsum(self.counts), percent / 100 * self.count))
+        value = self.low + (self.high - self.low) * at / _BINS
         return float(np.clip(value, self.least, self.greatest))
 
     def as_dict(self) -> dict[str, Any]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from styleid_ray.quality.columns import MEASURES
-from styleid_ray.quality.spread import LEAST, MOST, Spread
+from styleid_ray.quality.columns import MEASURES, RANGES
+from styleid_ray.quality.spread import Spread
 
-_BINS = 960
-"""Bins of a measure's range."""
+_PARTS = 960
+"""Parts of a measure's range, of which a bar has one or more."""
 _FEWEST_BARS, _MOST_BARS = 12, 32
 
 
@@ -30,18 +30,18 @@ class Measure:
     """The greatest value, or a value that few pairs exceed."""
 
 
-def _quality(name: str, better: int, low: float, high: float) -> Measure:
-    return Measure(name, name, MEASURES[name], better, low, high)
+def _quality(name: str, better: int) -> Measure:
+    return Measure(name, name, MEASURES[name], better, *RANGES[name])
 
 
 QUALITY = (
-    _quality("color", 1, -1, 1),
-    _quality("structure", 1, 0, 1),
-    _quality("edges", 1, 0, 1),
-    _quality("saturation", 0, 0, 1),
-    _quality("blank", -1, 0, 1),
-    _quality("sharpness", 0, 0, 10),
-    _quality("copy", -1, 0, 1),
+    _quality("color", 1),
+    _quality("structure", 1),
+    _quality("edges", 1),
+    _quality("saturation", 0),
+    _quality("blank", -1),
+    _quality("sharpness", 0),
+    _quality("copy", -1),
 )
 """The fields of the column `quality` of a run's data; a label is the name that rules use."""
 
@@ -55,36 +55,23 @@ METRICS = (
 
 
 class DrawnSpread(Spread):
-    """The values of one measure, with the number of values per part of its range."""
+    """The values of one measure, as bars."""
 
     def __init__(self, measure: Measure) -> None:
-        super().__init__(min(LEAST, measure.low), max(MOST, measure.high))
+        super().__init__(measure.low, measure.high)
         self.measure = measure
-        self.counts = np.zeros(_BINS, np.int64)
-        """Pairs per bin [960]; a value outside the range counts in the bin at its end."""
-
-    def add(self, values: np.ndarray) -> None:
-        super().add(values)
-        values = values[np.isfinite(values)].astype(np.float64)
-        share = (values - self.measure.low) / (self.measure.high - self.measure.low)
-        bins = np.clip((share * _BINS).astype(np.int64), 0, _BINS - 1)
-        self.counts += np.bincount(bins, minlength=_BINS)
-
-    def merge(self, other: DrawnSpread) -> None:
-        super().merge(other)
-        self.counts += other.counts
 
     def bars(self, marks: tuple[float, ...] = ()) -> Bars:
         """12 to 32 bars over all values and marks."""
-        low, span = self.measure.low, self.measure.high - self.measure.low
-        places = [int((mark - low) / span * _BINS) for mark in marks]
-        ends = [*np.flatnonzero(self.counts)[[0, -1]], *np.clip(places, 0, _BINS - 1)]
+        parts, span = self.counts.reshape(_PARTS, -1).sum(1), self.high - self.low
+        places = [int((mark - self.low) / span * _PARTS) for mark in marks]
+        ends = [*np.flatnonzero(parts)[[0, -1]], *np.clip(places, 0, _PARTS - 1)]
         first, last = int(min(ends)), int(max(ends))
         step = -(-(last + 1 - first) // _MOST_BARS)
         number = max(_FEWEST_BARS, -(-(last + 1 - first) // step))
-        first = max(0, min(first, _BINS - number * step))
-        counts = self.counts[first : first + number * step].reshape(number, step).sum(1)
-        edges = (low + span * at / _BINS for at in (first, first + number * step))
+        first = max(0, min(first, _PARTS - number * step))
+        counts = parts[first : first + number * step].reshape(number, step).sum(1)
+        edges = (self.low + span * at / _PARTS for at in (first, first + number * step))
         return Bars(counts.tolist(), *edges)
 
 

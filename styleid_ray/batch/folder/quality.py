@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from styleid_ray.batch.folder.output import Output, data_file
-from styleid_ray.quality.columns import COLUMN, MEASURES, has_quality
+from styleid_ray.quality.columns import COLUMN, MEASURES, RANGES, has_quality
 from styleid_ray.quality.rule import Rule, no_value
 from styleid_ray.quality.spread import QUANTILES, Spread
 
@@ -26,7 +26,7 @@ class QualitySummary:
     rejected: int = 0
     """Number of pairs that the rule rejects."""
     spreads: dict[str, Spread] = field(
-        default_factory=lambda: {name: Spread() for name in MEASURES}
+        default_factory=lambda: {name: Spread(*RANGES[name]) for name in MEASURES}
     )
 
     def add(self, table: pa.Table) -> None:
