@@ -1,7 +1,7 @@
 """Methods to compare StyleID with, behind the interface that jobs use (`stylizer.Stylizer`)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -16,73 +16,41 @@ from styleid_ray.engine.stylizer import Counts
 from styleid_ray.errors import ConfigError
 
 
-class PixelTransfer:
-    """A transfer of colours, on the CPU and without a model."""
-
-    def __init__(self, method: Method) -> None:
-        self.method: Method = method
-        self.transfer = TRANSFERS[method]
-        self.device = torch.device("cpu")
-        self.steps = self.unet_evaluations = 0
-        self.factor = 1
-        self.notes: list[str] = []
-        self.counts = Counts()
-
-    def stylize(
-        self,
-        contents: Sequence[Tensor],
-        styles: Sequence[Tensor],
-        pairs: Pairs,
-        params: Any,
-        take: Decoded,
-        **options: Any,
-    ) -> None:
-        """Makes the picture of each pair, one by one.
-
-        Args:
-            contents, styles: uint8 [H, W, 3].
-            pairs, take: as in `StyleIDPipeline.stylize`.
-            params: of StyleID; ignored.
-            options: the others of `StyleIDPipeline.stylize`. No structure is reported, since there
-                are no features.
-
-        Raises:
-            ConfigError: a pair has several styles or a mask.
-        """
-        for row, (i, j) in enumerate(_single(self.method, pairs, contents, styles, options)):
-            x = self.transfer(_unit(contents[i]), _unit(styles[j]))
-            finite = x.isfinite().all().reshape(1)
-            take([row], quantised(2 * x[None] - 1), finite)
-            self.steps += 1
-
-
-class LatentAdaIN:
-    """AdaIN of the clean latents of content and style, decoded.
+class Baseline:
+    """A transfer of colours, on the CPU and without a model; or AdaIN of the clean latents of
+    content and style ("latent-adain"), decoded.
 
     Args:
-        vae: diffusers autoencoder.
+        method: one of those.
+        vae: diffusers autoencoder, for latents alone.
         factor: pixels; the sides of a picture must be multiples of it.
         batch_size, host_share, device_share, vae_tile: as in `StyleIDPipeline`.
     """
 
+    unet_evaluations = 0
+
     def __init__(
         self,
-        vae: Any,
-        factor: int,
-        batch_size: Any = "auto",
+        method: Method,
+        vae: Any = None,
+        factor: int = 1,
+        batch_size: int | Literal["auto"] = "auto",
         host_share: float = 1.0,
         device_share: float = 1.0,
         vae_tile: int | None = None,
     ) -> None:
-        self.device, self.factor = vae.device, factor
+        self.method: Method = method
+        self.factor = factor
+        self.device = vae.device if vae else torch.device("cpu")
         self.memory = Memory(self.device, batch_size, "auto", None, host_share, device_share)
         self.autoencoder = Autoencoder(vae, self.memory, vae_tile)
-        self.unet_evaluations = 0
+        self.made = 0
+        """Pictures made without the autoencoder."""
 
     @property
     def steps(self) -> int:
         """A number that grows with each piece of work given to the device."""
-        return self.autoencoder.batches
+        return self.made + self.autoencoder.batches
 
     @property
     def notes(self) -> list[str]:
@@ -104,10 +72,31 @@ class LatentAdaIN:
         take: Decoded,
         **options: Any,
     ) -> None:
-        """Makes the pictures, each content and style encoded once; else as in `PixelTransfer`."""
-        index = _single("latent-adain", pairs, contents, styles, options)
-        z_c, z_s = ([z.double() for z in self.autoencoder.encode(x)] for x in (contents, styles))
-        self.autoencoder.decode([adain(z_c[i], z_s[j]).float() for i, j in index], take)
+        """Makes the picture of each pair.
+
+        Args:
+            contents, styles: uint8 [H, W, 3].
+            pairs, take: as in `StyleIDPipeline.stylize`.
+            params: of StyleID; ignored.
+            options: the others of `StyleIDPipeline.stylize`. No structure is reported, since there
+                are no features.
+
+        Raises:
+            ConfigError: a pair has several styles or a mask.
+        """
+        index = _single(self.method, pairs, contents, styles, options)
+        if self.method == "latent-adain":
+            z_c, z_s = map(self._encoded, (contents, styles))
+            self.autoencoder.decode([adain(z_c[i], z_s[j]).float() for i, j in index], take)
+            return
+        for row, (i, j) in enumerate(index):
+            x = TRANSFERS[self.method](_unit(contents[i]), _unit(styles[j]))
+            take([row], quantised(2 * x[None] - 1), x.isfinite().all().reshape(1))
+            self.made += 1
+
+    def _encoded(self, pictures: Sequence[Tensor]) -> list[Tensor]:
+        """Clean latents in float64."""
+        return [z.double() for z in self.autoencoder.encode(pictures)]
 
 
 def _unit(pixels: Tensor) -> Tensor:

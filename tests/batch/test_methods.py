@@ -31,7 +31,7 @@ from styleid_ray.batch.stages.engine import load_pipeline
 from styleid_ray.batch.stages.pairs import Pairs, Picture
 from styleid_ray.batch.stages.row_params import RowParams
 from styleid_ray.config import PIXEL_METHODS, Method
-from styleid_ray.engine.baseline_pipeline import LatentAdaIN
+from styleid_ray.engine.baseline_pipeline import Baseline
 from styleid_ray.engine.baselines import mkl
 from styleid_ray.errors import ConfigError, OutputError
 from styleid_ray.report.facts import labelled
@@ -190,7 +190,7 @@ def test_an_actor_of_latent_adain_holds_only_the_autoencoder_and_measures_no_str
     compared: Job,
 ) -> None:
     pipe = load_pipeline(compared("latent-adain"), None, Resources(1, 1, 0, 1))
-    assert isinstance(pipe, LatentAdaIN)
+    assert isinstance(pipe, Baseline)
     device = Device(pipe, 0)
     noise = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
     content, *styles = map(Picture.of, noise)

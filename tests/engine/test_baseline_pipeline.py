@@ -12,7 +12,7 @@ from torch import Tensor
 
 from styleid_ray.config import PIXEL_METHODS, Method
 from styleid_ray.engine.autoencoder import decode, encode, from_pixels, quantised
-from styleid_ray.engine.baseline_pipeline import LatentAdaIN, PixelTransfer
+from styleid_ray.engine.baseline_pipeline import Baseline
 from styleid_ray.engine.baselines import adain
 from styleid_ray.errors import ConfigError
 from styleid_ray.model.loading import load_autoencoder
@@ -35,15 +35,15 @@ def stylized(pipe: Any, contents: list[Tensor], styles: list[Tensor], pairs: Any
 
 
 @pytest.fixture(scope="module")
-def latent() -> LatentAdaIN:
-    return LatentAdaIN(*load_autoencoder("demo", device="cpu"))
+def latent() -> Baseline:
+    return Baseline("latent-adain", *load_autoencoder("demo", device="cpu"))
 
 
 @pytest.mark.parametrize("method", PIXEL_METHODS)
 def test_each_pair_of_a_colour_transfer_has_its_own_picture_at_its_contents_size(
     method: Method,
 ) -> None:
-    pipe = PixelTransfer(method)
+    pipe = Baseline(method)
     contents, styles = (
         [picture(1, 7, 9), picture(2)],
         [picture(3), picture(4, 5, 5), picture(1, 7, 9)],
@@ -56,7 +56,7 @@ def test_each_pair_of_a_colour_transfer_has_its_own_picture_at_its_contents_size
 
 
 def test_latent_adain_decodes_the_contents_latent_with_the_styles_statistics(
-    latent: LatentAdaIN,
+    latent: Baseline,
 ) -> None:
     contents, styles = [picture(5), picture(6, 64, 128)], [picture(7, 128, 64)]
     made = stylized(latent, contents, styles, "cross")
@@ -70,7 +70,7 @@ def test_latent_adain_decodes_the_contents_latent_with_the_styles_statistics(
     assert latent.steps > 0
 
 
-def test_latent_adain_of_even_pictures_gives_finite_values(latent: LatentAdaIN) -> None:
+def test_latent_adain_of_even_pictures_gives_finite_values(latent: Baseline) -> None:
     even = torch.full((64, 64, 3), 90, dtype=torch.uint8)
     assert len(stylized(latent, [even, picture(8)], [even, picture(9)], "cross")) == 4
 
@@ -81,7 +81,7 @@ def test_latent_adain_of_even_pictures_gives_finite_values(latent: LatentAdaIN) 
 )
 def test_several_styles_or_a_mask_are_refused(pairs: Any, options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="one style for a whole picture"):
-        PixelTransfer("mkl").stylize(
+        Baseline("mkl").stylize(
             [picture(1)], [picture(2), picture(3)], pairs, [], lambda *_: None, **options
         )
 

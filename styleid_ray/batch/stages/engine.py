@@ -48,16 +48,17 @@ def load_engine(
         ConfigError: the requested device does not exist.
     """
     if config.method in PIXEL_METHODS:
-        from styleid_ray.engine.baseline_pipeline import PixelTransfer
+        from styleid_ray.engine.baseline_pipeline import Baseline
 
-        return PixelTransfer(config.method)
+        return Baseline(config.method)
     device, model = device or config.device, model_on_node(config, revision)
     if config.method == "latent-adain":
-        from styleid_ray.engine.baseline_pipeline import LatentAdaIN
+        from styleid_ray.engine.baseline_pipeline import Baseline
         from styleid_ray.model.loading import load_autoencoder
 
         vae, factor = load_autoencoder(*model, config.dtype, device, config.vae)
-        return LatentAdaIN(vae, factor, config.batch, host_share, device_share, config.vae_tile)
+        shares = host_share, device_share
+        return Baseline(config.method, vae, factor, config.batch, *shares, config.vae_tile)
     from styleid_ray.engine.pipeline import StyleIDPipeline
 
     return StyleIDPipeline.from_pretrained(
