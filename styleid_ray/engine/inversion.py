@@ -18,20 +18,12 @@ from styleid_ray.engine.styleid import Features, invert
 
 
 @dataclass(frozen=True)
-class BatchFeatures:
-    """Q, K and V of a batch by (layer, timestep), each [B, heads, tokens, d]."""
-
-    q: dict[tuple[int, int], Tensor]
-    k: dict[tuple[int, int], Tensor]
-    v: dict[tuple[int, int], Tensor]
-
-
-@dataclass(frozen=True)
 class BatchInversion:
-    """Result of inverting a batch: z_T [B, C, h, w] and the features on the way."""
+    """A batch inverted: z_T [B, C, h, w] and the features on the way."""
 
     z_T: Tensor
-    features: BatchFeatures
+    features: dict[tuple[str, int, int], Tensor]
+    """("q", "k" or "v", layer, timestep) → [B, heads, tokens, d]."""
 
 
 def invert_batch(
@@ -46,9 +38,7 @@ def invert_batch(
 
     with denoise.tapped(layers):
         z_T = torch.cat([invert(denoise, batch, steps, keep) for batch in z_0.split(most)])
-    whole = {key: torch.cat(batches) for key, batches in recorded.items()}
-    q, k, v = ({key[1:]: x for key, x in whole.items() if key[0] == name} for name in "qkv")
-    return BatchInversion(z_T, BatchFeatures(q, k, v))
+    return BatchInversion(z_T, {key: torch.cat(parts) for key, parts in recorded.items()})
 
 
 def invert_into(

@@ -90,8 +90,8 @@ def test_content_queries_and_style_keys_come_from_the_inversions(watching: Watch
     assert len(watching.seen) == 5 * 3
     for (t, layer), seen in watching.seen.items():
         injected = injected_of(seen)
-        torch.testing.assert_close(injected.q_c, content.q[layer, t][0], rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(injected.k_s, style.k[layer, t][0], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(injected.q_c, content["q", layer, t][0], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(injected.k_s, style["k", layer, t][0], rtol=1e-4, atol=1e-5)
 
 
 def test_the_results_own_queries_and_keys_come_from_the_layers(watching: Watching) -> None:

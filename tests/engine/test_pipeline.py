@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -152,8 +153,6 @@ def test_features_hold_queries_keys_and_values_of_each_layer_and_timestep(
     make_pipe: Any, latents: Tensor
 ) -> None:
     inversion = make_pipe(batch_size=2).invert_latents(latents[:3], QUICK)
-    layers, timesteps = zip(*inversion.features.q, strict=True)
-    assert set(layers) == {6, 7, 8, 9, 10, 11}
-    assert set(timesteps) == {1, 251, 501, 751}
-    assert inversion.features.k.keys() == inversion.features.v.keys() == inversion.features.q.keys()
-    assert inversion.features.q[11, 1].shape == (3, 8, 256, 4)
+    layers, timesteps = (6, 7, 8, 9, 10, 11), (1, 251, 501, 751)
+    assert inversion.features.keys() == set(product("qkv", layers, timesteps))
+    assert inversion.features["q", 11, 1].shape == (3, 8, 256, 4)
