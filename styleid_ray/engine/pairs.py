@@ -75,41 +75,51 @@ def resolve_pairs(pairs: Pairs, contents: int, styles: int) -> list[Index]:
     return index
 
 
-def check_mixes(
+def check_weights(
+    index: Sequence[Index], weights: Sequence[tuple[float, ...]] | None, regions: bool
+) -> None:
+    """Raises ConfigError if the styles of pairs cannot be joined by their weights, or by their
+    `regions` if they have some."""
+    if weights is None:
+        if not regions and any(len(styles) > 1 for _, styles in index):
+            raise ConfigError("a pair of several styles needs weights, or regions for each style")
+        return
+    if regions:
+        raise ConfigError("weights and regions are two ways to join styles: give one of them")
+    _check_number("weights", weights, index)
+    for each, (_, styles) in zip(weights, index, strict=True):
+        if len(each) != len(styles) or min(each) <= 0 or abs(sum(each) - 1) > 1e-4:
+            raise ConfigError(
+                f"weights {each} for {len(styles)} styles: give one per style, above 0 and of sum 1"
+            )
+
+
+def check_regions(
     index: Sequence[Index],
     shapes: Sequence[Sequence[int]],
-    weights: Sequence[tuple[float, ...]] | None,
     shares: Sequence[Tensor] | None,
     strengths: Sequence[Tensor] | None,
 ) -> None:
-    """Raises ConfigError if the styles of pairs cannot be joined as requested.
+    """Raises ConfigError if regions of pairs do not cover the latents of their contents.
 
     Args:
         index: the pairs.
         shapes: of the contents' latents, [C, h, w].
-        weights, shares, strengths: as in `StyleIDPipeline.transfer_latents`.
+        shares, strengths: as in `StyleIDPipeline.transfer_latents`.
     """
-    given = {"weights": weights, "shares": shares, "strengths": strengths}
-    for what, values in given.items():
-        if values is not None and len(values) != len(index):
-            raise ConfigError(f"{len(values)} {what} for {len(index)} pairs: give one per pair")
-    if weights is not None and shares is not None:
-        raise ConfigError("weights and regions are two ways to join styles: give one of them")
-    if weights is None and shares is None and any(len(styles) > 1 for _, styles in index):
-        raise ConfigError("a pair of several styles needs weights, or regions for each style")
+    _check_number("shares", shares, index)
+    _check_number("strengths", strengths, index)
     for row, (content, styles) in enumerate(index):
         size = tuple(shapes[content][1:])
-        each = weights[row] if weights is not None else None
-        if each is not None and (
-            len(each) != len(styles) or min(each) <= 0 or abs(sum(each) - 1) > 1e-4
-        ):
-            raise ConfigError(
-                f"weights {each} for {len(styles)} styles: give one per style, above 0 and of sum 1"
-            )
         if shares is not None and tuple(shares[row].shape) != (len(styles), *size):
             raise ConfigError(f"shares of a pair must be [{len(styles)}, {size[0]}, {size[1]}]")
         if strengths is not None and tuple(strengths[row].shape) != size:
             raise ConfigError(f"strengths of a pair must be [{size[0]}, {size[1]}]")
+
+
+def _check_number(what: str, values: Sequence[object] | None, index: Sequence[Index]) -> None:
+    if values is not None and len(values) != len(index):
+        raise ConfigError(f"{len(values)} {what} for {len(index)} pairs: give one per pair")
 
 
 def params_of_pairs(

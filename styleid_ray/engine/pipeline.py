@@ -19,7 +19,8 @@ from styleid_ray.engine.inversion import BatchInversion, invert_batch
 from styleid_ray.engine.memory import Memory
 from styleid_ray.engine.pairs import (
     Pairs,
-    check_mixes,
+    check_regions,
+    check_weights,
     in_role,
     join,
     params_of_pairs,
@@ -30,7 +31,7 @@ from styleid_ray.engine.regions import as_maps, check_maps, class_shares, streng
 from styleid_ray.engine.schedule import Schedule, make_schedule
 from styleid_ray.engine.structure import SeenStructure
 from styleid_ray.engine.stylizer import Counts
-from styleid_ray.engine.transfer import Finished, SeenStep, Transfer
+from styleid_ray.engine.transfer import Finished, Transfer
 from styleid_ray.engine.tuning import Tuner
 from styleid_ray.model.description import describe
 
@@ -222,10 +223,12 @@ class StyleIDPipeline:
         check_list(styles, "styles")
         index = resolve_pairs(pairs, len(contents), len(styles))
         each = params_of_pairs(params, len(index), self.model.default_layers)
-        pixels = [to_pixels(picture) for picture in contents]
+        pixels, styles = ([to_pixels(x) for x in pictures] for pictures in (contents, styles))
         masks, label_maps = as_maps(masks), as_maps(label_maps)
-        z_contents = self.encode(pixels)
+        check_sides([*pixels, *styles], self.model)
         check_maps(index, pixels, masks, label_maps, classes)
+        check_weights(index, weights, classes is not None)
+        z_contents = self.autoencoder.encode(pixels)
         finish = None
         if each and (each[0].detail or masks is not None):
             finish = Finish(each[0], pixels, self.autoencoder.reconstruct(z_contents), masks)
@@ -239,7 +242,7 @@ class StyleIDPipeline:
 
         self.transfer_latents(
             z_contents,
-            self.encode(styles),
+            self.autoencoder.encode(styles),
             index,
             params,
             keys=keys,
@@ -285,7 +288,6 @@ class StyleIDPipeline:
         z_styles: Tensor | Sequence[Tensor],
         pairs: Pairs = "cross",
         params: StyleParams | Sequence[StyleParams] | None = None,
-        callback: SeenStep | None = None,
         keys: tuple[Sequence[str], Sequence[str]] | None = None,
         finished: Finished | None = None,
         weights: Sequence[tuple[float, ...]] | None = None,
@@ -302,8 +304,6 @@ class StyleIDPipeline:
             pairs: "cross", "zip", or (content index, style index or indices) of each pair.
             params: one for all pairs, or one per pair; these may differ in gamma and temperature
                 alone.
-            callback: `callback(pairs, step, z, z0)` sees, after each sampling step of a batch,
-                which pairs it holds, their latents and the z_0 that the step predicted.
             keys: of the contents and of the styles, equal for equal pictures: inversions are kept
                 for later calls.
             finished: `finished(pairs, z_0)` gets the latents of each batch as soon as it is done.
@@ -318,7 +318,8 @@ class StyleIDPipeline:
         """
         index = resolve_pairs(pairs, len(z_contents), len(z_styles))
         each = params_of_pairs(params, len(index), self.model.default_layers)
-        check_mixes(index, [z.shape for z in z_contents], weights, shares, strengths)
+        check_weights(index, weights, shares is not None)
+        check_regions(index, [z.shape for z in z_contents], shares, strengths)
         if not index:
             return torch.empty(0) if isinstance(z_contents, Tensor) else []
         shared, (z_c, z_s) = each[0], map(self._moved, (z_contents, z_styles))
@@ -329,9 +330,16 @@ class StyleIDPipeline:
         try:
             if shared.inject:
                 self.model.check_layers(shared.layers)
-            schedule, watchers = self._schedule(shared), (callback, finished, structure)
+            schedule = self._schedule(shared)
             transfer = Transfer(
-                self.denoise, self.memory, schedule, shared, joined, self.feature_dtype, *watchers
+                self.denoise,
+                self.memory,
+                schedule,
+                shared,
+                joined,
+                self.feature_dtype,
+                finished,
+                structure,
             )
             window = self.denoise.window_shape(transfer.usual_shape)
             self.tuner.tune(window, schedule.inversion[0], len(joined))

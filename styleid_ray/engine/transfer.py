@@ -16,14 +16,12 @@ from styleid_ray.engine.inversion import invert_into
 from styleid_ray.engine.layout import Role
 from styleid_ray.engine.memory import Inversion, Memory
 from styleid_ray.engine.pairs import Pair, Picture
-from styleid_ray.engine.schedule import Schedule, Step
+from styleid_ray.engine.schedule import Schedule
 from styleid_ray.engine.structure import SeenStructure, kept_structure, watched_layer
 from styleid_ray.engine.styleid import Injection, Protection, stylise
 from styleid_ray.engine.work_order import Evict, Invert, Sample, Size, work_order
 from styleid_ray.model.footprint import picture_memory
 
-SeenStep = Callable[[Sequence[int], Step, Tensor, Tensor], None]
-"""(pairs, step, their latents after it, the z_0 that it predicted)."""
 Finished = Callable[[Sequence[int], Tensor], None]
 """(pairs, their clean latents z_0)."""
 
@@ -39,7 +37,6 @@ class Transfer:
         params: of all pairs, but for gamma and temperature.
         pairs: what to stylise.
         dtype: of kept features.
-        seen: sees each step of each batch.
         finished: gets the latents of each batch as soon as it is done.
         structure: gets, before `finished`, the share of their contents' structure that these
             latents keep. Not called without injection, which measures it.
@@ -52,7 +49,6 @@ class Transfer:
     params: ResolvedParams
     pairs: Sequence[Pair]
     dtype: torch.dtype
-    seen: SeenStep | None = None
     finished: Finished | None = None
     structure: SeenStructure | None = None
     latents: dict[int, Tensor] = field(default_factory=dict)
@@ -169,8 +165,7 @@ class Transfer:
         if self.params.inject:
             bank, layers = self.memory.bank, self.params.layers
             each = injections(bank, self.denoise, self.schedule, layers, pairs, kept)
-        seen = partial(self.seen, rows) if self.seen else None
-        z, z_0 = stylise(self.denoise, z, steps, each, seen, protect)
+        z, z_0 = stylise(self.denoise, z, steps, each, protect=protect)
         if self.structure and self.denoise.queries:
             q_c, q_cs = (q[: len(rows)] for q in self.denoise.queries)
             self.denoise.queries = None

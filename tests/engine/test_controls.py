@@ -80,10 +80,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     seen: list[dict[str, Any]] = []
     stylise = transfer.stylise
 
-    def record(denoise: Any, z: Tensor, steps: Any, injections: Any, *rest: Any) -> Any:
+    def record(denoise: Any, z: Tensor, steps: Any, injections: Any, **rest: Any) -> Any:
         injections = list(injections)
         seen.append({"z": z.clone(), "injections": injections})
-        return stylise(denoise, z, steps, injections, *rest)
+        return stylise(denoise, z, steps, injections, **rest)
 
     monkeypatch.setattr(transfer, "stylise", record)
     return seen
@@ -246,15 +246,17 @@ def test_detail_gives_edges_back_that_the_autoencoder_loses(
         ),
     ],
 )
-def test_what_does_not_fit_together_is_refused(
+def test_what_does_not_fit_together_is_refused_before_any_picture_is_encoded(
     pipe: StyleIDPipeline,
     content: Image.Image,
     styles: list[Image.Image],
     options: dict[str, Any],
     reason: str,
 ) -> None:
+    before = pipe.steps
     with pytest.raises(ConfigError, match=reason):
         made(pipe, content, styles, [(0, (0, 1))], **options)
+    assert pipe.steps == before
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from styleid_ray import StyleIDPipeline, StyleParams
+from styleid_ray.engine import transfer
+from styleid_ray.engine.styleid import stylise
 from tests.gpu.conftest import MakePipe, relative_error
 
 pytestmark = pytest.mark.gpu
@@ -33,13 +36,11 @@ def errors(
     got = {
         "zT_content": pipe.invert_latents(content, params).z_T,
         "zT_style": pipe.invert_latents(style, params).z_T,
-        "z_out": pipe.transfer_latents(
-            content,
-            style,
-            params=params,
-            callback=lambda pairs, step, z, z0: steps.append(z if preset == "paper" else z0),
-        ),
     }
+    seen = partial(stylise, seen=lambda step, z, z_0: steps.append(z if preset == "paper" else z_0))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(transfer, "stylise", seen)
+        got["z_out"] = pipe.transfer_latents(content, style, params=params)
     got["z_steps"] = torch.cat(steps).view(want["z_steps"].shape)
     return {name: relative_error(tensor, want[name]) for name, tensor in got.items()}
 
