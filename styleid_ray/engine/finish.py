@@ -9,9 +9,7 @@ from torch import Tensor
 
 from styleid_ray.config import ResolvedParams
 from styleid_ray.engine.autoencoder import from_pixels
-
-_LUMINANCE = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue (ITU-R BT.601)."""
+from styleid_ray.quality.pixels import LUMINANCE
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Finish:
         if self.params.detail:
             lost = from_pixels(self.pixels[i][None].to(x.device))[0] - reconstruction
             if self.params.detail_luminance:
-                weights = lost.new_tensor(_LUMINANCE)[:, None, None]
+                weights = lost.new_tensor(LUMINANCE)[:, None, None]
                 lost = (lost * weights).sum(0, keepdim=True)
             x = x + self.params.detail * lost
         return x

@@ -6,11 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from styleid_ray.quality.pixels import kept
+
 SeenStructure = Callable[[Sequence[int], Tensor], None]
 """(pairs, their `kept_structure` [B])."""
 
 POSITIONS = 256
 """Most positions whose features are compared."""
+_LEAST = 1e-5
+"""Variations of a self-similarity treated as zero."""
 
 
 def watched_layer(layers: Sequence[int]) -> int:
@@ -34,9 +38,7 @@ def kept_structure(q_c: Tensor, q_cs: Tensor) -> Tensor:
     has no variance, as in a flat picture, and NaN if the content's has none or there are fewer than
     three positions.
     """
-    s_c, s_cs = (_standardised(self_similarity(q)) for q in (q_c, q_cs))
-    kept = (s_c * s_cs).sum(1).clamp(0, 1)
-    return torch.where(s_c.abs().sum(1) > 0, kept, torch.nan)
+    return kept(self_similarity(q_cs), self_similarity(q_c), _LEAST)
 
 
 def self_similarity(q: Tensor) -> Tensor:
@@ -59,10 +61,3 @@ def sample(tokens: int, device: torch.device | str = "cpu") -> Tensor:
     part = torch.arange(POSITIONS, device=device)
     golden = (5**0.5 - 1) / 2
     return part * tokens // POSITIONS + (part * golden % 1 * (tokens // POSITIONS)).long()
-
-
-def _standardised(s: Tensor) -> Tensor:
-    """Rows of mean 0 and length 1; zeros where all values are equal."""
-    s = s - s.mean(1, keepdim=True)
-    length = s.norm(dim=1, keepdim=True)
-    return torch.where(length > 1e-5 * s.shape[1] ** 0.5, s / length, 0)

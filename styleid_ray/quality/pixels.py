@@ -29,7 +29,7 @@ _BLUR = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 _SLOPE, _SMOOTH = (-1 / 2, 0, 1 / 2), (1 / 4, 2 / 4, 1 / 4)
 """Sobel's filter, along the gradient and across it."""
 _CURVATURE = (1, -2, 1)
-_LUMINANCE = (0.299, 0.587, 0.114)
+LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue (ITU-R BT.601)."""
 _LEAST = 1e-4
 """Variations of luminance, and distances of colours, treated as zero: below a tenth of a level."""
@@ -65,7 +65,7 @@ def small(pictures: Tensor) -> Tensor:
 def luminance(x: Tensor) -> Tensor:
     """Luminance [B, 1, h, w] of pictures [B, 3, h, w]."""
     r, g, b = x.split(1, 1)
-    return _LUMINANCE[0] * r + _LUMINANCE[1] * g + _LUMINANCE[2] * b
+    return LUMINANCE[0] * r + LUMINANCE[1] * g + LUMINANCE[2] * b
 
 
 def palette(x: Tensor) -> Tensor:
@@ -116,9 +116,18 @@ def edges(x: Tensor, c: Tensor) -> Tensor:
     and edges that moved by a pixel or two count little. NaN where the content has no edges; 0 where
     the result has none.
     """
-    e_x, e_c = (_standardised(edge_strength(v)) for v in (x, c))
-    kept = (e_x * e_c).sum(1).clamp(0, 1)
-    return torch.where(e_c.abs().sum(1) > 0, kept, torch.nan)
+    return kept(edge_strength(x), edge_strength(c), _LEAST)
+
+
+def kept(x: Tensor, c: Tensor, least: float) -> Tensor:
+    """Correlation [B] of results' values x with contents' values c, [B, N], 0 where it is negative.
+
+    Values whose standard deviation is at most `least` are constant: NaN if the content's are, 0 if
+    only the result's are.
+    """
+    x, c = (_standardised(v, least) for v in (x, c))
+    correlation = (x * c).sum(1).clamp(0, 1)
+    return torch.where(c.abs().sum(1) > 0, correlation, torch.nan)
 
 
 def edge_strength(x: Tensor) -> Tensor:
@@ -174,8 +183,8 @@ def _along(x: Tensor, filter: Sequence[float], axis: int) -> Tensor:
     return torch.stack(shifted).sum(0)
 
 
-def _standardised(x: Tensor) -> Tensor:
+def _standardised(x: Tensor, least: float) -> Tensor:
     """Rows [B, N] of mean 0 and length 1; zeros where nothing varies."""
     x = x - x.mean(1, keepdim=True)
     length = x.norm(dim=1, keepdim=True)
-    return torch.where(length > _LEAST * x.shape[1] ** 0.5, x / length, 0)
+    return torch.where(length > least * x.shape[1] ** 0.5, x / length, 0)
