@@ -127,7 +127,7 @@ def parse(value: float | str) -> Schedule | Range | Sweep:
         if low == high:
             raise ValueError(f"the range {text} is empty: give one number instead")
         if low > high:
-            raise ValueError(f"the range {text} is upside down: write the smaller number first")
+            raise ValueError(f"the range {text} is reversed: write the smaller number first")
         return Range(low, high)
     parts = text.split(",")
     if "=" in text:
@@ -146,7 +146,9 @@ def schedule(value: float | str) -> Schedule:
     """`parse` for a value that is not drawn per pair; raises ValueError for one that is."""
     control = parse(value)
     if not isinstance(control, Schedule):
-        raise ValueError("a value that is drawn per pair, which only a job does")
+        raise ValueError(
+            "ranges and lists are drawn per pair and work only in jobs: give one value or schedule"
+        )
     return control
 
 
@@ -175,7 +177,7 @@ def _by_layer(parts: list[str]) -> tuple[tuple[frozenset[int], Ramp], ...]:
             raise ValueError("values per layer are written as 6-8=0.9,9-11=0.5")
         first, last = int(span[1]), int(span[2] or span[1])
         if first > last:
-            raise ValueError(f"the layers {layers} are upside down")
+            raise ValueError(f"the layers {layers} are reversed: write the smaller number first")
         group = frozenset(range(first, last + 1))
         if any(group & other for other, _ in groups):
             raise ValueError(f"a layer of {layers} is named twice")

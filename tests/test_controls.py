@@ -51,7 +51,7 @@ def test_a_range_and_a_list_are_draws() -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"gamma": "0.9..0.5"}, "--gamma: the range 0.9..0.5 is upside down"),
+        ({"gamma": "0.9..0.5"}, "--gamma: the range 0.9..0.5 is reversed"),
         ({"gamma": "0.5..0.5"}, "is empty: give one number"),
         ({"masks": ""}, "masks is empty"),
         ({"gamma": "0.5..1.5"}, "less than or equal to 1"),
@@ -61,7 +61,7 @@ def test_a_range_and_a_list_are_draws() -> None:
         ({"gamma": "0.3,cosine:1:0"}, "numbers alone"),
         ({"gamma": "sine:1:0"}, "a schedule such as"),
         ({"gamma": "nan"}, "must be a number such as"),
-        ({"gamma": "8-6=0.5"}, "upside down"),
+        ({"gamma": "8-6=0.5"}, "reversed: write the smaller number first"),
         ({"gamma": "6-8=0.5,8-11=0.7"}, "named twice"),
         ({"gamma": "6-8=0.5"}, "no value for layers 9, 10, 11"),
         ({"gamma": "3-11=0.5"}, "a value for layers 3, 4, 5, where nothing is injected"),

@@ -25,8 +25,8 @@ class Slot:
 class Bank:
     """Slots at one place; a slot that is given back serves the next request of its size.
 
-    In host memory the bank of a GPU reads and writes on its own stream: writes are queued beside
-    the computing, and the next step's features arrive while the UNet works on the current ones.
+    In host memory the bank of a GPU reads and writes on its own stream: writes overlap with
+    computation, and the next step's features arrive while the UNet works on the current ones.
     """
 
     def __init__(self, place: Place, device: torch.device) -> None:

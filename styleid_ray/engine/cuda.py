@@ -34,8 +34,8 @@ def is_cuda(device: torch.device) -> bool:
 
 
 def free_memory(device: torch.device, share: float) -> int:
-    """Bytes of a GPU that this process can still get, including its allocator's unused cache,
-    within its share of the whole, in (0, 1]."""
+    """GPU memory, in bytes, that this process can still allocate: free memory and its allocator's
+    cache, up to its share of the whole, in (0, 1]."""
     free, total = torch.cuda.mem_get_info(device)
     allocated = torch.cuda.memory_allocated(device)
     cached = torch.cuda.memory_reserved(device) - allocated

@@ -121,9 +121,8 @@ class Denoiser:
     def __call__(self, z: Tensor, step: Step, injection: Injection | None = None) -> Tensor:
         """The noise ε [B, C, h, w] that the UNet sees in z at a step's timestep.
 
-        A v-prediction (Salimans & Ho 2022) is converted at the step's noise level a = ᾱ, the level
-        that the latent is taken to have: ε = √a·v + √(1−a)·z. An injection has as many rows as the
-        UNet call (`rows`).
+        A v-prediction (Salimans & Ho 2022) is converted at ᾱ = a, the noise level the step assumes
+        for z: ε = √a·v + √(1−a)·z. An injection has as many rows as the UNet call (`rows`).
         """
         windows, parts, queries = self.windows(z.shape), [], []
         self.queries = None  # frees the features of the step before

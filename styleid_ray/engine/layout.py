@@ -22,8 +22,9 @@ _SMALLEST = 6e-8
 
 @dataclass(frozen=True)
 class Layout:
-    """The layout of one picture's features of one step in a row: piece by piece in `dtype`, one of
-    float16/32, bfloat16 and int8. In int8 the row begins with a scale per token and head."""
+    """How the features of one picture and one step lie in a row of bytes: one piece per tensor, in
+    `dtype`, one of float16/32, bfloat16 and int8. In int8 the row begins with a scale per token and
+    head."""
 
     shapes: Mapping[tuple[str, int], tuple[int, ...]]
     """(name, layer) → (heads, tokens, d), of several windows (windows, heads, tokens, d)."""

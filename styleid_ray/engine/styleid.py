@@ -47,8 +47,8 @@ class Injection:
     shares: Mapping[int, Tensor] | None = None
     """Each style's share of each position, [styles, B, 1, tokens, 1] of each layer, of sum 1."""
     bias: Mapping[int, Tensor] | None = None
-    """Bias of the keys [B, 1, 1, tokens of all styles] of each layer, if several styles lie side by
-    side in one K and V: the logarithm of their weights."""
+    """Added to the logits of each key [B, 1, 1, tokens of all styles] where the K and V of several
+    styles are concatenated: the log of the style's weight, per layer."""
 
 
 @dataclass(frozen=True)

@@ -148,8 +148,8 @@ def _batches(
 def _sweep(
     pairs: Sequence[Pair], rows: Sequence[int], sizes: Mapping[Key, Size], capacity: int
 ) -> list[int]:
-    """Rows sorted such that one side stays while the other passes by, once per part of the staying
-    side that fits beside the passing pictures of two pairs."""
+    """Rows in blocked order: a block of one side that fits in memory, beside two pairs' pictures of
+    the other, is kept while the whole other side streams past it."""
     contents = list(dict.fromkeys(content for content, *_ in pairs))
     styles = list(dict.fromkeys(key for _, *some in pairs for key in some if key is not None))
     content_bytes, style_bytes = (sum(sizes[k].nbytes for k in side) for side in (contents, styles))

@@ -86,7 +86,7 @@ class Rule:
 def no_value(names: Sequence[str]) -> str:
     """A line on measures of a rule without a value in any pair of a run."""
     return (
-        f"no pair has a value of {', '.join(names)}: that part of the rule rejects nothing "
+        f"no pair has a value of {', '.join(names)}: conditions on it reject nothing "
         "(docs/quality.md says when a measure has none)"
     )
 

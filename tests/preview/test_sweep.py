@@ -75,7 +75,7 @@ def test_a_column_without_detail_is_compared_with_those_that_add_luminance() -> 
     ("options", "message"),
     [
         ({"gamma": "0.3,2"}, "--gamma: must be greater than or equal to 0"),
-        ({"gamma": "0.3;0.9..0.5"}, "--gamma: the range 0.9..0.5 is upside down"),
+        ({"gamma": "0.3;0.9..0.5"}, "--gamma: the range 0.9..0.5 is reversed"),
         ({"gamma": "0.3;0.30"}, "--gamma: the list names 0.3 twice"),
         ({"gamma": "0.3;"}, "--gamma: must be a number such as"),
         ({"temperature": "1,hot"}, "--temperature: a list holds numbers alone"),

@@ -55,9 +55,7 @@ def test_a_measure_that_no_pair_has_is_null_and_left_out_of_the_table(tmp_path: 
 def test_a_condition_on_a_measure_that_no_pair_has_is_pointed_out(tmp_path: Path) -> None:
     names = [shard(tmp_path, "x", 0.95, structure=None)]
     *_, line = read_quality(Output(str(tmp_path)), names, RULE).lines()
-    assert line.startswith(
-        "no pair has a value of structure: that part of the rule rejects nothing"
-    )
+    assert line.startswith("no pair has a value of structure: conditions on it reject nothing")
 
 
 def test_shards_of_an_earlier_version_count_as_pairs_without_measures(tmp_path: Path) -> None:
