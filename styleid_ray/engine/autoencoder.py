@@ -10,9 +10,7 @@ from torch import Tensor
 from styleid_ray.engine.memory import Memory
 from styleid_ray.engine.windows import blend, cut
 from styleid_ray.errors import ConfigError
-from styleid_ray.model.budget import SLACK
 from styleid_ray.model.description import vae_levels
-from styleid_ray.model.peak import stored_config, vae_peak
 from styleid_ray.model.windows import Windows
 
 Decoded = Callable[[Sequence[int], Tensor, Tensor], None]
@@ -41,7 +39,6 @@ class Autoencoder:
             )
         self.tile = tile // self.factor if tile and vae else None
         """Latent positions per side of a tile."""
-        memory.row_bytes["vae"] = self._row_bytes
         self.batches = 0
         """Batches done so far."""
 
@@ -92,11 +89,6 @@ class Autoencoder:
         self._run(latents, [(z.shape[1], z.shape[2]) for z in latents], work)
         return [made[i] for i in range(len(latents))]
 
-    def _row_bytes(self, height: int, width: int) -> int:
-        """Bytes of a call for one latent of this size, or for its picture."""
-        dtype = str(self.vae.dtype).removeprefix("torch.")
-        return round(SLACK * vae_peak(stored_config(self.vae), (height, width), dtype, self.tile))
-
     def _run(
         self,
         inputs: Sequence[Tensor] | Tensor,
@@ -111,7 +103,7 @@ class Autoencoder:
         for size, rows in groups.items():
 
             def batch(rows: list[int], size: tuple[int, int] = size) -> None:
-                fill = max(0, self.memory.fill(size, "vae") - len(rows))
+                fill = max(0, self.memory.batches.fill(size, "vae") - len(rows))
                 work(rows, torch.stack([inputs[i] for i in rows + rows[-1:] * fill]))
                 self.batches += 1
 

@@ -10,6 +10,7 @@ from styleid_ray.config import Method
 from styleid_ray.engine import cuda
 from styleid_ray.engine.autoencoder import Autoencoder, Decoded, quantised
 from styleid_ray.engine.baselines import TRANSFERS, adain
+from styleid_ray.engine.batches import row_bytes
 from styleid_ray.engine.memory import Memory
 from styleid_ray.engine.pairs import Pairs, resolve_pairs
 from styleid_ray.engine.stylizer import Counts
@@ -42,7 +43,12 @@ class Baseline:
         self.method: Method = method
         self.factor = factor
         self.device = vae.device if vae else torch.device("cpu")
-        self.memory = Memory(self.device, batch_size, "auto", None, host_share, device_share)
+        counted = row_bytes(vae=vae, vae_tile=vae_tile)
+        self.memory = Memory(
+            self.device, batch_size, "auto", None, host_share, device_share, counted
+        )
+        self.notes = self.memory.notes
+        """Decisions of interest to a user, in words."""
         self.autoencoder = Autoencoder(vae, self.memory, vae_tile)
         self.made = 0
         """Pictures made without the autoencoder."""
@@ -53,14 +59,9 @@ class Baseline:
         return self.made + self.autoencoder.batches
 
     @property
-    def notes(self) -> list[str]:
-        """Decisions of interest to a user, in words."""
-        return self.memory.notes
-
-    @property
     def counts(self) -> Counts:
         """Work so far."""
-        return Counts(batch_halvings=self.memory.halvings.total())
+        return Counts(batch_halvings=self.memory.batches.halvings.total())
 
     @cuda.inference()
     def stylize(

@@ -1,8 +1,8 @@
 """Memory of the device and the host: budgets, and evictions when it runs out."""
 
 import logging
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,23 +11,13 @@ from torch import Tensor
 
 from styleid_ray.engine import cuda, host
 from styleid_ray.engine.bank import Bank, Place, Slot
+from styleid_ray.engine.batches import Batches, Model, RowBytes
 from styleid_ray.errors import JobError
-from styleid_ray.model.budget import (
-    GPU_POSITIONS,
-    USABLE,
-    VAE_SHARE,
-    room_for_inversions,
-    rows_that_fit,
-)
-from styleid_ray.model.windows import Windows
+from styleid_ray.model.budget import USABLE, room_for_inversions
 
 _LOG = logging.getLogger(__name__)
 GIB = 2**30
-_CPU_BATCH = 8
 _SHRINK = 0.75
-Model = Literal["unet", "vae"]
-RowBytes = Callable[[int, int], int]
-"""Bytes that a model takes for one latent of a height and width."""
 _REMEDIES: dict[Model, str] = {
     "unet": "a smaller --size, --tile for windows of the picture, or --dtype float16",
     "vae": "--vae-tile 512 or less, or a smaller --size",
@@ -56,13 +46,12 @@ class Memory:
 
     When memory runs out, in this order: inversions that the call no longer needs are evicted, and
     fewer are kept from then on; features move to the host and stay there; the batch is halved and
-    stays halved; and for a single picture all inversions not in use at the moment are evicted.
-    Inversions are evicted only if they lie in the memory that ran out.
+    stays halved; and if a single picture does not fit, every inversion outside the current batch is
+    evicted. Inversions are evicted only if they lie in the memory that ran out.
 
     Args:
         device: where the models compute.
-        batch: most latents in one UNet call, and a quarter as many pictures in one autoencoder
-            call, or "auto".
+        batch, row_bytes, window: as in `Batches`.
         features: place of features: "device", "host" or "auto".
         limit: GiB that inversions may take; None: three quarters of the free memory.
         host_share, device_share: this pipeline's share of the free memory, in (0, 1].
@@ -76,8 +65,10 @@ class Memory:
         limit: float | None,
         host_share: float,
         device_share: float,
+        row_bytes: Mapping[Model, RowBytes] | None = None,
+        window: int | None = None,
     ) -> None:
-        self.device, self.batch, self.limit = device, batch, limit
+        self.device, self.limit = device, limit
         self.features: Literal["auto", "device", "host"] = features
         self.share: dict[Place, float] = {"host": host_share, "device": device_share}
         self.bank = Bank("host" if features == "host" else "device", device)
@@ -89,17 +80,9 @@ class Memory:
         """Pictures inverted so far."""
         self.reused = 0
         """Pictures of calls whose inversions were kept from earlier calls."""
-        self.measured: dict[tuple[int, int], int] = {}
-        """Best UNet batch by height and width of latents, if measured."""
+        self.batches = Batches(device, batch, self._free_on_device, row_bytes or {}, window)
         self.work = 0
         """Most memory that a UNet call took, if measured."""
-        self.window: int | None = None
-        """Most latent positions per side that the UNet sees at once."""
-        self.row_bytes: dict[Model, RowBytes] = {}
-        """Bytes of a batch row on a GPU, by the models for which they are counted."""
-        self.halvings: Counter[Model] = Counter()
-        self.full = False
-        """Whether batches are filled up: a compiled model is recompiled for each size."""
         self.shortages = 0
         """Times that memory ran out."""
         self.wanted: Collection[Hashable] = ()
@@ -108,41 +91,9 @@ class Memory:
         """Inversions that the present batch needs."""
         self.notes: list[str] = []
         self._bounds: dict[Place, int] = {}
-        self._fitting: dict[tuple[Model, int, int], int] = {}
         self._short: Place = "device"
         self._place = ""
         cuda.limit_memory(device, device_share)
-
-    def most(self, shape: Sequence[int], model: Model = "unet") -> int:
-        """Most latents of shape [C, h, w] in one call of a model."""
-        height, width = shape[-2:]
-        rows = self._unet_rows(height, width)
-        if model == "vae":
-            rows = min(rows // VAE_SHARE, self._rows_that_fit("vae", height, width))
-        return max(1, rows >> self.halvings[model])
-
-    def _unet_rows(self, height: int, width: int) -> int:
-        """Latents of a UNet call before any halving."""
-        if isinstance(self.batch, int):
-            return self.batch
-        if not cuda.is_cuda(self.device):
-            return _CPU_BATCH
-        seen = Windows.over((height, width), self.window)
-        if measured := self.measured.get((seen.height, seen.width)):
-            return measured
-        positions = GPU_POSITIONS // (seen.height * seen.width)
-        return min(positions, self._rows_that_fit("unet", height, width))
-
-    def _rows_that_fit(self, model: Model, height: int, width: int) -> int:
-        """Rows that fit a GPU's memory beside inversions, by its free memory at the first call for
-        latents of this size; unbounded where no bytes are counted."""
-        if model not in self.row_bytes or not cuda.is_cuda(self.device):
-            return GPU_POSITIONS
-        key = model, height, width
-        if key not in self._fitting:
-            row = self.row_bytes[model](height, width)
-            self._fitting[key] = rows_that_fit(self._free_on_device(), row)
-        return self._fitting[key]
 
     def run(
         self, rows: Sequence[int], shape: Sequence[int], model: Model, work: Callable[..., None]
@@ -151,16 +102,12 @@ class Memory:
         of memory is retried after making room: no row is dropped or done twice."""
         todo = list(rows)
         while todo:
-            batches = -(-len(todo) // self.most(shape, model))
+            batches = -(-len(todo) // self.batches.most(shape, model))
             part = todo[: -(-len(todo) // batches)]
             if self.fits(lambda part=part: work(part)):
                 todo = todo[len(part) :]
             else:
                 self.give_way(len(part), shape, model)
-
-    def fill(self, shape: Sequence[int], model: Model = "unet") -> int:
-        """Rows to fill a batch up to; 0 to leave it as it is."""
-        return self.most(shape, model) if self.full else 0
 
     def fits(self, work: Callable[[], None]) -> bool:
         """Runs `work`; False when it ran out of memory."""
@@ -183,7 +130,7 @@ class Memory:
             JobError: a single latent does not fit though nothing else is kept.
         """
         self.shortages += 1
-        rows, here = max(rows, self.fill(shape, model)), self._short == self.bank.place
+        rows, here = max(rows, self.batches.fill(shape, model)), self._short == self.bank.place
         if here and self._keep_fewer({*self.wanted, *self.in_use}):
             pass
         elif here and cuda.is_cuda(self.device) and self._short == "device" and self.nbytes:
@@ -191,10 +138,9 @@ class Memory:
             self._move("host")
             self._note("keep features in host memory")
         elif rows > 1:
-            self.halvings[model] += 1
-            while self.most(shape, model) >= rows:
-                self.halvings[model] += 1
-            self._note(f"at most {self.most(shape, model)} latents in a call of the {model}")
+            self.batches.halve(rows, shape, model)
+            most = self.batches.most(shape, model)
+            self._note(f"at most {most} latents in a call of the {model}")
         elif not (here and self._keep_fewer(self.in_use)):
             where = "" if model == "unet" else " in the autoencoder"
             raise JobError(
@@ -269,7 +215,10 @@ class Memory:
             )
         else:
             place = max(room, key=lambda place: room[place])
-            why = f"{_gib(need)} fit nowhere, {_gib(room[place])} here: pictures are inverted again"
+            why = (
+                f"{_gib(need)} fit neither on the device nor on the host ({_gib(room[place])} "
+                "here): some pictures will be inverted more than once"
+            )
         if place != self.bank.place:
             self._move(place)
         if place != self._place:

@@ -31,7 +31,8 @@ class Picture:
 
 @dataclass(frozen=True)
 class Pair:
-    """Pictures and how to join them. Without a style the content is sampled unchanged."""
+    """One content, its styles and how they are combined. Without styles the content is sampled
+    unchanged."""
 
     content: Picture
     styles: tuple[Picture, ...]
@@ -145,31 +146,21 @@ def params_of_pairs(
     return each
 
 
-def in_role(
-    role: Role,
-    latents: Sequence[Tensor],
-    keys: Sequence[str] | None,
-    params: ResolvedParams,
-    path: bool = False,
-) -> list[Picture]:
-    """Clean latents as pictures, whose keys cover everything that their inversion depends on."""
-    how = (params.paper_steps, params.steps, params.layers if params.inject else (), path)
-    return [
-        Picture((role, keys[i] if keys else i, tuple(z.shape), how), z, role, path)
-        for i, z in enumerate(latents)
-    ]
-
-
 def join(
     index: Sequence[Index],
-    contents: Sequence[Picture],
-    styles: Sequence[Picture],
+    z_contents: Sequence[Tensor],
+    z_styles: Sequence[Tensor],
     params: Sequence[ResolvedParams],
+    keys: tuple[Sequence[str], Sequence[str]] | None,
     weights: Sequence[tuple[float, ...]] | None,
     shares: Sequence[Tensor] | None,
     strengths: Sequence[Tensor] | None,
 ) -> list[Pair]:
-    """The pairs of a call; all but `contents` and `styles` have one entry per pair."""
+    """The pairs of a call, at least one. `params`: one per pair; the others are as in
+    `StyleIDPipeline.transfer_latents`."""
+    own = keys or (None, None)
+    contents = _in_role("content", z_contents, own[0], params[0], path=bool(strengths))
+    styles = _in_role("style", z_styles, own[1], params[0])
     return [
         Pair(
             contents[i],
@@ -181,6 +172,21 @@ def join(
             strengths[row] if strengths else None,
         )
         for row, ((i, js), p) in enumerate(zip(index, params, strict=True))
+    ]
+
+
+def _in_role(
+    role: Role,
+    latents: Sequence[Tensor],
+    keys: Sequence[str] | None,
+    params: ResolvedParams,
+    path: bool = False,
+) -> list[Picture]:
+    """Clean latents as pictures, whose keys cover everything that their inversion depends on."""
+    how = (params.paper_steps, params.steps, params.layers if params.inject else (), path)
+    return [
+        Picture((role, keys[i] if keys else i, tuple(z.shape), how), z, role, path)
+        for i, z in enumerate(latents)
     ]
 
 

@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from styleid_ray.config import FeatureDType, FeatureStore, ResolvedParams, StyleParams
+from styleid_ray.config import FeatureDType, FeatureStore, StyleParams
 from styleid_ray.engine import cuda
 from styleid_ray.engine.autoencoder import Autoencoder, Decoded
+from styleid_ray.engine.batches import row_bytes
 from styleid_ray.engine.denoiser import Condition, Denoiser
 from styleid_ray.engine.finish import Finish
 from styleid_ray.engine.inversion import BatchInversion, invert_batch
@@ -21,14 +22,13 @@ from styleid_ray.engine.pairs import (
     Pairs,
     check_regions,
     check_weights,
-    in_role,
     join,
     params_of_pairs,
     resolve_pairs,
 )
 from styleid_ray.engine.pictures import PictureLike, Taken, check_list, check_sides, to_pixels
 from styleid_ray.engine.regions import as_maps, check_maps, class_shares, strengths
-from styleid_ray.engine.schedule import Schedule, make_schedule
+from styleid_ray.engine.schedule import schedule_of
 from styleid_ray.engine.structure import SeenStructure
 from styleid_ray.engine.stylizer import Counts
 from styleid_ray.engine.transfer import Finished, Transfer
@@ -89,18 +89,22 @@ class StyleIDPipeline:
         self.feature_dtype = (
             unet.dtype if feature_dtype == "auto" else getattr(torch, feature_dtype)
         )
-        self.memory = Memory(
-            self.device, batch_size, features, feature_memory, host_share, device_share
-        )
         self.model = describe(unet.config, vae.config if vae else None, scheduler.config)
         prompt, pooled = (
             x if x is None else x.to(device=unet.device, dtype=unet.dtype)
             for x in (null_embedding, pooled_embedding)
         )
+        self.factor = self.model.factor
+        """Pixels; the sides of a picture must be multiples of it."""
         condition = Condition(self.model, prompt, pooled)
         self.model.check_tile(tile)
         self.tile = tile and tile // self.model.vae_factor
-        self.denoise = Denoiser(unet, condition, self.memory.fill, self.tile)
+        counted = row_bytes(unet, self.tile, vae, vae_tile or tile)
+        room = feature_memory, host_share, device_share
+        self.memory = Memory(self.device, batch_size, features, *room, counted, self.tile)
+        self.notes = self.memory.notes
+        """Decisions of interest to a user, in words."""
+        self.denoise = Denoiser(unet, condition, self.memory.batches.fill, self.tile)
         self.autoencoder = Autoencoder(vae, self.memory, vae_tile or tile)
         self.tuner = Tuner(self.denoise, self.autoencoder, self.memory, compile, evaluations)
 
@@ -140,11 +144,6 @@ class StyleIDPipeline:
         return self.denoise.evaluations + self.autoencoder.batches
 
     @property
-    def notes(self) -> list[str]:
-        """Decisions of interest to a user, in words."""
-        return self.memory.notes
-
-    @property
     def counts(self) -> Counts:
         """Work so far."""
         memory = self.memory
@@ -153,13 +152,8 @@ class StyleIDPipeline:
             memory.inversions,
             memory.reused,
             memory.peak,
-            memory.halvings.total(),
+            memory.batches.halvings.total(),
         )
-
-    @property
-    def factor(self) -> int:
-        """Pixels; the sides of a picture must be multiples of it."""
-        return self.model.factor
 
     def __call__(
         self,
@@ -277,9 +271,10 @@ class StyleIDPipeline:
         """z_T and the features Q, K, V of clean latents z_0 [B, C, h, w], on the device."""
         resolved = (params or StyleParams()).resolved(self.model.default_layers)
         self.model.check_layers(resolved.layers)
-        steps = self._schedule(resolved).inversion
+        steps = schedule_of(self.scheduler, resolved).inversion
         z0 = z0.to(self.device, torch.float32)
-        return invert_batch(self.denoise, z0, steps, resolved.layers, self.memory.most(z0.shape))
+        most = self.memory.batches.most(z0.shape)
+        return invert_batch(self.denoise, z0, steps, resolved.layers, most)
 
     @cuda.inference()
     def transfer_latents(
@@ -322,25 +317,16 @@ class StyleIDPipeline:
         check_regions(index, [z.shape for z in z_contents], shares, strengths)
         if not index:
             return torch.empty(0) if isinstance(z_contents, Tensor) else []
-        shared, (z_c, z_s) = each[0], map(self._moved, (z_contents, z_styles))
-        contents = in_role("content", z_c, keys and keys[0], shared, path=bool(strengths))
-        styles = in_role("style", z_s, keys and keys[1], shared)
+        z_c, z_s = self._moved(z_contents), self._moved(z_styles)
         shares, strengths = shares and self._moved(shares), strengths and self._moved(strengths)
-        joined = join(index, contents, styles, each, weights, shares, strengths)
+        joined = join(index, z_c, z_s, each, keys, weights, shares, strengths)
+        shared = each[0]
         try:
             if shared.inject:
                 self.model.check_layers(shared.layers)
-            schedule = self._schedule(shared)
-            transfer = Transfer(
-                self.denoise,
-                self.memory,
-                schedule,
-                shared,
-                joined,
-                self.feature_dtype,
-                finished,
-                structure,
-            )
+            schedule = schedule_of(self.scheduler, shared)
+            how = schedule, shared, joined, self.feature_dtype
+            transfer = Transfer(self.denoise, self.memory, *how, finished, structure)
             window = self.denoise.window_shape(transfer.usual_shape)
             self.tuner.tune(window, schedule.inversion[0], len(joined))
             latents = transfer.run()
@@ -348,11 +334,6 @@ class StyleIDPipeline:
             if keys is None:
                 self.memory.clear()
         return torch.stack(latents) if isinstance(z_contents, Tensor) else latents
-
-    def _schedule(self, params: ResolvedParams) -> Schedule:
-        alphas = self.scheduler.alphas_cumprod
-        final = getattr(self.scheduler, "final_alpha_cumprod", alphas[0])
-        return make_schedule(params, alphas.double().tolist(), float(final))
 
     def _moved(self, tensors: Tensor | Sequence[Tensor]) -> list[Tensor]:
         """The tensors in float32 on the device."""

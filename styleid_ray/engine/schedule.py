@@ -7,6 +7,7 @@ stride of n steps.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from styleid_ray.config import ResolvedParams
 from styleid_ray.errors import ConfigError
@@ -47,6 +48,13 @@ def make_schedule(
         )
     make = _paper if params.paper_steps else _diffusers
     return make(params.steps, alphas_cumprod, final_alpha_cumprod)
+
+
+def schedule_of(scheduler: Any, params: ResolvedParams) -> Schedule:
+    """`make_schedule` on the noise levels of a diffusers scheduler."""
+    alphas = scheduler.alphas_cumprod
+    final = getattr(scheduler, "final_alpha_cumprod", alphas[0])
+    return make_schedule(params, alphas.double().tolist(), float(final))
 
 
 def _paper(n: int, alphas: Sequence[float], final_alpha: float) -> Schedule:

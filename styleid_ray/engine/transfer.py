@@ -88,8 +88,8 @@ class Transfer:
         return Size(tuple(picture.z_0.shape), latents * picture.z_0.nbytes + kept)
 
     def _need(self) -> int:
-        """Bytes to hold at a time so that no picture is inverted twice: the smaller side, and two
-        pictures of the other."""
+        """Bytes needed so that no picture is inverted twice: all of the smaller side and two
+        pictures of the larger."""
         sides: dict[Role, list[int]] = {"content": [], "style": []}
         for key, picture in self.pictures.items():
             sides[picture.role].append(self.sizes[key].nbytes)
@@ -105,7 +105,7 @@ class Transfer:
             [tuple(x.key for x in self.pairs[row].pictures) for row in rows],
             {key: Size((), x.nbytes) for key, x in memory.kept.items()} | self.sizes,
             memory.capacity,
-            memory.most,
+            memory.batches.most,
             memory.kept,
         )
         shortages = memory.shortages

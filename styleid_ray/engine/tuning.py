@@ -13,9 +13,6 @@ from styleid_ray.engine.autoencoder import Autoencoder
 from styleid_ray.engine.denoiser import Denoiser
 from styleid_ray.engine.memory import Memory
 from styleid_ray.engine.schedule import Step
-from styleid_ray.model.budget import SLACK
-from styleid_ray.model.peak import stored_config, unet_peak
-from styleid_ray.model.windows import Windows
 
 BATCHES = (8, 16, 32, 64)
 FASTER = 1.03
@@ -48,11 +45,7 @@ class Tuner:
         self.denoise, self.autoencoder, self.memory = denoise, autoencoder, memory
         self.compile, self.evaluations = compile, evaluations
         self.compiled = False
-        memory.window = denoise.window
-        memory.row_bytes["unet"] = self._row_bytes
         self._tried: dict[tuple[int, ...], int] = {}
-        self._position_bytes = 0.0
-        """Bytes of a UNet call for one latent position."""
 
     def tune(self, shape: torch.Size, step: Step, most: int) -> None:
         """Measure batches on a GPU, then compile, at the first call for latents [C, h, w] or for
@@ -77,20 +70,7 @@ class Tuner:
         elif self.compile is not True:
             return
         compile_models(self.denoise.unet, self.autoencoder.vae)
-        self.memory.full = self.compiled = True
-
-    def _row_bytes(self, height: int, width: int) -> int:
-        """Bytes of a UNet call for one latent of this size: the call's memory for one window, and
-        at most as much for each window's features."""
-        windows = Windows.over((height, width), self.denoise.window)
-        unet = self.denoise.unet
-        dtype = str(unet.dtype).removeprefix("torch.")
-        height, width = windows.height, windows.width
-        if not self._position_bytes:  # proportional to the area; counting takes a second
-            config = stored_config(unet)
-            self._position_bytes = unet_peak(config, height, width, dtype) / (height * width)
-        seen = self._position_bytes * height * width
-        return round(SLACK * (1 + len(windows)) * seen)
+        self.memory.batches.full = self.compiled = True
 
     def _measure(self, shape: torch.Size, step: Step, most: int) -> float:
         """Seconds per latent in the fastest batch; 0 if none fits the memory."""
@@ -110,10 +90,11 @@ class Tuner:
             took, work[batch] = measured[-1]
             return took
 
-        batches = (memory.batch,) if isinstance(memory.batch, int) else BATCHES
+        size = memory.batches.size
+        batches = (size,) if isinstance(size, int) else BATCHES
         if (best := best_batch(seconds, most, batches)) is None:
             return 0.0
-        memory.measured[shape[-2], shape[-1]], pace = best
+        memory.batches.measured[shape[-2], shape[-1]], pace = best
         memory.work = max(memory.work, work[best[0]])
         size, rate = f"{shape[-1]} x {shape[-2]}", 1 / pace
         memory.note(f"batch: {best[0]} latents of {size} ({rate:,.0f} evaluations per second)")

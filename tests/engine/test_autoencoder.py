@@ -19,6 +19,7 @@ from styleid_ray.engine.autoencoder import (
     from_pixels,
     quantised,
 )
+from styleid_ray.engine.batches import row_bytes
 from styleid_ray.engine.memory import GIB, Memory
 from styleid_ray.engine.pictures import to_pixels
 from styleid_ray.errors import ConfigError
@@ -91,12 +92,10 @@ def test_a_gpu_decodes_as_many_pictures_at_once_as_leave_room_for_features(
     gpu: SimpleNamespace, vae: Any
 ) -> None:
     gpu.free = 64 * GIB
-    roomy, tight, tiled = (make_memory() for _ in range(3))
-    Autoencoder(vae, roomy)
-    assert roomy.most((16, 64, 64), "vae") == 4
+    whole, tiled = ({"row_bytes": row_bytes(vae=vae, vae_tile=tile)} for tile in (None, 128))
+    assert make_memory(**whole).batches.most((16, 64, 64), "vae") == 4
     gpu.free = GIB // 2
-    Autoencoder(vae, tight)
-    Autoencoder(vae, tiled, tile=128)
+    tight = make_memory(**whole).batches
     assert tight.most((16, 64, 64), "vae") == 1
-    assert tiled.most((16, 64, 64), "vae") > 1
+    assert make_memory(**tiled).batches.most((16, 64, 64), "vae") > 1
     assert tight.most((16, 64, 64)) == 16, "nothing is known of the unet here"

@@ -77,7 +77,7 @@ def test_features_that_are_held_on_the_device_count_as_room_there(gpu: SimpleNam
     [
         (5, "device", "5.00 GiB of 7.50 GiB"),
         (9, "host", "9.00 GiB of 15.00 GiB"),
-        (25, "host", "fit nowhere"),
+        (25, "host", "fit neither on the device nor on the host"),
     ],
 )
 def test_features_go_where_they_fit_and_the_reason_is_reported(
@@ -105,25 +105,28 @@ def test_the_autoencoder_gets_a_quarter_of_the_unets_batch(
     gpu: SimpleNamespace, batch: Any, unet: int, vae: int
 ) -> None:
     sized = make_memory(batch=batch)
-    assert sized.most((4, 64, 64)) == unet
-    assert sized.most((4, 64, 64), "vae") == vae
+    assert sized.batches.most((4, 64, 64)) == unet
+    assert sized.batches.most((4, 64, 64), "vae") == vae
 
 
 def test_a_batch_that_was_not_measured_goes_by_the_memory_that_is_free(
     gpu: SimpleNamespace, make_pipe: Any
 ) -> None:
-    assert make_pipe().memory.most((4, 64, 64)) == 16, "as many as a large GPU works well with"
+    def most(shape: Any = (4, 64, 64), **options: Any) -> int:
+        return make_pipe(**options).memory.batches.most(shape)
+
+    assert most() == 16, "as many as a large GPU works well with"
     gpu.free = 2**20
-    assert make_pipe().memory.most((4, 64, 64)) == 1
+    assert most() == 1
     gpu.free = 2**29
-    sized = make_pipe().memory
+    sized = make_pipe().memory.batches
     rows = sized.most((4, 64, 64))
     assert 1 < rows < 16
     gpu.free = 2**20
     assert sized.most((4, 64, 64)) == rows, "batches of a size stay the same"
-    assert make_pipe(batch_size=8).memory.most((4, 64, 64)) == 8
+    assert most(batch_size=8) == 8
     gpu.free = 64 * GIB
-    assert make_pipe(tile=64).memory.most((4, 128, 128)) == 16, "windows count, not the picture"
+    assert most((4, 128, 128), tile=64) == 16, "windows count, not the picture"
 
 
 @pytest.mark.parametrize(
@@ -190,9 +193,9 @@ def test_a_batch_of_contents_is_halved_by_their_size_whatever_the_size_of_the_st
 
     def most(shape: Any, model: Any = "unet") -> int:
         # As on a GPU, where a batch of larger latents has fewer rows.
-        return max(1, 2048 // (shape[-2] * shape[-1]) >> pipe.memory.halvings[model])
+        return max(1, 2048 // (shape[-2] * shape[-1]) >> pipe.memory.batches.halvings[model])
 
-    monkeypatch.setattr(pipe.memory, "most", most)
+    monkeypatch.setattr(pipe.memory.batches, "most", most)
     short = Shortage(pipe.unet.forward, lambda self, rows: rows > 2)
     monkeypatch.setattr(pipe.unet, "forward", short)
     made = pipe.transfer_latents(list(latents[:3]), styles, params=QUICK)
@@ -205,7 +208,7 @@ def test_a_batch_that_is_filled_up_is_halved_though_only_one_picture_is_left(
 ) -> None:
     want = make_pipe().transfer_latents(latents[:1], latents[3:4], params=QUICK)
     pipe = make_pipe(batch_size=8)
-    pipe.memory.full = True
+    pipe.memory.batches.full = True
     short = Shortage(pipe.unet.forward, lambda self, rows: rows > 2)
     monkeypatch.setattr(pipe.unet, "forward", short)
     got = pipe.transfer_latents(latents[:1], latents[3:4], params=QUICK)
@@ -329,5 +332,5 @@ def test_the_fastest_batch_is_measured_once_and_told(
     for _ in range(2):
         pipe.transfer_latents(latents[:3], latents[3:], params=QUICK)
     # Each call takes a second whatever the batch is: nine pairs fit the second size.
-    assert pipe.memory.measured == {(16, 16): 16}
+    assert pipe.memory.batches.measured == {(16, 16): 16}
     assert sum(note.startswith("batch: 16 latents of 16 x 16") for note in pipe.notes) == 1

@@ -115,7 +115,7 @@ def test_a_compiled_unet_reports_structure_without_another_graph(latents: Tensor
     graphs, unet = CompileCounter(), small_unet()
     compile_models(unet, backend=graphs)
     compiled = pipe_of(unet, batch_size=4, compile=False)
-    compiled.memory.full = True
+    compiled.memory.batches.full = True
     _, told = transferred(compiled, latents)
     assert graphs.frame_count == 2
     assert told == pytest.approx(transferred(pipe_of(small_unet()), latents)[1], abs=1e-4)

@@ -57,7 +57,7 @@ def test_a_compiled_unet_gives_the_same_pictures_whatever_the_batches_are(latent
     graphs, unet = CompileCounter(), small_unet()
     compile_models(unet, backend=graphs)
     compiled = pipe(unet)
-    compiled.memory.full = True
+    compiled.memory.batches.full = True
     got = compiled.transfer_latents(latents[:3], latents[3:5], params=params)
     assert error(got, want) <= 1e-5
     assert graphs.frame_count == 2, "one graph that records and one that injects"
@@ -122,9 +122,9 @@ def test_a_first_call_with_few_pairs_does_not_settle_the_batch_of_a_long_job(
 ) -> None:
     short = make_pipe(compile=False)
     short.transfer_latents(latents[:1], latents[3:4], params=QUICK)
-    assert short.memory.measured == {(16, 16): 8}
+    assert short.memory.batches.measured == {(16, 16): 8}
     short.transfer_latents(latents[:3], latents[3:], params=QUICK)
-    assert short.memory.measured == {(16, 16): 16}
+    assert short.memory.batches.measured == {(16, 16): 16}
 
 
 def test_auto_without_a_compiler_leaves_a_note_and_runs_eager(

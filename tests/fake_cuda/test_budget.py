@@ -111,7 +111,7 @@ def test_a_job_of_sdxl_keeps_to_the_memory_of_a_small_gpu_and_is_never_refused_a
         contents, styles = pipe.encode(blank_pictures(2)), pipe.encode(blank_pictures(3))
         made = pipe.transfer_latents(contents, styles, "cross", PARAMS)
         pipe.autoencoder.decode(made, lambda *batch: None)
-    assert 1 < pipe.memory.most((4, 32, 32)) < 16
+    assert 1 < pipe.memory.batches.most((4, 32, 32)) < 16
     assert gpu.refused == 0
 
 
