@@ -37,7 +37,7 @@ class Ramp:
 
     def __str__(self) -> str:
         if self.first == self.last:
-            return f"{_text(self.first)}"
+            return _text(self.first)
         return f"{self.shape}:{_text(self.first)}:{_text(self.last)}"
 
 
@@ -50,10 +50,8 @@ class Schedule:
 
     def at(self, layer: int, step: int, steps: int) -> float:
         """The value in a layer at step `step` of `steps`, counted from 0."""
-        return self._ramp(layer).at(step, steps)
-
-    def _ramp(self, layer: int) -> Ramp:
-        return next(ramp for layers, ramp in self.groups if layers is None or layer in layers)
+        ramp = next(ramp for layers, ramp in self.groups if layers is None or layer in layers)
+        return ramp.at(step, steps)
 
     @property
     def constant(self) -> float | None:
@@ -114,7 +112,7 @@ class Sweep:
     values: tuple[float, ...]
 
     def __str__(self) -> str:
-        return ",".join(f"{_text(value)}" for value in self.values)
+        return ",".join(map(_text, self.values))
 
 
 def parse(value: float | str) -> Schedule | Range | Sweep:

@@ -10,7 +10,6 @@ from styleid_ray.config import Method
 from styleid_ray.engine import cuda
 from styleid_ray.engine.autoencoder import Autoencoder, Decoded, quantised
 from styleid_ray.engine.baselines import TRANSFERS, adain
-from styleid_ray.engine.batches import row_bytes
 from styleid_ray.engine.memory import Memory
 from styleid_ray.engine.pairs import Pairs, resolve_pairs
 from styleid_ray.engine.stylizer import Counts
@@ -43,10 +42,8 @@ class Baseline:
         self.method: Method = method
         self.factor = factor
         self.device = vae.device if vae else torch.device("cpu")
-        counted = row_bytes(vae=vae, vae_tile=vae_tile)
-        self.memory = Memory(
-            self.device, batch_size, "auto", None, host_share, device_share, counted
-        )
+        shares, models = (host_share, device_share), {"vae": vae, "vae_tile": vae_tile}
+        self.memory = Memory(self.device, batch_size, "auto", None, *shares, **models)
         self.notes = self.memory.notes
         """Decisions of interest to a user, in words."""
         self.autoencoder = Autoencoder(vae, self.memory, vae_tile)

@@ -1,7 +1,7 @@
 """The batch sizes of a pipeline's models: as requested, measured, or by the free memory."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -14,8 +14,6 @@ from styleid_ray.model.windows import Windows
 
 _CPU_BATCH = 8
 Model = Literal["unet", "vae"]
-RowBytes = Callable[[int, int], int]
-"""Bytes that a call of a model takes for one latent of a height and width, or for its picture."""
 
 
 class Batches:
@@ -26,8 +24,9 @@ class Batches:
         size: most latents in one UNet call, and a quarter as many pictures in one autoencoder call,
             or "auto".
         free: gives the bytes of a GPU that are free or held by inversions.
-        row_bytes: of the models whose memory is counted on a GPU.
+        unet, vae: the models, whose memory is counted on a GPU; None if there is none.
         window: most latent positions per side that the UNet sees at once; None for all.
+        vae_tile: most pixels per side in one call of the autoencoder; None for all.
     """
 
     def __init__(
@@ -35,8 +34,10 @@ class Batches:
         device: torch.device,
         size: int | Literal["auto"],
         free: Callable[[], int],
-        row_bytes: Mapping[Model, RowBytes],
-        window: int | None,
+        unet: Any = None,
+        vae: Any = None,
+        window: int | None = None,
+        vae_tile: int | None = None,
     ) -> None:
         self.device, self.size = device, size
         self.measured: dict[tuple[int, int], int] = {}
@@ -44,7 +45,10 @@ class Batches:
         self.halvings: Counter[Model] = Counter()
         self.full = False
         """Whether batches are filled up: a compiled model is recompiled for each size."""
-        self._free, self._row_bytes, self._window = free, row_bytes, window
+        self._free, self._window, self._vae_tile = free, window, vae_tile
+        self._models: dict[Model, Any] = {"unet": unet, "vae": vae}
+        self._position_bytes = 0.0
+        """Bytes of a UNet call for one latent position."""
         self._fitting: dict[tuple[Model, int, int], int] = {}
 
     def most(self, shape: Sequence[int], model: Model = "unet") -> int:
@@ -80,53 +84,33 @@ class Batches:
 
     def _rows_that_fit(self, model: Model, height: int, width: int) -> int:
         """Rows that fit a GPU's memory beside inversions, by its free memory at the first call for
-        latents of this size; unbounded where no bytes are counted."""
-        if model not in self._row_bytes or not cuda.is_cuda(self.device):
+        latents of this size; unbounded without the model."""
+        if self._models[model] is None or not cuda.is_cuda(self.device):
             return GPU_POSITIONS
         key = model, height, width
         if key not in self._fitting:
-            row = self._row_bytes[model](height, width)
-            self._fitting[key] = rows_that_fit(self._free(), row)
+            count = self._unet_bytes if model == "unet" else self._vae_bytes
+            self._fitting[key] = rows_that_fit(self._free(), round(SLACK * count(height, width)))
         return self._fitting[key]
 
-
-def row_bytes(
-    unet: Any = None, window: int | None = None, vae: Any = None, vae_tile: int | None = None
-) -> dict[Model, RowBytes]:
-    """What a call of each model takes.
-
-    Args:
-        unet, vae: the models; None if there is none.
-        window: most latent positions per side that the UNet sees at once; None for all.
-        vae_tile: most pixels per side in a call of the autoencoder; None for all.
-    """
-    counted: dict[Model, RowBytes] = {}
-    if unet:
-        counted["unet"] = _unet_row_bytes(unet, window)
-    if vae:
-        tile = vae_tile and vae_tile // 2 ** (vae_levels(vae.config) - 1)
-        counted["vae"] = lambda *size: round(
-            SLACK * vae_peak(stored_config(vae), size, _dtype(vae), tile)
-        )
-    return counted
-
-
-def _unet_row_bytes(unet: Any, window: int | None) -> RowBytes:
-    """Its memory for one window, and at most as much for each window's features."""
-    per_position = 0.0
-
-    def count(height: int, width: int) -> int:
-        nonlocal per_position
-        windows = Windows.over((height, width), window)
+    def _unet_bytes(self, height: int, width: int) -> float:
+        """Bytes of a UNet call for one latent: its memory for one window, and at most as much for
+        each window's features."""
+        windows = Windows.over((height, width), self._window)
         positions = windows.height * windows.width
-        if not per_position:  # proportional to the area; counting takes a second
-            config = stored_config(unet)
-            peak = unet_peak(config, windows.height, windows.width, _dtype(unet))
-            per_position = peak / positions
-        return round(SLACK * (1 + len(windows)) * per_position * positions)
+        if not self._position_bytes:  # proportional to the area; counting takes a second
+            config, dtype = _counted(self._models["unet"])
+            peak = unet_peak(config, windows.height, windows.width, dtype)
+            self._position_bytes = peak / positions
+        return (1 + len(windows)) * self._position_bytes * positions
 
-    return count
+    def _vae_bytes(self, height: int, width: int) -> float:
+        """Bytes of an autoencoder's call for one latent, or for its picture."""
+        config, dtype = _counted(self._models["vae"])
+        tile = self._vae_tile and self._vae_tile // 2 ** (vae_levels(config) - 1)
+        return vae_peak(config, (height, width), dtype, tile)
 
 
-def _dtype(part: Any) -> str:
-    return str(part.dtype).removeprefix("torch.")
+def _counted(model: Any) -> tuple[dict[str, Any], str]:
+    """A model's configuration and precision."""
+    return stored_config(model), str(model.dtype).removeprefix("torch.")

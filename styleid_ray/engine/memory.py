@@ -2,16 +2,16 @@
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from styleid_ray.engine import cuda, host
 from styleid_ray.engine.bank import Bank, Place, Slot
-from styleid_ray.engine.batches import Batches, Model, RowBytes
+from styleid_ray.engine.batches import Batches, Model
 from styleid_ray.errors import JobError
 from styleid_ray.model.budget import USABLE, room_for_inversions
 
@@ -19,8 +19,8 @@ _LOG = logging.getLogger(__name__)
 GIB = 2**30
 _SHRINK = 0.75
 _REMEDIES: dict[Model, str] = {
-    "unet": "a smaller --size, --tile for windows of the picture, or --dtype float16",
-    "vae": "--vae-tile 512 or less, or a smaller --size",
+    "unet": ": use a smaller --size, --tile for windows of the picture, or --dtype float16",
+    "vae": " in the autoencoder: use --vae-tile 512 or less, or a smaller --size",
 }
 
 
@@ -51,7 +51,7 @@ class Memory:
 
     Args:
         device: where the models compute.
-        batch, row_bytes, window: as in `Batches`.
+        batch, models: as `size` and the models in `Batches`.
         features: place of features: "device", "host" or "auto".
         limit: GiB that inversions may take; None: three quarters of the free memory.
         host_share, device_share: this pipeline's share of the free memory, in (0, 1].
@@ -65,8 +65,7 @@ class Memory:
         limit: float | None,
         host_share: float,
         device_share: float,
-        row_bytes: Mapping[Model, RowBytes] | None = None,
-        window: int | None = None,
+        **models: Any,
     ) -> None:
         self.device, self.limit = device, limit
         self.features: Literal["auto", "device", "host"] = features
@@ -74,13 +73,12 @@ class Memory:
         self.bank = Bank("host" if features == "host" else "device", device)
         self.kept: OrderedDict[Hashable, Inversion] = OrderedDict()
         """Inversions by key, least recently used first."""
-        self.nbytes = 0
-        self.peak = 0
+        self.nbytes = self.peak = 0
         self.inversions = 0
         """Pictures inverted so far."""
         self.reused = 0
         """Pictures of calls whose inversions were kept from earlier calls."""
-        self.batches = Batches(device, batch, self._free_on_device, row_bytes or {}, window)
+        self.batches = Batches(device, batch, self._free_on_device, **models)
         self.work = 0
         """Most memory that a UNet call took, if measured."""
         self.shortages = 0
@@ -142,10 +140,9 @@ class Memory:
             most = self.batches.most(shape, model)
             self._note(f"at most {most} latents in a call of the {model}")
         elif not (here and self._keep_fewer(self.in_use)):
-            where = "" if model == "unet" else " in the autoencoder"
             raise JobError(
                 f"a single picture of {shape[-1]} x {shape[-2]} latents does not fit the "
-                f"memory of {self.device}{where}: use {_REMEDIES[model]}"
+                f"memory of {self.device}{_REMEDIES[model]}"
             )
         self.bank.release()
         cuda.empty_cache(self.device)

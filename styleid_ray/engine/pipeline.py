@@ -13,7 +13,6 @@ from torch import Tensor
 from styleid_ray.config import FeatureDType, FeatureStore, StyleParams
 from styleid_ray.engine import cuda
 from styleid_ray.engine.autoencoder import Autoencoder, Decoded
-from styleid_ray.engine.batches import row_bytes
 from styleid_ray.engine.denoiser import Condition, Denoiser
 from styleid_ray.engine.finish import Finish
 from styleid_ray.engine.inversion import BatchInversion, invert_batch
@@ -99,9 +98,9 @@ class StyleIDPipeline:
         condition = Condition(self.model, prompt, pooled)
         self.model.check_tile(tile)
         self.tile = tile and tile // self.model.vae_factor
-        counted = row_bytes(unet, self.tile, vae, vae_tile or tile)
-        room = feature_memory, host_share, device_share
-        self.memory = Memory(self.device, batch_size, features, *room, counted, self.tile)
+        room = features, feature_memory, host_share, device_share
+        models = {"unet": unet, "vae": vae, "window": self.tile, "vae_tile": vae_tile or tile}
+        self.memory = Memory(self.device, batch_size, *room, **models)
         self.notes = self.memory.notes
         """Decisions of interest to a user, in words."""
         self.denoise = Denoiser(unet, condition, self.memory.batches.fill, self.tile)
