@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from benchmarks.sd1 import build_parts
 from styleid_ray import StyleIDPipeline
-from styleid_ray.engine import cuda
+from styleid_ray.engine import cuda, pipeline
 from styleid_ray.model import peak
 from tests.fake_cuda.watch import Watch
 
@@ -92,15 +92,15 @@ def make_pipe(monkeypatch: pytest.MonkeyPatch, watch: Watch) -> Callable[..., St
         watch.host_waits("finite_rows", watch.current.clock)
         return [True] * len(x)
 
-    schedule = StyleIDPipeline._schedule
+    schedule_of = pipeline.schedule_of
 
     def schedule_of_values(*args: Any) -> Any:
         with unset_fake_temporarily():
-            return schedule(*args)
+            return schedule_of(*args)
 
     # What reads values: these have none.
     monkeypatch.setattr(cuda, "finite_rows", finite_rows)
-    monkeypatch.setattr(StyleIDPipeline, "_schedule", schedule_of_values)
+    monkeypatch.setattr(pipeline, "schedule_of", schedule_of_values)
 
     def make(
         dtype: torch.dtype = torch.float16,
