@@ -212,7 +212,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    words = ["--help", *words[1:]] if words[:1] == ["help"] else words
+    words = [*words[1:], "--help"] if words[:1] == ["help"] else words
     helps = [word for word in words if word in _HELP]
     if words[:1] == ["--version"]:
         print(f"styleid-ray {__version__}")

@@ -86,7 +86,7 @@ def submit(command: Sequence[str], address: str | None, working_dir: str, wait: 
         try:
             log.follow()
         except KeyboardInterrupt:
-            print("stopping the job; once more leaves it running", file=sys.stderr)
+            print("stopping the job; press Ctrl-C again to leave it running", file=sys.stderr)
             client.stop_job(job)
             log.follow()
             raise
@@ -145,7 +145,7 @@ def _server_errors(what: str, remedy: str) -> Iterator[None]:
         raise
     except RayError as e:  # its authentication
         raise JobError(
-            f"{what}: it wants another token ({first_line(e)}): set RAY_AUTH_MODE=token and "
+            f"{what}: it refuses the token ({first_line(e)}): set RAY_AUTH_MODE=token and "
             "RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file with it"
         ) from e
     except (OSError, RuntimeError, ValueError, requests.RequestException) as e:

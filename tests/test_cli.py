@@ -187,3 +187,30 @@ def test_output_that_is_cut_off_leaves_no_traceback() -> None:
     )
     os.close(writer)
     assert (run.returncode, run.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+def test_help_before_a_command_is_the_help_of_that_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["status", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert main(["help", "status"]) == 0
+    assert capsys.readouterr().out == shown
+    assert main(["help", "staus"]) == 2
+    assert "did you mean status?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--sample 0", "--sample 0: must be 1 or more"),
+        ("--sample -3 --watch", "--sample -3: must be 1 or more"),
+        ("--watch --to page.html", "--to has no effect with --watch"),
+        ("--port 9000", "--port has no effect without --watch: leave it out"),
+    ],
+)
+def test_an_option_of_report_that_cannot_count_is_one_line(
+    options: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", str(tmp_path), *options.split()]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")

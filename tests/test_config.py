@@ -72,7 +72,7 @@ def test_lora_files_are_one_text_or_a_list_and_no_part_of_a_run_without_them() -
         assert JobConfig(**BASE, lora=given).lora == files
     assert "lora" not in JobConfig(**BASE).identity()
     for empty in ("", [""], " , "):
-        with pytest.raises(ValidationError, match="name a file at least, or leave it out"):
+        with pytest.raises(ValidationError, match="name at least one file, or leave it out"):
             JobConfig(**BASE, lora=empty)
     with pytest.raises(ValidationError, match=r"must be files such as .ink\.safetensors:0\.8"):
         JobConfig(**BASE, lora={"ink.safetensors": 0.5})
@@ -86,6 +86,12 @@ def test_the_fingerprint_changes_with_the_pictures_and_not_with_the_cluster() ->
     assert one == JobConfig(**BASE, gamma=0.75).fingerprint()
     assert one != JobConfig(**BASE, gamma=0.7).fingerprint()
     assert one != JobConfig(**BASE, size=256).fingerprint()
+
+
+def test_samples_are_logged_only_with_a_tracker() -> None:
+    with pytest.raises(ConfigError, match="--log-samples has no effect without --log-to"):
+        make_config({**BASE, "log_samples": 5})
+    assert make_config({**BASE, "log_samples": 5, "log_to": "wandb"}).log_samples == 5
 
 
 def test_every_option_says_what_it_changes() -> None:

@@ -16,11 +16,12 @@ def _described(option: str) -> str:
     return " ".join((JobConfig.model_fields[option].description or "").split())
 
 
+Flag = Annotated[bool, FlagCreatePairsOff]
+"""Without a --no- form."""
+
 Run = Annotated[str, Positional, _arg("Folder or URL of the run.", "RUN")]
 RunOrNone = Annotated[str | None, Positional, _arg("Folder or URL of a run.", "RUN")]
-AsJson = Annotated[
-    bool, FlagCreatePairsOff, arg(name="json", help="Print JSON.", help_behavior_hint="")
-]
+AsJson = Annotated[Flag, arg(name="json", help="Print JSON.", help_behavior_hint="")]
 ConfigFile = Annotated[
     str | None, _arg("YAML job file; options given here override its keys.", "FILE")
 ]
@@ -45,9 +46,7 @@ Rate = Annotated[
     ),
 ]
 Calibrate = Annotated[
-    bool,
-    FlagCreatePairsOff,
-    _arg("Measure that rate: load the model and run its UNet for 20 seconds."),
+    Flag, _arg("Measure that rate: load the model and run its UNet for 20 seconds.")
 ]
 Price = Annotated[float | None, _arg("Price per GPU hour, with --rate or --calibrate.", "NUMBER")]
 SavePairs = Annotated[
@@ -114,24 +113,18 @@ Wait = Annotated[
 
 # retry, verify, status
 Rejected = Annotated[
-    bool,
-    FlagCreatePairsOff,
+    Flag,
     _arg(
-        "Instead, make the pairs again that the run's --reject rejects, with the parameters given "
-        "here (--gamma, --temperature, --detail ...); their rows are replaced."
+        "Remake the pairs that the run's --reject rejects, with the parameters given here "
+        "(--gamma, --temperature, --detail ...), and replace their rows."
     ),
 ]
 Repair = Annotated[
-    bool,
-    FlagCreatePairsOff,
-    _arg("Remove damaged shard files, so that stylize makes their pairs again."),
+    Flag, _arg("Remove damaged shard files, so that stylize makes their pairs again.")
 ]
-WatchProgress = Annotated[
-    bool, FlagCreatePairsOff, _arg("Show its progress until every pair is finished, or Ctrl-C.")
-]
+WatchProgress = Annotated[Flag, _arg("Show its progress until every pair is finished, or Ctrl-C.")]
 Quality = Annotated[
-    bool,
-    FlagCreatePairsOff,
+    Flag,
     _arg(
         "Show how the quality columns are spread, and how many pairs the run's --reject rejects; "
         "reads a column of every shard."
@@ -140,11 +133,7 @@ Quality = Annotated[
 
 # report, export, evaluate
 Sample = Annotated[
-    int,
-    arg(
-        help="Most pairs shown; a larger run shows a random sample of so many.",
-        metavar="N",
-    ),
+    int, arg(help="Most pairs on the page; a larger run shows a random sample of N.", metavar="N")
 ]
 Page = Annotated[
     str | None,
@@ -155,15 +144,14 @@ Page = Annotated[
     ),
 ]
 WatchPage = Annotated[
-    bool,
-    FlagCreatePairsOff,
+    Flag,
     _arg(
         "Serve the page on 127.0.0.1 instead, rebuilt as shards are committed, until Ctrl-C. "
         "Writes nothing."
     ),
 ]
 Port = Annotated[
-    int, arg(help="With --watch: port of the page; 0 takes any free one.", metavar="N")
+    int | None, _arg("With --watch: port of the page, 8000 by default; 0 takes any free one.", "N")
 ]
 ExportTo = Annotated[str, _arg("Folder or URL of the dataset to write.", "URL")]
 ExportAs = Annotated[
@@ -188,13 +176,9 @@ PushTo = Annotated[
         "OWNER/NAME",
     ),
 ]
-Private = Annotated[
-    bool, FlagCreatePairsOff, _arg("With --push-to: create a new dataset as private.")
-]
+Private = Annotated[Flag, _arg("With --push-to: create a new dataset as private.")]
 MarkRejected = Annotated[
-    bool,
-    FlagCreatePairsOff,
-    _arg("Keep the pairs that the rule rejects, with true in a column rejected."),
+    Flag, _arg("Keep the pairs that the rule rejects, with true in a column rejected.")
 ]
 Stylized = Annotated[
     str | None,

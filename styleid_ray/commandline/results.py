@@ -32,6 +32,7 @@ from styleid_ray.commandline.arguments import (
     Weights,
 )
 from styleid_ray.config import mix_ratio
+from styleid_ray.errors import ConfigError
 from styleid_ray.jobfile import make_storage_options
 from styleid_ray.storage.locations import shown
 from styleid_ray.storage.secrets import without_secrets
@@ -99,17 +100,23 @@ def report(
     sample: Sample = 2000,
     to: Page = None,
     watch: WatchPage = False,
-    port: Port = 8000,
+    port: Port = None,
     storage_options: StorageOptions = None,
 ) -> int:
     """Write report.html into the run: a gallery of content, style and result."""
     from styleid_ray.batch.folder.output import Output
 
+    if sample < 1:
+        raise ConfigError(f"--sample {sample}: must be 1 or more")
+    if watch and to is not None:
+        raise ConfigError("--to has no effect with --watch, which writes nothing: leave it out")
+    if port is not None and not watch:
+        raise ConfigError("--port has no effect without --watch: leave it out")
     run = Output(output, make_storage_options(storage_options))
     if watch:
         from styleid_ray.report.serve import serve_report
 
-        return serve_report(run, port, sample)
+        return serve_report(run, 8000 if port is None else port, sample)
     from styleid_ray.report import write_report
 
     print(write_report(run, sample=sample, to=to))

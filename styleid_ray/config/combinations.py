@@ -27,6 +27,7 @@ def faults(job: JobConfig) -> Iterator[str]:
     yield from _options_of_other_pairings(job)
     yield from _reuse(job)
     yield from _sources(job)
+    yield from _trackers(job)
     yield from _export(job)
 
 
@@ -101,7 +102,10 @@ def _reuse(job: JobConfig) -> Iterator[str]:
     if job.reuse and job.pairing != "random":
         yield f"--reuse has no effect with --pairing {job.pairing}: use it with --pairing random"
     elif job.reuse and job.styles_per_content == 1:
-        yield "--reuse needs --styles-per-content of 2 or more: one style alone shares nothing"
+        yield (
+            "--reuse needs --styles-per-content of at least 2: with one style there is nothing to "
+            "share"
+        )
 
 
 def _sources(job: JobConfig) -> Iterator[str]:
@@ -119,6 +123,11 @@ def _sources(job: JobConfig) -> Iterator[str]:
     for name in ("content", "style"):
         if not getattr(job, name):
             yield f"{flag(name)} is missing: a folder, file or URL of pictures"
+
+
+def _trackers(job: JobConfig) -> Iterator[str]:
+    if "log_samples" in _given(job) and not job.log_to:
+        yield "--log-samples has no effect without --log-to: leave it out"
 
 
 def _export(job: JobConfig) -> Iterator[str]:

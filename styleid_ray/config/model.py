@@ -60,5 +60,5 @@ class ModelOptions(Options):
         texts = [value] if isinstance(value, str) else value
         files = [part.strip() for text in texts for part in str(text).split(",")]
         if texts and not any(files):
-            raise ValueError("name a file at least, or leave it out")
+            raise ValueError("name at least one file, or leave it out")
         return [file for file in files if file]

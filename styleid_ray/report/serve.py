@@ -33,7 +33,7 @@ def serve_report(output: Output, port: int, sample: int) -> int:
     """
     output.existing_record()
     with report_server(output, port, sample) as server:
-        print(f"http://{_HOST}:{server.server_port}/ (Ctrl-C ends it)", file=sys.stderr)
+        print(f"http://{_HOST}:{server.server_port}/ (Ctrl-C stops serving)", file=sys.stderr)
         with suppress(KeyboardInterrupt):  # the run goes on
             server.serve_forever()
     return 0
@@ -87,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _read(self) -> tuple[HTTPStatus, bytes, str]:
         """Status, body and type of the answer."""
-        host = self.headers.get("Host", "").rpartition(":")[0]
+        host = self.headers.get("Host", "").partition(":")[0]
         if host not in (_HOST, "localhost"):  # DNS rebinding: a foreign name that resolves here
             return HTTPStatus.FORBIDDEN, b"", "text/plain"
         try:

@@ -35,9 +35,9 @@ def serving(output: Output) -> Iterator[int]:
             thread.join()
 
 
-def get(port: int, path: str = "/", host: str = "127.0.0.1") -> tuple[int, str]:
+def get(port: int, path: str = "/", host: str | None = None) -> tuple[int, str]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request("GET", path, headers={"Host": f"{host}:{port}"})
+    connection.request("GET", path, headers={"Host": host or f"127.0.0.1:{port}"})
     answer = connection.getresponse()
     body = answer.read().decode()
     connection.close()
@@ -119,7 +119,9 @@ def test_only_this_machine_is_answered_and_the_server_survives_a_fault(
 ) -> None:
     output = make_run(str(tmp_path / "run"), *inputs)
     with serving(output) as port:
+        assert get(port, host=f"evil.example:{port}")[0] == 403
         assert get(port, host="evil.example")[0] == 403
+        assert get(port, "/version", host="localhost")[0] == 200  # as for port 80
         assert get(port, "/other")[0] == 404
         config = tmp_path / "run" / "_run" / "config.yaml"
         text = config.read_text()
