@@ -7,6 +7,7 @@ from styleid_ray.batch.cluster.node_model import find_model
 from styleid_ray.batch.folder.identity import identity, with_defaults, with_stored
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.record import check_model, locations, stored_vae
+from styleid_ray.batch.folder.stored import run_source
 from styleid_ray.config import PAPER_SIZE, JobConfig, ResolvedParams, digest, flag
 from styleid_ray.datasets.masks import check_all_masked
 from styleid_ray.datasets.options import Spread, in_threads
@@ -171,12 +172,12 @@ def resume(output: Output, config: JobConfig) -> Job:
         raise ConfigError("--region-styles needs --label-masks, whose classes it names")
     checkpoint = find_model(config)
     check_model(output, record, checkpoint)
-    roots, given = record.get("sources"), locations(config)
-    if roots and all(given.get(n) == stored.get(n) for n in ("content", "style", "table")):
-        options = dict(config.storage_options or {})
-        contents, styles = (Source(roots[role], (), options) for role in ("content", "style"))
+    options, given = config.storage_options, locations(config)
+    moved = any(given.get(name) != stored.get(name) for name in ("content", "style", "table"))
+    if moved or record.get("sources") is None:
+        contents, styles = read_sources(config, options)
     else:
-        contents, styles = read_sources(config, config.storage_options)
+        contents, styles = (run_source(record, role, options) for role in ("content", "style"))
     return Job(config, checkpoint, contents, styles)
 
 

@@ -11,10 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from styleid_ray.arrow import pc
 from styleid_ray.batch.folder.output import Output, data_file
-from styleid_ray.batch.folder.places import plan_columns
-from styleid_ray.batch.folder.stored import stored_job
+from styleid_ray.batch.folder.places import places_of_part
+from styleid_ray.batch.folder.stored import run_source, stored_job
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.config import JobConfig
 from styleid_ray.datasets.fetch import fetch_picture
@@ -167,25 +166,18 @@ def _stamp(output: Output, shards: list[str]) -> str:
         ) from e
 
 
-@lru_cache(2)
-def _places(output: Output, part: str, role: str) -> dict[str, str]:
-    """Places in larger files of the pictures of a part of the plan, by their keys."""
-    table = plan_columns(output, part, [role, f"{role}_place"])
-    table = table.filter(pc.field(f"{role}_place").is_valid())
-    table = pa.table({name: table[name].cast(pa.string()) for name in table.column_names})
-    return dict(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
+_places = lru_cache(2)(places_of_part)
 
 
 def _source(
     role: str, record: Mapping[str, Any], moved: Mapping[str, str], config: JobConfig
 ) -> Source:
-    options = dict(config.storage_options or {})
     if role in moved:
+        options = dict(config.storage_options or {})
         return Source(list_files(moved[role], role, options).root, (), options)
-    roots = record.get("sources")
-    if roots is None and record["config"].get(role):
+    if record.get("sources") is None and record["config"].get(role):
         raise ConfigError(
             f"the URL of the run's --{role} holds a secret, which is not stored: give --{role} "
             "again"
         )
-    return Source(roots[role] if roots else "", (), options)
+    return run_source(record, role, config.storage_options)

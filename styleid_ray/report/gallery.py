@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.places import read_places
+from styleid_ray.batch.folder.stored import run_source
 from styleid_ray.quality.columns import COLUMN, has_quality
 from styleid_ray.report.facts import labelled
 from styleid_ray.report.pictures import SourcePictures, embedded, side_of
@@ -45,7 +46,7 @@ def read_gallery(
         image), "params" ((label, value) texts), "shown" pairs in the sample of "total", "grid":
         whether a grid makes sense, "side" of the copies in pixels.
     """
-    config = record.get("config") or {}
+    square = record["config"].get("fit") == "crop"
     sample = choose(output, most, seed)
     side = side_of(sample.shown)
     contents, styles, params = _numbers(), _numbers(), _numbers()
@@ -68,8 +69,8 @@ def read_gallery(
         }
 
     def sources(role: str, keys: Collection[str]) -> list[dict[str, Any]]:
-        places = read_places(output, role, keys)
-        pictures = SourcePictures(config, role, side, output.storage_options, places)
+        source = run_source(record, role, output.storage_options)
+        pictures = SourcePictures(source, read_places(output, role, keys), side, square)
         with ThreadPoolExecutor(_WORKERS) as pool:
             images = pool.map(pictures.embedded, keys)
             names = map(public_location, keys)

@@ -152,18 +152,15 @@ def test_a_missing_source_leaves_a_gap(
     assert [one["image"] for one in data_of(page_of(output))["styles"]] == [None, None]
 
 
-def test_sources_given_as_a_file_or_a_pattern_are_found(
+def test_sources_whose_url_held_a_secret_leave_gaps(
     make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    content, style = inputs
-    output = make_run(str(tmp_path / "run"), content, style)
-    record = output.record()
-    assert record
-    record["config"]["content"] = f"{content}/**/*.png"
-    record["config"]["style"] = str(style / "ink.png")
+    output = make_run(str(tmp_path / "run"), *inputs)
+    record = output.existing_record() | {"sources": None}
     output.write("_run/config.yaml", yaml.safe_dump(record).encode())
     data = data_of(page_of(output))
-    assert all(one["image"] for role in ("contents", "styles") for one in data[role])
+    assert not any(one["image"] for role in ("contents", "styles") for one in data[role])
+    assert all(pair["image"] for pair in data["pairs"])
 
 
 def test_any_name_is_shown_as_text(make_run: MakeRun, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from styleid_ray.arrow import pc
 from styleid_ray.batch.folder.output import PLAN, PLAN_ONLY, Output
 from styleid_ray.batch.folder.places import plan_columns
-from styleid_ray.batch.folder.stored import is_hidden
+from styleid_ray.batch.folder.stored import is_hidden, run_source
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.config import JobConfig, flag
 from styleid_ray.datasets.features import feature_of
@@ -87,14 +87,13 @@ def has_repeats(output: Output) -> bool:
 
 def content_source(config: JobConfig, record: dict[str, Any]) -> Source:
     """The location of a run's contents."""
-    roots, format = record.get("sources"), record.get("formats", {}).get("content")
-    if roots is None and format not in ("folder", None):
+    format = record.get("formats", {}).get("content")
+    if record.get("sources") is None and format not in ("folder", None):
         raise ConfigError(
             "the URLs of the run's sources hold secrets, which are not stored: its labels cannot "
             "be found again"
         )
-    root = roots["content"] if roots else ""
-    return Source(root, (), dict(config.storage_options or {}))
+    return run_source(record, "content", config.storage_options)
 
 
 def content_labels(config: JobConfig, record: dict[str, Any], contents: Source) -> Labels:

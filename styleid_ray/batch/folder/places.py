@@ -20,12 +20,21 @@ def plan_columns(output: Output, name: str, columns: list[str]) -> pa.Table:
     return table.select(columns)
 
 
+def places_of_part(
+    output: Output, name: str, role: str, wanted: pa.Array | None = None
+) -> dict[str, str]:
+    """The places, by key, of those contents or styles of a part of the plan that are not files of
+    their own; only of the `wanted` keys, if given."""
+    part = plan_columns(output, name, [role, f"{role}_place"])
+    kept = pc.field(f"{role}_place").is_valid()
+    part = part.filter(kept if wanted is None else kept & pc.field(role).isin(wanted))
+    return dict(zip(*(part[column].to_pylist() for column in part.column_names), strict=True))
+
+
 def read_places(output: Output, role: str, keys: Collection[str]) -> dict[str, str]:
     """The places of those contents or styles that are not files of their own."""
     wanted = pa.array([key for key in keys if is_member(key)], pa.string())
     places: dict[str, str] = {}
     for name in output.files(PLAN) if len(wanted) else ():
-        part = plan_columns(output, name, [role, f"{role}_place"])
-        part = part.filter(pc.field(role).isin(wanted) & pc.field(f"{role}_place").is_valid())
-        places.update(zip(*(part[column].to_pylist() for column in part.column_names), strict=True))
+        places |= places_of_part(output, name, role, wanted)
     return places

@@ -1,11 +1,12 @@
 """The job of a run, from its record."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.record import stored_vae
 from styleid_ray.config import JobConfig, flag
+from styleid_ray.datasets.source import Source
 from styleid_ray.errors import ConfigError
 from styleid_ray.jobfile import make_config, make_storage_options
 
@@ -41,6 +42,15 @@ def stored_job(
         "vae": stored_vae(record),
     }
     return make_config({**stored, **pinned, **options, "output": output})
+
+
+def run_source(
+    record: Mapping[str, Any], role: str, storage_options: Mapping[str, Any] | None
+) -> Source:
+    """The location of a run's pictures of a role, "content" or "style", without a listing. Where a
+    URL held a secret, which is not stored, only keys that are locations themselves can be read."""
+    roots = record.get("sources")
+    return Source(roots[role] if roots else "", (), dict(storage_options or {}))
 
 
 def is_hidden(location: Any) -> bool:
