@@ -1,25 +1,21 @@
 """The column `quality` of a whole run, read once: spread of the measures, and the worst pairs."""
 
-from __future__ import annotations
-
 import heapq
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from styleid_ray.batch.folder.output import Output
-from styleid_ray.quality.columns import COLUMN, has_quality
+from styleid_ray.batch.folder.output import Output, data_file
+from styleid_ray.batch.folder.quality import quality_tables
+from styleid_ray.quality.columns import COLUMN
 from styleid_ray.report.limits import Gate
 from styleid_ray.report.measures import QUALITY, DrawnSpread
 
 WORST = 12
 """The most pairs among the worst."""
-_READERS = 4
-_ROWS_AT_ONCE = 16_384
 
 
 class Place(NamedTuple):
@@ -53,57 +49,34 @@ class Quality:
             rows.setdefault(place.file, []).append(place.row)
         return rows
 
-    def merge(self, other: Quality) -> None:
-        """Adds the pairs of another file."""
-        for own, theirs in zip(self.spreads, other.spreads, strict=True):
-            own.merge(theirs)
-        self.count += other.count
-        self.flagged += other.flagged
-        self.rejected += other.rejected
-        self.worst = heapq.nsmallest(WORST, [*self.worst, *other.worst])
-
-
-def read_measures(output: Output, gate: Gate) -> Quality:
-    """The measures of all finished pairs, without those in files that lack the column."""
-    quality = Quality()
-
-    def of_file(name: str) -> Quality:
-        return output.parsed(name, lambda f: _of_file(f, name, gate))
-
-    with ThreadPoolExecutor(_READERS) as pool:
-        for part in pool.map(of_file, output.files("data")):
-            quality.merge(part)
-    return quality
-
-
-def _of_file(file: Any, name: str, gate: Gate) -> Quality:
-    quality, start = Quality(), 0
-    parquet = pq.ParquetFile(file)
-    if not has_quality(parquet.schema_arrow):
-        return quality
-    for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=["pair_id", COLUMN]):
-        column = batch.column(COLUMN)
-        fields = zip(column.type, column.flatten(), strict=True)
+    def add(self, file: str, pairs: pa.Table, gate: Gate) -> None:
+        """Adds the pairs of a data file, with `pair_id` and `quality`."""
+        column = pairs[COLUMN].combine_chunks()
         measures = {  # float64 [rows], NaN for null
             field.name: values.cast(pa.float64()).to_numpy(zero_copy_only=False)
-            for field, values in fields
+            for field, values in zip(column.type, column.flatten(), strict=True)
             if pa.types.is_floating(field.type)
         }
-        for spread in quality.spreads:
+        for spread in self.spreads:
             spread.add(measures[spread.measure.name])
         rejected = gate.rejected(column)
         bad = gate.badness(measures, rejected)
-        quality.count += batch.num_rows - column.null_count
-        quality.rejected += int(rejected.sum())
-        rows = np.flatnonzero(bad > 0)
-        quality.flagged += len(rows)
-        rows = rows[np.argsort(-bad[rows], kind="stable")]
-        cut = bad[rows[WORST - 1]] if len(rows) > WORST else 0
-        ids = batch.column("pair_id")
+        self.count += len(column) - column.null_count
+        self.rejected += int(rejected.sum())
+        self.flagged += int((bad > 0).sum())
+        least = np.sort(bad)[-WORST:][0]
         places = [
-            Place(-float(bad[row]), ids[row].as_py(), name, start + row)
-            for row in rows[bad[rows] >= cut].tolist()
+            Place(-float(bad[row]), pairs["pair_id"][row].as_py(), file, row)
+            for row in np.flatnonzero((bad > 0) & (bad >= least)).tolist()
         ]
-        quality.worst = heapq.nsmallest(WORST, [*quality.worst, *places])
-        start += batch.num_rows
+        self.worst = heapq.nsmallest(WORST, [*self.worst, *places])
+
+
+def read_measures(output: Output, shards: Iterable[str], gate: Gate) -> Quality:
+    """The measures of the pairs of finished shards. Raises OutputError for a file that is damaged
+    or cannot be read."""
+    quality = Quality()
+    for shard, pairs in quality_tables(output, shards, ["pair_id"]):
+        if pairs.num_rows and COLUMN in pairs.column_names:
+            quality.add(data_file(shard), pairs, gate)
     return quality

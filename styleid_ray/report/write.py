@@ -72,7 +72,7 @@ def report_page(
     status = read_status(output)
     gate = Gate.of(record["config"])
     try:
-        failures, quality = read_failures(output), read_measures(output, gate)
+        failures, quality = read_failures(output), read_measures(output, output.finished(), gate)
         gallery = read_gallery(output, record, sample, seed, quality.rows)
     except pa.ArrowInvalid as e:
         raise OutputError(

@@ -11,7 +11,7 @@ import pytest
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.quality.columns import MEASURES, quality_type
 from styleid_ray.report.limits import Gate
-from styleid_ray.report.quality import WORST, read_measures
+from styleid_ray.report.quality import WORST, Quality, read_measures
 
 GATE = Gate.of({})
 
@@ -22,6 +22,10 @@ def write(output: Output, rows: list[tuple[str, Any]], per_file: int) -> None:
         column = pa.array([quality for _, quality in part], quality_type())
         table = pa.table({"pair_id": [name for name, _ in part], "quality": column})
         output.write_table(f"data/shard-{start:08d}.parquet", table)
+
+
+def measures_of(output: Output) -> Quality:
+    return read_measures(output, output.finished(), GATE)
 
 
 def structured(structure: float) -> dict[str, float | None]:
@@ -35,7 +39,7 @@ def test_the_worst_pairs_do_not_depend_on_the_number_of_files(
     rows = [(f"{(i * 37) % 40:02d}", structured((i * 37) % 40 / 400)) for i in range(40)]
     output = Output(str(tmp_path))
     write(output, [*rows, ("good", structured(0.9)), ("none", None)], per_file)
-    found = read_measures(output, GATE)
+    found = measures_of(output)
     assert (found.count, found.flagged, found.rejected) == (41, 40, 0)
     assert [place.pair_id for place in found.worst] == [f"{i:02d}" for i in range(WORST)]
     for place in found.worst:
@@ -48,7 +52,7 @@ def test_the_choice_of_equally_bad_pairs_does_not_depend_on_the_files(tmp_path: 
     one, other = Output(str(tmp_path / "one")), Output(str(tmp_path / "other"))
     write(one, rows, 30)
     write(other, rows[::-1], 4)
-    ids = [[p.pair_id for p in read_measures(output, GATE).worst] for output in (one, other)]
+    ids = [[p.pair_id for p in measures_of(output).worst] for output in (one, other)]
     assert ids[0] == ids[1] == [f"{i:02d}" for i in range(WORST)]
 
 
@@ -61,5 +65,5 @@ def test_a_run_without_the_column_or_with_a_users_column_of_that_name_has_no_mea
     theirs = pa.table({"pair_id": ["b"], "quality": [{"structure": 0.01}]})
     output.write_table("data/shard-2.parquet", theirs)
     write(output, [("c", structured(0.05))], 1)
-    found = read_measures(output, GATE)
+    found = measures_of(output)
     assert (found.count, [place.pair_id for place in found.worst]) == (1, ["c"])

@@ -65,7 +65,7 @@ def read_quality(output: Output, shards: Iterable[str], rule: Rule | None) -> Qu
     """The measures of finished shards; only the column `quality` is read. Raises OutputError for a
     file that is damaged or cannot be read."""
     summary = QualitySummary(rule)
-    for _, table in _tables(output, shards, []):
+    for _, table in quality_tables(output, shards, []):
         summary.add(table)
     return summary
 
@@ -75,15 +75,17 @@ def read_rejected(
 ) -> Iterator[tuple[str, pa.Table]]:
     """The finished shards with rejected pairs, and those pairs' `pair_id`, `quality` and further
     columns. Raises as `read_quality`."""
-    for shard, table in _tables(output, shards, ["pair_id", *columns]):
+    for shard, table in quality_tables(output, shards, ["pair_id", *columns]):
         rejected = table.filter(rule.rejects(table))
         if rejected.num_rows:
             yield shard, rejected
 
 
-def _tables(
+def quality_tables(
     output: Output, shards: Iterable[str], columns: list[str]
 ) -> Iterator[tuple[str, pa.Table]]:
+    """The finished shards, sorted by name, with `quality` and further columns of their pairs.
+    Raises as `read_quality`."""
     names = sorted(shards)
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(names), 4 * _READERS):  # bounds the tables in memory
