@@ -3,10 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Self
+
+from pydantic import TypeAdapter
 
 from styleid_ray.batch.watch.progress import counted
 from styleid_ray.evaluation.published import PAIRS_OF_THE_PAPER, table
+from styleid_ray.storage.store import Store
 
 GROUPS = {
     "style": {"fid": "FID", "histogram_loss": "histogram loss"},
@@ -58,6 +61,24 @@ class Evaluation:
     shards: str | None = None
     """`stamp` of a run's pictures."""
 
+    @classmethod
+    def read(cls, store: Store) -> Self:
+        """The stored evaluation.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ValueError: its file is damaged.
+        """
+        stored = TypeAdapter(dict[str, Any]).validate_json(store.read(SUMMARY_FILE))
+        values = {metric: stored.get(metric) for metric in METRICS}
+        return TypeAdapter(cls).validate_python(stored | {"values": values})
+
+    @property
+    def as_the_paper(self) -> bool:
+        """Whether the counts and the size, if known, are those of the paper's protocol."""
+        numbers = (self.contents, self.styles, self.pairs)
+        return numbers == PAIRS_OF_THE_PAPER and self.size in (None, 512)
+
     @property
     def exit_status(self) -> int:
         """0 when every metric covers all pairs, else 1."""
@@ -65,7 +86,7 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-like."""
-        shown = [field.name for field in fields(self) if field.name not in ("values", "size")]
+        shown = [field.name for field in fields(self) if field.name != "values"]
         return {**self.values, **{name: getattr(self, name) for name in shown}}
 
     def as_json(self) -> str:
@@ -88,7 +109,6 @@ class Evaluation:
             lines.append(f"{of}{pictures} could not be read, such as {what['example']}")
         if 0 < self.counts["cfsd"] < self.counts["lpips"]:
             lines.append(f"CFSD of {self.counts['cfsd']:,} pairs alone: {TOO_LARGE}")
-        numbers = (self.contents, self.styles, self.pairs)
-        if numbers == PAIRS_OF_THE_PAPER and self.size in (None, 512):
+        if self.as_the_paper:
             lines += ["", *table(self.values)]
         return lines

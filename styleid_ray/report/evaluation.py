@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
@@ -16,19 +14,24 @@ from styleid_ray.arrow import pc
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.tally import read_parts
 from styleid_ray.batch.watch.progress import counted
-from styleid_ray.evaluation.outcome import GROUPS, NAMES, PAIRS_FILE, SUMMARY_FILE
-from styleid_ray.evaluation.published import PAIRS_OF_THE_PAPER, beside_published
+from styleid_ray.evaluation.outcome import (
+    GROUPS,
+    NAMES,
+    PAIRS_FILE,
+    SUMMARY_FILE,
+    Evaluation,
+)
+from styleid_ray.evaluation.published import beside_published
 from styleid_ray.evaluation.stamp import stamp
 from styleid_ray.report.measures import METRICS, DrawnSpread
 from styleid_ray.report.public import public_message
 
 _HEADINGS = {"style": "Style", "content": "Content", "product": "Product of both"}
-_SIZE_OF_THE_PAPER = 512
 _ROWS_AT_ONCE = 16_384
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Metrics:
     """The metrics of a run as text without secrets."""
 
     groups: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -45,30 +48,22 @@ class Evaluation:
     """Whether pictures were made after the evaluation."""
 
 
-def read_evaluation(output: Output, config: Mapping[str, Any], done: int) -> Evaluation:
-    """The metrics of a run with these stored options and number of finished pairs."""
+def read_metrics(output: Output, done: int) -> Metrics:
+    """The metrics of a run with this number of finished pairs."""
     try:
-        summary = json.loads(output.read(SUMMARY_FILE))
+        found = Evaluation.read(output)
     except FileNotFoundError:
-        return Evaluation()
+        return Metrics()
     except ValueError:
-        summary = None
-    if not isinstance(summary, dict):
-        return Evaluation(about=_damaged(SUMMARY_FILE))
-    values = {metric: _value(summary.get(metric)) for metric in NAMES}
+        return Metrics(about=_damaged(SUMMARY_FILE))
     groups = [
-        (_HEADINGS[group], {name: values[metric] for metric, name in names.items()})
+        (_HEADINGS[group], {name: _text(found.values[metric]) for metric, name in names.items()})
         for group, names in GROUPS.items()
     ]
-    given = (summary.get(name) for name in ("contents", "styles", "pairs"))
-    contents, styles, pairs = (x if isinstance(x, int) else 0 for x in given)
-    outdated = _outdated(output, summary.get("shards"))
-    about = _about(contents, styles, pairs, done, bool(summary.get("unreadable")), outdated)
-    same = (contents, styles, pairs) == PAIRS_OF_THE_PAPER
-    same = same and config.get("size") == _SIZE_OF_THE_PAPER
-    own = {metric: summary[metric] if value else None for metric, value in values.items()}
-    published = beside_published(own) if same else []
-    return Evaluation(groups, _missing(summary, values), about, published, outdated)
+    published = beside_published(found.values) if found.as_the_paper else []
+    outdated = _outdated(output, found.shards)
+    about = _about(found, done, outdated)
+    return Metrics(groups, _missing(found), about, published, outdated)
 
 
 def read_scores(output: Output, ids: set[str]) -> Scores:
@@ -119,38 +114,35 @@ def _spreads(parquet: pq.ParquetFile) -> list[DrawnSpread]:
     return [DrawnSpread(replace(measure, high=greatest[measure.name])) for measure in METRICS]
 
 
-def _value(value: Any) -> str:
-    if not isinstance(value, (int, float)) or not np.isfinite(value):
+def _text(value: float | None) -> str:
+    if value is None:
         return ""
     return f"{value:.3f}" if abs(value) >= 1 else f"{value:.4f}"
 
 
-def _missing(summary: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, str]:
-    given = summary.get("missing")
-    given = given if isinstance(given, dict) else {}
+def _missing(found: Evaluation) -> dict[str, str]:
     labels: dict[str, list[str]] = {}
     for metric, name in NAMES.items():
-        if not values[metric]:
-            reason = public_message(str(given.get(metric) or "no reason is given"))
-            labels.setdefault(reason, []).append(name)
+        if metric in found.missing:
+            labels.setdefault(public_message(found.missing[metric]), []).append(name)
     return {reason: ", ".join(names) for reason, names in labels.items()}
 
 
-def _about(contents: int, styles: int, pairs: int, done: int, unread: bool, outdated: bool) -> str:
-    of = f" of {done:,} finished" if pairs < done else ""
-    sources = f"{counted(contents, 'content')}, {counted(styles, 'style')}"
-    pairs_text = f"{pairs:,}{of} pairs" if of else counted(pairs, "pair")
-    text = f"{pairs_text}: {sources}. Lower is better."
+def _about(found: Evaluation, done: int, outdated: bool) -> str:
+    fewer = found.pairs < done
+    pairs = f"{found.pairs:,} of {done:,} finished pairs" if fewer else counted(found.pairs, "pair")
+    sources = f"{counted(found.contents, 'content')}, {counted(found.styles, 'style')}"
+    text = f"{pairs}: {sources}. Lower is better."
     if outdated:
         return f"{text} Pictures were made since: run styleid-ray evaluate again."
-    if unread:
+    if found.unreadable:
         return f"{text} Some pictures could not be read: styleid-ray evaluate names them."
-    return f"{text} Run styleid-ray evaluate again for those added since." if of else text
+    return f"{text} Run styleid-ray evaluate again for those added since." if fewer else text
 
 
-def _outdated(output: Output, evaluated: Any) -> bool:
+def _outdated(output: Output, evaluated: str | None) -> bool:
     """Whether a run's pictures differ from those of an evaluation's `stamp`; False without one."""
-    if not isinstance(evaluated, str):
+    if evaluated is None:
         return False
     planned = set().union(*read_parts(output).values())
     try:

@@ -11,7 +11,7 @@ from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.status import read_status
 from styleid_ray.errors import OutputError
 from styleid_ray.evaluation.published import WARNING
-from styleid_ray.report.evaluation import Scores, read_evaluation, read_scores
+from styleid_ray.report.evaluation import Scores, read_metrics, read_scores
 from styleid_ray.report.facts import read_facts, with_values_of_pairs
 from styleid_ray.report.failures import read_failures
 from styleid_ray.report.gallery import read_gallery
@@ -81,9 +81,9 @@ def report_page(
         ) from e
     if not beside:
         gallery["pairs"] = [pair | {"file": None} for pair in gallery["pairs"]]
-    evaluation = read_evaluation(output, record["config"], status.done)
+    metrics = read_metrics(output, status.done)
     scores = Scores()
-    if not evaluation.outdated:
+    if not metrics.outdated:
         scores = read_scores(output, {pair["id"] for pair in gallery["pairs"]})
     spreads = [spread for spread in [*quality.spreads, *scores.spreads] if spread.count]
     facts = read_facts(output, record, status)
@@ -98,7 +98,7 @@ def report_page(
         _SCRIPTS if version is None else (*_SCRIPTS, "live.js"),
         **facts,
         failures=failures,
-        evaluation=evaluation,
+        metrics=metrics,
         warning=WARNING,
         note=scores.note,
         histograms=[histogram(spread, gate) for spread in spreads],

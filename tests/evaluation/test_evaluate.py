@@ -17,7 +17,7 @@ from styleid_ray.batch.folder.output import Output
 from styleid_ray.cli import main
 from styleid_ray.errors import ConfigError, OutputError
 from styleid_ray.evaluation.evaluate import EvaluateOptions, evaluate, threads_of
-from styleid_ray.evaluation.outcome import METRICS
+from styleid_ray.evaluation.outcome import METRICS, Evaluation
 from tests.batch.conftest import local_ray
 from tests.evaluation.drawn import draw, tensor, write_folders
 from tests.report.conftest import MakeRun, make_run
@@ -108,10 +108,9 @@ def test_a_run_has_the_values_of_its_pictures_in_folders(
     folders = evaluate(of_folders(tmp_path, weights_folder))
     assert found.values == pytest.approx(folders.values, rel=1e-6)
     assert found.exit_status == 0
-    written = json.loads(run.read("evaluation/summary.json"))
-    assert written == found.as_dict()
-    assert written["shards"]
-    assert written["counts"]["cfsd"] == 4
+    assert Evaluation.read(run) == found
+    assert found.shards
+    assert found.counts["cfsd"] == 4
     rows = run.read_table("evaluation/pairs.parquet").to_pylist()
     ids = [i.decode() for name in run.files("data") for i in run.read_ids(name)]
     assert sorted(row["pair_id"] for row in rows) == sorted(ids)
@@ -132,6 +131,7 @@ def test_without_weights_the_rest_is_computed_and_what_is_missing_is_said(
         "artfid",
     ]
     assert found.exit_status == 1
+    assert Evaluation.read(run) == found
     assert "without CFSD: " in out.getvalue()
     assert "vgg19" not in out.getvalue(), "the reason is in the result, once"
     assert "vgg19.safetensors or vgg19.pth" in "\n".join(found.lines())

@@ -128,7 +128,8 @@ def evaluate(output: Output, scores: Callable[[dict[str, Any]], float], **summar
             pairs.append(row | dict.fromkeys(metrics, scores(row)))
     metrics = {"fid": 18.25, "lpips": 0.5, "lpips_gray": 0.4, "cfsd": 0.25, "histogram_loss": 0.125}
     counts = {f"{role}s": len({pair[role] for pair in pairs}) for role in ("content", "style")}
-    whole = metrics | {"artfid": 28.875, "pairs": len(pairs), "missing": {}} | counts | summary
+    whole = metrics | {"artfid": 28.875, "pairs": len(pairs)} | counts
+    whole |= {name: {} for name in ("missing", "unreadable", "weights", "counts")} | summary
     output.write_table("evaluation/pairs.parquet", pa.Table.from_pylist(pairs))
     output.write("evaluation/summary.json", json.dumps(whole).encode())
 

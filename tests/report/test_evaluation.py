@@ -11,7 +11,7 @@ import pytest
 
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.evaluation.outcome import PAIRS_FILE, SUMMARY_FILE
-from styleid_ray.report.evaluation import read_evaluation, read_scores
+from styleid_ray.report.evaluation import read_metrics, read_scores
 
 WHOLE = {
     "fid": 18.131,
@@ -24,6 +24,9 @@ WHOLE = {
     "contents": 20,
     "styles": 40,
     "missing": {},
+    "unreadable": {},
+    "weights": {},
+    "counts": {},
 }
 
 
@@ -38,7 +41,7 @@ def evaluated(output: Output, **changes: Any) -> Output:
 
 
 def test_style_and_content_metrics_stand_before_their_product(output: Output) -> None:
-    found = read_evaluation(evaluated(output), {"size": 512}, 800)
+    found = read_metrics(evaluated(output), 800)
     assert [(name, [*figures]) for name, figures in found.groups] == [
         ("Style", ["FID", "histogram loss"]),
         ("Content", ["LPIPS", "LPIPS, grey", "CFSD"]),
@@ -50,23 +53,24 @@ def test_style_and_content_metrics_stand_before_their_product(output: Output) ->
 
 def test_a_metric_that_was_not_computed_has_its_reason(output: Output) -> None:
     reason = "no weights at s3://me:hunter2@bucket/w?sig=1"
-    evaluated(output, fid=None, missing={"fid": reason}, artfid=None, cfsd=float("nan"))
-    found = read_evaluation(output, {}, 800)
+    missing = {"fid": reason, "cfsd": "too large", "artfid": "too large"}
+    evaluated(output, missing=missing, **dict.fromkeys(missing))
+    found = read_metrics(output, 800)
     values = {label: value for _, row in found.groups for label, value in row.items()}
     assert values["FID"] == values["ArtFID"] == values["CFSD"] == ""
-    (reason, fid), (unknown, others) = found.missing.items()
+    (reason, fid), other = found.missing.items()
     assert fid == "FID"
     assert reason.startswith("no weights at s3://")
     assert "hunter2" not in reason
-    assert (others, unknown) == ("CFSD, ArtFID", "no reason is given")
+    assert other == ("too large", "CFSD, ArtFID")
 
 
 def test_an_evaluation_of_fewer_pairs_says_so(output: Output) -> None:
-    about = read_evaluation(evaluated(output), {}, 1000).about
+    about = read_metrics(evaluated(output), 1000).about
     assert about.startswith("800 of 1,000 finished pairs")
     assert "Run styleid-ray evaluate again" in about
     unread = evaluated(output, unreadable={"content": {"pictures": 1, "example": "x"}})
-    assert "could not be read" in read_evaluation(unread, {}, 1000).about
+    assert "could not be read" in read_metrics(unread, 1000).about
 
 
 @pytest.mark.parametrize(
@@ -76,7 +80,7 @@ def test_an_evaluation_of_fewer_pairs_says_so(output: Output) -> None:
 def test_published_figures_stand_only_beside_a_run_with_the_same_counts(
     output: Output, changes: dict[str, Any], size: int, beside: bool
 ) -> None:
-    rows = read_evaluation(evaluated(output, **changes), {"size": size}, 800).published
+    rows = read_metrics(evaluated(output, **changes, size=size), 800).published
     assert bool(rows) == beside
     if beside:
         own = next(row for row in rows if not row[-1])
@@ -85,15 +89,15 @@ def test_published_figures_stand_only_beside_a_run_with_the_same_counts(
 
 
 def test_a_run_that_was_not_evaluated_has_nothing(output: Output) -> None:
-    assert not read_evaluation(output, {}, 1).groups
+    assert not read_metrics(output, 1).groups
     assert not read_scores(output, {"a"}).of_pair
 
 
-@pytest.mark.parametrize("data", [b"{", b"[1]", b"\xff"])
+@pytest.mark.parametrize("data", [b"{", b"[1]", b"\xff", b'{"pairs": true}'])
 def test_a_damaged_evaluation_says_what_to_run(output: Output, data: bytes) -> None:
     output.write(SUMMARY_FILE, data)
     output.write(PAIRS_FILE, data)
-    assert "run styleid-ray evaluate again" in read_evaluation(output, {}, 1).about
+    assert "run styleid-ray evaluate again" in read_metrics(output, 1).about
     assert "run styleid-ray evaluate again" in read_scores(output, set()).note
 
 
