@@ -76,6 +76,9 @@ def status(
 ) -> int:
     """Show how far the run is and why pairs failed, by its files alone: from any machine.
 
+    The fingerprint stands for the model and every option that changes the output. Unplanned are
+    files in data/ of shards that the plan lacks: damage, which verify names.
+
     Exit status: 0 when every pair is done, else 1; 2 when there is no run, or --reject is not a
     valid rule.
     """

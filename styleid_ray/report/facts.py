@@ -1,6 +1,5 @@
 """The facts and the progress of a run, in the words of the page."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -8,7 +7,7 @@ import yaml
 
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.status import Status
-from styleid_ray.batch.watch.progress import counted, duration
+from styleid_ray.batch.watch.progress import duration
 from styleid_ray.methods import METHODS
 from styleid_ray.model.lora import name_of
 from styleid_ray.report.public import public_location, public_values
@@ -78,44 +77,24 @@ def labelled(params: dict[str, Any]) -> list[tuple[str, str]]:
     return [(label, str(value)) for label, value in labels if value not in (None, "")]
 
 
-def with_values_of_pairs(
-    params: list[tuple[str, str]], of_pairs: Iterable[Sequence[tuple[str, str]]], whole: bool
+def with_other_values(
+    params: list[tuple[str, str]], of_pairs: Iterable[Sequence[tuple[str, str]]]
 ) -> list[tuple[str, str]]:
-    """A job's parameters that also name the values of γ and temperature that pairs have instead.
+    """A job's parameters that also say where pairs have another γ or temperature than the job's
+    number; a schedule, range or list stays.
 
     Args:
         params: of the job, as from `labelled`.
-        of_pairs: parameters of each pair on the page, likewise.
-        whole: whether these are all finished pairs.
+        of_pairs: parameters of pairs on the page, likewise.
     """
-    counts = {label: Counter[str]() for label in _BY_PAIR}
-    for pair in of_pairs:
-        for label, value in pair:
-            if label in counts:
-                counts[label][value] += 1
+    others = {label for pair in of_pairs for label, value in pair if (label, value) not in params}
+    differing = others & {*_BY_PAIR}
     return [
-        (label, _with_others(value, counts[label], whole) if label in counts else value)
+        (label, f"{value} (some pairs: other values)")
+        if label in differing and value.replace(".", "", 1).isdecimal()
+        else (label, value)
         for label, value in params
     ]
-
-
-def _with_others(value: str, counts: Counter[str], whole: bool) -> str:
-    """A job's number beside those of its pairs; a schedule, range or list stays."""
-    others = [other for other in counts if other != value]
-    if not others or not _is_number(value):
-        return value
-    if len(counts) == 1:
-        return others[0]
-    if len(others) == 1:
-        pairs = counted(counts[others[0]], "pair") if whole else "some pairs"
-        return f"{value} ({pairs}: {others[0]})"
-    if not all(map(_is_number, counts)):
-        return f"{value} (some pairs: other values)"
-    return f"{min(counts, key=float)} to {max(counts, key=float)}"
-
-
-def _is_number(text: str) -> bool:
-    return text.replace(".", "", 1).isdecimal()
 
 
 def _loras(lora: str | list[str] | None) -> str:
@@ -139,7 +118,7 @@ def _tiles(status: Status, summary: dict[str, Any]) -> list[Tile]:
         Tile("planned", f"{status.planned:,}", "pairs"),
         Tile("done", f"{status.done:,}", _percent(status.done, status.planned)),
         Tile("failed", f"{status.failed:,}", tone="bad" if status.failed else ""),
-        Tile("missing", f"{status.missing:,}", tone="wait" if status.missing else ""),
+        Tile("to do", f"{status.missing:,}", tone="wait" if status.missing else ""),
         Tile("throughput", f"{rate:.3g}" if rate else "–", "pairs/s" if rate else ""),
         Tile("time", duration(seconds) if seconds else "–", hint),
         Tile("UNet evaluations", f"{calls:,.0f}" if calls else "–", hint),

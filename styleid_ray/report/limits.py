@@ -3,7 +3,7 @@
 | measure | limit | reason |
 |---|---|---|
 | structure | below 0.1 | the parts of the content can no longer be told apart |
-| edges | below 0.1 | hardly any outline of the content is in its place |
+| edges | below 0.1 | few outlines of the content are where they were |
 | blank | above 0.9 | nine of ten cells of the picture are flat |
 | copy | above 0.97 | hardly any difference from the content is visible |
 | color | below 0 | the colours are farther from the style's than the content's were |

@@ -12,7 +12,7 @@ from styleid_ray.batch.folder.status import read_status
 from styleid_ray.errors import OutputError
 from styleid_ray.evaluation.published import WARNING
 from styleid_ray.report.evaluation import Scores, read_metrics, read_scores
-from styleid_ray.report.facts import read_facts, with_values_of_pairs
+from styleid_ray.report.facts import read_facts, with_other_values
 from styleid_ray.report.failures import read_failures
 from styleid_ray.report.gallery import read_gallery
 from styleid_ray.report.limits import Gate
@@ -87,10 +87,7 @@ def report_page(
         scores = read_scores(output, {pair["id"] for pair in gallery["pairs"]})
     spreads = [spread for spread in [*quality.spreads, *scores.spreads] if spread.count]
     facts = read_facts(output, record, status)
-    own = (gallery["params"][pair["p"]] for pair in gallery["pairs"])
-    facts["params"] = with_values_of_pairs(
-        facts["params"], own, gallery["shown"] == gallery["total"]
-    )
+    facts["params"] = with_other_values(facts["params"], gallery["params"])
     return render(
         "styleid_ray.report",
         "template.html.j2",
