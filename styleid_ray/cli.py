@@ -37,7 +37,7 @@ from styleid_ray.commandline.arguments import (
     Wait,
     WorkingDir,
 )
-from styleid_ray.commandline.mistakes import Command, check, takes_options
+from styleid_ray.commandline.parse import Command, command_of, parse, takes_options
 from styleid_ray.commandline.results import evaluate, export, print_counts, report, status, verify
 from styleid_ray.config import JobConfig
 from styleid_ray.errors import StyleIDError
@@ -217,24 +217,41 @@ def _run(words: list[str]) -> int:
     if words[:1] == ["--version"]:
         print(f"styleid-ray {__version__}")
     elif words[:1] and words[0].startswith("--tyro-"):  # shell completion
-        _parse(words, COMMANDS)
+        _show_list(words, COMMANDS)
+    elif helps and words[0].startswith("-"):
+        _show_list(["--help"], {name: _summary_of(run) for name, run in COMMANDS.items()})
     elif helps:
-        if not words[0].startswith("-"):
-            check([words[0], "--help"], COMMANDS)
         _show_help(words[0], everything="--help-all" in helps)
     else:
-        check(words, COMMANDS)
-        return _call(words[0], words[1:])
+        return parse(words, COMMANDS)()
     return 0
 
 
-def _show_help(command: str, everything: bool) -> None:
+def _show_help(name: str, everything: bool) -> None:
+    command = command_of([name], COMMANDS)
     with suppress(SystemExit):
-        if command not in COMMANDS:
-            _parse(["--help"], {name: _summary_of(run) for name, run in COMMANDS.items()})
-        _call(command, ["--help"], everything)
-    if command in COMMANDS and not everything and takes_options(COMMANDS[command]):
-        print(f"More options: styleid-ray {command} --help-all")
+        tyro.cli(
+            command,
+            prog=f"styleid-ray {name}",
+            args=["--help"],
+            config=(OmitArgPrefixes,),
+            registry=offered.registry(everything),
+        )
+    if not everything and takes_options(command):
+        print(f"More options: styleid-ray {name} --help-all")
+
+
+def _show_list(words: Sequence[str], commands: Mapping[str, Command]) -> None:
+    with suppress(SystemExit):
+        tyro.extras.subcommand_cli_from_dict(
+            dict(commands),
+            prog="styleid-ray",
+            description="Stylise whole image datasets with StyleID, as a Ray Data batch job. "
+            "styleid-ray COMMAND --help explains a command, --version prints the version.",
+            args=words,
+            config=(OmitArgPrefixes,),
+            registry=offered.registry(),
+        )
 
 
 def _summary_of(command: Command) -> Command:
@@ -245,28 +262,6 @@ def _summary_of(command: Command) -> Command:
 
     summary.__doc__ = (command.__doc__ or "").partition("\n\n")[0]
     return summary
-
-
-def _parse(words: Sequence[str], commands: Mapping[str, Command]) -> int:
-    return tyro.extras.subcommand_cli_from_dict(
-        dict(commands),
-        prog="styleid-ray",
-        description="Stylise whole image datasets with StyleID, as a Ray Data batch job. "
-        "styleid-ray COMMAND --help explains a command, --version prints the version.",
-        args=words,
-        config=(OmitArgPrefixes,),
-        registry=offered.registry(),
-    )
-
-
-def _call(command: str, words: Sequence[str], everything: bool = True) -> int:
-    return tyro.cli(
-        COMMANDS[command],
-        prog=f"styleid-ray {command}",
-        args=words,
-        config=(OmitArgPrefixes,),
-        registry=offered.registry(everything),
-    )
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -21,7 +21,7 @@ Flag = Annotated[bool, FlagCreatePairsOff]
 
 Run = Annotated[str, Positional, _arg("Folder or URL of the run.", "RUN")]
 RunOrNone = Annotated[str | None, Positional, _arg("Folder or URL of a run.", "RUN")]
-AsJson = Annotated[Flag, arg(name="json", help="Print JSON.", help_behavior_hint="")]
+AsJson = Annotated[Flag, _arg("Print JSON.")]
 ConfigFile = Annotated[
     str | None, _arg("YAML job file; options given here override its keys.", "FILE")
 ]

@@ -131,7 +131,7 @@ def default_text(name: str) -> str:
 
 
 def registry(everything: bool = True) -> ConstructorRegistry:
-    """How tyro reads `Offered` options: in their groups, and with the unusual ones or without."""
+    """How tyro shows `Offered` options: in their groups, and with the unusual ones or without."""
     rules = ConstructorRegistry()
 
     @rules.struct_rule
@@ -151,19 +151,15 @@ def registry(everything: bool = True) -> ConstructorRegistry:
             )
             for group, arguments in groups.items()
         ]
-        return StructConstructorSpec(instantiate=_flat, fields=tuple(fields))
+        return StructConstructorSpec(instantiate=dict, fields=tuple(fields))
 
     return rules
 
 
 def _given(group: str, arguments: dict[str, Any]) -> Any:
-    """A group's options as a TypedDict, so that only what was given is in it."""
+    """A group's options as a TypedDict, in which none is required."""
     Given = TypedDict("Given", arguments, total=False)  # pyright: ignore[reportArgumentType]
     return Annotated[Given, arg(name=group)]
-
-
-def _flat(**groups: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for group in groups.values() for name, value in group.items()}
 
 
 def _argument(offered: type[Offered], name: str) -> Any:

@@ -75,28 +75,17 @@ def copy_inputs(folder: Path) -> tuple[Path, Path]:
 
 
 def _hints(folder: Path, page: Path) -> str:
-    contents, styles, other = (
-        shlex.quote(str(path))
-        for path in (
-            folder / "inputs" / "content",
-            folder / "inputs" / "style",
-            folder.with_name(f"{folder.name}-20-steps"),
-        )
-    )
-    called = sys.argv[0]
-    command = shlex.quote(called) if Path(called).name == "styleid-ray" else "styleid-ray"
+    inputs, other = folder / "inputs", folder.with_name(f"{folder.name}-20-steps")
+    places = (inputs / "content", inputs / "style", other)
+    contents, styles, other = (shlex.quote(str(place)) for place in places)
     return f"""
 The page to look at:  {page.as_uri()}
 The dataset:          {folder / "data"} (Parquet, with the pictures inside)
 
 To try next:
   The same in 20 steps, as the authors' diffusers port does it:
-    {command} stylize --model demo --size {SIZE} --preset diffusers --output {other} \\
+    styleid-ray stylize --model demo --size {SIZE} --preset diffusers --output {other} \\
       --content {contents} --style {styles}
   Your own pictures:
-    {command} stylize --model demo --size {SIZE} --output out/mine \\
-      --content PHOTOS --style PAINTINGS
-  Stable Diffusion instead of the small model (wants a GPU, fetches its weights once):
-    the same without --model and --size, into another --output
-  The page of any run:
-    {command} report OUTPUT"""
+    styleid-ray stylize --model demo --size {SIZE} --output out/mine \\
+      --content PHOTOS --style PAINTINGS"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from styleid_ray.cli import COMMANDS
-from styleid_ray.commandline.mistakes import check
+from styleid_ray.commandline.parse import parse
 from styleid_ray.errors import ConfigError
 
 
@@ -38,7 +38,7 @@ from styleid_ray.errors import ConfigError
 )
 def test_a_mistake_is_one_line_with_the_word_and_the_remedy(words: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        check(words.split(), COMMANDS)
+        parse(words.split(), COMMANDS)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -52,10 +52,25 @@ def test_a_mistake_is_one_line_with_the_word_and_the_remedy(words: str, message:
         "export out --to x --format coco",
         "evaluate",
         "status -- --strange-name",
-        "stylize --help",
         "submit --config job.yaml --no-wait",
         "preview --output x --gamma -1",
     ],
 )
 def test_words_that_a_command_takes_are_let_through(words: str) -> None:
-    check(words.split(), COMMANDS)
+    parse(words.split(), COMMANDS)
+
+
+def test_a_command_gets_its_words_as_they_were_typed() -> None:
+    call = parse(
+        ["plan", "--config", "job.yaml", "--price", "2", "--json", "--no-inject", "--gamma", "-1"],
+        COMMANDS,
+    )
+    assert call.func is COMMANDS["plan"]
+    assert call.keywords == {
+        "config": "job.yaml",
+        "price": 2.0,
+        "json": True,
+        "options": {"inject": False, "gamma": "-1"},
+    }
+    call = parse(["report", "--to=None", "--port", "0", "out"], COMMANDS)
+    assert call.keywords == {"output": "out", "to": "None", "port": 0}
