@@ -5,23 +5,10 @@ models, and what an option changes off its tag.
 """
 
 from styleid_ray.config.job import ADDED, TAGS, JobConfig, changes, group_of, without_effect
-from styleid_ray.config.machine import (
-    ClusterOptions,
-    Compile,
-    EngineOptions,
-    FeatureDType,
-    FeatureStore,
-    ShardOptions,
-)
-from styleid_ray.config.model import DEMO_MODEL, PAPER_MODEL, Device, DType, ModelOptions
-from styleid_ray.config.output import (
-    ExportFormat,
-    OutputFormat,
-    OutputOptions,
-    PictureFormat,
-    mix_ratio,
-)
-from styleid_ray.config.params import Preset, ResolvedParams, StyleParams
+from styleid_ray.config.machine import ClusterOptions, EngineOptions, FeatureDType, FeatureStore
+from styleid_ray.config.model import DEMO_MODEL, PAPER_MODEL, ModelOptions
+from styleid_ray.config.output import ExportFormat, OutputOptions, PictureFormat, mix_ratio
+from styleid_ray.config.params import ResolvedParams, StyleParams
 from styleid_ray.config.pictures import (
     PAPER_SIZE,
     PIXEL_METHODS,
@@ -30,13 +17,6 @@ from styleid_ray.config.pictures import (
     MethodOptions,
     PictureOptions,
 )
-from styleid_ray.config.run import RunOptions, Tracker
-from styleid_ray.config.sources import (
-    DRAWING,
-    DatasetFormat,
-    Pairing,
-    SourceOptions,
-    StyleClasses,
-    StyleFormat,
-)
-from styleid_ray.config.tags import Changes, Options, Tag, digest, flag
+from styleid_ray.config.run import RunOptions
+from styleid_ray.config.sources import DatasetFormat, Pairing, SourceOptions, StyleFormat
+from styleid_ray.config.tags import Changes, digest, flag

@@ -4,4 +4,4 @@ The main flow is `write.write_report`. The page loads nothing from elsewhere, an
 which anybody may have chosen, as text only.
 """
 
-from styleid_ray.report.write import REPORT, write_report
+from styleid_ray.report.write import write_report
