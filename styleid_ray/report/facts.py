@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.status import Status
+from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.watch.progress import duration
 from styleid_ray.methods import METHODS
 from styleid_ray.model.lora import name_of
@@ -26,11 +26,11 @@ class Tile(NamedTuple):
     """"bad" or "wait" where the number needs attention."""
 
 
-def read_facts(output: Output, record: dict[str, Any], status: Status) -> dict[str, Any]:
-    """The head of the page, from a run's record, status and summary, if it has one.
+def read_facts(output: Output, record: dict[str, Any], tally: Tally) -> dict[str, Any]:
+    """The head of the page, from a run's record, tally and summary, if it has one.
 
     Returns:
-        title (the last part of the output's location), location, status, tiles, params (the job's
+        title (the last part of the output's location), location, tally, tiles, params (the job's
         own parameters as from `labelled`), created, finished (end of the last command, or empty),
         config (YAML of the record without secrets).
     """
@@ -40,8 +40,8 @@ def read_facts(output: Output, record: dict[str, Any], status: Status) -> dict[s
     return {
         "title": location.rstrip("/").rsplit("/", 1)[-1] or location,
         "location": location,
-        "status": status,
-        "tiles": _tiles(status, summary),
+        "tally": tally,
+        "tiles": _tiles(tally, summary),
         "params": labelled({**identity, **(record.get("config") or {}), **_resolved(identity)}),
         "created": str(record.get("created") or ""),
         "finished": str(summary.get("finished") or ""),
@@ -108,17 +108,17 @@ def _resolved(identity: dict[str, Any]) -> dict[str, Any]:
     return {name: identity[name] for name in names if name in identity}
 
 
-def _tiles(status: Status, summary: dict[str, Any]) -> list[Tile]:
+def _tiles(tally: Tally, summary: dict[str, Any]) -> list[Tile]:
     session = summary.get("session") or {}
-    part = session.get("done", 0) + session.get("failed", 0) < status.done + status.failed
+    part = session.get("done", 0) + session.get("failed", 0) < tally.done + tally.failed
     hint = "in the last session" if session and part else ""
     rate, calls = session.get("pairs_per_second"), session.get("unet_evaluations")
     seconds = session.get("seconds")
     return [
-        Tile("planned", f"{status.planned:,}", "pairs"),
-        Tile("done", f"{status.done:,}", _percent(status.done, status.planned)),
-        Tile("failed", f"{status.failed:,}", tone="bad" if status.failed else ""),
-        Tile("to do", f"{status.missing:,}", tone="wait" if status.missing else ""),
+        Tile("planned", f"{tally.planned:,}", "pairs"),
+        Tile("done", f"{tally.done:,}", _percent(tally.done, tally.planned)),
+        Tile("failed", f"{tally.failed:,}", tone="bad" if tally.failed else ""),
+        Tile("to do", f"{tally.missing:,}", tone="wait" if tally.missing else ""),
         Tile("throughput", f"{rate:.3g}" if rate else "–", "pairs/s" if rate else ""),
         Tile("time", duration(seconds) if seconds else "–", hint),
         Tile("UNet evaluations", f"{calls:,.0f}" if calls else "–", hint),

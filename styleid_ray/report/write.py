@@ -8,12 +8,12 @@ import pyarrow as pa
 from markupsafe import Markup
 
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.status import read_status
+from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.errors import OutputError
 from styleid_ray.evaluation.published import WARNING
 from styleid_ray.report.evaluation import Scores, read_metrics, read_scores
 from styleid_ray.report.facts import read_facts, with_other_values
-from styleid_ray.report.failures import read_failures
+from styleid_ray.report.failures import listed_failures
 from styleid_ray.report.gallery import read_gallery
 from styleid_ray.report.limits import Gate
 from styleid_ray.report.measured import histogram, join
@@ -69,10 +69,9 @@ def report_page(
     if sample < 1:
         raise ValueError(f"sample must be at least 1, not {sample}")
     record = output.existing_record()
-    status = read_status(output)
-    gate = Gate.of(record["config"])
+    tally, gate = Tally.read(output), Gate.of(record["config"])
     try:
-        failures, quality = read_failures(output), read_measures(output, output.finished(), gate)
+        quality = read_measures(output, tally.finished & tally.pairs.keys(), gate)
         gallery = read_gallery(output, record, sample, seed, quality.rows)
     except pa.ArrowInvalid as e:
         raise OutputError(
@@ -81,12 +80,12 @@ def report_page(
         ) from e
     if not beside:
         gallery["pairs"] = [pair | {"file": None} for pair in gallery["pairs"]]
-    metrics = read_metrics(output, status.done)
+    metrics = read_metrics(output, tally.done)
     scores = Scores()
     if not metrics.outdated:
         scores = read_scores(output, {pair["id"] for pair in gallery["pairs"]})
     spreads = [spread for spread in [*quality.spreads, *scores.spreads] if spread.count]
-    facts = read_facts(output, record, status)
+    facts = read_facts(output, record, tally)
     facts["params"] = with_other_values(facts["params"], gallery["params"])
     return render(
         "styleid_ray.report",
@@ -94,7 +93,7 @@ def report_page(
         _STYLES,
         _SCRIPTS if version is None else (*_SCRIPTS, "live.js"),
         **facts,
-        failures=failures,
+        failed=listed_failures(output, tally.failures),
         metrics=metrics,
         warning=WARNING,
         note=scores.note,
