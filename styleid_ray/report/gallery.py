@@ -33,7 +33,6 @@ def read_gallery(
     output: Output,
     record: dict[str, Any],
     most: int,
-    seed: int,
     besides: Mapping[str, Sequence[int]],
 ) -> dict[str, Any]:
     """A run's results as JSON-like data for the page's script: a sample of at most `most` pairs,
@@ -47,7 +46,7 @@ def read_gallery(
         whether a grid makes sense, "side" of the copies in pixels.
     """
     square = record["config"].get("fit") == "crop"
-    sample = choose(output, most, seed)
+    sample = choose(output, most)
     side = side_of(sample.shown)
     contents, styles, params = _numbers(), _numbers(), _numbers()
     pairs: dict[str, dict[str, Any]] = {}

@@ -1,6 +1,5 @@
 """The choice of a run's pairs that the page shows."""
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.planning.hashing import GOLDEN, mix
+from styleid_ray.planning.hashing import GOLDEN, hashes, mix
 
 _READERS = 8
 _FEW = 24
@@ -31,7 +30,7 @@ class Sample:
     """Whether at least half of all content/style combinations exist, enough for a grid."""
 
 
-def choose(output: Output, most: int, seed: int) -> Sample:
+def choose(output: Output, most: int) -> Sample:
     """At most `most` rows of a run's data, the same ones each time.
 
     A run that crosses contents with styles gives whole rows and columns of its grid, as far as
@@ -40,10 +39,10 @@ def choose(output: Output, most: int, seed: int) -> Sample:
     """
     files = output.files("data")
     with ThreadPoolExecutor(_READERS) as pool:
-        parts = list(pool.map(lambda name: output.parsed(name, lambda f: _hashes(f, seed)), files))
+        parts = list(pool.map(lambda name: output.parsed(name, _hashes), files))
     counts = [part.shape[1] for part in parts]
-    hashes = np.concatenate(parts, axis=1) if parts else np.empty((4, 0), np.uint64)
-    content, style, pair, variant = hashes
+    hashed = np.concatenate(parts, axis=1) if parts else np.empty((4, 0), np.uint64)
+    content, style, pair, variant = hashed
     crossed = _is_crossed(content, style)
     chosen = np.arange(len(pair))
     if len(pair) > most:
@@ -59,26 +58,21 @@ def choose(output: Output, most: int, seed: int) -> Sample:
     return Sample(rows, len(chosen), len(pair), crossed)
 
 
-def _hashes(file: Any, seed: int) -> np.ndarray:
-    """Seeded 64-bit hashes [4, rows] of the rows of an open file: of content, style, both, and both
+def _hashes(file: Any) -> np.ndarray:
+    """64-bit hashes [4, rows] of the rows of an open file: of content, style, both, and both
     with the variant."""
     table = pq.read_table(file, columns=["content", "style", "k"])
-    content, style = (_key_hashes(table.column(role), seed) for role in ("content", "style"))
+    content, style = (_key_hashes(table.column(role)) for role in ("content", "style"))
     k = table.column("k").to_numpy().astype(np.uint64)
     both = mix(content) + style * np.uint64(3)
     variant = mix(both + k * np.uint64(GOLDEN))
     return np.stack([content, style, mix(both), variant])
 
 
-def _key_hashes(keys: pa.ChunkedArray, seed: int) -> np.ndarray:
+def _key_hashes(keys: pa.ChunkedArray) -> np.ndarray:
     """Hashes [rows] of a column's keys."""
     encoded = keys.combine_chunks().dictionary_encode()
-    salt = str(seed).encode()[:16]
-    distinct = [
-        int.from_bytes(hashlib.blake2b(str(key).encode(), digest_size=8, salt=salt).digest())
-        for key in encoded.dictionary.to_pylist()
-    ]
-    return np.array(distinct, np.uint64)[encoded.indices.to_numpy()]
+    return hashes(encoded.dictionary.to_pylist(), 0)[encoded.indices.to_numpy()]
 
 
 def _is_crossed(content: np.ndarray, style: np.ndarray) -> bool:

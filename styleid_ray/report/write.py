@@ -28,25 +28,21 @@ _STYLES = ("report.css", "measures.css")
 _SCRIPTS = ("gallery.js", "measures.js", "variants.js", "worst.js", "viewer.js")
 
 
-def write_report(output: Output, sample: int = 2000, seed: int = 0, to: str | None = None) -> str:
+def write_report(output: Output, sample: int = 2000, to: str | None = None) -> str:
     """Writes `report.html` for a run, finished or not, and returns its path or URL.
 
     Args:
-        output, sample, seed: as of `report_page`; so are the errors.
+        output, sample: as of `report_page`; so are the errors.
         to: path or URL of the page; by default `report.html` in the run.
     """
-    page = report_page(output, sample, seed, beside=to is None)
+    page = report_page(output, sample, beside=to is None)
     place, name = (output, REPORT) if to is None else _place(to, output)
     place.write(name, page.encode())
     return f"{place.url}/{name}"
 
 
 def report_page(
-    output: Output,
-    sample: int = 2000,
-    seed: int = 0,
-    beside: bool = False,
-    version: str | None = None,
+    output: Output, sample: int = 2000, beside: bool = False, version: str | None = None
 ) -> str:
     """The page of a run, finished or not, as HTML.
 
@@ -58,7 +54,6 @@ def report_page(
         sample: the most pairs on the page, at least 1. The page of a larger run shows a sample, the
             same one each time, and says so. If the run crosses (nearly) all contents and styles,
             the sample has whole rows and columns.
-        seed: chooses another sample.
         beside: whether the page will lie in the run, so that links to its picture files work.
         version: of a page that is served, which asks its own server for a newer one.
 
@@ -72,7 +67,7 @@ def report_page(
     tally, gate = Tally.read(output), Gate.of(record["config"])
     try:
         quality = read_measures(output, tally.finished & tally.pairs.keys(), gate)
-        gallery = read_gallery(output, record, sample, seed, quality.rows)
+        gallery = read_gallery(output, record, sample, quality.rows)
     except pa.ArrowInvalid as e:
         raise OutputError(
             f"a file of the run at {output.url} is damaged ({shown(str(e))}): styleid-ray verify "

@@ -48,17 +48,16 @@ def cross(contents: int, styles: int) -> list[Key]:
 def test_all_pairs_when_they_are_few(output: Output) -> None:
     pairs = cross(7, 9)
     write(output, pairs)
-    sample = choose(output, 63, seed=0)
+    sample = choose(output, 63)
     assert (sample.shown, sample.total, sample.crossed) == (63, 63, True)
     assert sorted(chosen(output, sample)) == sorted(pairs)
 
 
-def test_the_same_sample_each_time_and_another_for_another_seed(output: Output) -> None:
+def test_the_same_sample_each_time(output: Output) -> None:
     write(output, cross(40, 40))
-    first = chosen(output, choose(output, 100, seed=0))
+    first = chosen(output, choose(output, 100))
     assert len(set(first)) == 100
-    assert chosen(output, choose(output, 100, seed=0)) == first
-    assert chosen(output, choose(output, 100, seed=1)) != first
+    assert chosen(output, choose(output, 100)) == first
 
 
 def test_a_sample_does_not_depend_on_how_pairs_were_cut_into_files(tmp_path: Path) -> None:
@@ -66,13 +65,13 @@ def test_a_sample_does_not_depend_on_how_pairs_were_cut_into_files(tmp_path: Pat
     pairs = cross(40, 40)
     write(one, pairs, per_file=50)
     write(other, pairs[::-1], per_file=170)
-    keys = [sorted(chosen(output, choose(output, 100, seed=3))) for output in (one, other)]
+    keys = [sorted(chosen(output, choose(output, 100))) for output in (one, other)]
     assert keys[0] == keys[1]
 
 
 def test_a_crossed_run_is_sampled_as_a_grid_without_holes(output: Output) -> None:
     write(output, cross(60, 50))
-    sample = choose(output, 300, seed=0)
+    sample = choose(output, 300)
     keys = chosen(output, sample)
     contents, styles = len({c for c, _ in keys}), len({s for _, s in keys})
     assert sample.crossed
@@ -83,14 +82,14 @@ def test_a_crossed_run_is_sampled_as_a_grid_without_holes(output: Output) -> Non
 
 def test_few_styles_are_all_shown(output: Output) -> None:
     write(output, cross(200, 5))
-    keys = chosen(output, choose(output, 100, seed=0))
+    keys = chosen(output, choose(output, 100))
     assert {s for _, s in keys} == {f"s{j}" for j in range(5)}
     assert len({c for c, _ in keys}) == 20
 
 
 def test_pairs_that_are_no_grid_are_sampled_evenly(output: Output) -> None:
     write(output, [(f"c{i}", f"s{i}") for i in range(2000)])
-    sample = choose(output, 500, seed=0)
+    sample = choose(output, 500)
     assert not sample.crossed
     assert sample.shown == 500
     early = sum(int(c[1:]) < 1000 for c, _ in chosen(output, sample))
@@ -98,7 +97,7 @@ def test_pairs_that_are_no_grid_are_sampled_evenly(output: Output) -> None:
 
 
 def test_an_empty_run_has_an_empty_sample(output: Output) -> None:
-    sample = choose(output, 10, seed=0)
+    sample = choose(output, 10)
     assert (sample.rows, sample.shown, sample.total) == ({}, 0, 0)
 
 
@@ -108,5 +107,5 @@ def test_variants_of_a_pair_are_shown_together(output: Output) -> None:
         keys = {"content": [c for c, _ in pairs], "style": [s for _, s in pairs]}
         table = pa.table(keys | {"k": pa.array([k] * 100, pa.int32())})
         output.write_table(f"data/shard-{k}.parquet", table)
-    shown = Counter(chosen(output, choose(output, 60, seed=0)))
+    shown = Counter(chosen(output, choose(output, 60)))
     assert set(shown.values()) == {3}
