@@ -72,7 +72,7 @@ class FolderResults:
         """A line on pictures that are left out."""
         if not self.others:
             return []
-        return [f"{counted(self.others, 'picture')} left out: not named CONTENT_stylized_STYLE"]
+        return [f"{counted(self.others, 'picture')} left out: not named CONTENT{BETWEEN}STYLE"]
 
     def units(self) -> list[tuple[Names, ...]]:
         """A few results each, results of one content together."""
