@@ -5,16 +5,16 @@ Nothing here imports torch, so that a driver without a GPU can check them before
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from styleid_ray.errors import ModelError
 from styleid_ray.model.checkpoint import Checkpoint, digest_of
 from styleid_ray.model.single_file import PICKLES
-from styleid_ray.model.whole import check_whole, read_header
+from styleid_ray.model.whole import Shapes, read_shapes
 from styleid_ray.storage.locations import absolute, local_path, shown
 
 LoraFiles: TypeAlias = str | PathLike[str] | Sequence[str | PathLike[str]]
@@ -144,21 +144,20 @@ def _check(lora: Lora, model: Checkpoint) -> None:
             f"{what} is a pickle: convert it to safetensors first (pickles can run code and are "
             "never loaded)"
         )
-    check_whole(what, [lora.path.name], lora.path.parent)
-    names = read_header(lora.path) or {}
+    shapes, _ = read_shapes(what, lora.path)
     for part, kind in _OTHERS.items():
-        if any(part in name for name in names):
+        if any(part in name for name in shapes):
             raise ModelError(
                 f"{what} holds {kind} weights: only LoRA weights can be added to a unet"
             )
-    if any(_OF_TRANSFORMER.match(name) for name in names):
+    if any(_OF_TRANSFORMER.match(name) for name in shapes):
         raise ModelError(
             f"{what} was made for a diffusion transformer (FLUX or Stable Diffusion 3, for "
             f"instance), and {model.name} has a unet: take weights that were made for its family"
         )
-    if not any(_OF_UNET.match(name) for name in names):
+    if not any(_OF_UNET.match(name) for name in shapes):
         raise ModelError(f"{what} has no LoRA weights of a unet")
-    made_for, width = _text_width(names), model.description.text_width
+    made_for, width = _text_width(shapes), model.description.text_width
     if made_for and made_for != width:
         raise ModelError(
             f"{what} was made for {_base(made_for)}, and {model.name} is {_base(width)}: take "
@@ -166,13 +165,13 @@ def _check(lora: Lora, model: Checkpoint) -> None:
         )
 
 
-def _text_width(names: Mapping[str, Any]) -> int | None:
+def _text_width(shapes: Shapes) -> int | None:
     """The width of the prompt's embedding that weights were made for; None if none reads it and
     none belongs to the text encoder that only one family has."""
-    for name, entry in names.items():
+    for name, shape in shapes.items():
         if _OF_UNET.match(name) and _READS_TEXT.search(name):
-            return entry["shape"][1]
-    return _XL_WIDTH if any(name.startswith(_OF_XL) for name in names) else None
+            return shape[1]
+    return _XL_WIDTH if any(name.startswith(_OF_XL) for name in shapes) else None
 
 
 def _base(width: int) -> str:

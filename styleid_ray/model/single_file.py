@@ -10,10 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
+from safetensors import safe_open
 
 from styleid_ray.errors import ModelError
-from styleid_ray.model.whole import check_whole, read_header, read_tensor
+from styleid_ray.model.whole import Shapes, read_shapes
 
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 PREFIXES = {
@@ -35,7 +35,6 @@ _BIAS = f"{_UNET}output_blocks.11.1.transformer_blocks.0.norm1.bias"
 _LEAST_SPREAD = 0.09
 _LARGE = 96
 """Latent side that models of the second family with v-prediction were trained on."""
-_TYPES = {"F32": "<f4", "F16": "<f2", "F64": "<f8"}
 
 
 @dataclass(frozen=True)
@@ -88,55 +87,53 @@ def read_single(model: str, path: Path) -> SingleFile:
             f"model {model} is a pickle: convert it to safetensors first (pickles can run code and "
             "are never loaded)"
         )
-    check_whole(f"model {model}", [path.name], path.parent)
-    header = read_header(path) or {}
-    metadata = header.pop("__metadata__", None) or {}
-    if not any(name.startswith(_UNET) for name in header):
+    shapes, metadata = read_shapes(f"model {model}", path)
+    if not any(name.startswith(_UNET) for name in shapes):
         raise ModelError(
             f"model {model}: the file has no unet under the names of Stable Diffusion ({_UNET}*): "
             "name a whole checkpoint, or a folder in diffusers format; LoRA weights go to --lora, "
             "an autoencoder to --vae"
         )
-    if any(name.startswith(_EDM) for name in header):
+    if any(name.startswith(_EDM) for name in shapes):
         raise ModelError(
             f"model {model}: the file is a model of the kind 'EDM' (CosXL and Playground 2.5 are), "
             "whose diffusion process is not the one that DDIM inverts"
         )
-    kind = kind_of(header)
+    kind = kind_of(shapes)
     if kind not in _FAMILIES:
         raise ModelError(
             f"model {model}: the file is a model of the kind {kind!r}: single files can be of the "
             "Stable Diffusion 1.x, 2.x and XL families, for text to image"
         )
     family = _FAMILIES[kind]
-    held = {part for part in PREFIXES if any(n.startswith(PREFIXES[part]) for n in header)}
+    held = {part for part in PREFIXES if any(n.startswith(PREFIXES[part]) for n in shapes)}
     if family != "sdxl" and "text_encoder" not in held:
         raise ModelError(
             f"model {model}: the file has no text encoder (cond_stage_model.*): use a whole one"
         )
-    predicts = _prediction(family, header, metadata, path)
-    single = SingleFile(family, predicts, "ztsnr" in header, frozenset(held))
-    for refusal in _misfits(single, header):
+    predicts = _prediction(family, shapes, metadata, path)
+    single = SingleFile(family, predicts, "ztsnr" in shapes, frozenset(held))
+    for refusal in _misfits(single, shapes):
         raise ModelError(f"model {model}: the file has a unet that {refusal}")
     return single
 
 
-def _misfits(single: SingleFile, header: Mapping[str, Any]) -> Iterator[str]:
+def _misfits(single: SingleFile, shapes: Shapes) -> Iterator[str]:
     """Reasons why a unet does not belong to its family for text to image, by a few shapes."""
     unet = single.config("unet")
-    entry = header.get(_ENTRY, {"shape": ()})["shape"]
+    entry = shapes.get(_ENTRY, ())
     channels = unet["in_channels"]
     if len(entry) > 1 and entry[1] != channels:
         yield (
             f"takes {entry[1]} channels and not {channels} (inpainting, depth and editing models "
             "cannot be used)"
         )
-    if single.family != "sdxl" and any(n.startswith(f"{_UNET}label_emb.") for n in header):
+    if single.family != "sdxl" and any(n.startswith(f"{_UNET}label_emb.") for n in shapes):
         yield "takes a noise level or a picture as a condition (unCLIP does), which no pair has"
     wanted = {_ENTRY: (0, unet["block_out_channels"][0])}
-    wanted |= {n: (1, unet["cross_attention_dim"]) for n in header if n.endswith(_READS_TEXT)}
+    wanted |= {n: (1, unet["cross_attention_dim"]) for n in shapes if n.endswith(_READS_TEXT)}
     for name, (dimension, size) in wanted.items():
-        shape = header.get(name, {"shape": ()})["shape"]
+        shape = shapes.get(name, ())
         if len(shape) <= dimension or shape[dimension] != size:
             yield (
                 f"is not of its family ({single.family}): {name} has the shape {list(shape)}, "
@@ -145,36 +142,28 @@ def _misfits(single: SingleFile, header: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def kind_of(header: Mapping[str, Mapping[str, Any]]) -> str:
+def kind_of(shapes: Shapes) -> str:
     """The family of a file by names and shapes, under diffusers' name."""
     from diffusers.loaders.single_file_utils import infer_diffusers_model_type
 
     kind = infer_diffusers_model_type(
-        {name: SimpleNamespace(shape=tuple(x["shape"])) for name, x in header.items()}
+        {name: SimpleNamespace(shape=tuple(x)) for name, x in shapes.items()}
     )
     # diffusers takes any unknown file for v1. An XL file may lack its text encoders.
-    return "xl_base" if kind == "v1" and _XL in header else kind
+    return "xl_base" if kind == "v1" and _XL in shapes else kind
 
 
-def _prediction(
-    family: str, header: Mapping[str, Any], metadata: Mapping[str, str], path: Path
-) -> str:
+def _prediction(family: str, shapes: Shapes, metadata: Mapping[str, str], path: Path) -> str:
     """The unet's prediction type, by the file's metadata or a tensor named `v_pred`. Files of the
     second family rarely have either: there the last transformer's first bias has a standard
     deviation above 0.09 if they predict v, which is ComfyUI's rule."""
     stated = metadata.get("modelspec.prediction_type", "")
     if stated:
         return "v_prediction" if stated.startswith("v") else "epsilon"
-    if "v_pred" in header:
+    if "v_pred" in shapes:
         return "v_prediction"
-    if family != "sd2" or _BIAS not in header:
+    if family != "sd2" or _BIAS not in shapes:
         return "epsilon"
-    spread = float(np.std(_numbers(path, header[_BIAS])))
+    with safe_open(path, "pt") as f:
+        spread = f.get_tensor(_BIAS).float().std(correction=0)
     return "v_prediction" if spread > _LEAST_SPREAD else "epsilon"
-
-
-def _numbers(path: Path, entry: Mapping[str, Any]) -> np.ndarray:
-    data, kind = read_tensor(path, entry), entry["dtype"]
-    if kind == "BF16":  # the upper half of a float32
-        return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
-    return np.frombuffer(data, _TYPES[kind]).astype(float) if kind in _TYPES else np.zeros(1)

@@ -15,7 +15,7 @@ from styleid_ray.model.checkpoint import Checkpoint, digest_of, last_part
 from styleid_ray.model.description import vae_levels
 from styleid_ray.model.family import KINDS
 from styleid_ray.model.parts import weights_named
-from styleid_ray.model.whole import check_whole, count_shards
+from styleid_ray.model.whole import check_whole
 from styleid_ray.storage.locations import absolute, local_path, shown
 
 _CONFIG = "config.json"
@@ -185,10 +185,11 @@ def _of(name: str, snapshot: hub.Snapshot) -> Vae:
 def _is_whole(name: str, snapshot: hub.Snapshot) -> bool:
     """Whether a snapshot of the local cache contains all that loading reads."""
     try:
-        weights = _of(name, snapshot).weights
-        return len(weights) == count_shards(weights)
+        vae = _of(name, snapshot)
+        check_whole(vae.name, vae.weights, vae.folder)
     except ModelError:
         return False
+    return True
 
 
 def _below(subfolder: str, name: str) -> str:

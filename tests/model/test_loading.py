@@ -132,7 +132,7 @@ def other_shapes(folder: Path) -> None:
         (remove("scheduler"), "part scheduler/ is missing"),
         (single_file, r"to load the single file v1-5\.safetensors, name it itself"),
         (pickled, "convert it to safetensors"),
-        (truncated, r"unet: diffusion_pytorch_model\.safetensors is cut off or damaged"),
+        (truncated, r"unet: diffusion_pytorch_model\.safetensors is cut off, damaged"),
         (one_of_two, "text_encoder has 1 of the 2 files of its weights"),
         (other_shapes, "cannot be loaded"),
     ],

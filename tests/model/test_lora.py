@@ -205,10 +205,13 @@ def wider(file: Path) -> Path:
     ("change", "message"),
     [
         (pickled, "is a pickle: convert it to safetensors"),
-        (cut_off, "is cut off or damaged"),
+        (cut_off, "is cut off, damaged"),
         (lambda file: file.parent, "is a folder: name a .safetensors file in it"),
         (lambda file: file.with_name("no.safetensors"), "there is no such file"),
-        (text, "a.safetensors is not a safetensors file, or is damaged: download it again"),
+        (
+            text,
+            r"a\.safetensors is cut off, damaged, or not a safetensors file .*: download it again",
+        ),
         (lambda file: f"{file}:strong", r"a\.safetensors: weight 'strong' is not a number"),
         (lambda file: f"{file}:nan", "weight 'nan' is not a number"),
         (lambda file: f"{file}:", "weight '' is not a number"),
