@@ -5,22 +5,20 @@ Nothing here imports torch, so that a driver without a GPU can check a model bef
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from styleid_ray.config import DEMO_MODEL
 from styleid_ray.errors import ModelError
 from styleid_ray.model import hub, parts
 from styleid_ray.model.description import ModelDescription, describe
 from styleid_ray.model.family import check_family
-from styleid_ray.model.single_file import PICKLES, SingleFile, read_single
-from styleid_ray.model.whole import check_whole
+from styleid_ray.model.repository import Repository, digest_of
+from styleid_ray.model.single_file import SingleFile, read_single
+from styleid_ray.model.whole import PICKLES
 from styleid_ray.storage.secrets import without_secrets
 
 if TYPE_CHECKING:
@@ -33,22 +31,15 @@ _REMEDY = (
     "name a local folder in diffusers format, or demo (--model demo on the command line), the "
     "embedded model, which needs no network"
 )
-_HINTS = hub.Hints("--revision", _REMEDY)
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(Repository):
     """A model and its files."""
 
-    name: str
-    """As given, without secrets."""
-    revision: str | None
-    """Commit of a hub model; digest of the listing of a model in an object store; else None."""
-    folder: Path
-    """Local folder; with the small files only, until a remote model is fetched."""
-    origin: Literal["folder", "hub", "store", "none"]
-    files: tuple[str, ...]
-    """Names of all files below the model's folder."""
+    KIND: ClassVar[str] = "model"
+    REMEDY: ClassVar[str] = _REMEDY
+
     vae: Vae | None = None
     """Another autoencoder in place of its own."""
     zero_prompt: bool = False
@@ -59,23 +50,20 @@ class Checkpoint:
     """LoRA weights that are added to its unet."""
 
     def config(self, part: str) -> dict[str, Any]:
-        """A part's configuration as diffusers stores it."""
-        if self.single:
-            return self.single.config(part)
-        name = "scheduler_config.json" if part == "scheduler" else "config.json"
-        return self._json(f"{parts.folder_of(self.files, part)}/{name}")
+        """A part's configuration as diffusers stores it. Raises ModelError."""
+        return self.single.config(part) if self.single else super().config(part)
 
     @cached_property
     def description(self) -> ModelDescription:
         """The model's description, with its other autoencoder if it has one. Raises ModelError."""
-        vae = self.vae.config if self.vae else self.config("vae")
+        vae = self.vae.config() if self.vae else self.config("vae")
         return describe(self.config("unet"), vae, self.config("scheduler"))
 
     @property
     def index(self) -> dict[str, Any]:
         """Its `model_index.json`; empty if it has none, or none that loading reads."""
         fetched = parts.INDEX in self.files and (self.folder / parts.INDEX).is_file()
-        return self._json(parts.INDEX) if fetched else {}
+        return self.json(parts.INDEX) if fetched else {}
 
     @property
     def factor(self) -> int:
@@ -96,14 +84,6 @@ class Checkpoint:
             return digest_of(f"{self.name}@{self.revision}")
         return digest_of("", self.folder, self.files)
 
-    def variant(self, part: str) -> str | None:
-        """The diffusers weights variant to load of a part: plain where it exists, else fp16."""
-        return parts.variant(self.name, self.files, part)
-
-    def weights(self, part: str) -> list[str]:
-        """The safetensors files of a part's chosen variant, all its shards."""
-        return parts.weights_of(self.files, part, self.variant(part))
-
     @property
     def needed(self) -> list[str]:
         """The existing files that loading reads: never a pickle."""
@@ -114,17 +94,6 @@ class Checkpoint:
         weights = [name for part in own for name in self.weights(part)]
         return sorted({*parts.small_files(self.files, self.zero_prompt), *weights})
 
-    def _json(self, name: str) -> dict[str, Any]:
-        try:
-            config = json.loads((self.folder / name).read_text())
-        except (OSError, ValueError) as e:
-            raise ModelError(
-                f"model {self.name}: {name} cannot be read: {e}: download it again"
-            ) from e
-        if not isinstance(config, dict):
-            raise ModelError(f"model {self.name}: {name} is not a configuration: download it again")
-        return config
-
 
 NO_MODEL = Checkpoint("none", None, Path(), origin="none", files=())
 """In place of a model, for a method that needs none."""
@@ -133,20 +102,6 @@ NO_MODEL = Checkpoint("none", None, Path(), origin="none", files=())
 def last_part(location: str) -> str:
     """The last part of a path, URL or hub id: a model's name in a run, at any location."""
     return without_secrets(location).rstrip("/").rsplit("/", 1)[-1]
-
-
-def digest_of(text: str, folder: Path = Path(), files: Sequence[str] = ()) -> str:
-    """16 hexadecimal digits of a text and of files: their sizes and both ends."""
-    h = hashlib.blake2b(text.encode(), digest_size=8)
-    for name in files:
-        path = folder / name
-        size = path.stat().st_size
-        h.update(f"{name}:{size}\n".encode())
-        with path.open("rb") as f:
-            h.update(f.read(1 << 20))
-            f.seek(max(0, size - (1 << 20)))
-            h.update(f.read())
-    return h.hexdigest()
 
 
 def find_checkpoint(model: str, revision: str | None = None, only: str = "") -> Checkpoint:
@@ -163,10 +118,10 @@ def find_checkpoint(model: str, revision: str | None = None, only: str = "") -> 
         checkpoint = _in_one_file(model, Path(os.path.expanduser(model)))
     elif "://" in model:
         raise ModelError(
-            f"a model at a {model.partition('://')[0]}:// URL is fetched by jobs alone; here "
-            f"{_REMEDY}"
+            f"only jobs (stylize, plan) fetch a model from {model.partition('://')[0]}://; in "
+            f"Python, {_REMEDY}"
         )
-    elif _looks_like_path(model):
+    elif not hub.is_id(model):
         what = "file" if model.endswith((".safetensors", *PICKLES)) else "folder"
         raise ModelError(f"model {what} {model} does not exist; {_REMEDY}")
     else:
@@ -176,20 +131,6 @@ def find_checkpoint(model: str, revision: str | None = None, only: str = "") -> 
             f"--revision {revision} goes with a hub model, and {model} is local: leave it out"
         )
     return check(checkpoint, only)
-
-
-def fetch(checkpoint: Checkpoint, part: str = "") -> Path:
-    """The folder with all files that loading reads, or loading one part; downloads a hub model's
-    weights once."""
-    folder = parts.folder_of(checkpoint.files, part)
-    needed = [name for name in checkpoint.needed if name.startswith(folder)]
-    if all((checkpoint.folder / name).is_file() for name in needed):
-        return checkpoint.folder
-    return hub.download(checkpoint.name, checkpoint.revision, needed, _HINTS)
-
-
-def _looks_like_path(model: str) -> bool:
-    return model.startswith((".", "/", "~")) or model.count("/") != 1 or "\\" in model
 
 
 def _local(name: str, folder: Path) -> Checkpoint:
@@ -212,7 +153,10 @@ def _on_hub(model: str, revision: str | None) -> Checkpoint:
             Checkpoint(model, snapshot.commit, snapshot.folder, "hub", snapshot.files)
         )
 
-    return of(hub.find(model, revision, parts.SMALL, lambda cached: _is_whole(of(cached)), _HINTS))
+    def whole(cached: hub.Snapshot) -> Checkpoint:
+        return check(of(cached), on_disk=True)
+
+    return of(hub.find(model, revision, parts.SMALL, whole, _REMEDY))
 
 
 def _with_prompt(checkpoint: Checkpoint) -> Checkpoint:
@@ -220,18 +164,10 @@ def _with_prompt(checkpoint: Checkpoint) -> Checkpoint:
     return replace(checkpoint, zero_prompt=zero_prompt)
 
 
-def _is_whole(checkpoint: Checkpoint) -> bool:
-    """Whether the local cache contains all of a hub model that loading reads."""
-    try:
-        check(checkpoint)
-        return parts.is_whole(checkpoint.files, checkpoint.needed, checkpoint.zero_prompt)
-    except ModelError:
-        return False
-
-
-def check(checkpoint: Checkpoint, only: str = "") -> Checkpoint:
+def check(checkpoint: Checkpoint, only: str = "", on_disk: bool = False) -> Checkpoint:
     """The same checkpoint. Raises ModelError if it lacks a part, if StyleID cannot use it, or if
-    its local files, or those of the part `only`, are not whole."""
+    the weights of its parts, or of the part `only`, lack files; local ones, and others that are
+    `on_disk`, must be whole."""
     if checkpoint.single:
         check_family(checkpoint)
         return checkpoint
@@ -240,10 +176,6 @@ def check(checkpoint: Checkpoint, only: str = "") -> Checkpoint:
     if checkpoint.origin == "hub":
         parts.check_index(checkpoint.name, checkpoint.files)
     check_family(checkpoint)
-    if local:
-        loaded = parts.weighty(checkpoint.files, checkpoint.zero_prompt)
-        for part in [only] if only else loaded:
-            folder = parts.folder_of(checkpoint.files, part)
-            names = [name.removeprefix(f"{folder}/") for name in checkpoint.weights(part)]
-            check_whole(f"model {checkpoint.name}: {part}", names, checkpoint.folder / folder)
+    for part in [only] if only else parts.weighty(checkpoint.files, checkpoint.zero_prompt):
+        checkpoint.check_weights(part, local or on_disk)
     return checkpoint

@@ -1,12 +1,15 @@
 """Repositories of the Hugging Face hub: find, also in the local cache, and download."""
 
+import logging
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from styleid_ray.errors import ModelError, first_line
 
+_LOG = logging.getLogger(__name__)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -18,25 +21,15 @@ class Snapshot:
     folder: Path
     """Its folder in the local cache, with at least the small files."""
     files: tuple[str, ...]
-    """Names of all its files; of a cached repository, of the existing files."""
-
-
-@dataclass(frozen=True)
-class Hints:
-    """Advice for error messages."""
-
-    revision: str
-    """The option for a revision."""
-    remedy: str
-    """A remedy without the hub."""
+    """Names of all files; for a cached repository, only those in the cache."""
 
 
 def find(
     name: str,
     revision: str | None,
     small: Sequence[str],
-    is_whole: Callable[[Snapshot], bool],
-    hints: Hints,
+    check: Callable[[Snapshot], object],
+    remedy: str,
 ) -> Snapshot:
     """The repository of an id, with its small files fetched.
 
@@ -47,8 +40,8 @@ def find(
         name: id of the repository.
         revision: branch, tag or commit; None for its default branch.
         small: patterns of the small files.
-        is_whole: whether a snapshot contains all needed files.
-        hints: for the messages.
+        check: raises ModelError for a snapshot in the cache that lacks needed files.
+        remedy: how to do without the hub, for the messages.
 
     Raises:
         ModelError: there is no such repository or revision, or it cannot be reached.
@@ -57,42 +50,54 @@ def find(
     from huggingface_hub.errors import (
         GatedRepoError,
         HFValidationError,
+        OfflineModeIsEnabled,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
 
     if revision and _COMMIT.fullmatch(revision):
         cached = _from_cache(name, revision, small)
-        if cached and is_whole(cached):
-            return cached
+        if cached:
+            with suppress(ModelError):
+                check(cached)
+                return cached
     try:
         info = HfApi().model_info(name, revision=revision)
     except RevisionNotFoundError as e:
         raise ModelError(
-            f"hub model {name} has no revision {revision!r}: check {hints.revision}"
+            f"hub model {name} has no revision {revision!r}: name one of its branches, tags or "
+            "commits"
         ) from e
     except GatedRepoError as e:
         raise ModelError(
-            f"hub model {name} is gated: accept its terms and set HF_TOKEN, or {hints.remedy}"
+            f"hub model {name} is gated: accept its terms and set HF_TOKEN, or {remedy}"
         ) from e
     except (RepositoryNotFoundError, HFValidationError) as e:
         raise ModelError(
-            f"{name!r} is neither a local folder nor a model on the hub; {hints.remedy}"
+            f"{name!r} is neither a local folder nor a model on the hub; {remedy}"
         ) from e
     except Exception as e:  # the hub client raises many kinds when it cannot connect
         cached = _from_cache(name, revision, small)
         if cached is None:
             raise ModelError(
-                f"cannot fetch {name} from the Hugging Face hub ({_reason(e)}); {hints.remedy}"
+                f"cannot fetch {name} from the Hugging Face hub ({_reason(e)}); {remedy}"
             ) from e
+        if not isinstance(e, OfflineModeIsEnabled):
+            _LOG.warning(
+                "the Hugging Face hub cannot be used (%s): %s is taken from the local cache, at "
+                "commit %s",
+                _reason(e),
+                name,
+                cached.commit,
+            )
         return cached
     files = tuple(sorted(s.rfilename for s in info.siblings or ()))
     # By the requested name, under which the cache finds it without the hub.
-    folder = download(name, revision, small, hints)
+    folder = download(name, revision, small, remedy)
     return Snapshot(folder.name, folder, files)
 
 
-def download(name: str, revision: str | None, patterns: Sequence[str], hints: Hints) -> Path:
+def download(name: str, revision: str | None, patterns: Sequence[str], remedy: str) -> Path:
     """The folder of a repository with the files of these patterns, downloaded once; raises
     ModelError."""
     from huggingface_hub import snapshot_download
@@ -101,8 +106,14 @@ def download(name: str, revision: str | None, patterns: Sequence[str], hints: Hi
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns)))
     except Exception as e:
         raise ModelError(
-            f"cannot download {name} from the Hugging Face hub ({_reason(e)}); {hints.remedy}"
+            f"cannot download {name} from the Hugging Face hub ({_reason(e)}); {remedy}"
         ) from e
+
+
+def is_id(text: str) -> bool:
+    """Whether a text can be the id of a repository, OWNER/NAME, perhaps with @REVISION."""
+    name = text.partition("@")[0]
+    return name.count("/") == 1 and not name.startswith((".", "/", "~")) and "\\" not in name
 
 
 def files_below(folder: Path) -> tuple[str, ...]:

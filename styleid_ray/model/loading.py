@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,13 +14,13 @@ from diffusers import DDIMScheduler  # noqa: E402
 from diffusers.utils import logging as diffusers_logging  # noqa: E402
 
 from styleid_ray.errors import ConfigError, ModelError, first_line  # noqa: E402
-from styleid_ray.model.checkpoint import Checkpoint, fetch, find_checkpoint  # noqa: E402
+from styleid_ray.model.checkpoint import Checkpoint, find_checkpoint  # noqa: E402
 from styleid_ray.model.condition import empty_prompt  # noqa: E402
 from styleid_ray.model.lora import LoraFiles, split, with_loras  # noqa: E402
 from styleid_ray.model.lora_weights import add_loras  # noqa: E402
-from styleid_ray.model.parts import folder_of  # noqa: E402
+from styleid_ray.model.repository import Repository, fetch  # noqa: E402
 from styleid_ray.model.single_weights import load_part  # noqa: E402
-from styleid_ray.model.vae import fetch_vae, with_vae  # noqa: E402
+from styleid_ray.model.vae import with_vae  # noqa: E402
 
 
 def load_components(
@@ -48,7 +47,7 @@ def load_components(
     target = choose_device(device)
     precision = choose_dtype(dtype, target)
     folder = fetch(checkpoint)
-    with _loading(model):
+    with _loading(f"model {model}"):
         unet = _part(checkpoint, "unet", precision)
         add_loras(unet, checkpoint.loras, model)
         autoencoder = _autoencoder(checkpoint, precision)
@@ -74,19 +73,19 @@ def load_autoencoder(
     downloaded."""
     checkpoint = with_vae(find_checkpoint(model, revision, only="vae"), vae)
     target = choose_device(device)
-    with _loading(model):
+    with _loading(f"model {model}"):
         autoencoder = _autoencoder(checkpoint, choose_dtype(dtype, target))
     return ready(autoencoder, target), checkpoint.factor
 
 
 @contextmanager
-def _loading(model: str) -> Iterator[None]:
-    """Within the block, errors of diffusers and transformers become one line."""
+def _loading(what: str) -> Iterator[None]:
+    """Within the block, errors of diffusers and transformers become one line about `what`."""
     diffusers_logging.set_verbosity_error()
     try:
         yield
-    except (OSError, ValueError, RuntimeError, KeyError) as e:
-        raise ModelError(f"model {model} cannot be loaded: {first_line(e)}") from e
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as e:
+        raise ModelError(f"{what} cannot be loaded: {first_line(e)}") from e
 
 
 def ready(part: Any, device: torch.device) -> Any:
@@ -116,21 +115,18 @@ def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch
     return names[dtype]
 
 
-def _part(checkpoint: Checkpoint, part: str, dtype: torch.dtype) -> Any:
+def _part(repository: Repository, part: str, dtype: torch.dtype) -> Any:
     """The unet or the autoencoder of a model, downloaded if needed."""
-    if checkpoint.single:
-        return load_part(checkpoint, checkpoint.single, part, dtype)
-    kind = checkpoint.config(part)["_class_name"]
-    folder = fetch(checkpoint, part) / folder_of(checkpoint.files, part)
-    return _from_folder(kind, folder, dtype, checkpoint.variant(part))
-
-
-def _from_folder(kind: str, folder: Path, dtype: torch.dtype, variant: str | None) -> Any:
-    """A network of diffusers' class `kind`."""
     import diffusers
 
-    return getattr(diffusers, kind).from_pretrained(
-        folder, torch_dtype=dtype, use_safetensors=True, variant=variant, local_files_only=True
+    if isinstance(repository, Checkpoint) and repository.single:
+        return load_part(repository, repository.single, part, dtype)
+    return getattr(diffusers, repository.config(part)["_class_name"]).from_pretrained(
+        fetch(repository, part) / repository.folder_of(part),
+        torch_dtype=dtype,
+        use_safetensors=True,
+        variant=repository.variant(part),
+        local_files_only=True,
     )
 
 
@@ -141,8 +137,5 @@ def _autoencoder(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
     vae = checkpoint.vae
     if not vae:
         return _part(checkpoint, "vae", precision)
-    folder = fetch_vae(vae)
-    try:
-        return _from_folder(vae.config["_class_name"], folder, precision, vae.variant)
-    except Exception as e:  # weights of other shapes, for instance
-        raise ModelError(f"--vae {vae.name} cannot be loaded: {first_line(e)}") from e
+    with _loading(vae.label):
+        return _part(vae, "vae", precision)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from styleid_ray.errors import ModelError
-from styleid_ray.model.checkpoint import Checkpoint, digest_of
-from styleid_ray.model.single_file import PICKLES
+from styleid_ray.model.checkpoint import Checkpoint
+from styleid_ray.model.repository import digest_of
 from styleid_ray.model.whole import Shapes, read_shapes
 from styleid_ray.storage.locations import absolute, local_path, shown
 
@@ -139,11 +139,6 @@ def _find(lora: str) -> Lora:
 
 def _check(lora: Lora, model: Checkpoint) -> None:
     what = f"--lora {lora.path}"
-    if lora.path.suffix in PICKLES:
-        raise ModelError(
-            f"{what} is a pickle: convert it to safetensors first (pickles can run code and are "
-            "never loaded)"
-        )
     shapes, _ = read_shapes(what, lora.path)
     for part, kind in _OTHERS.items():
         if any(part in name for name in shapes):

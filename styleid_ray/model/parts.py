@@ -1,11 +1,12 @@
 """The parts of a model in diffusers format, by the names of its files alone."""
 
+import posixpath
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from styleid_ray.errors import ModelError
+from styleid_ray.model.whole import CONVERT, PICKLES
 
 INDEX = "model_index.json"
 NULL_EMBEDDING = "null_embedding.safetensors"
@@ -19,7 +20,6 @@ SMALL = [INDEX, *(f"{part}/*.json" for part in PARTS)]
 _VOCABULARY = ("merges.txt", "tokenizer.json")
 _ZEROS = "force_zeros_for_empty_prompt"
 _SHARD = r"(?:-\d{5}-of-\d{5})?"
-_PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 _NEEDED = (
     "it needs unet/, vae/, scheduler/ and, for a model with text, text_encoder/ and tokenizer/"
 )
@@ -36,9 +36,9 @@ def folder_of(files: Sequence[str], part: str) -> str:
 
 
 def is_zero_prompt(index: Mapping[str, Any], files: Sequence[str] = ()) -> bool:
-    """Whether the empty prompt is zeros: `model_index.json` says so, or is silent in a Stable
-    Diffusion XL model, as in diffusers. Without this file, such a model is recognised by both text
-    encoders among its `files`."""
+    """Whether the empty prompt is encoded as zeros. As in diffusers: if `model_index.json` says so,
+    or omits the entry in a Stable Diffusion XL model. Without this file, such a model is recognised
+    by both text encoders among its `files`."""
     known = index or (dict.fromkeys(ENCODERS) if all(has(files, x) for x in ENCODERS) else {})
     return "text_encoder_2" in known and bool(known.get(_ZEROS, True))
 
@@ -71,30 +71,29 @@ def small_files(files: Sequence[str], zero_prompt: bool) -> set[str]:
     }
 
 
-def variant(name: str, files: Sequence[str], part: str) -> str | None:
-    """The diffusers weights variant to load of a part: plain where it exists, else fp16.
+def stem(part: str) -> str:
+    """What the names of a part's weights begin with, in its folder."""
+    return "model" if part in ENCODERS else "diffusion_pytorch_model"
+
+
+def variant(what: str, files: Sequence[str], stem: str) -> str | None:
+    """The diffusers weights variant to load: plain where it exists, else fp16.
+
+    Args:
+        what: the owner of the weights, for messages.
+        files: names of all files.
+        stem: what the names of the weights begin with, folders included.
 
     Raises:
-        ModelError: model `name` has no safetensors weights of the part.
+        ModelError: there are no safetensors weights.
     """
     for kind in (None, "fp16"):
-        if weights_of(files, part, kind):
+        if weights_named(files, stem, kind):
             return kind
-    folder = folder_of(files, part)
-    if any(f.startswith(f"{folder}/") and f.endswith(_PICKLES) for f in files):
-        raise ModelError(
-            f"model {name}: {part} has its weights as a pickle only; convert it to "
-            "safetensors first (pickles can run code and are never loaded)"
-        )
-    raise ModelError(
-        f"model {name}: {part} has no safetensors weights ({folder}/{_stem(part)}.safetensors): "
-        "download them too"
-    )
-
-
-def weights_of(files: Sequence[str], part: str, kind: str | None) -> list[str]:
-    """The safetensors files of a part's variant, all its shards."""
-    return weights_named(files, f"{folder_of(files, part)}/{_stem(part)}", kind)
+    folder = posixpath.dirname(stem)
+    if any(posixpath.dirname(f) == folder and f.endswith(PICKLES) for f in files):
+        raise ModelError(f"{what} has its weights as a pickle only: {CONVERT}")
+    raise ModelError(f"{what} has no safetensors weights ({stem}.safetensors): download them too")
 
 
 def weights_named(files: Sequence[str], stem: str, kind: str | None) -> list[str]:
@@ -104,30 +103,14 @@ def weights_named(files: Sequence[str], stem: str, kind: str | None) -> list[str
     return [f for f in files if re.fullmatch(name, f)]
 
 
-def is_whole(files: Sequence[str], needed: Sequence[str], zero_prompt: bool) -> bool:
-    """Whether files, perhaps of a partial download, contain all that loading reads."""
-    chosen = encoders(files, zero_prompt)
-    configs = [f"{folder_of(files, part)}/config.json" for part in ("unet", "vae")]
-    configs += [f"{part}/config.json" for part in chosen]
-    shards = [f for f in needed if "-of-" in f]
-    counts = Counter((f.partition("/")[0], int(f.partition("-of-")[2][:5])) for f in shards)
-    vocabularies = [{f"{ENCODERS[part]}/{name}" for name in _VOCABULARY} for part in chosen]
-    present = set(files)
-    return (
-        {"scheduler/scheduler_config.json", *configs} <= present
-        and not any(names.isdisjoint(present) for names in vocabularies)
-        and all(count == whole for (_, whole), count in counts.items())
-    )
-
-
 def check_parts(
     name: str, files: Sequence[str], zero_prompt: bool = False, local: bool = False
 ) -> None:
     """Raises ModelError if a part of a model is missing; `local` files can be named directly."""
     if has(files, "transformer") and not has(files, "unet"):
         raise ModelError(
-            f"model {name}: it is a diffusion transformer (transformer/ in place of unet/), which "
-            "has no UNet decoder whose self-attention StyleID could inject into (docs/models.md)"
+            f"model {name}: this is a diffusion transformer (it has transformer/, not unet/), "
+            "which has no UNet decoder whose self-attention StyleID could inject into (docs/models.md)"
         )
     if not has(files, "unet"):
         single = next((f for f in files if _is_single(f)), None)
@@ -142,10 +125,13 @@ def check_parts(
     if vae not in files:
         raise ModelError(f"model {name}: the part vae/ is missing ({vae})")
     for part in encoders(files, zero_prompt):
-        if not has(files, ENCODERS[part]):
-            raise ModelError(f"model {name}: the part {ENCODERS[part]}/ is missing")
-    for part in weighty(files, zero_prompt):
-        variant(name, files, part)
+        if f"{part}/config.json" not in files:
+            raise ModelError(f"model {name}: {part}/config.json is missing: download it too")
+        if not any(f"{ENCODERS[part]}/{x}" in files for x in _VOCABULARY):
+            raise ModelError(
+                f"model {name}: the part {ENCODERS[part]}/ is missing, or has no vocabulary "
+                f"({' or '.join(_VOCABULARY)}): download it too"
+            )
 
 
 def check_index(name: str, files: Sequence[str]) -> None:
@@ -160,7 +146,3 @@ def check_index(name: str, files: Sequence[str]) -> None:
 
 def _is_single(name: str) -> bool:
     return name.endswith(".safetensors") and "/" not in name and name != NULL_EMBEDDING
-
-
-def _stem(part: str) -> str:
-    return "model" if part in ENCODERS else "diffusion_pytorch_model"

@@ -15,7 +15,6 @@ from safetensors import safe_open
 from styleid_ray.errors import ModelError
 from styleid_ray.model.whole import Shapes, read_shapes
 
-PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 PREFIXES = {
     "unet": ("model.diffusion_model.",),
     "vae": ("first_stage_model.", "vae."),
@@ -82,11 +81,6 @@ def read_single(model: str, path: Path) -> SingleFile:
     Raises:
         ModelError: it is no whole safetensors file, or its family cannot be used.
     """
-    if path.suffix in PICKLES:
-        raise ModelError(
-            f"model {model} is a pickle: convert it to safetensors first (pickles can run code and "
-            "are never loaded)"
-        )
     shapes, metadata = read_shapes(f"model {model}", path)
     if not any(name.startswith(_UNET) for name in shapes):
         raise ModelError(

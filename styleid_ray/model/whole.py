@@ -8,6 +8,9 @@ from safetensors import SafetensorError, safe_open
 
 from styleid_ray.errors import ModelError, first_line
 
+PICKLES = (".bin", ".ckpt", ".pt", ".pth")
+CONVERT = "convert it to safetensors first (pickles can run code and are never loaded)"
+"""Advice for weights in a pickle."""
 Shapes = Mapping[str, Sequence[int]]
 """Shapes of tensors by their names."""
 
@@ -41,6 +44,8 @@ def read_shapes(what: str, path: Path) -> tuple[Shapes, Mapping[str, str]]:
     Raises:
         ModelError: `what` has a file that is damaged, or in another format.
     """
+    if path.suffix in PICKLES:
+        raise ModelError(f"{what} is a pickle: {CONVERT}")
     try:
         with safe_open(path, "np") as f:
             return {name: f.get_slice(name).get_shape() for name in f.keys()}, f.metadata() or {}  # noqa: SIM118

@@ -129,6 +129,7 @@ def test_a_fetched_model_loads_again_when_the_hub_is_out_of_reach(hub: Hub, tmp_
     hub.server_close()
     again = run(hub, tmp_path, LOAD.format(revision=None))
     assert again.stdout == first.stdout, again.stderr
+    assert f"someone/model is taken from the local cache, at commit {COMMIT}" in again.stderr
 
 
 def test_a_commit_that_is_cached_loads_without_a_request(hub: Hub, tmp_path: Path) -> None:
@@ -174,7 +175,7 @@ def test_a_cached_sdxl_without_its_index_is_an_error_and_not_another_prompt(
 @pytest.mark.parametrize(
     ("model", "revision", "said"),
     [
-        ("someone/model", "v9", "no revision 'v9': check --revision"),
+        ("someone/model", "v9", "no revision 'v9': name one of its branches"),
         ("someone/other", None, "neither a local folder nor a model on the hub"),
     ],
 )

@@ -80,7 +80,7 @@ def test_a_folder_that_is_not_there_is_not_looked_for_on_the_hub() -> None:
 
 
 def test_the_url_of_a_model_is_left_to_jobs() -> None:
-    with pytest.raises(ModelError, match="s3:// URL is fetched by jobs alone; here name a local"):
+    with pytest.raises(ModelError, match=r"only jobs .* from s3://; in Python, name a local"):
         StyleIDPipeline.from_pretrained("s3://bucket/models/sd15")
 
 
@@ -99,6 +99,10 @@ def set_config(part: str, **values: object) -> Callable[[Path], None]:
 def pickled(folder: Path) -> None:
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_suffix(".bin"))
+
+
+def without_weights(folder: Path) -> None:
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
 
 
 def single_file(folder: Path) -> None:
@@ -132,6 +136,7 @@ def other_shapes(folder: Path) -> None:
         (remove("scheduler"), "part scheduler/ is missing"),
         (single_file, r"to load the single file v1-5\.safetensors, name it itself"),
         (pickled, "convert it to safetensors"),
+        (without_weights, r"unet has no safetensors weights \(unet/.*\): download them too"),
         (truncated, r"unet: diffusion_pytorch_model\.safetensors is cut off, damaged"),
         (one_of_two, "text_encoder has 1 of the 2 files of its weights"),
         (other_shapes, "cannot be loaded"),
@@ -214,7 +219,7 @@ def test_an_autoencoder_that_is_safe_in_float16_takes_the_place_of_one_that_is_n
 def test_the_autoencoder_of_another_family_is_refused(tmp_path: Path) -> None:
     folder = save_sdxl(tmp_path / "xl")
     other = save_kl(tmp_path / "mse", scaling_factor=0.18215)
-    with pytest.raises(ModelError, match=r"scaling factor 0\.18215, and .*xl has 0\.13025"):
+    with pytest.raises(ModelError, match=r"scaling factor 0\.18215; .*xl has 0\.13025"):
         load_components(str(folder), vae=str(other))
 
 

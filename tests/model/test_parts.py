@@ -8,10 +8,9 @@ from styleid_ray.errors import ModelError
 from styleid_ray.model.parts import (
     check_index,
     check_parts,
-    is_whole,
     is_zero_prompt,
     small_files,
-    weights_of,
+    weights_named,
 )
 
 PLAIN = (
@@ -32,22 +31,6 @@ SECOND = (
 )
 NULL = "null_embedding.safetensors"
 SAYS_NO = {"force_zeros_for_empty_prompt": False}
-WEIGHTS = [name for name in PLAIN if name.endswith(".safetensors")]
-
-
-def test_a_cached_model_is_whole_with_the_tokenizer_of_each_text_encoder_it_uses() -> None:
-    assert is_whole(PLAIN, WEIGHTS, zero_prompt=False)
-    assert is_whole(PLAIN + SECOND, WEIGHTS, zero_prompt=False)
-    assert not is_whole(PLAIN + SECOND[:2], WEIGHTS, zero_prompt=False)
-    without = tuple(name for name in PLAIN + SECOND if "token" not in name and "text" not in name)
-    assert is_whole(without, WEIGHTS[1:], zero_prompt=True)
-
-
-def test_a_cached_model_is_not_whole_while_a_file_of_its_weights_is_missing() -> None:
-    shards = ["unet/diffusion_pytorch_model-00001-of-00002.safetensors"]
-    assert not is_whole(PLAIN, shards, zero_prompt=False)
-    shards += ["unet/diffusion_pytorch_model-00002-of-00002.safetensors"]
-    assert is_whole(PLAIN, shards, zero_prompt=False)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +77,7 @@ def test_the_index_goes_with_a_second_text_encoder_whatever_the_empty_prompt_is(
 
 
 def test_half_precision_weights_of_a_second_text_encoder_are_found() -> None:
-    assert weights_of(PLAIN + SECOND, "text_encoder_2", "fp16") == [SECOND[1]]
+    assert weights_named(PLAIN + SECOND, "text_encoder_2/model", "fp16") == [SECOND[1]]
 
 
 def test_a_tokenizer_is_missed_only_where_a_prompt_is_encoded() -> None:
@@ -109,8 +92,12 @@ def test_a_tokenizer_is_missed_only_where_a_prompt_is_encoded() -> None:
     [
         ([n for n in PLAIN if "scheduler" not in n], "the part scheduler/ is missing: download it"),
         (
-            [n for n in PLAIN if n != "unet/diffusion_pytorch_model.safetensors"],
-            r"unet has no safetensors weights \(.*\): download them too",
+            [n for n in PLAIN if n != "tokenizer/merges.txt"],
+            r"tokenizer/ is missing, or has no vocabulary \(merges\.txt or tokenizer\.json\)",
+        ),
+        (
+            [n for n in PLAIN if n != "text_encoder/config.json"],
+            r"text_encoder/config\.json is missing: download it too",
         ),
         (["v1-5.safetensors"], r"single file v1-5\.safetensors, download it and name its path"),
     ],

@@ -14,8 +14,9 @@ from diffusers import AutoencoderTiny
 from styleid_ray import StyleIDPipeline
 from styleid_ray.errors import ModelError
 from styleid_ray.model.checkpoint import Checkpoint, find_checkpoint
-from styleid_ray.model.vae import fetch_vae, find_vae, name_of
-from tests.families import save_kl
+from styleid_ray.model.repository import fetch
+from styleid_ray.model.vae import find_vae, name_of
+from tests.families import save_kl, save_unconditional
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -61,8 +62,11 @@ def set_config(**values: object) -> Callable[[Path], None]:
     return change
 
 
-def pickled(folder: Path) -> None:
-    (folder / WEIGHTS).rename(folder / "diffusion_pytorch_model.bin")
+def pickled(suffix: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        (folder / WEIGHTS).rename((folder / WEIGHTS).with_suffix(suffix))
+
+    return change
 
 
 def cut_off(folder: Path) -> None:
@@ -85,15 +89,16 @@ def one_of_two(folder: Path) -> None:
         (lambda folder: (folder / "config.json").write_text("{"), r"config\.json cannot be read"),
         (
             lambda folder: (folder / "config.json").write_text("[]"),
-            "does not describe an autoencoder: name another folder",
+            r"config\.json is not a configuration: download it again",
         ),
-        (lambda folder: (folder / WEIGHTS).unlink(), "has no weights"),
-        (pickled, "pickle only; convert it to safetensors"),
+        (lambda folder: (folder / WEIGHTS).unlink(), "has no safetensors weights"),
+        (pickled(".bin"), "pickle only: convert it to safetensors"),
+        (pickled(".pth"), "pickle only: convert it to safetensors"),
         (cut_off, r"is cut off, damaged, or not a safetensors file \(.*\): download it again"),
         (cut_off_early, "is cut off, damaged"),
         (one_of_two, "has 1 of the 2 files of its weights"),
         (set_config(_class_name="VQModel"), "is a VQModel: it must be one of AutoencoderKL"),
-        (set_config(latent_channels=16), "latents of 16 channels, and .* needs 4"),
+        (set_config(latent_channels=16), "has 16 latent channels; .* needs 4"),
         (set_config(scaling_factor=0.13025), "another latent space .scaling factor 0.13025"),
     ],
 )
@@ -108,8 +113,27 @@ def test_a_folder_that_cannot_be_used_is_one_line_that_says_why(
 
 def test_an_autoencoder_of_another_factor_is_refused(model: Checkpoint, tmp_path: Path) -> None:
     other = save_kl(tmp_path / "kl", levels=3)
-    with pytest.raises(ModelError, match=r"latents 4 times smaller than pictures, .* 8 times"):
+    with pytest.raises(ModelError, match=r"downsamples by 4; .* needs 8"):
         find_vae(str(other), model)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_model_of_codes_that_omits_its_channels_takes_an_autoencoder_of_three(
+    tmp_path: Path, channels: int
+) -> None:
+    folder = save_unconditional(tmp_path / "codes")
+    for part, values in (
+        ("unet", {"in_channels": 3, "out_channels": 3}),
+        ("vae", {"_class_name": "VQModel", "latent_channels": None}),
+    ):
+        set_config(**values)(folder / part)
+    model = find_checkpoint(str(folder))
+    other = str(save_kl(tmp_path / "kl", latent_channels=channels))
+    if channels == 3:
+        assert find_vae(other, model).config()["latent_channels"] == 3
+        return
+    with pytest.raises(ModelError, match=r"has 4 latent channels; .* needs 3"):
+        find_vae(other, model)
 
 
 def test_weights_of_other_shapes_than_their_configuration_are_one_line(
@@ -131,7 +155,7 @@ def test_the_fingerprint_follows_the_weights_and_not_the_place(
 ) -> None:
     moved = Path(shutil.copytree(kl, tmp_path / "elsewhere" / "vae")).parent
     first, same = find_vae(str(kl), model), find_vae(str(moved), model)
-    assert (first.fingerprint, first.variant) == (same.fingerprint, None)
+    assert first.fingerprint == same.fingerprint
     assert (first.identity.split()[0], same.identity.split()[0]) == ("kl", "elsewhere")
     other = find_vae(str(save_kl(tmp_path / "other", seed=2)), model)
     assert other.fingerprint != first.fingerprint
@@ -173,7 +197,7 @@ def test_an_autoencoder_on_the_hub_is_pinned_to_its_commit_and_only_its_own_file
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     found = find_vae("someone/kl@main", model)
     assert found.reference == f"someone/kl@{commit}"
-    assert (fetch_vae(found) / WEIGHTS).is_file()
+    assert (fetch(found) / start / WEIGHTS).is_file()
     assert asked[-1] == [start + "config.json", start + WEIGHTS]
     assert find_vae(found.reference, model).fingerprint == found.fingerprint, "without a request"
 

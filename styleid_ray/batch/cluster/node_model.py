@@ -13,8 +13,8 @@ from styleid_ray.config import PIXEL_METHODS, JobConfig
 from styleid_ray.errors import ModelError
 from styleid_ray.model.checkpoint import NO_MODEL, Checkpoint, check, find_checkpoint
 from styleid_ray.model.lora import with_loras
-from styleid_ray.model.single_file import PICKLES
 from styleid_ray.model.vae import with_vae
+from styleid_ray.model.whole import PICKLES
 from styleid_ray.storage.locations import local_path, shown
 from styleid_ray.storage.version import size_in
 

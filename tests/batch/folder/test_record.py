@@ -261,9 +261,8 @@ def test_an_autoencoder_of_a_branch_stays_at_the_commit_that_the_run_began_with(
     def find(vae: str, model: Checkpoint) -> Vae:
         asked.append(vae)
         names = tuple(path.name for path in folder.iterdir())
-        return Vae(
-            "someone/kl", vae.partition("@")[2].replace("main", "1a2b"), folder, "hub", "", names
-        )
+        revision = vae.partition("@")[2].replace("main", "1a2b")
+        return Vae("someone/kl", revision, folder, "hub", names)
 
     monkeypatch.setattr(autoencoders, "find_vae", find)
     config = job(model=str(tiny_model), vae="someone/kl@main")
