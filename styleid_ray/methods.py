@@ -12,19 +12,10 @@ class Described:
 
     name: str
     sentence: str
-    """A description that follows "with NAME, "."""
-    citation: str
-    """BibTeX."""
+    """A description that follows "with NAME, ", with the source of a method to compare with."""
+    citation: str = ""
+    """BibTeX of the paper that this package implements."""
 
-
-_ADAIN = """\
-@inproceedings{huang2017adain,
-  title     = {Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization},
-  author    = {Huang, Xun and Belongie, Serge},
-  booktitle = {Proceedings of the IEEE International Conference on Computer Vision (ICCV)},
-  year      = {2017},
-  pages     = {1501--1510}
-}"""
 
 METHODS: Mapping[Method, Described] = {
     "styleid": Described(
@@ -43,39 +34,21 @@ Recognition (CVPR)},
     ),
     "adain": Described(
         "AdaIN in pixel space",
-        "which gives each of red, green and blue the style's mean and standard deviation",
-        _ADAIN,
+        "which gives each of red, green and blue the style's mean and standard deviation "
+        "(Huang & Belongie, ICCV 2017)",
     ),
     "reinhard": Described(
         "Reinhard's colour transfer",
-        "which gives each channel of lαβ the style's mean and standard deviation",
-        """\
-@article{reinhard2001color,
-  title   = {Color Transfer between Images},
-  author  = {Reinhard, Erik and Ashikhmin, Michael and Gooch, Bruce and Shirley, Peter},
-  journal = {IEEE Computer Graphics and Applications},
-  volume  = {21},
-  number  = {5},
-  year    = {2001},
-  pages   = {34--41}
-}""",
+        "which gives each channel of lαβ the style's mean and standard deviation "
+        "(Reinhard et al., IEEE Computer Graphics and Applications 21(5), 2001)",
     ),
     "mkl": Described(
         "the linear Monge-Kantorovitch colour transfer",
-        "which gives colours the style's mean and covariance",
-        """\
-@inproceedings{pitie2007linear,
-  title     = {The Linear Monge-Kantorovitch Linear Colour Mapping for Example-Based \
-Colour Transfer},
-  author    = {Piti{\\'e}, Fran{\\c{c}}ois and Kokaram, Anil},
-  booktitle = {4th European Conference on Visual Media Production (CVMP)},
-  year      = {2007},
-  pages     = {1--9}
-}""",
+        "which gives colours the style's mean and covariance (Pitié & Kokaram, CVMP 2007)",
     ),
     "latent-adain": Described(
         "AdaIN of clean latents",
-        "which gives each channel of the autoencoder's latent the style's mean and deviation",
-        _ADAIN,
+        "which gives each channel of the autoencoder's latent the style's mean and deviation "
+        "(after Huang & Belongie, ICCV 2017)",
     ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, get_args
 
 import pytest
@@ -16,9 +17,10 @@ BASE = {"content": "c", "style": "s", "output": "o"}
 COMPARED = [method for method in get_args(Method) if method != "styleid"]
 
 
-def test_every_method_has_a_name_and_a_citation() -> None:
+def test_every_method_has_a_name_and_a_source() -> None:
     assert [*METHODS] == [*get_args(Method)]
-    assert all(method.citation.startswith("@") for method in METHODS.values())
+    assert METHODS["styleid"].citation.startswith("@")
+    assert all(re.search(r"\(.* 20\d\d\)$", METHODS[method].sentence) for method in COMPARED)
 
 
 @pytest.mark.parametrize("method", COMPARED)

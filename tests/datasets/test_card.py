@@ -324,7 +324,8 @@ def test_a_card_says_which_method_made_the_pictures_and_cites_no_other() -> None
     assert "@inproceedings{chung2024styleid" in CARD.text()
     text = replace(CARD, method="mkl", model=None, revision=None).text()
     assert "made by styleid_ray with the linear Monge-Kantorovitch colour transfer, which" in text
-    assert "@inproceedings{pitie2007linear" in text
+    assert "(Pitié & Kokaram, CVMP 2007). It keeps the layout" in text
+    assert "Citation" not in text
     assert "StyleID" not in text.replace("styleid_ray", "")
     assert "| model |" not in text
     assert "model weights" not in text
