@@ -40,7 +40,6 @@ def compose(
         "ablations": draw_ablations(pictures, variants, measures),
     }
     files = {name: png(figure) for name, figure in figures.items()}
-    settings = _settings(inputs)
     page = render_page(
         files,
         record,
@@ -49,12 +48,11 @@ def compose(
         content=inputs.content.name,
         style=inputs.style.name,
         patch="{:g}, {:g}".format(*inputs.patch),
-        settings=_line(settings),
         command=command_line("analyze", options),
         summary=summary,
         demo=inputs.config.model == DEMO_MODEL,
     )
-    numbers = _numbers(settings, analysis, inputs, colours)
+    numbers = _numbers(analysis, inputs, colours)
     pngs = {f"{name}.png": data for name, data in files.items()}
     return {**pngs, NUMBERS: numbers.encode(), PAGE: page.encode()}
 
@@ -78,26 +76,11 @@ def _settings(inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def _line(settings: Mapping[str, Any]) -> str:
-    """The model and the parameters in a line, without unset ones."""
-    pair = {"content", "style", "content_size", "style_size", "patch"}
-    words = {name: x for name, x in settings.items() if name not in pair and x is not None}
-    return ", ".join(f"{name.replace('_', ' ')} {_word(x)}" for name, x in words.items())
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return f"{value:g}" if isinstance(value, (bool, float)) else str(value)
-
-
-def _numbers(
-    settings: Mapping[str, Any], analysis: Analysis, inputs: Inputs, colours: Mapping[str, Colours]
-) -> str:
+def _numbers(analysis: Analysis, inputs: Inputs, colours: Mapping[str, Colours]) -> str:
     """The numbers behind the figures as JSON, to five digits; a map is a list of rows from the top,
     and the colour distance of the style is 0."""
     content = {
-        "settings": settings,
+        "settings": _settings(inputs),
         "queries": [vars(x) for x in analysis.record.queries],
         "patch": [vars(x) for x in analysis.record.patches],
         "logits": [vars(x) for x in analysis.record.spreads],

@@ -47,7 +47,7 @@ def logit_deviation(q: Tensor, k: Tensor) -> float:
     (divided by their number), averaged over queries and heads.
 
     Softmax ignores a query's mean logit, so this deviation alone tells how sharp its attention
-    is. It follows from the keys' covariance C as √(q·C·qᵀ / d), in memory for d × d numbers per
+    is. It follows from the keys' covariance C as √(q·C·qᵀ / d), which needs d × d numbers per
     head instead of queries × keys.
 
     Args:

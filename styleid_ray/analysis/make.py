@@ -1,7 +1,7 @@
 """The pictures, measures and record of an analysis, made by a pipeline."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -39,7 +39,6 @@ def analyze_pair(
     style: Image.Image,
     variants: Sequence[Variant],
     patch: tuple[float, float],
-    count: Callable[[bool], None],
 ) -> Analysis:
     """Makes a pair once per variant; records the full method and the variant without injection.
 
@@ -48,7 +47,6 @@ def analyze_pair(
         content, style: RGB pictures whose sides are multiples of `pipe.factor`.
         variants: from `ablations.ablations`, the full method first.
         patch: point of the content, fractions (x, y).
-        count: called with True after each picture.
 
     Raises:
         RowError: the model's values are not finite.
@@ -66,7 +64,6 @@ def analyze_pair(
             (picture,) = pipe.decode(latents)
             analysis.pictures[variant.name] = picture
             analysis.measures[variant.name] = _measures(picture, content, style, structure)
-            count(True)
     finally:
         pipe.memory.clear()
     return analysis

@@ -45,7 +45,7 @@ def render_page(
 ) -> str:
     """The page as text, with PNG files by the names in `FIGURES`.
 
-    `lines` are the texts `content`, `style`, `patch`, `settings`, `command` and `summary`, and
+    `lines` are the texts `content`, `style`, `patch`, `command` and `summary`, and
     `demo`: whether the model is the embedded one.
     """
     tables = {"logits": _logits(record), "ablations": _ablations(variants, measures)}

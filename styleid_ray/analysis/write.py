@@ -1,25 +1,18 @@
 """From the options of an analysis to its figures, numbers and page."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from styleid_ray.analysis.ablations import evaluations
 from styleid_ray.analysis.inputs import read_inputs
 from styleid_ray.analysis.options import PAGE
 from styleid_ray.batch.watch.progress import duration
 from styleid_ray.batch.watch.progress import shown as showing
-from styleid_ray.config import JobConfig
-from styleid_ray.preview.make import PreviewProgress
-from styleid_ray.preview.make import load as load_pipeline
+from styleid_ray.preview.make import PreviewProgress, load
 from styleid_ray.preview.place import as_given
-
-if TYPE_CHECKING:
-    from styleid_ray.engine.pipeline import StyleIDPipeline
 
 
 @dataclass(frozen=True)
@@ -48,26 +41,19 @@ def write_analysis(
     """
     inputs = read_inputs(options, patch)
     expected, began = evaluations(inputs.variants), time.perf_counter()
-    progress = PreviewProgress(len(inputs.variants), expected)
+    progress = PreviewProgress(expected)
     with showing(progress, stream or sys.stderr):
-        pipe = load(inputs.config, inputs.checkpoint.revision)
+        # The features of a compiled UNet cannot be watched.
+        config = inputs.config.model_copy(update={"batch": 2, "compile": "off"})
+        pipe: Any = load(config, inputs.checkpoint.revision)
         from styleid_ray.analysis.compose import compose
         from styleid_ray.analysis.make import analyze_pair
 
         progress.follow(lambda: pipe.unet_evaluations)
-        analysis = analyze_pair(
-            pipe, *inputs.pictures, inputs.variants, inputs.patch, progress.count
-        )
+        analysis = analyze_pair(pipe, *inputs.pictures, inputs.variants, inputs.patch)
         progress.say(pipe.notes)
         progress.finish()
     took = duration(time.perf_counter() - began)
     summary = f"{pipe.unet_evaluations} UNet evaluations on {pipe.device.type} in {took}"
     inputs.place.write(compose(inputs, analysis, {**options, "patch": patch}, summary))
     return Written(as_given(str(options["output"]), PAGE), summary)
-
-
-def load(config: JobConfig, revision: str | None) -> StyleIDPipeline:
-    """The pipeline of a job's model, for one pair: not compiled, since the features of a compiled
-    UNet cannot be watched. Arguments and errors as of `preview.make.load`."""
-    own = config.model_copy(update={"batch": 2, "compile": "off"})
-    return load_pipeline(own, revision)  # pyright: ignore[reportReturnType]

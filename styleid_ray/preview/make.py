@@ -43,34 +43,32 @@ class Made:
     inversions: tuple[int, float] = 0, 0.0
     """UNet evaluations and seconds of the inversions."""
 
+    @property
+    def failed(self) -> int:
+        """Pictures whose values are not finite."""
+        return sum(result is None for row in self.results for result in row)
+
 
 class PreviewProgress(Progress):
-    """Counts pictures; the time left follows from the UNet evaluations, inversions included."""
+    """Counts UNet evaluations, inversions included; if none are expected, pictures."""
 
-    def __init__(self, pictures: int, evaluations: int) -> None:
-        super().__init__(evaluations, 0, 0, "UNet evaluations")
-        self.pictures, self.made, self.lost = pictures, 0, 0
+    def __init__(self, evaluations: int, pictures: int = 0) -> None:
+        unit = "UNet evaluations" if evaluations else "pictures"
+        super().__init__(evaluations or pictures, 0, 0, unit)
         self._evaluations: Callable[[], int] = lambda: 0
 
     def follow(self, evaluations: Callable[[], int]) -> None:
         """Sets the function that returns the evaluations so far, for each display."""
         self._evaluations = evaluations
 
-    def count(self, good: bool) -> None:
-        """Counts one more picture, made or failed."""
-        self.made += good
-        self.lost += not good
-
     def finish(self) -> None:
         """Replaces the estimate by the evaluations that were needed."""
-        self.planned = self._evaluations()
+        self.planned = self._evaluations() or self.planned
 
     def line(self) -> str:
         """The state in one line."""
         self.make(self._evaluations())
-        lost = f", {self.lost} failed" if self.lost else ""
-        pictures = f"{self.made} of {self.pictures} pictures{lost}"
-        return f"{pictures} · {super().line()}" if self.planned else pictures
+        return super().line()
 
 
 def count_windows(chosen: Chosen, config: JobConfig, checkpoint: Checkpoint) -> Counter[Name]:
@@ -150,7 +148,8 @@ def make(
                 result = content.shaped(Image.fromarray(picture), side) if good else None
                 for column in cells[rows[row]]:
                     made.results[pair][column] = result
-                    progress.count(bool(good))
+                    if progress.unit == "pictures":
+                        progress.add(int(good), int(not good))
 
         own = [params for _, params in rows]
         pairs_of([recipes[pair] for pair, _ in rows], own, pictures).stylize(pipe, take)

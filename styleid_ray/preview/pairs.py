@@ -38,7 +38,7 @@ class Pair:
 
     @property
     def own_line(self) -> str:
-        """The pair's own values in words, '' for none."""
+        """Per-pair γ and temperature as text; empty if the table gives none."""
         values = ", ".join(f"{name} {value:g}" for name, value in self.own.items())
         return values and f"{values} (table)"
 

@@ -33,8 +33,8 @@ class Place:
             source = getattr(config, option)
             if source and any(takes(source, f"{folder}/{name}") for name in names):
                 raise ConfigError(
-                    f"--output {shown(config.output)} lies in --{option} {shown(source)}, where "
-                    "its pictures would be taken for more of them: name a place outside"
+                    f"--output {shown(config.output)} lies inside --{option} {shown(source)}, so a "
+                    f"rerun would read its pictures as {option}s: choose a folder outside"
                 )
         self._store = Store(folder or "/", config.storage_options)
         self._store.work = f".{_NAME}-{uuid.uuid4().hex}"

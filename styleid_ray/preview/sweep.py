@@ -63,8 +63,8 @@ class Column:
 def read_columns(options: Mapping[str, Any]) -> tuple[JobConfig, list[Column]]:
     """The job with the first of the listed values, and the columns of all.
 
-    Among several methods, the job has the one that uses the most options. A column has no option
-    that its method ignores.
+    With several methods, the returned job uses the method with the most options; each column drops
+    options that its method ignores.
 
     Args:
         options: the given ones of `OPTIONS`, and `output`. Options of `SWEPT` may list values,

@@ -81,7 +81,7 @@ def write_preview(
     _check_styles(chosen, methods)
     windows = count_windows(chosen, config, checkpoint)
     evaluations = expected(chosen.pairs, columns, windows)
-    progress = PreviewProgress(len(chosen.pairs) * len(columns), evaluations)
+    progress = PreviewProgress(evaluations, len(chosen.pairs) * len(columns))
     progress.say([*(f"left out: {line}" for line in chosen.unread), *chosen.notes])
     with showing(progress, stream or sys.stderr):
         pipes: dict[Method, Any] = {
@@ -111,7 +111,7 @@ def write_preview(
     place.write({f"{name}.png": sheet.getvalue(), f"{name}.html": page.encode()})
     given = str(options["output"])
     path = as_given(given, name) if folder_of(given) == folder else given[: -len(".png")]
-    return Preview(f"{path}.png", f"{path}.html", summary, len(chosen.unread) + progress.lost)
+    return Preview(f"{path}.png", f"{path}.html", summary, len(chosen.unread) + made.failed)
 
 
 def _row(
@@ -145,4 +145,5 @@ def _summary(made: Made, columns: int, device: str) -> str:
     pairs = len(made.results)
     pace = f"{made.seconds / (pairs * columns):.2g} s per picture on {device}"
     counts = counted(pairs, "pair"), counted(columns, "column")
-    return f"{counted(pairs * columns, 'picture')} ({', '.join(counts)}), {pace}"
+    failed = f", {made.failed} failed" if made.failed else ""
+    return f"{counted(pairs * columns, 'picture')} ({', '.join(counts)}){failed}, {pace}"

@@ -65,10 +65,10 @@ def test_five_figures_their_numbers_and_a_page_are_written_and_nothing_else(outp
             assert min(figure.size) > 250
 
 
-def test_the_progress_counts_pictures_and_evaluations(written: tuple[Written, str]) -> None:
+def test_the_progress_counts_evaluations(written: tuple[Written, str]) -> None:
     made, progress = written
     assert made.page.endswith("/index.html")
-    assert "5 of 5 pictures · 31 of 31 UNet evaluations (100 %)" in progress
+    assert "31 of 31 UNet evaluations (100 %)" in progress
     assert re.fullmatch(r"31 UNet evaluations on cpu in \d+ s", made.summary)
 
 
@@ -147,7 +147,7 @@ def test_layers_and_an_oblong_content_are_shown_as_asked_for(
         ({"content": "/no/such/picture.png"}, "--content"),
         ({"style": "{bad}"}, "--style: bad.png: not a picture in any format that can be read"),
         ({"output": "{bad}"}, "bad.png is a file: name another folder"),
-        ({"output": "{content}/figures"}, "lies in --content"),
+        ({"output": "{content}/figures"}, "lies inside --content"),
         ({"model": "/no/such/folder"}, "--model demo"),
         ({"fit": "crop", "size": "100"}, "--size 100"),
     ],
