@@ -1,5 +1,5 @@
-"""Parts of a model without weights, on the meta device, where a forward computes shapes alone; and
-the arithmetic that it counts."""
+"""Parts of a model without weights, on the meta device, where a forward computes shapes alone and
+counts FLOPs."""
 
 import json
 from collections.abc import Mapping

@@ -10,11 +10,9 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from styleid_ray.errors import ModelError
 from styleid_ray.model.checkpoint import Checkpoint
-from styleid_ray.model.description import TOKENS, ModelDescription
+from styleid_ray.model.description import TOKENS
 from styleid_ray.model.parts import ENCODERS, NULL_EMBEDDING
 from styleid_ray.model.single_weights import encode_empty_prompt
-
-_POOLED = "pooled_embedding"
 
 Condition = tuple[Tensor | None, Tensor | None]
 """Embedding [1, tokens, D] and pooled embedding [1, P], in float32 on the CPU; None where the UNet
@@ -32,7 +30,7 @@ def empty_prompt(checkpoint: Checkpoint, folder: Path) -> Condition:
     if not model.text_width:
         return None, None
     if NULL_EMBEDDING in checkpoint.files:
-        return _stored(checkpoint.name, model, folder / NULL_EMBEDDING)
+        return _stored(checkpoint.name, model.text_width, folder / NULL_EMBEDDING), None
     if checkpoint.zero_prompt and model.pooled_width:
         return torch.zeros(1, TOKENS, model.text_width), torch.zeros(1, model.pooled_width)
     if checkpoint.single:
@@ -46,22 +44,13 @@ def empty_prompt(checkpoint: Checkpoint, folder: Path) -> Condition:
     return torch.cat(states, dim=-1), second[0]
 
 
-def _stored(name: str, model: ModelDescription, file: Path) -> Condition:
-    stored = load_file(file)
-    embedding, pooled = stored.get("null_embedding"), stored.get(_POOLED)
-    if embedding is None or embedding.shape[-1] != model.text_width:
+def _stored(name: str, width: int, file: Path) -> Tensor:
+    embedding = load_file(file).get("null_embedding")
+    if embedding is None or embedding.shape[-1] != width:
         raise ModelError(
-            f"model {name}: {NULL_EMBEDDING} needs a tensor null_embedding [1, tokens, "
-            f"{model.text_width}]"
+            f"model {name}: {NULL_EMBEDDING} needs a tensor null_embedding [1, tokens, {width}]"
         )
-    if not model.pooled_width:
-        return embedding.float(), None
-    if pooled is None or pooled.shape != (1, model.pooled_width):
-        raise ModelError(
-            f"model {name}: {NULL_EMBEDDING} needs a tensor {_POOLED} [1, {model.pooled_width}], "
-            "since the unet takes a pooled embedding"
-        )
-    return embedding.float(), pooled.float()
+    return embedding.float()
 
 
 def _encode(checkpoint: Checkpoint, folder: Path, part: str, kind: Any) -> Any:

@@ -44,7 +44,10 @@ def _of_unet(unet: Mapping[str, Any]) -> Iterator[str]:
             "empty prompt has no value"
         )
     if unet.get("class_embed_type") or unet.get("num_class_embeds"):
-        yield "its unet takes a class, a noise level or a picture as a condition, which no pair has"
+        yield (
+            "its unet is conditioned on a class, a noise level or a picture; a content/style pair "
+            "provides none"
+        )
     if unet.get("encoder_hid_dim") or unet.get("encoder_hid_dim_type"):
         yield (
             "its unet projects its prompt (Kandinsky and DeepFloyd IF do), which StyleID does not "
@@ -95,6 +98,11 @@ def _of_prompt(checkpoint: Checkpoint) -> Iterator[str]:
         yield (
             "it is a refiner, whose unet takes a picture's aesthetic score and the prompt of one "
             "text encoder: use the base model"
+        )
+    if model.pooled_width and NULL_EMBEDDING in files:
+        yield (
+            f"its unet takes a pooled embedding too, which {NULL_EMBEDDING} lacks: remove this "
+            "file, and use the text encoders"
         )
     if checkpoint.single or checkpoint.zero_prompt or NULL_EMBEDDING in files:
         return

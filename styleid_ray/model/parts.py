@@ -110,7 +110,8 @@ def check_parts(
     if has(files, "transformer") and not has(files, "unet"):
         raise ModelError(
             f"model {name}: this is a diffusion transformer (it has transformer/, not unet/), "
-            "which has no UNet decoder whose self-attention StyleID could inject into (docs/models.md)"
+            "which has no UNet decoder whose self-attention StyleID could inject into "
+            "(docs/models.md)"
         )
     if not has(files, "unet"):
         single = next((f for f in files if _is_single(f)), None)

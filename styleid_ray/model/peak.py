@@ -26,9 +26,9 @@ class ModelPeaks:
     weights: int
     """Bytes of UNet and autoencoder."""
     unet: int
-    """Most bytes that one UNet evaluation of one latent takes besides weights."""
+    """Peak memory of one UNet evaluation of one latent besides weights."""
     vae: int
-    """Most bytes that the autoencoder takes for one picture besides weights."""
+    """Peak memory of the autoencoder for one picture besides weights."""
 
 
 def model_peaks(
@@ -72,15 +72,15 @@ def weight_bytes(part: Mapping[str, Any], dtype: str) -> int:
 
 
 def unet_peak(unet: Mapping[str, Any], height: int, width: int, dtype: str, batch: int = 1) -> int:
-    """Most bytes that one UNet call for a batch of latents of a height and width takes, including
-    its input and output."""
+    """Peak memory in bytes of one UNet call for a batch of latents of a height and width, its input
+    and output included."""
     return _unet_peak(text_of(unet), height, width, dtype, batch)
 
 
 def vae_peak(
     vae: Mapping[str, Any], latent: tuple[int, int], dtype: str, tile: int | None = None
 ) -> int:
-    """Most bytes that encoding or decoding one picture takes, including the picture in float32.
+    """Peak memory in bytes of encoding or decoding one picture, the picture in float32 included.
 
     Args:
         vae: configuration.
@@ -113,7 +113,7 @@ def _vae_peak(vae: str, method: str, shape: tuple[int, ...], dtype: str) -> int:
 
 
 def peak_bytes(work: Callable[[], object]) -> int:
-    """Most bytes at a time of the storages that `work` makes in one run on any device, without
+    """Peak memory in bytes of the storages that `work` makes in one run on any device, without
     gradients; of attention, the output alone counts."""
     import torch
 

@@ -123,16 +123,19 @@ def _misfits(single: SingleFile, shapes: Shapes) -> Iterator[str]:
             "cannot be used)"
         )
     if single.family != "sdxl" and any(n.startswith(f"{_UNET}label_emb.") for n in shapes):
-        yield "takes a noise level or a picture as a condition (unCLIP does), which no pair has"
+        yield (
+            "is conditioned on a noise level or a picture (unCLIP is); a content/style pair "
+            "provides none"
+        )
     wanted = {_ENTRY: (0, unet["block_out_channels"][0])}
     wanted |= {n: (1, unet["cross_attention_dim"]) for n in shapes if n.endswith(_READS_TEXT)}
     for name, (dimension, size) in wanted.items():
         shape = shapes.get(name, ())
         if len(shape) <= dimension or shape[dimension] != size:
             yield (
-                f"is not of its family ({single.family}): {name} has the shape {list(shape)}, "
-                f"which should have {size} at place {dimension + 1}; a model of another size must "
-                "be in diffusers format"
+                f"is not of its family ({single.family}): {name} has the shape {list(shape)}; "
+                f"dimension {dimension + 1} should be {size}. A model of another size must be in "
+                "diffusers format"
             )
 
 

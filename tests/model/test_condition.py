@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from styleid_ray.errors import ModelError
-from styleid_ray.model.checkpoint import check, find_checkpoint
+from styleid_ray.model.checkpoint import find_checkpoint
 from styleid_ray.model.condition import empty_prompt
 from tests.families import save_sd2, save_sdxl, save_unconditional
 
@@ -79,46 +78,27 @@ def test_a_model_without_text_has_no_condition(tmp_path: Path) -> None:
     assert condition(folder) == (None, None)
 
 
-def test_stored_embeddings_stand_for_both_text_encoders(tmp_path: Path) -> None:
-    folder = save_sdxl(tmp_path / "xl", zeros=False)
-    stored = {"null_embedding": torch.rand(1, 77, 20), "pooled_embedding": torch.rand(1, 10)}
-    save_file(stored, folder / "null_embedding.safetensors")
-    for part in ("text_encoder", "text_encoder_2"):
-        shutil.rmtree(folder / part)
+def test_a_stored_embedding_stands_for_the_text_encoder(tmp_path: Path) -> None:
+    folder = save_sd2(tmp_path / "sd2")
+    stored = torch.rand(1, 77, 12)
+    save_file({"null_embedding": stored}, folder / "null_embedding.safetensors")
+    shutil.rmtree(folder / "text_encoder")
     embedding, pooled = condition(folder)
-    torch.testing.assert_close(embedding, stored["null_embedding"])
-    torch.testing.assert_close(pooled, stored["pooled_embedding"])
+    torch.testing.assert_close(embedding, stored)
+    assert pooled is None
 
 
-@pytest.mark.parametrize("encoders", [True, False])
-def test_stored_embeddings_of_sdxl_are_read_from_the_files_that_loading_takes(
-    tmp_path: Path, encoders: bool
-) -> None:
-    folder = save_sdxl(tmp_path / "xl", zeros=False)
-    stored = {"null_embedding": torch.rand(1, 77, 20), "pooled_embedding": torch.rand(1, 10)}
-    save_file(stored, folder / "null_embedding.safetensors")
-    for part in () if encoders else ("text_encoder", "text_encoder_2"):
-        shutil.rmtree(folder / part)
-    found = find_checkpoint(str(folder))
-    for name in found.needed:
-        (tmp_path / "fetched" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(folder / name, tmp_path / "fetched" / name)
-    fetched = check(replace(found, folder=tmp_path / "fetched", origin="store", revision="1"))
-    embedding, _ = empty_prompt(fetched, fetched.folder)
-    torch.testing.assert_close(embedding, stored["null_embedding"])
+def test_a_stored_embedding_of_another_width_is_refused(tmp_path: Path) -> None:
+    folder = save_sd2(tmp_path / "sd2")
+    save_file({"null_embedding": torch.rand(1, 77, 8)}, folder / "null_embedding.safetensors")
+    with pytest.raises(ModelError, match=r"needs a tensor null_embedding \[1, tokens, 12\]"):
+        condition(folder)
 
 
-@pytest.mark.parametrize(
-    ("stored", "message"),
-    [
-        ({"null_embedding": torch.rand(1, 77, 20)}, r"pooled_embedding \[1, 10\]"),
-        ({"null_embedding": torch.rand(1, 77, 8)}, r"null_embedding \[1, tokens, 20\]"),
-    ],
-)
-def test_stored_embeddings_that_do_not_suit_the_unet_are_refused(
-    tmp_path: Path, stored: dict[str, Tensor], message: str
+def test_a_stored_embedding_does_not_stand_for_the_two_text_encoders_of_sdxl(
+    tmp_path: Path,
 ) -> None:
     folder = save_sdxl(tmp_path / "xl")
-    save_file(stored, folder / "null_embedding.safetensors")
-    with pytest.raises(ModelError, match=message):
-        condition(folder)
+    save_file({"null_embedding": torch.rand(1, 77, 20)}, folder / "null_embedding.safetensors")
+    with pytest.raises(ModelError, match=r"pooled embedding too, which null_embedding"):
+        find_checkpoint(str(folder))

@@ -188,7 +188,10 @@ def test_a_file_of_another_size_than_its_family_is_one_line(
     config = json.loads(configs.read_text())
     for change, name in (
         ({"block_out_channels": [16, 8, 8, 8]}, r"input_blocks\.0\.0\.weight has the shape"),
-        ({"cross_attention_dim": 24}, r"attn2\.to_k\.weight has the shape .* have 24 at place 2"),
+        (
+            {"cross_attention_dim": 24},
+            r"attn2\.to_k\.weight .* dimension 2 should be 24",
+        ),
     ):
         configs.write_text(json.dumps(config | change))
         with pytest.raises(ModelError, match=rf"unet that is not of its family \(sd1\): .*{name}"):
@@ -208,13 +211,16 @@ SD2 = UNET | TEXT | {TO_K: (640, 1024)}
     [
         (UNET | TEXT | {"edm_vpred.sigma_max": (1,)}, "kind 'EDM' .*not the one that DDIM inverts"),
         (SD2 | {ENTRY: (320, 5, 3, 3)}, "unet that takes 5 channels and not 4 .inpainting, depth"),
-        (SD2 | {LABEL: (1280, 1536)}, "unet that takes a noise level or a picture as a condition"),
-        (UNET | TEXT | {TO_K: (320, 640)}, r"not of its family \(sd1\): .* have 768 at place 2"),
+        (SD2 | {LABEL: (1280, 1536)}, "unet that is conditioned on a noise level or a picture"),
+        (
+            UNET | TEXT | {TO_K: (320, 640)},
+            r"family \(sd1\): .* dimension 2 should be 768",
+        ),
         (
             TEXT | {TO_K: (320, 768)},
             r"not of its family \(sd1\): .*0\.0\.weight has the shape \[\]",
         ),
-        (UNET | TEXT | {ENTRY: (192, 4, 3, 3)}, r"\[192, 4, 3, 3\], which should have 320"),
+        (UNET | TEXT | {ENTRY: (192, 4, 3, 3)}, r"\[192, 4, 3, 3\]; dimension 1 should be 320"),
         ({"model.diffusion_model.input_blocks.0.0.weight": (320, 9, 3, 3)}, "kind 'inpainting'"),
         (UNET | {XL_TEXT.replace("ers.1", "ers.0"): (1280,)}, "kind 'xl_refiner'"),
         (UNET | {"edm_mean": (4,)}, "kind 'EDM' .CosXL and Playground 2.5 are."),
