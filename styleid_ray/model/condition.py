@@ -1,4 +1,4 @@
-"""The condition of the empty prompt, as diffusers' pipelines compute it."""
+"""Embeddings of the empty prompt, as diffusers' pipelines compute it."""
 
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ from styleid_ray.model.description import TOKENS
 from styleid_ray.model.parts import ENCODERS, NULL_EMBEDDING
 from styleid_ray.model.single_weights import encode_empty_prompt
 
-Condition = tuple[Tensor | None, Tensor | None]
+PromptEmbeddings = tuple[Tensor | None, Tensor | None]
 """Embedding [1, tokens, D] and pooled embedding [1, P], in float32 on the CPU; None where the UNet
 takes none."""
 
 
-def empty_prompt(checkpoint: Checkpoint, folder: Path) -> Condition:
-    """The condition of a model for the empty prompt: zeros, stored beside the model, or encoded by
+def empty_prompt(checkpoint: Checkpoint, folder: Path) -> PromptEmbeddings:
+    """The embeddings of the empty prompt for a model: zeros, stored beside the model, or encoded by
     its text encoders on the CPU, which are freed afterwards.
 
     Raises:

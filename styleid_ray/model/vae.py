@@ -5,6 +5,7 @@ Nothing here imports torch, so that a driver without a GPU can check it before a
 
 import os
 import posixpath
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -131,26 +132,20 @@ def _on_hub(vae: str) -> Vae:
 
 def _check_fit(vae: Vae, model: Checkpoint) -> None:
     """Raises ModelError for an autoencoder whose latents are not the model's."""
-    what, own, config = vae.label, model.config("vae"), vae.config()
+    own, config = model.config("vae"), vae.config()
     kind = config.get("_class_name")
     if kind not in KINDS:
-        raise ModelError(f"{what} is a {kind}: it must be one of {', '.join(KINDS)}")
-    given, needed = vae_channels(config), vae_channels(own)
-    if given != needed:
-        raise ModelError(
-            f"{what} has {given} latent channels; {model.name} needs {needed}. Use an autoencoder "
-            "made for the same model family"
-        )
-    factor, wanted = (2 ** (vae_levels(c) - 1) for c in (config, own))
-    if factor != wanted:
-        raise ModelError(
-            f"{what} downsamples by {factor}; {model.name} needs {wanted}. Use an autoencoder made "
-            "for the same model family"
-        )
+        raise ModelError(f"{vae.label} is a {kind}: it must be one of {', '.join(KINDS)}")
+    facts: dict[str, Callable[[Mapping[str, Any]], float]] = {
+        "has {} latent channels": vae_channels,
+        "downsamples by {}": lambda config: 2 ** (vae_levels(config) - 1),
+    }
     if kind == own.get("_class_name") == KINDS[0]:
-        given, needed = (c.get("scaling_factor", 0.18215) for c in (config, own))
+        facts["has the scaling factor {}"] = lambda config: config.get("scaling_factor", 0.18215)
+    for text, fact in facts.items():
+        given, needed = fact(config), fact(own)
         if given != needed:
             raise ModelError(
-                f"{what} has another latent space (scaling factor {given}; {model.name} has "
-                f"{needed}). Use an autoencoder made for the same model family"
+                f"{vae.label} {text.format(given)}; {model.name} needs {needed}. Use an "
+                "autoencoder made for the same model family"
             )

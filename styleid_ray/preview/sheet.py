@@ -97,8 +97,7 @@ def draw_sheet(rows: Sequence[Row], labels: Labels, settings: str, cell: int) ->
             else:
                 sheet.paste(picture, (left + (cell - picture.width) // 2, top))
         top += height
-    for number, line in enumerate(footer):
-        small.write(draw, [line], _MARGIN, None, top + number * small.height, _SOFT)
+    small.write(draw, footer, _MARGIN, None, top, _SOFT)
     return sheet
 
 

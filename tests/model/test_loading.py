@@ -219,7 +219,7 @@ def test_an_autoencoder_that_is_safe_in_float16_takes_the_place_of_one_that_is_n
 def test_the_autoencoder_of_another_family_is_refused(tmp_path: Path) -> None:
     folder = save_sdxl(tmp_path / "xl")
     other = save_kl(tmp_path / "mse", scaling_factor=0.18215)
-    with pytest.raises(ModelError, match=r"scaling factor 0\.18215; .*xl has 0\.13025"):
+    with pytest.raises(ModelError, match=r"scaling factor 0\.18215; .*xl needs 0\.13025"):
         load_components(str(folder), vae=str(other))
 
 

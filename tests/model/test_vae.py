@@ -99,7 +99,7 @@ def one_of_two(folder: Path) -> None:
         (one_of_two, "has 1 of the 2 files of its weights"),
         (set_config(_class_name="VQModel"), "is a VQModel: it must be one of AutoencoderKL"),
         (set_config(latent_channels=16), "has 16 latent channels; .* needs 4"),
-        (set_config(scaling_factor=0.13025), "another latent space .scaling factor 0.13025"),
+        (set_config(scaling_factor=0.13025), r"has the scaling factor 0\.13025; .* needs 0\.18215"),
     ],
 )
 def test_a_folder_that_cannot_be_used_is_one_line_that_says_why(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from styleid_ray.cli import main
 from styleid_ray.preview import write
@@ -68,6 +71,19 @@ def test_each_picture_is_inverted_once_for_all_columns(
     assert sum(seconds for _, seconds in costs) < spied.made.seconds
     assert "54 of 54 UNet evaluations (100 %)" in messages
     assert made.exit_status == 0
+
+
+def test_pictures_whose_values_are_not_finite_are_counted_as_failed(
+    options: dict[str, Any], tiny_model: Path, tmp_path: Path
+) -> None:
+    model = Path(shutil.copytree(tiny_model, tmp_path / "broken"))
+    weights = model / "vae" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    tensors["decoder.conv_out.bias"][:] = torch.nan
+    save_file(tensors, weights, {"format": "pt"})
+    made, _ = preview(options | {"model": str(model)})
+    assert made.summary.startswith("2 pictures (2 pairs, 1 column), 2 failed, ")
+    assert (made.failed, made.exit_status) == (2, 1)
 
 
 def test_large_contents_are_made_in_the_windows_of_a_job(
