@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from styleid_ray.config import DEMO_MODEL
 from styleid_ray.errors import ModelError
@@ -94,6 +94,21 @@ class Checkpoint(Repository):
         weights = [name for part in own for name in self.weights(part)]
         return sorted({*parts.small_files(self.files, self.zero_prompt), *weights})
 
+    def check(self, cached: bool = False, only: str = "") -> Self:
+        """Itself. Raises ModelError if it lacks a part or a file of the weights of its parts, or of
+        the part `only`; if weights in a local folder, or of a `cached` repository, are not whole;
+        or if StyleID cannot use it."""
+        if self.single:
+            check_family(self)
+            return self
+        parts.check_parts(self.name, self.files, self.zero_prompt, self.origin == "folder")
+        if self.origin == "hub":
+            parts.check_index(self.name, self.files)
+        check_family(self)
+        for part in [only] if only else parts.weighty(self.files, self.zero_prompt):
+            self.check_weights(part, cached)
+        return self
+
 
 NO_MODEL = Checkpoint("none", None, Path(), origin="none", files=())
 """In place of a model, for a method that needs none."""
@@ -125,12 +140,12 @@ def find_checkpoint(model: str, revision: str | None = None, only: str = "") -> 
         what = "file" if model.endswith((".safetensors", *PICKLES)) else "folder"
         raise ModelError(f"model {what} {model} does not exist; {_REMEDY}")
     else:
-        return check(_on_hub(model, revision))
+        return hub.find(_with_prompt, model, revision, parts.SMALL, _REMEDY).check()
     if revision is not None:
         raise ModelError(
             f"--revision {revision} goes with a hub model, and {model} is local: leave it out"
         )
-    return check(checkpoint, only)
+    return checkpoint.check(only=only)
 
 
 def _local(name: str, folder: Path) -> Checkpoint:
@@ -138,7 +153,7 @@ def _local(name: str, folder: Path) -> Checkpoint:
         files = hub.files_below(folder)
     except OSError as e:
         raise ModelError(f"model folder {name} cannot be read: {e}") from e
-    return _with_prompt(Checkpoint(name, None, folder, origin="folder", files=files))
+    return _with_prompt(name, None, folder, "folder", files)
 
 
 def _in_one_file(name: str, path: Path) -> Checkpoint:
@@ -147,35 +162,8 @@ def _in_one_file(name: str, path: Path) -> Checkpoint:
     return Checkpoint(name, None, path.parent, "folder", (path.name,), None, zeros, single)
 
 
-def _on_hub(model: str, revision: str | None) -> Checkpoint:
-    def of(snapshot: hub.Snapshot) -> Checkpoint:
-        return _with_prompt(
-            Checkpoint(model, snapshot.commit, snapshot.folder, "hub", snapshot.files)
-        )
-
-    def whole(cached: hub.Snapshot) -> Checkpoint:
-        return check(of(cached), on_disk=True)
-
-    return of(hub.find(model, revision, parts.SMALL, whole, _REMEDY))
-
-
-def _with_prompt(checkpoint: Checkpoint) -> Checkpoint:
+def _with_prompt(*facts: Any) -> Checkpoint:
+    """A checkpoint whose empty prompt is as its index says; arguments as of `Repository`."""
+    checkpoint = Checkpoint(*facts)
     zero_prompt = parts.is_zero_prompt(checkpoint.index, checkpoint.files)
     return replace(checkpoint, zero_prompt=zero_prompt)
-
-
-def check(checkpoint: Checkpoint, only: str = "", on_disk: bool = False) -> Checkpoint:
-    """The same checkpoint. Raises ModelError if it lacks a part, if StyleID cannot use it, or if
-    the weights of its parts, or of the part `only`, lack files; local ones, and others that are
-    `on_disk`, must be whole."""
-    if checkpoint.single:
-        check_family(checkpoint)
-        return checkpoint
-    local = checkpoint.origin == "folder"
-    parts.check_parts(checkpoint.name, checkpoint.files, checkpoint.zero_prompt, local)
-    if checkpoint.origin == "hub":
-        parts.check_index(checkpoint.name, checkpoint.files)
-    check_family(checkpoint)
-    for part in [only] if only else parts.weighty(checkpoint.files, checkpoint.zero_prompt):
-        checkpoint.check_weights(part, local or on_disk)
-    return checkpoint

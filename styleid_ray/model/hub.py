@@ -4,43 +4,37 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from styleid_ray.errors import ModelError, first_line
 
+if TYPE_CHECKING:
+    from styleid_ray.model.repository import Repository
+
+R = TypeVar("R", bound="Repository")
 _LOG = logging.getLogger(__name__)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """A repository at a commit."""
-
-    commit: str
-    folder: Path
-    """Its folder in the local cache, with at least the small files."""
-    files: tuple[str, ...]
-    """Names of all files; for a cached repository, only those in the cache."""
-
-
 def find(
+    made: Callable[[str, str, Path, Literal["hub"], tuple[str, ...]], R],
     name: str,
     revision: str | None,
     small: Sequence[str],
-    check: Callable[[Snapshot], object],
     remedy: str,
-) -> Snapshot:
+) -> R:
     """The repository of an id, with its small files fetched.
 
     The local cache replaces the hub when the hub cannot be reached, and for a commit that is whole
     in the cache, without a request.
 
     Args:
+        made: makes a repository of its name, commit, folder, origin and names of files; for one
+            from the cache, only of those in the cache.
         name: id of the repository.
         revision: branch, tag or commit; None for its default branch.
         small: patterns of the small files.
-        check: raises ModelError for a snapshot in the cache that lacks needed files.
         remedy: how to do without the hub, for the messages.
 
     Raises:
@@ -55,12 +49,14 @@ def find(
         RevisionNotFoundError,
     )
 
+    def of(folder: Path, files: tuple[str, ...]) -> R:
+        return made(name, folder.name, folder, "hub", files)
+
     if revision and _COMMIT.fullmatch(revision):
         cached = _from_cache(name, revision, small)
         if cached:
             with suppress(ModelError):
-                check(cached)
-                return cached
+                return of(cached, files_below(cached)).check(cached=True)
     try:
         info = HfApi().model_info(name, revision=revision)
     except RevisionNotFoundError as e:
@@ -88,13 +84,12 @@ def find(
                 "commit %s",
                 _reason(e),
                 name,
-                cached.commit,
+                cached.name,
             )
-        return cached
+        return of(cached, files_below(cached))
     files = tuple(sorted(s.rfilename for s in info.siblings or ()))
     # By the requested name, under which the cache finds it without the hub.
-    folder = download(name, revision, small, remedy)
-    return Snapshot(folder.name, folder, files)
+    return of(download(name, revision, small, remedy), files)
 
 
 def download(name: str, revision: str | None, patterns: Sequence[str], remedy: str) -> Path:
@@ -130,16 +125,15 @@ def _reason(error: Exception) -> str:
     return first_line(error).rstrip(".")
 
 
-def _from_cache(name: str, revision: str | None, small: Sequence[str]) -> Snapshot | None:
-    """The part of a repository in the local cache; None if there is none."""
+def _from_cache(name: str, revision: str | None, small: Sequence[str]) -> Path | None:
+    """The folder of a repository in the local cache; None if there is none."""
     from huggingface_hub import snapshot_download
 
     try:
-        folder = Path(
+        return Path(
             snapshot_download(
                 name, revision=revision, allow_patterns=list(small), local_files_only=True
             )
         )
     except (OSError, ValueError):
         return None
-    return Snapshot(folder.name, folder, files_below(folder))

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from styleid_ray.errors import ModelError
 from styleid_ray.model import hub, parts
@@ -40,6 +40,11 @@ class Repository(ABC):
     @abstractmethod
     def needed(self) -> list[str]:
         """The existing files that loading reads: never a pickle."""
+
+    @abstractmethod
+    def check(self, cached: bool = False) -> Self:
+        """Itself. Raises ModelError if a file that loading reads is missing or cannot be used;
+        weights in a local folder, or of a `cached` repository, must be whole."""
 
     @property
     def label(self) -> str:
@@ -74,10 +79,10 @@ class Repository(ABC):
         """The safetensors files of a part's chosen variant, all its shards."""
         return parts.weights_named(self.files, self._stem(part), self.variant(part))
 
-    def check_weights(self, part: str, on_disk: bool) -> None:
-        """Raises ModelError unless a part has all files of its weights, and if they are `on_disk`,
-        whole ones."""
-        folder = self.folder if on_disk else None
+    def check_weights(self, part: str, cached: bool) -> None:
+        """Raises ModelError unless a part has all files of its weights, and whole ones in a local
+        folder or if they are `cached`."""
+        folder = self.folder if cached or self.origin == "folder" else None
         check_whole(f"{self.label}: {part}", self.weights(part), folder)
 
     def _stem(self, part: str) -> str:

@@ -8,7 +8,7 @@ import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from styleid_ray.errors import ModelError
 from styleid_ray.model import hub
@@ -61,15 +61,16 @@ class Vae(Repository):
         """Its identity, independent of its location."""
         return f"{last_part(self.name)} {self.fingerprint}"
 
-    def check_files(self, on_disk: bool) -> None:
-        """Raises ModelError unless it has a configuration and all files of its weights; those that
-        are `on_disk` must be whole."""
+    def check(self, cached: bool = False) -> Self:
+        """Itself. Raises ModelError if its configuration or a file of its weights is missing, or
+        weights in a local folder, or of a `cached` repository, are not whole."""
         if posixpath.join(self.folder_of(), _CONFIG) not in self.files:
             raise ModelError(
                 f"{self.label}: there is no config.json in it: name a folder or hub id in "
                 "diffusers format (a single-file checkpoint must be converted first)"
             )
-        self.check_weights(_PART, on_disk)
+        self.check_weights(_PART, cached)
+        return self
 
 
 def name_of(vae: str) -> str:
@@ -101,10 +102,12 @@ def find_vae(vae: str, model: Checkpoint) -> Vae:
             f"--vae {shown(vae)}: an autoencoder is taken from the Hugging Face hub or a local "
             "folder; copy it to a folder that every node has"
         )
-    local = os.path.isdir(os.path.expanduser(place)) or not hub.is_id(place)
-    found = _local(place) if local else _on_hub(vae)
-    found.check_files(on_disk=local)
-    _check_fit(found, model)
+    if os.path.isdir(os.path.expanduser(place)) or not hub.is_id(place):
+        found = _local(place)
+    else:
+        name, _, revision = vae.partition("@")
+        found = hub.find(Vae, name, revision or None, _SMALL, Vae.REMEDY)
+    _check_fit(found.check(), model)
     return found
 
 
@@ -116,18 +119,6 @@ def _local(vae: str) -> Vae:
             "diffusers format, or a hub id such as stabilityai/sd-vae-ft-mse"
         )
     return Vae(str(folder), None, folder, "folder", hub.files_below(folder))
-
-
-def _on_hub(vae: str) -> Vae:
-    name, _, revision = vae.partition("@")
-
-    def of(snapshot: hub.Snapshot) -> Vae:
-        return Vae(name, snapshot.commit, snapshot.folder, "hub", snapshot.files)
-
-    def whole(cached: hub.Snapshot) -> None:
-        of(cached).check_files(on_disk=True)
-
-    return of(hub.find(name, revision or None, _SMALL, whole, Vae.REMEDY))
 
 
 def _check_fit(vae: Vae, model: Checkpoint) -> None:

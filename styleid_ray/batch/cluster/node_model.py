@@ -11,7 +11,7 @@ from filelock import FileLock
 from styleid_ray.batch.cluster.model_store import ModelStore
 from styleid_ray.config import PIXEL_METHODS, JobConfig
 from styleid_ray.errors import ModelError
-from styleid_ray.model.checkpoint import NO_MODEL, Checkpoint, check, find_checkpoint
+from styleid_ray.model.checkpoint import NO_MODEL, Checkpoint, find_checkpoint
 from styleid_ray.model.lora import with_loras
 from styleid_ray.model.vae import with_vae
 from styleid_ray.model.whole import PICKLES
@@ -46,7 +46,7 @@ def _checkpoint(config: JobConfig) -> Checkpoint:
     listing = store.listing(config.revision)
     small = {name: v for name, v in listing.versions.items() if name.endswith(".json")}
     folder = _kept(store, small, f"{listing.revision}.small")
-    return check(replace(listing.checkpoint, revision=listing.revision, folder=folder))
+    return replace(listing.checkpoint, revision=listing.revision, folder=folder).check()
 
 
 def model_on_node(config: JobConfig, revision: str | None) -> tuple[str, str | None]:
