@@ -58,7 +58,7 @@ def job_demand(job: Prepared, params: ResolvedParams, counts: list[list[int]]) -
     tile = config.tile and config.tile // factor
     vae_tile = config.vae_tile or config.tile
     unet = checkpoint.config("unet")
-    vae = checkpoint.vae.config if checkpoint.vae else checkpoint.config("vae")
+    vae = checkpoint.vae.config() if checkpoint.vae else checkpoint.config("vae")
 
     def peaks(pixels: int | None) -> ModelPeaks:
         return model_peaks(unet, vae, job.latent, dtype, tile, pixels and pixels // factor)
