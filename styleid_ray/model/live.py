@@ -14,10 +14,14 @@ class Live(TorchDispatchMode):
     """Inside the block, counts the bytes of storages that operations make, until they are freed.
 
     Weights and inputs made outside do not count.
+
+    Args:
+        device: kind of device whose storages count, such as "cuda"; None for all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: str | None = None) -> None:
         super().__init__()
+        self.device = device
         self.now = 0
         """Live bytes."""
         self.peak = 0
@@ -31,6 +35,8 @@ class Live(TorchDispatchMode):
         given = {x.untyped_storage()._cdata for x in _tensors((args, kwargs))}
         for tensor in _tensors(out):
             storage = tensor.untyped_storage()
+            if self.device not in (None, tensor.device.type):
+                continue
             if storage._cdata not in given and storage._cdata not in self._known:
                 self._count(storage)
         return out
