@@ -93,7 +93,8 @@ def evaluate(options: EvaluateOptions, stream: TextIO | None = None) -> Evaluati
                 progress.add(*_outcome(block))
     evaluation = sums.evaluation()
     if isinstance(results, RunResults):
-        evaluation = replace(evaluation, size=results.config.working_size, shards=results.stamp)
+        size, digest = results.config.working_size, results.data_digest
+        evaluation = replace(evaluation, size=size, data_digest=digest)
     if place:
         place.write(SUMMARY_FILE, evaluation.as_json().encode())
     return evaluation

@@ -14,11 +14,9 @@ import pyarrow.parquet as pq
 
 from styleid_ray.arrow import pc
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.tally import read_parts
 from styleid_ray.batch.watch.progress import counted
 from styleid_ray.evaluation.outcome import GROUPS, NAMES, PAIRS_FILE, SUMMARY_FILE
 from styleid_ray.evaluation.published import PAIRS_OF_THE_PAPER, beside_published
-from styleid_ray.evaluation.stamp import stamp
 from styleid_ray.report.measures import METRICS, DrawnSpread
 from styleid_ray.report.public import public_message
 
@@ -62,7 +60,8 @@ def read_evaluation(output: Output, config: Mapping[str, Any], done: int) -> Eva
     ]
     given = (summary.get(name) for name in ("contents", "styles", "pairs"))
     contents, styles, pairs = (x if isinstance(x, int) else 0 for x in given)
-    outdated = _outdated(output, summary.get("shards"))
+    evaluated = summary.get("data_digest")
+    outdated = evaluated is not None and evaluated != output.data_digest()
     about = _about(contents, styles, pairs, done, bool(summary.get("unreadable")), outdated)
     same = (contents, styles, pairs) == PAIRS_OF_THE_PAPER
     same = same and config.get("size") == _SIZE_OF_THE_PAPER
@@ -146,17 +145,6 @@ def _about(contents: int, styles: int, pairs: int, done: int, unread: bool, outd
     if unread:
         return f"{text} Some pictures could not be read: styleid-ray evaluate names them."
     return f"{text} Run styleid-ray evaluate again for those added since." if of else text
-
-
-def _outdated(output: Output, evaluated: Any) -> bool:
-    """Whether a run's pictures differ from those of an evaluation's `stamp`; False without one."""
-    if not isinstance(evaluated, str):
-        return False
-    planned = set().union(*read_parts(output).values())
-    try:
-        return stamp(output, output.finished() & planned) != evaluated
-    except FileNotFoundError:  # a repair has just removed a file
-        return True
 
 
 def _damaged(name: str) -> str:

@@ -29,6 +29,8 @@ from styleid_ray.storage.version import version_of
 _READ_ATTEMPTS, _WRITE_ATTEMPTS = 4, 10
 _CHECK = "check permissions and credentials"
 _ROOM = f"make room there, or {_CHECK}"
+_DAMAGED = (pa.ArrowException, ValueError, OSError, EOFError, KeyError)
+"""Errors of reading a damaged file; KeyError is a damaged name of a column."""
 T = TypeVar("T")
 
 
@@ -218,9 +220,9 @@ class Store:
             data = self.read(name)
         try:
             return parse(io.BytesIO(data))
-        except (pa.ArrowInvalid, StyleIDError):
+        except pa.ArrowInvalid:
             raise
-        except Exception as e:  # all bytes were read, so they are at fault
+        except _DAMAGED as e:  # all bytes were read, so they are at fault
             raise pa.ArrowInvalid(f"{type(e).__name__}: {shown(str(e))}"[:300]) from e
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
