@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from styleid_ray.batch.watch.progress import counted
 from styleid_ray.datasets.files import list_files
 from styleid_ray.errors import ConfigError, RowError
 from styleid_ray.evaluation.pictures import Result
@@ -69,7 +70,9 @@ class FolderResults:
     @property
     def remarks(self) -> list[str]:
         """A line on pictures that are left out."""
-        return [f"left out, as no name of a result: {self.others:,}"] if self.others else []
+        if not self.others:
+            return []
+        return [f"{counted(self.others, 'picture')} left out: not named CONTENT{BETWEEN}STYLE"]
 
     def units(self) -> list[tuple[Names, ...]]:
         """A few results each, results of one content together."""

@@ -44,7 +44,7 @@ def test_the_three_may_be_of_other_kinds_and_other_files_lie_beside(folders: Fol
     draw("a").save(folders[0] / "overview.png")
     found = find(folders)
     assert found.names[0] == ("a_stylized_x.png", "a.jpg", "x.png")
-    assert found.remarks == ["left out, as no name of a result: 1"]
+    assert found.remarks == ["1 picture left out: not named CONTENT_stylized_STYLE"]
 
 
 def test_names_may_hold_the_word_between_them(folders: Folders) -> None:
