@@ -1,6 +1,6 @@
 """Published figures of the paper's protocol: 20 contents x 40 styles at 512 pixels.
 
-They were collected, not checked against the publications that they are ascribed to.
+They were collected and are not verified against the cited papers.
 """
 
 from collections.abc import Mapping
