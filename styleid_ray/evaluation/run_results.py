@@ -158,7 +158,6 @@ def _places(output: Output, part: str, role: str) -> dict[str, str]:
     """Places in larger files of the pictures of a part of the plan, by their keys."""
     table = plan_columns(output, part, [role, f"{role}_place"])
     table = table.filter(pc.field(f"{role}_place").is_valid())
-    table = pa.table({name: table[name].cast(pa.string()) for name in table.column_names})
     return dict(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
 
 

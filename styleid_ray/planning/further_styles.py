@@ -129,7 +129,7 @@ def _with_weight(table: pa.Table, where: str) -> pa.Table:
     check_none(
         given & ~((shares > 0) & (shares < 1)),
         where,
-        "weight is the share of style2 and must be between 0 and 1; for one style alone, leave "
+        "weight {} is the share of style2 and must be between 0 and 1; for one style alone, leave "
         "style2 empty",
         weight,
     )

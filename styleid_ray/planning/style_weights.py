@@ -38,14 +38,14 @@ def read_weights(url: str, styles: Sequence[str], storage_options: Options = Non
     names = without_dot(names)
     keys = styles if isinstance(styles, Keys) else Keys(styles)
     places = pc.index_in(names, keys.array)
-    unknown = "--style has no such picture; name styles by their paths below --style"
+    unknown = "--style has no picture {}; name styles by their paths below --style"
     check_none(places.is_null(), where, unknown, names)
     index, values = places.to_numpy(), given.to_numpy()
     bad = ~(np.isfinite(values) & (values >= 0))
-    check_none(bad, where, "weight must be 0 or a positive number", given)
+    check_none(bad, where, "weight {}: must be 0 or a positive number", given)
     again = np.ones(len(index), bool)
     again[np.unique(index, return_index=True)[1]] = False
-    check_none(again, where, "this style is named twice", names)
+    check_none(again, where, "{} is named twice", names)
     weights = np.ones(len(keys))
     weights[index] = values
     return weights

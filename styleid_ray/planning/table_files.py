@@ -111,13 +111,16 @@ def check_none(
     message: str,
     values: pa.ChunkedArray | None = None,
 ) -> None:
-    """Raises SourceError for the first row [P] that is bad, with its value, if values are given;
-    `where` names the table."""
+    """Raises SourceError for the first row [P] that is bad; `where` names the table. With values,
+    {} in the message stands for the row's value."""
     rows = pc.indices_nonzero(pa.array(bad) if isinstance(bad, np.ndarray) else bad)
     if len(rows):
         row = rows[0].as_py()
-        named = "" if values is None else f"{shown(str(values[row]))}: "
-        raise SourceError(f"{where}: row {row + 1}: {named}{message}")
+        if values is not None:
+            value = values[row].as_py()
+            text = f"{value:g}" if isinstance(value, float) else shown(value or "(empty)")
+            message = message.format(text)
+        raise SourceError(f"{where}: row {row + 1}: {message}")
 
 
 def without_dot(column: pa.ChunkedArray) -> pa.ChunkedArray:

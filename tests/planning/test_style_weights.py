@@ -37,11 +37,11 @@ def test_styles_that_the_file_lacks_weigh_one(tmp_path, kind):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"style": "x.png", "weight": 1}], "row 1: x.png: --style has no such picture"),
-        ([{"style": "b.png", "weight": -1}], "row 1: -1.0: weight must be 0 or a positive number"),
-        ([{"style": "b.png", "weight": "inf"}], "row 1: inf: weight"),
-        ([{"style": "b.png", "weight": "heavy"}], "is not valid csv"),
-        ([{"style": "b.png", "weight": 1}] * 2, "row 2: b.png: this style is named twice"),
+        ([{"style": "x.png", "weight": 1}], "row 1: --style has no picture x.png"),
+        ([{"style": "b.png", "weight": -1}], "row 1: weight -1: must be 0 or a positive number"),
+        ([{"style": "b.png", "weight": "inf"}], "weight inf"),
+        ([{"style": "b.png", "weight": "heavy"}], "is not valid csv: .*heavy"),
+        ([{"style": "b.png", "weight": 1}] * 2, "row 2: b.png is named twice"),
         ([{"name": "b.png", "weight": 1}], "no column style; its columns: name, weight"),
     ],
 )
