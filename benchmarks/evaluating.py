@@ -135,12 +135,12 @@ def _evaluate(folder: str) -> dict[str, Any]:
 
     from benchmarks.memory import watched
     from styleid_ray.batch.cluster.resources import cores
-    from styleid_ray.evaluation.evaluate import EvaluateOptions, evaluate
+    from styleid_ray.evaluation.evaluate import evaluate
 
     ray.init(address="local", num_cpus=cores() + 1, include_dashboard=False, log_to_driver=False)
     with watched(_PERIOD) as peaks:
         began = time.perf_counter()
-        evaluate(EvaluateOptions(f"{folder}/run", weights=f"{folder}/weights"), io.StringIO())
+        evaluate(f"{folder}/run", weights=f"{folder}/weights", stream=io.StringIO())
         seconds = time.perf_counter() - began
     ray.shutdown()
     return {"s": seconds} | {

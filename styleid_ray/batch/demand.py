@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from styleid_ray.batch.prepare import Prepared
-from styleid_ray.config import FeatureDType, JobConfig, ResolvedParams
+from styleid_ray.config import JobConfig, ResolvedParams
 from styleid_ray.model.budget import SLACK
 from styleid_ray.model.footprint import PictureMemory
 from styleid_ray.model.peak import ModelPeaks, model_peaks
@@ -63,26 +63,21 @@ def job_demand(job: Prepared, params: ResolvedParams, counts: list[list[int]]) -
     def peaks(pixels: int | None) -> ModelPeaks:
         return model_peaks(unet, vae, job.latent, dtype, tile, pixels and pixels // factor)
 
-    def held(dtype: FeatureDType) -> int:
-        picture = job.picture_memory(params, dtype)
-        return max(held_features(c, s * params.uses_style, picture) for c, s, _ in counts)
-
-    whole = peaks(vae_tile)
+    whole, picture = peaks(vae_tile), job.picture_memory(params, config.feature_dtype)
     return Demand(
         size=config.working_size,
         weights=whole.weights,
         evaluation=round(SLACK * whole.unet),
         # Features are read or written, and packed or unpacked.
         recorded=2 * _step(job.picture_memory(params, dtype), params),
-        streamed=2 * _step(job.picture_memory(params, config.feature_dtype), params),
+        streamed=2 * _step(picture, params),
         vae=round(SLACK * whole.vae),
         tiled={
             side: round(SLACK * peaks(side).vae)
             for side in TILES
             if side < (vae_tile or config.working_size) and side % factor == 0
         },
-        features=held(config.feature_dtype),
-        int8=held("int8"),
+        features=max(held_features(c, s * params.uses_style, picture) for c, s, _ in counts),
         pictures=_decoded(job, counts),
     )
 

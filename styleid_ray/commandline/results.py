@@ -188,20 +188,17 @@ def evaluate(
     Example: styleid-ray evaluate out/run
     """
     with own_process():
-        from styleid_ray.evaluation.evaluate import EvaluateOptions
         from styleid_ray.evaluation.evaluate import evaluate as run
 
         result = run(
-            EvaluateOptions(
-                output,
-                stylized,
-                content,
-                style,
-                weights,
-                to,
-                address,
-                make_storage_options(storage_options),
-            )
+            output,
+            stylized,
+            content,
+            style,
+            weights=weights,
+            to=to,
+            address=address,
+            storage_options=make_storage_options(storage_options),
         )
     lines = result.lines()
     if output and not to:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _MAY_BE_EMPTY = ("address", "content", "style")
 """Texts that are treated as missing when they are empty."""
+_NAMED = 2
+"""The most pairings that a remedy lists."""
 
 
 def faults(job: JobConfig) -> Iterator[str]:
@@ -24,11 +26,8 @@ def faults(job: JobConfig) -> Iterator[str]:
     yield from _options_of_other_methods(job)
     yield from _schedules(job)
     yield from _variants(job)
-    yield from _options_of_other_pairings(job)
-    yield from _reuse(job)
-    yield from _sources(job)
-    yield from _trackers(job)
-    yield from _export(job)
+    yield from _pairing(job)
+    yield from _companions(job)
 
 
 def _given(job: JobConfig) -> list[str]:
@@ -86,51 +85,33 @@ def _variants(job: JobConfig) -> Iterator[str]:
         )
 
 
-def _options_of_other_pairings(job: JobConfig) -> Iterator[str]:
+def _pairing(job: JobConfig) -> Iterator[str]:
     for name in _given(job):
         pairings = tag_of(type(job).model_fields[name]).pairings
         if pairings and job.pairing not in pairings:
-            yield (
-                f"{flag(name)} has no effect with --pairing {job.pairing}: use it with --pairing "
-                f"{' or '.join(pairings)}"
-            )
-    if job.detail_luminance and not job.detail:
-        yield "--detail-luminance needs --detail above 0"
-
-
-def _reuse(job: JobConfig) -> Iterator[str]:
-    if job.reuse and job.pairing != "random":
-        yield f"--reuse has no effect with --pairing {job.pairing}: use it with --pairing random"
-    elif job.reuse and job.styles_per_content == 1:
-        yield (
-            "--reuse needs --styles-per-content of at least 2: with one style there is nothing to "
-            "share"
-        )
-
-
-def _sources(job: JobConfig) -> Iterator[str]:
-    for name in ("splits", "share_styles"):
-        if getattr(job, name) and job.pairing == "table":
-            yield f"{flag(name)} has no effect with --pairing table: leave it out"
-    if job.share_styles and job.pairing == "zip":
-        yield "--share-styles has no effect with --pairing zip: leave it out"
+            few = f"use it with --pairing {' or '.join(pairings)}"
+            remedy = few if len(pairings) <= _NAMED else "leave it out"
+            yield f"{flag(name)} has no effect with --pairing {job.pairing}: {remedy}"
     if job.pairing == "table":
         if not job.table:
             yield "--pairing table needs --table: a CSV, JSONL or Parquet of pairs, or JSON"
         return
-    if job.table:
-        yield f"--table is given, but --pairing is {job.pairing}: use --pairing table"
     for name in ("content", "style"):
         if not getattr(job, name):
             yield f"{flag(name)} is missing: a folder, file or URL of pictures"
 
 
-def _trackers(job: JobConfig) -> Iterator[str]:
+def _companions(job: JobConfig) -> Iterator[str]:
+    """Options that need others."""
+    if job.reuse and job.styles_per_content == 1:
+        yield (
+            "--reuse needs --styles-per-content of at least 2: with one style there is nothing to "
+            "share"
+        )
+    if job.detail_luminance and not job.detail:
+        yield "--detail-luminance needs --detail above 0"
     if "log_samples" in _given(job) and not job.log_to:
         yield "--log-samples has no effect without --log-to: leave it out"
-
-
-def _export(job: JobConfig) -> Iterator[str]:
     if job.push_to and not job.export:
         yield "--push-to needs --export: name the format to publish"
     if job.annotations and job.content_format not in ("auto", "coco"):

@@ -1,17 +1,23 @@
 """Where pictures come from, and how they are paired."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from styleid_ray.config.tags import Options, Tag, items
+from styleid_ray.errors import ConfigError
 
 Pairing = Literal["cross", "zip", "random", "balanced", "by-class", "nearest", "farthest", "table"]
 DRAWING: tuple[Pairing, ...] = ("random", "balanced", "by-class", "nearest", "farthest")
 """Pairings that take `styles_per_content` styles for each content."""
+_CHOOSING: tuple[Pairing, ...] = ("cross", *DRAWING)
+"""Pairings that choose among all styles."""
 StyleClasses = Literal["same", "other"]
 DatasetFormat = Literal["auto", "folder", "coco", "voc", "yolo", "parquet", "webdataset"]
 StyleFormat = Literal["auto", "folder", "parquet", "webdataset"]
+
+_NUMBER = r"(\d+\.?\d*|\.\d+)"
 
 
 class SourceOptions(Options):
@@ -30,16 +36,20 @@ class SourceOptions(Options):
     label_masks: Annotated[str | None, Tag("nothing", place=True, written="URL")] = None
     """Folder or URL of label masks, one picture of class numbers per content, with the same
     relative name but ending in .png."""
-    splits: Annotated[tuple[str, ...], Tag("pairs", written="NAME,...")] = ()
+    splits: Annotated[
+        tuple[str, ...], Tag("pairs", written="NAME,...", pairings=("zip", *_CHOOSING))
+    ] = ()
     """Comma-separated splits of --content to stylise; default: train if there is one, else all. No
     two splits share a style, except with --pairing zip."""
-    share_styles: Annotated[bool, Tag("pairs")] = False
+    share_styles: Annotated[bool, Tag("pairs", pairings=_CHOOSING)] = False
     """Let splits share styles instead of assigning each style to one split."""
     style: Annotated[str | None, Tag("nothing", usual=True, place=True, written="URL")] = None
     """Folder, file or URL of the style pictures, walked recursively."""
     style_format: Annotated[StyleFormat, Tag("nothing")] = "auto"
     """Dataset format of --style; auto recognises it by its files."""
-    style_share: Annotated[str | None, Tag("pairs", only_if_used=True, written="FROM..TO")] = None
+    style_share: Annotated[
+        str | None, Tag("pairs", only_if_used=True, written="FROM..TO", pairings=_CHOOSING)
+    ] = None
     """Part of the styles to use, by a hash of their names: 0..0.8 holds a fifth of them out, and
     0.8..1 is that fifth, for a validation run."""
     style_weights: Annotated[
@@ -51,7 +61,9 @@ class SourceOptions(Options):
     """cross: every content with every style; zip: by order; table: the rows of --table. The others
     choose K styles per content: random; balanced: each style equally often; by-class: by class
     folders; nearest or farthest: by colour and texture."""
-    table: Annotated[str | None, Tag("nothing", usual=True, place=True, written="FILE")] = None
+    table: Annotated[
+        str | None, Tag("nothing", usual=True, place=True, written="FILE", pairings=("table",))
+    ] = None
     """CSV, JSONL or Parquet for --pairing table: columns content and style (relative to --content
     and --style, or full URLs), optional gamma, temperature and k; style2 to style9 for several
     styles in one picture, and the weight of style2; mask, a name below --masks; other columns are
@@ -75,7 +87,7 @@ class SourceOptions(Options):
     folder."""
     seed: Annotated[int, Field(ge=0), Tag("pairs", usual=True)] = 0
     """Seed of everything that is drawn: styles, and values of a range."""
-    reuse: Annotated[bool, Tag("pairs")] = False
+    reuse: Annotated[bool, Tag("pairs", pairings=("random",))] = False
     """With --pairing random and two or more styles per content: contents in random groups share the
     styles they draw from, so that shards invert fewer pictures."""
     masks: Annotated[str | None, Tag("nothing", place=True, needs="styleid", written="URL")] = None
@@ -100,3 +112,28 @@ class SourceOptions(Options):
     @classmethod
     def _names_from_text(cls, value: Any) -> Any:
         return items(value)
+
+    @field_validator("style_share")
+    @classmethod
+    def _share_is_an_interval(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_share(value)
+        return value
+
+
+def parse_share(text: str) -> tuple[float, float]:
+    """The interval of a text such as 0..0.8.
+
+    Raises:
+        ConfigError: it is no interval within 0..1.
+    """
+    example = "write it as 0..0.8; 0.8..1 is then the rest"
+    ends = re.fullmatch(rf"\s*{_NUMBER}\s*\.\.\s*{_NUMBER}\s*", text)
+    if ends is None:
+        raise ConfigError(f"--style-share {text!r} is no interval: {example}")
+    low, high = map(float, ends.groups())
+    if high > 1:
+        raise ConfigError(f"--style-share {text}: must lie within 0..1: {example}")
+    if low >= high:
+        raise ConfigError(f"--style-share {text}: the first number must be the smaller one")
+    return low, high

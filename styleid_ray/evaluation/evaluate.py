@@ -4,7 +4,7 @@ import pickle
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TextIO
 
 import pyarrow as pa
@@ -15,7 +15,6 @@ from ray.data import ActorPoolStrategy
 from styleid_ray.batch.cluster.connect import connected
 from styleid_ray.batch.cluster.ray_data import dataset_of, job_errors, results_of
 from styleid_ray.batch.cluster.resources import Present, cores
-from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.watch.progress import Progress, shown
 from styleid_ray.config import ClusterOptions
 from styleid_ray.errors import ConfigError
@@ -34,28 +33,29 @@ _BLOCKS = 1000
 _ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
-@dataclass(frozen=True)
-class EvaluateOptions:
-    """The options of `evaluate`."""
-
-    run: str | None = None
-    """Location of a run."""
-    stylized: str | None = None
-    """Folder of results of any method, in place of a run."""
-    content: str | None = None
-    """Location of the contents, of a run if they have moved."""
-    style: str | None = None
-    """Location of the styles, likewise."""
-    weights: str | None = None
-    """Folder of the networks' weights."""
-    to: str | None = None
-    """Location for the files of the evaluation; by default below the run."""
-    address: str | None = None
-    storage_options: Options = None
-
-
-def evaluate(options: EvaluateOptions, stream: TextIO | None = None) -> Evaluation:
+def evaluate(
+    run: str | None = None,
+    stylized: str | None = None,
+    content: str | None = None,
+    style: str | None = None,
+    *,
+    weights: str | None = None,
+    to: str | None = None,
+    address: str | None = None,
+    storage_options: Options = None,
+    stream: TextIO | None = None,
+) -> Evaluation:
     """Computes the metrics of a run or of folders of pictures, and writes them.
+
+    Args:
+        run: location of a run.
+        stylized: folder of results of any method, in place of a run.
+        content, style: locations of the sources; of a run if they have moved.
+        weights: folder of the networks' weights.
+        to: location for the files of the evaluation; by default below the run.
+        address: of a Ray cluster.
+        storage_options: for opening filesystems.
+        stream: for messages; by default stderr.
 
     Raises:
         JobError: an input cannot be used; the message says what to change.
@@ -65,13 +65,13 @@ def evaluate(options: EvaluateOptions, stream: TextIO | None = None) -> Evaluati
     def say(line: str) -> None:
         print(line, file=out, flush=True)
 
-    results = _results(options)
-    place = _place(options, results)
-    loaded = load_weights(options.weights, say)
+    results = _results(run, stylized, content, style, storage_options)
+    place = _place(to, results, storage_options)
+    loaded = load_weights(weights, say)
     for line in (*results.remarks, *without(loaded.missing, "no weights")):
         say(line)
     with ExitStack() as stack:
-        say(stack.enter_context(connected(ClusterOptions(address=options.address))))
+        say(stack.enter_context(connected(ClusterOptions(address=address))))
         sums = Sums(loaded)
         writer = None
         if place:
@@ -81,50 +81,52 @@ def evaluate(options: EvaluateOptions, stream: TextIO | None = None) -> Evaluati
         progress.failing = "could not be read, or their sources"
         with shown(progress, out):
             pairs = [("pairs", unit) for unit in results.units()]
-            for block in _on_actors(results, loaded, pairs, options.storage_options):
+            for block in _on_actors(results, loaded, pairs, storage_options):
                 sums.add_pairs(block)
                 progress.add(*_outcome(block))
                 if writer:
                     writer.write_table(block.select(_WRITTEN.names))
             styles = [("styles", unit) for unit in sums.style_units()]
             progress.planned += sum(len(unit) for _, unit in styles)
-            for block in _on_actors(results, loaded, styles, options.storage_options):
+            for block in _on_actors(results, loaded, styles, storage_options):
                 sums.add_styles(block)
                 progress.add(*_outcome(block))
     evaluation = sums.evaluation()
     if isinstance(results, RunResults):
-        evaluation = replace(evaluation, size=results.config.working_size, shards=results.stamp)
+        size, digest = results.config.working_size, results.data_digest
+        evaluation = replace(evaluation, size=size, data_digest=digest)
     if place:
         place.write(SUMMARY_FILE, evaluation.as_json().encode())
     return evaluation
 
 
-def _results(options: EvaluateOptions) -> Results:
-    if options.run is None and options.stylized is None:
-        raise ConfigError("nothing to evaluate: name a run, or --stylized, --content and --style")
-    if options.stylized is not None:
-        if options.run is not None:
-            raise ConfigError(f"a run ({options.run}) and --stylized are given: take one of them")
-        if not (options.content and options.style):
-            raise ConfigError("--stylized needs --content and --style, the sources of its pictures")
-        return FolderResults.find(
-            options.stylized, options.content, options.style, options.storage_options
-        )
-    assert options.run
-    given = {"content": options.content, "style": options.style}
-    moved = {role: url for role, url in given.items() if url}
-    return RunResults.open(options.run, moved, options.storage_options)
+def _results(
+    run: str | None,
+    stylized: str | None,
+    content: str | None,
+    style: str | None,
+    storage_options: Options,
+) -> Results:
+    if stylized is None:
+        if run is None:
+            raise ConfigError(
+                "nothing to evaluate: name a run, or --stylized, --content and --style"
+            )
+        moved = {role: url for role, url in (("content", content), ("style", style)) if url}
+        return RunResults.open(run, moved, storage_options)
+    if run is not None:
+        raise ConfigError(f"a run ({run}) and --stylized are given: take one of them")
+    if not (content and style):
+        raise ConfigError("--stylized needs --content and --style, the sources of its pictures")
+    return FolderResults.find(stylized, content, style, storage_options)
 
 
-def _place(options: EvaluateOptions, results: Results) -> Store | None:
+def _place(to: str | None, results: Results, storage_options: Options) -> Store | None:
     """The location for the evaluation's files; None to write none."""
-    if options.to:
-        place = Output(options.to, options.storage_options)
-    elif isinstance(results, RunResults):
-        place = results.output
-    else:
-        return None
-    place.check_writable()
+    own = results.output if isinstance(results, RunResults) else None
+    place = Store(to, storage_options, "to") if to else own
+    if place:
+        place.check_writable()
     return place
 
 

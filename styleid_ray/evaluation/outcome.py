@@ -58,8 +58,8 @@ class Evaluation:
     """Pairs that have a metric, for the metrics of single pairs."""
     size: int | None = None
     """`--size` of a run, in pixels."""
-    shards: str | None = None
-    """`stamp` of a run's pictures."""
+    data_digest: str | None = None
+    """Digest of a run's finished shards, as `Output.data_digest`."""
 
     @classmethod
     def read(cls, store: Store) -> Self:

@@ -19,11 +19,9 @@ from styleid_ray.config import JobConfig
 from styleid_ray.datasets.fetch import fetch_picture
 from styleid_ray.datasets.files import list_files
 from styleid_ray.datasets.source import Source
-from styleid_ray.errors import ConfigError, JobError, OutputError, RowError
+from styleid_ray.errors import ConfigError, JobError, RowError
 from styleid_ray.evaluation.pictures import Result
-from styleid_ray.evaluation.stamp import stamp
 from styleid_ray.imaging import decode, fit_picture
-from styleid_ray.storage.locations import shown
 from styleid_ray.storage.members import is_member
 
 _COLUMNS = ["pair_id", "image", "content", "style"]
@@ -42,8 +40,8 @@ class RunResults:
     count: int
     """Pairs with a picture."""
     planned: int
-    stamp: str
-    """`stamp.stamp` of the pictures before any is read."""
+    data_digest: str
+    """`Output.data_digest` before any picture is read."""
     several_styles: bool
     """Whether pairs have more than one style."""
     shards: tuple[Unit, ...] = field(repr=False)
@@ -83,7 +81,7 @@ class RunResults:
             sources,
             tally.done,
             tally.planned,
-            _stamp(output, [shard for _, shard in shards]),
+            output.data_digest(),
             "style2" in columns,
             shards,
         )
@@ -104,23 +102,17 @@ class RunResults:
         return list(self.shards)
 
     def groups(self, unit: Unit) -> Iterator[list[Result]]:
-        """The pictures of a shard, a row group at a time."""
+        """The pictures of a shard, a row group at a time.
+
+        Raises:
+            OutputError: its file is damaged or gone.
+        """
         part, shard = unit
-        name = data_file(shard)
-        for at in range(self.output.parsed(name, lambda f: pq.ParquetFile(f).num_row_groups)):
-            rows = self.output.parsed(
-                name, lambda f, at=at: pq.ParquetFile(f).read_row_group(at, columns=_COLUMNS)
-            )
-            yield [
-                Result(
-                    row["content"],
-                    row["style"],
-                    self._picture(row["image"]),
-                    row["pair_id"],
-                    self._places(part, row),
-                )
-                for row in rows.to_pylist()
-            ]
+        try:
+            for rows in self.output.row_groups(data_file(shard), _COLUMNS):
+                yield [self._result(part, row) for row in rows.to_pylist()]
+        except (FileNotFoundError, pa.ArrowInvalid) as e:
+            raise self.output.damaged(data_file(shard), e) from e
 
     def source(self, role: str, key: str, place: str | None) -> Image.Image:
         """A content or a style, upright and cut as in the run. Raises RowError.
@@ -135,6 +127,10 @@ class RunResults:
         picture = decode(data, config.max_pixels)
         crops = config.fit == "crop"
         return fit_picture(picture, config.working_size, "crop", 1) if crops else picture
+
+    def _result(self, part: str, row: Mapping[str, Any]) -> Result:
+        picture, places = self._picture(row["image"]), self._places(part, row)
+        return Result(row["content"], row["style"], picture, row["pair_id"], places)
 
     def _picture(self, image: Mapping[str, Any]) -> Image.Image | RowError:
         data = image["bytes"]
@@ -154,16 +150,6 @@ class RunResults:
             for role in ("content", "style")
             if is_member(row[role]) and (place := _places(self.output, part, role).get(row[role]))
         }
-
-
-def _stamp(output: Output, shards: list[str]) -> str:
-    try:
-        return stamp(output, shards)
-    except (FileNotFoundError, pa.ArrowInvalid) as e:
-        raise OutputError(
-            f"a file of the run at {output.url} is damaged or gone ({shown(str(e))}): "
-            "styleid-ray verify names it"
-        ) from e
 
 
 _places = lru_cache(2)(places_of_part)

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 from styleid_ray.errors import ConfigError, RowError, first_line
 from styleid_ray.evaluation.networks import Weights, alexnet, inception, vgg19_conv3
 from styleid_ray.storage.fetch import fetch
+from styleid_ray.storage.store import Store
 
 _SUFFIXES = (".safetensors", ".pth")
 _SUMS = "SHA256SUMS"
@@ -134,10 +134,8 @@ def _cached(network: Network, say: Callable[[str], None]) -> Path:
             f"{network.url} could not be downloaded ({e}): put that file at {path}, or into a "
             f"folder for --weights as {network.name}.pth"
         ) from e
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    aside.write_bytes(data)
-    os.replace(aside, path)
+    store, name = Store.at_file(str(path), "weights")
+    store.write(name, data)
     return path
 
 

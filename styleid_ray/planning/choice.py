@@ -64,7 +64,9 @@ class Choice:
     @property
     def suffix(self) -> str:
         """End of an error message: the split, and a remedy."""
-        return f" for the split {self.split} (--share-styles gives it all)" if self.split else ""
+        if not self.split:
+            return ""
+        return f" for the split {self.split} (--share-styles gives it all styles)"
 
     def of_split(self, contents: np.ndarray, styles: np.ndarray, split: str) -> Choice:
         """The part at these ascending indices, int64."""

@@ -126,13 +126,13 @@ def _with_weight(table: pa.Table, where: str) -> pa.Table:
         "weight is given without style2: fill style2 first, or leave weight empty",
     )
     shares = weight.to_numpy()
-    bad = given & ~((shares > 0) & (shares < 1))
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise SourceError(
-            f"{where}: row {row + 1}: weight {shares[row]:g} is the share of style2 and must be "
-            "between 0 and 1; for one style alone, leave style2 empty"
-        )
+    check_none(
+        given & ~((shares > 0) & (shares < 1)),
+        where,
+        "weight {} is the share of style2 and must be between 0 and 1; for one style alone, leave "
+        "style2 empty",
+        weight,
+    )
     if present:
         table = table.drop_columns("weight")
     if not second.any():

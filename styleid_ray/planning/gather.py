@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 
 import numpy as np
@@ -15,10 +15,10 @@ from styleid_ray.datasets.fetch import Wanted, fetch_pictures
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.options import Spread, in_threads
 from styleid_ray.datasets.source import Source
-from styleid_ray.errors import RowError
+from styleid_ray.errors import RowError, SourceError
 from styleid_ray.imaging.decode import decoding_memory, thumbnail
 from styleid_ray.planning.statistics import SIDE, SIZE, VERSION, statistics
-from styleid_ray.storage.fetch import Fetched
+from styleid_ray.storage.locations import shown
 from styleid_ray.storage.store import Store
 
 _FOLDER = "_run/statistics"
@@ -26,6 +26,7 @@ _TOGETHER = 64
 """Pictures per task."""
 _STORED_TOGETHER = 4096
 _LARGE = 2**27
+_ABSENT = (FileNotFoundError, IsADirectoryError)
 _one_large = threading.Lock()
 _Task = tuple[np.ndarray, Keys, Keys | None]
 """Indices of some pictures, their keys, and their places if they lie in larger files."""
@@ -38,8 +39,8 @@ def gather(
     store: Store | None = None,
     spread: Spread = in_threads,
 ) -> np.ndarray:
-    """The statistics of all pictures of a source, float32 [K, SIZE]; NaN for pictures that cannot
-    be read.
+    """The statistics of all pictures of a source, float32 [K, SIZE]; NaN for pictures that are
+    missing, too large or damaged.
 
     Args:
         role: "content" or "style".
@@ -47,6 +48,9 @@ def gather(
         store: a run's folder. Statistics stored there, by key and version, are read, and all others
             stored, so that a resumed planning repeats none.
         spread: runs the fetching and decoding.
+
+    Raises:
+        SourceError: a picture cannot be fetched, which says nothing about the picture itself.
     """
     vectors = np.full((len(source.keys), SIZE), np.nan, np.float32)
     if store:
@@ -55,7 +59,7 @@ def gather(
     groups = [missing[i : i + _TOGETHER] for i in range(0, len(missing), _TOGETHER)]
     if not groups:
         return vectors
-    measure = partial(_measured, source.place, limits.max_bytes, limits.max_pixels)
+    measure = partial(_measured, source.place, role, limits.max_bytes, limits.max_pixels)
     done: list[np.ndarray] = []
     for indices, own in spread(measure, [_task(source, group) for group in groups]):
         vectors[indices] = own
@@ -116,19 +120,29 @@ def _task(source: Source, indices: np.ndarray) -> _Task:
 
 
 def _measured(
-    place: Source, max_bytes: int, max_pixels: int, task: _Task
+    place: Source, role: str, max_bytes: int, max_pixels: int, task: _Task
 ) -> tuple[np.ndarray, np.ndarray]:
     indices, keys, places = task
     of_keys = [None] * len(keys) if places is None else places
     wanted: list[Wanted] = list(zip(keys, of_keys, strict=True))
     vectors = np.full((len(indices), SIZE), np.nan, np.float32)
     for index, file in fetch_pictures(place, wanted, max_bytes):
-        if isinstance(file, Fetched):
-            try:
-                vectors[index] = _of_file(file.data, max_pixels)
-            except RowError:  # reported when the picture is loaded
-                continue
+        if isinstance(file, RowError):
+            _check_fetch(file, keys[index], role)
+            continue
+        with suppress(RowError):  # reported when the picture is loaded
+            vectors[index] = _of_file(file.data, max_pixels)
     return indices, vectors
+
+
+def _check_fetch(error: RowError, key: str, role: str) -> None:
+    """Raises SourceError unless a fetch failed because of the file itself: an outage would give its
+    contents random styles, and the plan would keep them."""
+    if error.__cause__ is not None and not isinstance(error.__cause__, _ABSENT):
+        raise SourceError(
+            f"--{role}: {shown(key)} cannot be fetched to be compared ({error}): check the "
+            "credentials and the network and run the same command again, or leave the picture out"
+        ) from error
 
 
 def _of_file(data: bytes, max_pixels: int) -> np.ndarray:

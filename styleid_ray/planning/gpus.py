@@ -41,15 +41,13 @@ class Demand:
     """Bytes of the autoencoder by the side of tiles that are smaller than the picture."""
     features: int
     """Bytes of the inversions held at a time so that no picture is inverted twice."""
-    int8: int
-    """`features` with --feature-dtype int8."""
     pictures: int
     """Bytes of the decoded pictures of a shard, in host memory."""
 
     def at(self, size: int) -> Demand:
         """The same job at another size, about: all but weights and tiles scale with the area."""
         area = (size / self.size) ** 2
-        names = ("evaluation", "recorded", "streamed", "vae", "features", "int8", "pictures")
+        names = ("evaluation", "recorded", "streamed", "vae", "features", "pictures")
         scaled = {name: round(area * getattr(self, name)) for name in names}
         return replace(self, size=size, **scaled)
 
@@ -70,13 +68,9 @@ class GpuFit:
     """Bytes taken in host memory: features, and the pictures of a shard."""
     vae_tile: int | None = None
     """The --vae-tile needed; None for whole pictures."""
-    int8: Store | None = None
-    """Place of the features with --feature-dtype int8; None where that is the job's."""
-    int8_host: int | None = None
-    """Bytes taken in host memory with --feature-dtype int8."""
     again: bool = False
-    """Whether features are kept on the device though they do not fit there, so that pictures are
-    inverted several times."""
+    """Whether only some features fit on the device, so that pictures are inverted more than
+    once."""
     size: int | None = None
     """If the job does not fit: the largest --size that does, with `vae_tile`."""
 
@@ -92,15 +86,10 @@ class GpuFit:
 
     def _features(self) -> str:
         if self.again:
-            return "a part of the features on the device (pictures are inverted again)"
+            return "some features on the device (pictures are inverted more than once)"
         if self.features == "device":
             return "features on the device"
-        words = f"features on the host ({_gib(self.host)}"
-        if self.int8 == "device":
-            words += "; on the device with --feature-dtype int8"
-        elif self.int8_host is not None:
-            words += f", or {_gib(self.int8_host)} with --feature-dtype int8"
-        return words + ")"
+        return f"features on the host ({self.host / 2**30:,.1f} GiB)"
 
 
 def gpu_fits(
@@ -132,16 +121,11 @@ def _fit(
         return _smaller(demand, gb, free)
     vae = demand.tiled[tile] if tile else demand.vae
     work = max(rows * (demand.evaluation + demand.recorded), vae)
-
-    def place(features: int) -> Store:
-        room = room_for_inversions(free, rows * demand.evaluation)
-        fits = features <= (room if limit is None else min(limit, room))
-        return store or ("device" if fits and features + vae <= free else "host")
-
-    features, changed = place(demand.features), place(demand.int8)
+    inversions = room_for_inversions(free, rows * demand.evaluation)
+    most = min(inversions if limit is None else min(limit, inversions), free - vae)
+    features = store or ("device" if demand.features <= most else "host")
     on_device = min(demand.features, max(0, free - work))
     extra = on_device if features == "device" else rows * demand.streamed
-    same = demand.int8 >= demand.features
     return GpuFit(
         gb=gb,
         batch=rows,
@@ -149,8 +133,6 @@ def _fit(
         device=demand.weights + work + extra,
         host=demand.pictures + demand.features * (features == "host"),
         vae_tile=tile or None,
-        int8=None if same else changed,
-        int8_host=None if same else demand.pictures + demand.int8 * (changed == "host"),
         again=features == "device" and demand.features > on_device,
     )
 
@@ -176,7 +158,3 @@ def _smaller(demand: Demand, gb: int, free: int) -> GpuFit:
         if tile is not None and _rows(smaller, free, 1):
             return GpuFit(gb, 0, vae_tile=tile if 0 < tile < size else None, size=size)
     return GpuFit(gb, 0)
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:,.1f} GiB"

@@ -82,7 +82,7 @@ def pair_digests(
     record["content"] = contents
     record["style"] = styles
     for column, values in enumerate((gammas, temperatures)):
-        # + 0.0 makes -0.0 and 0.0 one number; NaN is written in one of its many forms.
+        # + 0.0 makes -0.0 and 0.0 one number; NaN has many bit patterns; one is used.
         given = np.nan if values is None else np.where(np.isnan(values), np.nan, values + 0.0)
         record["numbers"][:, column] = given
     record["k"] = ks

@@ -21,7 +21,7 @@ class ShardMemory:
 def shard_memory(
     contents: int, styles: int, picture: PictureMemory, batch: int, steps: int
 ) -> ShardMemory:
-    """Memory of a shard's inversions: the smaller side is held, while the other side passes by in
+    """Memory of a shard's inversions: the smaller side stays, and the other is streamed in
     micro-batches.
 
     Args:

@@ -27,7 +27,7 @@ from styleid_ray.planning.columns import (
 )
 from styleid_ray.planning.draw import draw_shared_styles, draw_styles, draw_weighted_styles
 from styleid_ray.planning.similar import choose_similar
-from styleid_ray.planning.style_share import style_share, with_share
+from styleid_ray.planning.style_share import with_share
 from styleid_ray.planning.style_weights import read_weights
 from styleid_ray.planning.table import check_unique, read_table
 from styleid_ray.planning.table_sources import resolve
@@ -102,11 +102,10 @@ def make_pairs(
         SourceError: a source or the table is missing, empty or inconsistent.
     """
     datasets = _datasets(config, storage_options, spread)
-    share = style_share(config)
     if config.pairing == "table":
         return _from_table(config, datasets)
     contents, all_styles = map(read_source, datasets)
-    styles = with_share(all_styles, share)
+    styles = with_share(all_styles, config.style_share)
     choice = choice_of(config, contents, styles, datasets[0], earlier)
     if config.style_weights:
         weights = read_weights(config.style_weights, all_styles.keys, storage_options)

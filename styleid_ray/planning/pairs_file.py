@@ -1,7 +1,6 @@
 """The pairs of a plan in a file that `--pairing table` takes."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import groupby
@@ -16,8 +15,8 @@ from styleid_ray.arrow import pc
 from styleid_ray.errors import ConfigError, OutputError
 from styleid_ray.planning.columns import codes, plain
 from styleid_ray.planning.mask_names import MASK_COLUMN
-from styleid_ray.storage.fetch import reason
-from styleid_ray.storage.locations import Options, extension, open_filesystem, shown
+from styleid_ray.storage.locations import Options, extension, shown
+from styleid_ray.storage.store import Store
 
 _ROWS = 2**16
 
@@ -38,7 +37,7 @@ def save_pairs(table: pa.Table, url: str, storage_options: Options = None) -> No
 
     Raises:
         ConfigError: the file is JSON, and pairs have more than a content and a style.
-        OutputError: the file cannot be written.
+        OutputError: the file exists, or cannot be written; then none is left there.
     """
     check_pairs_file(url)
     names = [name for name in table.column_names if name != "split" and _has_values(table, name)]
@@ -51,17 +50,11 @@ def save_pairs(table: pa.Table, url: str, storage_options: Options = None) -> No
             f"--save-pairs {shown(url)}: JSON holds contents and styles alone, and these pairs "
             f"have {', '.join(map(shown, names[2:]))}: end the name in .csv, .jsonl or .parquet"
         )
-    try:
-        filesystem, path = open_filesystem(os.path.expanduser(url), storage_options)
-        if filesystem.exists(path):
-            raise FileExistsError("it exists already: name another file, or remove it")
-        filesystem.makedirs(filesystem._parent(path), exist_ok=True)
-        with filesystem.open(path, "wb") as file:
-            _WRITERS[kind](table, file)
-    except Exception as error:  # each filesystem has its own errors
-        raise OutputError(
-            f"--save-pairs {shown(url)} cannot be written: {reason(error, storage_options)}"
-        ) from error
+    store, name = Store.at_file(url, "save-pairs", storage_options)
+    if store.exists(name):
+        raise OutputError(f"--save-pairs {shown(url)} exists: name another file, or remove it")
+    with store.writing(name) as file:
+        _WRITERS[kind](table, file)
 
 
 def _has_values(table: pa.Table, name: str) -> bool:

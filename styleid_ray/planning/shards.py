@@ -1,8 +1,8 @@
 """From pairs to shards: bounded groups of pairs that share the inversions of their pictures.
 
 A shard inverts each of its pictures once, so a plan costs less if its pictures are in fewer shards.
-Three cuts are tried, and the one with the fewest inversions is taken: tiles of the content x style
-grid, the optimum for `cross`, and a walk along the contents or along the styles, for sparse sets.
+Three cuts are compared: tiles of the content x style grid (optimal for `cross`), a walk along the
+contents and a walk along the styles. The one with the fewest inversions wins.
 `docs/planning.md` has the reasons and the figures.
 """
 

@@ -11,7 +11,14 @@ from styleid_ray.arrow import pc
 from styleid_ray.config import StyleParams
 from styleid_ray.errors import SourceError
 from styleid_ray.planning.columns import STYLE_COLUMNS, codes, count_distinct, style_columns
-from styleid_ray.planning.table_files import check_none, read_file, without_dot
+from styleid_ray.planning.table_files import (
+    as_type,
+    check_columns,
+    check_none,
+    is_text,
+    read_file,
+    without_dot,
+)
 from styleid_ray.storage.locations import Options, shown
 
 RESERVED = frozenset(
@@ -46,118 +53,87 @@ def read_table(url: str, storage_options: Options = None) -> pa.Table:
     Raises:
         SourceError: the table cannot be read, or a row or column is not valid.
     """
-    types = PARAMETERS | _FURTHER
-    table = read_file(url, "table", types, storage_options, mappings=True)
+    where = f"--table {shown(url)}"
+    table = read_file(url, "table", PARAMETERS | _FURTHER, storage_options, mappings=True)
     if not table.num_rows and table.num_columns:
-        raise SourceError(f"--table {shown(url)} has no rows")
-    _check_columns(table, url)
-    values = {name: _typed(table, name, url) for name in PARAMETERS}
+        raise SourceError(f"{where} has no rows")
+    _check_columns(table, where)
+    values = {name: _typed(table, name, where) for name in PARAMETERS}
     for name in ("content", "style"):
         column = values[name]
         blank = pc.or_kleene(pc.is_null(column), pc.equal(pc.utf8_trim_whitespace(column), ""))
-        check_none(blank, f"--table {shown(url)}", f"{name} is empty")
+        check_none(blank, where, f"{name} is empty")
         values[name] = without_dot(column).dictionary_encode().unify_dictionaries()
     for name in ("gamma", "temperature"):
-        _check_range(values[name], name, url)
-    if table.num_rows and pc.min(values["k"]).as_py() < 0:
-        row = int(np.argmin(values["k"].to_numpy())) + 1
-        raise SourceError(f"--table {shown(url)}: row {row}: k is negative; count from 0")
+        _check_range(values[name], name, where)
+    check_none(pc.less(values["k"], 0), where, "k is negative; count from 0")
     rest = {name: table[name] for name in table.column_names if name not in PARAMETERS}
     if further := [name for name in STYLE_COLUMNS if name in rest]:
-        rest |= {name: _further(table, name, url) for name in further}
-        rest |= {name: _typed(table, name, url) for name in ("weight",) if name in rest}
+        rest |= {name: _further(table, name, where) for name in further}
+        rest |= {name: _typed(table, name, where) for name in ("weight",) if name in rest}
     for name, column in rest.items():
-        _check_storable(column, name, url)
+        _check_storable(column, name, where)
     if "split" in rest:
-        rest["split"] = _checked_splits(values["content"], rest["split"], url)
+        rest["split"] = _checked_splits(values["content"], rest["split"], where)
     checked = pa.table({**values, **rest}).combine_chunks()
     check_unique(checked, url)
     return checked
 
 
-def _check_columns(table: pa.Table, url: str) -> None:
-    names = ", ".join(table.column_names) or "none"
-    absent = [name for name in ("content", "style") if name not in table.column_names]
-    if absent:
-        raise SourceError(
-            f"--table {shown(url)} has no column {' and no column '.join(absent)}; "
-            f"its columns: {shown(names)}"
-        )
-    twice = sorted({n for n in table.column_names if table.column_names.count(n) > 1})
-    if twice:
-        raise SourceError(f"--table {shown(url)} has more than one column {', '.join(twice)}")
+def _check_columns(table: pa.Table, where: str) -> None:
+    check_columns(table, ("content", "style"), where)
     taken = [n for n in table.column_names if n in RESERVED and n not in PARAMETERS]
     if taken:
         raise SourceError(
-            f"--table {shown(url)}: the output has a column {', '.join(taken)} of its own; "
+            f"{where}: the output has a column {', '.join(taken)} of its own; "
             "rename it in the table"
         )
 
 
-def _typed(table: pa.Table, name: str, url: str) -> pa.ChunkedArray:
-    kind = _TYPES[name]
-    if name not in table.column_names:
-        absent = pa.nulls(table.num_rows, kind)
-        return pa.chunked_array([absent.fill_null(0) if name == "k" else absent])
-    column = table[name]
-    try:
-        if pa.types.is_string(kind) and not _is_text(column.type):
-            raise pa.ArrowInvalid(f"it holds {column.type}, not text")
-        column = column.cast(kind)
-        if pa.types.is_string(kind):
-            column.validate(full=True)  # a Parquet file may hold text that is not UTF-8
-    except pa.ArrowException as error:
-        raise SourceError(
-            f"--table {shown(url)}: column {name} must hold "
-            f"{'text' if pa.types.is_string(kind) else kind}: {shown(str(error))[:200]}"
-        ) from error
+def _typed(table: pa.Table, name: str, where: str) -> pa.ChunkedArray:
+    if name in table.column_names:
+        column = as_type(table, name, _TYPES[name], where)
+    else:
+        column = pa.chunked_array([pa.nulls(table.num_rows, _TYPES[name])])
     return column.fill_null(0) if name == "k" else column
 
 
-def _further(table: pa.Table, name: str, url: str) -> pa.ChunkedArray:
+def _further(table: pa.Table, name: str, where: str) -> pa.ChunkedArray:
     if pa.types.is_null(table[name].type):
         return pa.chunked_array([pa.nulls(table.num_rows, pa.string()).dictionary_encode()])
-    column = _typed(table, name, url)
+    column = _typed(table, name, where)
     blank = pc.equal(pc.utf8_trim_whitespace(column), "")
     column = pc.if_else(blank, pa.scalar(None, pa.string()), column)
     return without_dot(column).dictionary_encode().unify_dictionaries()
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    value = kind.value_type if pa.types.is_dictionary(kind) else kind
-    tests = pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view
-    return any(test(value) for test in tests)
-
-
-def _check_storable(column: pa.ChunkedArray, name: str, url: str) -> None:
+def _check_storable(column: pa.ChunkedArray, name: str, where: str) -> None:
     """Raises SourceError for a column that is damaged or of a type that Parquet lacks."""
     try:
         column.validate(full=True)
         pq.write_table(pa.table({name: column[:0]}), pa.BufferOutputStream())
     except pa.ArrowException as error:
         raise SourceError(
-            f"--table {shown(url)}: column {shown(name)} cannot be passed through; drop it: "
+            f"{where}: column {shown(name)} cannot be passed through; drop it: "
             f"{shown(str(error))[:200]}"
         ) from error
 
 
-def _checked_splits(contents: pa.ChunkedArray, column: pa.ChunkedArray, url: str) -> Any:
+def _checked_splits(contents: pa.ChunkedArray, column: pa.ChunkedArray, where: str) -> Any:
     """A column of splits, checked to hold a word per row and one split per content: exports use
     the words as folder names."""
-    where = f"--table {shown(url)}: column split"
-    if not _is_text(column.type):
+    where = f"{where}: column split"
+    if not is_text(column.type):
         raise SourceError(f"{where} must hold words such as train; rename it if it is no split")
     column = column.cast(pa.string())
     bad = pc.invert(pc.match_substring_regex(column, r"\A[\w-]{1,64}\z").fill_null(False))
-    row = pc.index(bad, True).as_py()
-    if row >= 0:
-        raise SourceError(f"{where}, row {row + 1}: must be a word such as train or val")
+    check_none(bad, where, "must be a word such as train or val")
     if count_distinct(codes(contents), codes(column)) > count_distinct(codes(contents)):
         raise SourceError(f"{where} puts a content into two splits: give each one split")
     return column
 
 
-def _check_range(column: pa.ChunkedArray, name: str, url: str) -> None:
+def _check_range(column: pa.ChunkedArray, name: str, where: str) -> None:
     values = column.to_numpy()
     given = np.flatnonzero(pc.is_valid(column).to_numpy())
     if not len(given):
@@ -169,8 +145,7 @@ def _check_range(column: pa.ChunkedArray, name: str, url: str) -> None:
             StyleParams.model_validate({name: float(values[row])})
         except ValidationError as error:
             raise SourceError(
-                f"--table {shown(url)}: row {row + 1}: {name} {values[row]:g}: "
-                f"{error.errors()[0]['msg']}"
+                f"{where}: row {row + 1}: {name} {values[row]:g}: {error.errors()[0]['msg']}"
             ) from error
 
 

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 import ijson
@@ -68,11 +68,59 @@ def read_file(
     return table
 
 
-def check_none(bad: pa.ChunkedArray | np.ndarray, where: str, message: str) -> None:
-    """Raises SourceError for the first row [P] that is bad; `where` names the table."""
-    rows = pc.indices_nonzero(bad if isinstance(bad, pa.ChunkedArray) else pa.array(bad))
+def check_columns(table: pa.Table, needed: Iterable[str], where: str) -> None:
+    """Raises SourceError for a missing column, or several of one name; `where` names the table."""
+    names = table.column_names
+    if absent := [name for name in needed if name not in names]:
+        raise SourceError(
+            f"{where} has no column {' and no column '.join(absent)}; "
+            f"its columns: {shown(', '.join(names) or 'none')}"
+        )
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SourceError(f"{where} has more than one column {shown(', '.join(twice))}")
+
+
+def as_type(table: pa.Table, name: str, kind: pa.DataType, where: str) -> pa.ChunkedArray:
+    """A column as another type; raises SourceError where that is not possible. Only text becomes
+    text."""
+    column, text = table[name], pa.types.is_string(kind)
+    try:
+        if text and not is_text(column.type):
+            raise pa.ArrowInvalid(f"it holds {column.type}, not text")
+        column = column.cast(kind)
+        if text:
+            column.validate(full=True)  # a Parquet file may hold text that is not UTF-8
+    except pa.ArrowException as error:
+        raise SourceError(
+            f"{where}: column {name} must hold {'text' if text else kind}: "
+            f"{shown(str(error))[:200]}"
+        ) from error
+    return column
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a type is text, or a dictionary of texts."""
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    tests = pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view
+    return any(test(value) for test in tests)
+
+
+def check_none(
+    bad: pa.Array | pa.ChunkedArray | np.ndarray,
+    where: str,
+    message: str,
+    values: pa.ChunkedArray | None = None,
+) -> None:
+    """Raises SourceError for the first row [P] that is bad; `where` names the table. With values,
+    {} in the message stands for the row's value."""
+    rows = pc.indices_nonzero(pa.array(bad) if isinstance(bad, np.ndarray) else bad)
     if len(rows):
-        raise SourceError(f"{where}: row {rows[0].as_py() + 1}: {message}")
+        row = rows[0].as_py()
+        if values is not None:
+            value = values[row].as_py()
+            text = f"{value:g}" if isinstance(value, float) else shown(value or "(empty)")
+            message = message.format(text)
+        raise SourceError(f"{where}: row {row + 1}: {message}")
 
 
 def without_dot(column: pa.ChunkedArray) -> pa.ChunkedArray:

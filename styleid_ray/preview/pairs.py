@@ -17,7 +17,7 @@ from styleid_ray.planning.columns import style_columns
 from styleid_ray.planning.further_styles import with_styles
 from styleid_ray.planning.mask_names import named_masks, with_mask_names
 from styleid_ray.planning.pairing import make_pairs, read_sources
-from styleid_ray.planning.style_share import style_share, with_share
+from styleid_ray.planning.style_share import with_share
 from styleid_ray.preview.pictures import Name, Reader, Shown
 
 _OWN = ("gamma", "temperature")
@@ -115,7 +115,7 @@ def cyclic_pairs(contents: int, styles: int, count: int) -> list[tuple[int, int]
 
 def _crossed(config: JobConfig, count: int, factor: int) -> Chosen:
     contents, styles = read_sources(config, config.storage_options)
-    styles = with_share(styles, style_share(config))
+    styles = with_share(styles, config.style_share)
     reader = Reader(contents, styles, config, factor)
     readable: list[list[str]] = []
     for role, source in (("content", contents), ("style", styles)):

@@ -1,8 +1,6 @@
 """The folder or URL of a preview or an analysis."""
 
 import os
-import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 
 from styleid_ray.config import JobConfig
@@ -37,17 +35,13 @@ class Place:
                     f"rerun would read its pictures as {option}s: choose a folder outside"
                 )
         self._store = Store(folder or "/", config.storage_options)
-        self._store.work = f".{_NAME}-{uuid.uuid4().hex}"
+        self._store.temporary = f".{_NAME}-"
         self._store.check_writable()
 
     def write(self, files: Mapping[str, bytes]) -> None:
         """Puts all files in place, each whole."""
-        try:
-            for name, data in files.items():
-                self._store.write(name, data)
-        finally:
-            if self._store.is_local:
-                shutil.rmtree(self._store.path(self._store.work), ignore_errors=True)
+        for name, data in files.items():
+            self._store.write(name, data)
 
 
 def folder_of(output: str) -> str:

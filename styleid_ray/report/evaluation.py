@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from styleid_ray.arrow import pc
 from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.tally import read_parts
 from styleid_ray.batch.watch.progress import counted
 from styleid_ray.evaluation.outcome import (
     GROUPS,
@@ -22,7 +21,6 @@ from styleid_ray.evaluation.outcome import (
     Evaluation,
 )
 from styleid_ray.evaluation.published import beside_published
-from styleid_ray.evaluation.stamp import stamp
 from styleid_ray.report.measures import METRICS, DrawnSpread
 from styleid_ray.report.public import public_message
 
@@ -61,7 +59,7 @@ def read_metrics(output: Output, done: int) -> Metrics:
         for group, names in GROUPS.items()
     ]
     published = beside_published(found.values) if found.as_the_paper else []
-    outdated = _outdated(output, found.shards)
+    outdated = found.data_digest not in (None, output.data_digest())
     about = _about(found, done, outdated)
     return Metrics(groups, _missing(found), about, published, outdated)
 
@@ -138,17 +136,6 @@ def _about(found: Evaluation, done: int, outdated: bool) -> str:
     if found.unreadable:
         return f"{text} Some pictures could not be read: styleid-ray evaluate names them."
     return f"{text} Run styleid-ray evaluate again for those added since." if fewer else text
-
-
-def _outdated(output: Output, evaluated: str | None) -> bool:
-    """Whether a run's pictures differ from those of an evaluation's `stamp`; False without one."""
-    if evaluated is None:
-        return False
-    planned = set().union(*read_parts(output).values())
-    try:
-        return stamp(output, output.finished() & planned) != evaluated
-    except FileNotFoundError:  # a repair has just removed a file
-        return True
 
 
 def _damaged(name: str) -> str:

@@ -18,7 +18,7 @@ from styleid_ray.report.gallery import read_gallery
 from styleid_ray.report.limits import Gate
 from styleid_ray.report.measured import histogram, join
 from styleid_ray.report.quality import read_measures
-from styleid_ray.storage.locations import absolute, local_path, shown
+from styleid_ray.storage.locations import shown
 from styleid_ray.storage.store import Store
 from styleid_ray.webpage import render
 
@@ -36,7 +36,9 @@ def write_report(output: Output, sample: int = 2000, to: str | None = None) -> s
         to: path or URL of the page; by default `report.html` in the run.
     """
     page = report_page(output, sample, beside=to is None)
-    place, name = (output, REPORT) if to is None else _place(to, output)
+    place, name = output, REPORT
+    if to is not None:
+        place, name = Store.at_file(to, "to", output.storage_options)
     place.write(name, page.encode())
     return f"{place.url}/{name}"
 
@@ -110,11 +112,3 @@ def _embedded_json(value: Any) -> str:
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return text
-
-
-def _place(to: str, output: Output) -> tuple[Store, str]:
-    path = local_path(to)
-    folder, _, name = (to if path is None else absolute(path)).rpartition("/")
-    if not folder or not name or to.endswith("/"):
-        raise OutputError(f"--to {shown(to)}: name a file, such as report.html")
-    return Store(folder, output.storage_options), name

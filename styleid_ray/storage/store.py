@@ -6,7 +6,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +14,14 @@ from fsspec.implementations.local import LocalFileSystem
 
 from styleid_ray.errors import OutputError, StyleIDError
 from styleid_ray.storage.fetch import is_transient, retried
-from styleid_ray.storage.locations import Options, cannot_open, open_filesystem, shown
+from styleid_ray.storage.locations import (
+    Options,
+    absolute,
+    cannot_open,
+    local_path,
+    open_filesystem,
+    shown,
+)
 from styleid_ray.storage.secrets import scrubbed, without_secrets
 from styleid_ray.storage.trouble import impatient, no_answer, trouble
 from styleid_ray.storage.version import version_of
@@ -22,6 +29,8 @@ from styleid_ray.storage.version import version_of
 _READ_ATTEMPTS, _WRITE_ATTEMPTS = 4, 10
 _CHECK = "check permissions and credentials"
 _ROOM = f"make room there, or {_CHECK}"
+_DAMAGED = (pa.ArrowException, ValueError, OSError, EOFError, KeyError, TypeError)
+"""Errors of reading a damaged file, which may lack a column or have a null in place of a value."""
 T = TypeVar("T")
 
 
@@ -38,6 +47,7 @@ class Store:
     Args:
         url: local path, or URL of any fsspec filesystem.
         storage_options: options of the filesystem.
+        option: command-line option that gives the location, in place of the class's own.
     """
 
     option = "output"
@@ -45,7 +55,10 @@ class Store:
     work = "_run"
     """Folder of files that are not part of the result."""
 
-    def __init__(self, url: str, storage_options: Options = None) -> None:
+    def __init__(self, url: str, storage_options: Options = None, option: str = "") -> None:
+        self.option = option or self.option
+        self.temporary = f"{self.work}/tmp/"
+        """Prefix of the names of temporary files."""
         self.url = without_secrets(url.rstrip("/") or url)
         self.storage_options = storage_options
         if url.endswith("://"):
@@ -55,6 +68,22 @@ class Store:
         except Exception as e:  # each filesystem has its own errors
             message = scrubbed(cannot_open(url, e), storage_options)
             raise OutputError(f"--{self.option} {shown(url)}: {message}") from e
+
+    @classmethod
+    def at_file(cls, url: str, option: str, storage_options: Options = None) -> tuple[Self, str]:
+        """The location of a single file, and the file's name there.
+
+        Raises:
+            OutputError: the URL names no file, or its location cannot be opened; the message names
+                `option`.
+        """
+        path = local_path(url)
+        folder, _, name = (url if path is None else absolute(path)).rpartition("/")
+        if not name or url.endswith("/") or folder.endswith(":/"):
+            raise OutputError(f"--{option} {shown(url)}: name a file, with its folder or bucket")
+        store = cls(folder or "/", storage_options, option)
+        store.temporary = ".styleid-ray-"
+        return store, name
 
     @property
     def is_local(self) -> bool:
@@ -88,7 +117,7 @@ class Store:
                     file.flush()
                     os.fsync(file.fileno())
                 return
-            fs, probe = impatient(self.fs), f"{self.work}/tmp/probe"
+            fs, probe = impatient(self.fs), f"{self.temporary}probe"
             try:
                 fs.pipe_file(self.path(probe), b"probe")
             except Exception as e:  # each filesystem has its own errors
@@ -138,7 +167,7 @@ class Store:
             with folder as path:
                 yield os.path.join(path, "file")
             return
-        aside = self.path(f"{self.work}/tmp/{uuid.uuid4().hex}")
+        aside = self.path(f"{self.temporary}{uuid.uuid4().hex}")
         os.makedirs(os.path.dirname(aside), exist_ok=True)
         try:
             yield aside
@@ -150,6 +179,11 @@ class Store:
         """A file's bytes; raises FileNotFoundError when it does not exist."""
         with self._reported(name, "read"):
             return self._retried(lambda: self.fs.cat_file(self.path(name)))
+
+    def exists(self, name: str) -> bool:
+        """Whether a file exists."""
+        with self._reported(name, "read"):
+            return self._retried(lambda: self.fs.exists(self.path(name)))
 
     def delete(self, name: str) -> None:
         """Removes a file, if it exists."""
@@ -186,9 +220,9 @@ class Store:
             data = self.read(name)
         try:
             return parse(io.BytesIO(data))
-        except (pa.ArrowInvalid, StyleIDError):
+        except pa.ArrowInvalid:
             raise
-        except Exception as e:  # all bytes were read, so they are at fault
+        except _DAMAGED as e:  # all bytes were read, so they are at fault
             raise pa.ArrowInvalid(f"{type(e).__name__}: {shown(str(e))}"[:300]) from e
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:

@@ -16,7 +16,7 @@ import torch
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.cli import main
 from styleid_ray.errors import ConfigError, OutputError
-from styleid_ray.evaluation.evaluate import EvaluateOptions, evaluate, threads_of
+from styleid_ray.evaluation.evaluate import evaluate, threads_of
 from styleid_ray.evaluation.outcome import METRICS, Evaluation
 from tests.batch.conftest import local_ray
 from tests.evaluation.drawn import draw, tensor, write_folders
@@ -27,9 +27,9 @@ pytestmark = pytest.mark.usefixtures("local_ray")
 SHARED = Path(__file__).parents[3] / "shared" / "parity-eval"
 
 
-def of_folders(root: Path, weights: Path, **options: Any) -> EvaluateOptions:
+def of_folders(root: Path, weights: Path, **options: Any) -> dict[str, Any]:
     named = {name: str(root / name) for name in ("stylized", "content", "style")}
-    return EvaluateOptions(weights=str(weights), **{**named, **options})
+    return {"weights": str(weights), **named, **options}
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_folders_have_the_values_of_another_route(
     tmp_path: Path, weights_folder: Path, expected: dict[str, Any]
 ) -> None:
     write_folders(tmp_path)
-    found = evaluate(of_folders(tmp_path, weights_folder))
+    found = evaluate(**of_folders(tmp_path, weights_folder))
     assert found.exit_status == 0
     assert (found.pairs, found.contents, found.styles) == (4, 3, 2)
     for metric, value in expected["whole"].items():
@@ -78,7 +78,7 @@ def test_folders_have_the_values_of_the_authors_code(tmp_path: Path) -> None:
             if not name.endswith("num_batches_tracked")
         }
         torch.save(tensors, tmp_path / f"{names[network]}.pth")
-    found = evaluate(of_folders(SHARED, tmp_path, to=str(tmp_path / "out")))
+    found = evaluate(**of_folders(SHARED, tmp_path, to=str(tmp_path / "out")))
     values = expected["values"]
     for metric in METRICS:
         near = 1e-4 if metric in ("fid", "artfid") else 1e-5
@@ -98,18 +98,18 @@ def test_folders_have_the_values_of_the_authors_code(tmp_path: Path) -> None:
 def test_a_run_has_the_values_of_its_pictures_in_folders(
     tmp_path: Path, run: Output, weights_folder: Path
 ) -> None:
-    found = evaluate(EvaluateOptions(run.url, weights=str(weights_folder)))
+    found = evaluate(run.url, weights=str(weights_folder))
     (tmp_path / "stylized").mkdir()
     for name in run.files("data"):
         for row in run.read_table(name).to_pylist():
             stems = (row[role].removesuffix(".png") for role in ("content", "style"))
             file = tmp_path / "stylized" / ("_stylized_".join(stems) + ".png")
             file.write_bytes(row["image"]["bytes"])
-    folders = evaluate(of_folders(tmp_path, weights_folder))
+    folders = evaluate(**of_folders(tmp_path, weights_folder))
     assert found.values == pytest.approx(folders.values, rel=1e-6)
     assert found.exit_status == 0
     assert Evaluation.read(run) == found
-    assert found.shards
+    assert found.data_digest == run.data_digest()
     assert found.counts["cfsd"] == 4
     rows = run.read_table("evaluation/pairs.parquet").to_pylist()
     ids = [i.decode() for name in run.files("data") for i in run.read_ids(name)]
@@ -121,7 +121,7 @@ def test_without_weights_the_rest_is_computed_and_what_is_missing_is_said(
     run: Output, no_weights: Path
 ) -> None:
     out = io.StringIO()
-    found = evaluate(EvaluateOptions(run.url, weights=str(no_weights)), out)
+    found = evaluate(run.url, weights=str(no_weights), stream=out)
     assert found.values["histogram_loss"]
     assert [metric for metric, value in found.values.items() if value is None] == [
         "fid",
@@ -141,17 +141,16 @@ def test_moved_sources_are_found_at_their_new_location(
     tmp_path: Path, run: Output, no_weights: Path
 ) -> None:
     shutil.move(tmp_path / "style", tmp_path / "moved")
-    options = EvaluateOptions(run.url, weights=str(no_weights))
     messages = io.StringIO()
-    gone = evaluate(options, messages)
+    gone = evaluate(run.url, weights=str(no_weights), stream=messages)
     assert "4 of 4 pictures (100 %)" in messages.getvalue()
     assert "4 could not be read, or their sources" in messages.getvalue()
     assert gone.values["histogram_loss"] is None
     assert "no style can be read" in gone.missing["histogram_loss"]
     assert gone.unreadable["style"]["pictures"] == 4
     assert any("the style of 4 pictures could not be read" in line for line in gone.lines())
-    moved = EvaluateOptions(run.url, style=str(tmp_path / "moved"), weights=str(no_weights))
-    assert evaluate(moved).values["histogram_loss"]
+    moved = evaluate(run.url, style=str(tmp_path / "moved"), weights=str(no_weights))
+    assert moved.values["histogram_loss"]
 
 
 def test_pictures_gone_from_beside_a_run_cost_themselves(
@@ -161,7 +160,7 @@ def test_pictures_gone_from_beside_a_run_cost_themselves(
     make_run(str(tmp_path / "files"), *folders, format="files")
     next((tmp_path / "files" / "images").iterdir()).unlink()
     moved = shutil.move(tmp_path / "files", tmp_path / "elsewhere")
-    found = evaluate(EvaluateOptions(str(moved), weights=str(no_weights)))
+    found = evaluate(str(moved), weights=str(no_weights))
     assert found.pairs == 4
     assert found.unreadable["result"]["pictures"] == 1
     assert "is not beside the run" in found.unreadable["result"]["example"]
@@ -178,7 +177,7 @@ def test_one_picture_has_no_fid_and_the_reason_is_said(
     weights.mkdir()
     torch.save(networks["art_inception"], weights / "art_inception.pth")
     torch.save(networks["alexnet"], weights / "alexnet.pth")
-    found = evaluate(of_folders(tmp_path, weights))
+    found = evaluate(**of_folders(tmp_path, weights))
     assert found.values["lpips"]
     assert found.values["fid"] is None
     assert found.missing["artfid"] == found.missing["fid"]
@@ -195,7 +194,7 @@ def test_grey_and_transparent_pictures_have_the_values_of_rgb_ones(
     for name, picture in (("a_stylized_x.png", grey), ("b_stylized_x.png", half)):
         picture.save(folders[0] / name)
         picture.convert("RGB").save(plain[0] / name)
-    found, expected = (evaluate(of_folders(f[0].parent, no_weights)) for f in (folders, plain))
+    found, expected = (evaluate(**of_folders(f[0].parent, no_weights)) for f in (folders, plain))
     assert not found.unreadable
     assert found.values == expected.values
 
@@ -210,13 +209,13 @@ def test_grey_and_transparent_pictures_have_the_values_of_rgb_ones(
 )
 def test_what_is_missing_or_too_much_is_said(options: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        evaluate(EvaluateOptions(**options))
+        evaluate(**options)
 
 
-def test_a_damaged_shard_is_reported_before_the_work_begins(run: Output, no_weights: Path) -> None:
+def test_a_damaged_shard_is_reported(run: Output, no_weights: Path) -> None:
     Path(run.path(run.files("data")[0])).write_bytes(b"PAR1 nothing PAR1")
-    with pytest.raises(OutputError, match="styleid-ray verify names it"):
-        evaluate(EvaluateOptions(run.url, weights=str(no_weights)))
+    with pytest.raises(OutputError, match=r"damaged .*verify --repair removes it"):
+        evaluate(run.url, weights=str(no_weights))
 
 
 def test_an_actor_takes_no_more_cpus_than_a_node_has() -> None:
@@ -227,7 +226,7 @@ def test_an_actor_takes_no_more_cpus_than_a_node_has() -> None:
 
 def test_a_place_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="there is no run at"):
-        evaluate(EvaluateOptions(str(tmp_path)))
+        evaluate(str(tmp_path))
 
 
 def test_the_command_prints_json_alone_on_stdout(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from styleid_ray.config import JobConfig
 from styleid_ray.errors import ConfigError, OutputError, SourceError
-from styleid_ray.planning import make_pairs
+from styleid_ray.planning import make_pairs, pairs_file
 from styleid_ray.planning.pairs_file import save_pairs
 
 
@@ -84,5 +85,24 @@ def test_a_file_that_cannot_be_written_is_one_line(root: Path) -> None:
     with pytest.raises(ConfigError, match=r"must end in \.json"):
         save_pairs(table, str(root / "p.txt"))
     (root / "file").write_text("")
-    with pytest.raises(OutputError, match=r"--save-pairs .*cannot be written"):
+    with pytest.raises(OutputError, match=r"file/p\.json cannot be written"):
         save_pairs(table, str(root / "file/p.json"))
+    (root / "p.json").write_text("mine")
+    with pytest.raises(OutputError, match="exists: name another file"):
+        save_pairs(table, str(root / "p.json"))
+    assert (root / "p.json").read_text() == "mine"
+
+
+def test_a_write_that_fails_leaves_no_file_of_pairs(root: Path, monkeypatch) -> None:
+    def full(table, file) -> None:
+        file.write(b"content,style")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    table = make_pairs(job(root)).table
+    with monkeypatch.context() as patch:
+        patch.setitem(pairs_file._WRITERS, ".csv", full)
+        with pytest.raises(OutputError, match="make room there"):
+            save_pairs(table, str(root / "new/p.csv"))
+    assert list((root / "new").iterdir()) == []
+    save_pairs(table, str(root / "new/p.csv"))
+    assert [path.name for path in (root / "new").iterdir()] == ["p.csv"]

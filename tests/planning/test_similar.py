@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 
 from styleid_ray.config import SourceOptions
@@ -45,7 +46,7 @@ def sources(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def options(root: Path, **rest) -> SourceOptions:
+def options(root: Path | str, **rest) -> SourceOptions:
     asked = {"pairing": "nearest", "styles_per_content": 2, **rest}
     return SourceOptions(content=f"{root}/content", style=f"{root}/style", **asked)
 
@@ -156,6 +157,39 @@ def test_pictures_that_cannot_be_read_are_reported_and_never_chosen(sources):
     assert not [style for _, style in rows(pairs) if style == "2.png"]
     with pytest.raises(SourceError, match="only 5 of 6 pictures of --style can be read"):
         make_pairs(options(sources, styles_per_content=6))
+
+
+@pytest.fixture
+def fetch_fails_with(sources, monkeypatch):
+    """Gives content/3.png an error when it is fetched; the sources are at memory://similar."""
+    memory = MemoryFileSystem()
+    memory.put(str(sources), "/similar", recursive=True)
+    cat = MemoryFileSystem.cat_file
+
+    def fail(error: Exception) -> None:
+        def cat_file(self, path, **options):
+            if path.endswith("content/3.png"):
+                raise error
+            return cat(self, path, **options)
+
+        monkeypatch.setattr(MemoryFileSystem, "cat_file", cat_file)
+
+    yield fail
+    memory.rm("/similar", recursive=True)
+
+
+@pytest.mark.parametrize("error", [PermissionError("token expired"), ValueError("no such region")])
+def test_a_content_that_cannot_be_fetched_stops_the_planning(fetch_fails_with, error):
+    fetch_fails_with(error)
+    match = "--content: 3.png cannot be fetched to be compared .*: check the credentials"
+    with pytest.raises(SourceError, match=match):
+        make_pairs(options("memory://similar"))
+
+
+def test_a_content_that_is_missing_does_not_stop_the_planning(fetch_fails_with):
+    fetch_fails_with(FileNotFoundError())
+    pairs = make_pairs(options("memory://similar"))
+    assert pairs.notes[0].startswith("1 of 8 contents cannot be read")
 
 
 def test_statistics_are_computed_once_for_each_version_of_a_picture(sources):

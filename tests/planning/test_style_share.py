@@ -6,6 +6,7 @@ import pytest
 
 from styleid_ray.config import SourceOptions
 from styleid_ray.errors import ConfigError, SourceError
+from styleid_ray.jobfile import make_config
 from styleid_ray.planning.pairing import make_pairs
 from styleid_ray.planning.style_share import in_share
 
@@ -46,8 +47,8 @@ def test_shares_are_as_large_as_they_say():
 @pytest.mark.parametrize(
     ("share", "message"),
     [
-        ("0.8..0.2", "upside down"),
-        ("0.5..0.5", "upside down"),
+        ("0.8..0.2", "the first number must be the smaller one"),
+        ("0.5..0.5", "the first number must be the smaller one"),
         ("0..1.5", "must lie within 0..1"),
         ("-0.5..1", "no interval: write it as 0..0.8"),
         ("0.8", "no interval"),
@@ -60,11 +61,12 @@ def test_a_malformed_share_is_one_clear_error(paired, share, message):
 
 
 def test_a_share_without_styles_is_one_clear_error(paired):
-    with pytest.raises(SourceError, match=r"0..1e-07 leaves none of the 2 pictures of --style"):
+    with pytest.raises(SourceError, match=r"0..0.0000001 leaves none of the 2 pictures of --style"):
         paired(2, style_share="0..0.0000001")
 
 
 @pytest.mark.parametrize("options", [{"pairing": "zip"}, {"pairing": "table", "table": "p.csv"}])
-def test_pairings_that_name_their_styles_take_no_share(paired, options):
+def test_pairings_that_name_their_styles_take_no_share(options):
+    job = {"content": "c", "style": "s", "output": "o", "style_share": "0..0.5"}
     with pytest.raises(ConfigError, match=f"no effect with --pairing {options['pairing']}"):
-        paired(2, style_share="0..0.5", **options)
+        make_config({**job, **options})

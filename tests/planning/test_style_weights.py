@@ -40,7 +40,7 @@ def test_styles_that_the_file_lacks_weigh_one(tmp_path, kind):
         ([{"style": "x.png", "weight": 1}], "row 1: --style has no picture x.png"),
         ([{"style": "b.png", "weight": -1}], "row 1: weight -1: must be 0 or a positive number"),
         ([{"style": "b.png", "weight": "inf"}], "weight inf"),
-        ([{"style": "b.png", "weight": "heavy"}], "is not valid"),
+        ([{"style": "b.png", "weight": "heavy"}], "is not valid csv: .*heavy"),
         ([{"style": "b.png", "weight": 1}] * 2, "row 2: b.png is named twice"),
         ([{"name": "b.png", "weight": 1}], "no column style; its columns: name, weight"),
     ],

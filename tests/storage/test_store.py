@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from styleid_ray.errors import OutputError
@@ -101,3 +103,12 @@ def test_an_error_unrelated_to_files_is_raised_unchanged(tmp_path: Path) -> None
     with full, store.writing("data/a.parquet"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert [path.name for path in (tmp_path / "run").rglob("*") if path.is_file()] == []
+
+
+def test_a_defect_of_a_reader_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.write("data/a.parquet", b"no Parquet")
+    with pytest.raises(AttributeError, match="no_such_method"):
+        store.parsed("data/a.parquet", lambda f: f.no_such_method())
+    with pytest.raises(pa.ArrowInvalid):
+        store.parsed("data/a.parquet", pq.read_table)

@@ -64,11 +64,6 @@ class ExportStore(Store):
         """Ids of the pairs that a complete or begun export under a rule lacks, by shard."""
         return self._read(MARKER).get("absent") or self._read(ABSENT)
 
-    def exists(self, name: str) -> bool:
-        """Whether a file exists."""
-        with self._reported(name, "read"):
-            return self._retried(lambda: self.fs.exists(self.path(name)))
-
     def _read(self, name: str) -> dict[str, Any]:
         try:
             return json.loads(self.read(name))

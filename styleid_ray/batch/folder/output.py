@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from styleid_ray.config import digest
 from styleid_ray.errors import OutputError
 from styleid_ray.planning.columns import STYLE_COLUMNS
 from styleid_ray.storage.locations import shown
 from styleid_ray.storage.secrets import without_secrets
 from styleid_ray.storage.store import Store
+from styleid_ray.storage.version import size_in
 
 CONFIG = "_run/config.yaml"
 PLAN = "_run/plan"
@@ -43,10 +46,15 @@ class Output(Store):
         pq.write_table(table, sink, compression="zstd")
         self.write(name, sink.getvalue().to_pybytes())
 
-    def row_groups(self, name: str) -> Iterator[pa.Table]:
+    def row_groups(self, name: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """The rows of a file, one row group at a time; raises as `parsed` does."""
-        for at in range(self.parsed(name, lambda f: pq.ParquetFile(f).num_row_groups)):
-            yield self.parsed(name, lambda f, at=at: pq.ParquetFile(f).read_row_group(at))
+        footer = self.parsed(name, pq.read_metadata)
+
+        def read(f: Any, at: int) -> pa.Table:
+            return pq.ParquetFile(f, metadata=footer).read_row_group(at, columns)
+
+        for at in range(footer.num_row_groups):
+            yield self.parsed(name, partial(read, at=at))
 
     def read_ids(self, name: str) -> np.ndarray:
         """The ids of the pairs in a file; raises as `parsed` does."""
@@ -57,6 +65,12 @@ class Output(Store):
     def finished(self) -> set[str]:
         """Names of the finished shards, which have a data file. One listing."""
         return set(map(stem, self.files("data")))
+
+    def data_digest(self) -> str:
+        """A digest of the finished shards, which changes when shards are finished or pairs remade,
+        and not when the run is moved. One listing."""
+        sizes = {name: size_in(version) for name, version in self.versions("data").items()}
+        return digest(sizes)
 
     def plan_part(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """A part of the stored plan; its keys are Arrow dictionaries. Raises OutputError if it is

@@ -153,8 +153,7 @@ class Commit:
         schema = joined(self._schema(pairs), before)
         remade = (before.metadata or {}).get(REMADE, b"")
         if remake:
-            made = [remade.decode(), self.params.values, pairs["pair_id"].to_pylist()]
-            remade = digest(made).encode()
+            remade += digest([self.params.values, pairs["pair_id"].to_pylist()]).encode()
         if remade:
             schema = schema.with_metadata({**(schema.metadata or {}), REMADE: remade})
         with self.output.writing(data) as file:

@@ -3,7 +3,8 @@
 import pyarrow as pa
 
 REMADE = b"styleid_ray.remade"
-"""Key in the metadata of a data file with remade pairs; each remake changes its value."""
+"""Key in the metadata of a data file with remade pairs; each remake makes its value longer, and so
+changes the size of the file."""
 
 
 def joined(schema: pa.Schema, other: pa.Schema) -> pa.Schema:

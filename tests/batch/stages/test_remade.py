@@ -135,23 +135,25 @@ def test_a_shard_whose_pairs_were_made_again_is_sound(tmp_path: Path) -> None:
     }
 
 
-def test_each_remake_changes_the_mark_in_the_files_metadata(
+def test_each_remake_changes_the_mark_in_the_files_metadata_and_the_digest_of_the_run(
     tmp_path: Path,
 ) -> None:
     def mark() -> bytes | None:
         return pq.read_schema(tmp_path / "data" / f"{NAME}.parquet").metadata.get(REMADE)
 
     first(job(tmp_path))
-    marks = [mark()]
+    output = Output(str(tmp_path))
+    marks, digests = [mark()], {output.data_digest()}
     for config in (job(tmp_path, gamma=0.9), job(tmp_path, gamma=0.9), job(tmp_path)):
         again(config, b=90)
         marks.append(mark())
+        digests.add(output.data_digest())
     assert marks[0] is None
-    assert len(set(marks)) == 4
+    assert len(set(marks)) == len(digests) == 4
     results = pa.Table.from_pylist([result(1, None)], schema=RESULTS)
     failed = PAIRS.filter(pa.array([i == IDS["broken.png"] for i in PAIRS["pair_id"].to_pylist()]))
     shard = Shard(NAME, failed, results=results, retry=True)
-    Commit(Output(str(tmp_path)), job(tmp_path), None).commit(shard)
+    Commit(output, job(tmp_path), None).commit(shard)
     assert mark() == marks[-1]
 
 
