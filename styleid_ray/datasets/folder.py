@@ -31,7 +31,7 @@ def source(files: Files, options: DatasetOptions) -> Source:
     if options.what != "content":
         return pictures
     splits = set(map(_top_split, pictures.keys))
-    if None in splits or "train" not in splits:
+    if None in splits:
         return pictures
     return replace(pictures, splits=Keys(_top_split(key) or "" for key in pictures.keys))
 

@@ -32,6 +32,8 @@ def test_plain_folders_stay_plain_folders(folder) -> None:
 def test_top_folders_are_splits_only_where_all_of_them_are(folder) -> None:
     source = read_source(content(folder("one", ["train/ant/1.png", "Validation/ant/1.png"])))
     assert source.splits == ("train",)
+    source = read_source(content(folder("rest", ["val/ant/1.png", "test/bee/2.png"])))
+    assert source.splits == ("test", "val")
     source = read_source(content(folder("two", ["train/1.png", "boat/1.png"])))
     assert source.splits is None
     source = read_source(DatasetOptions(str(folder("three", ["train/1.png"])), "style"))

@@ -295,6 +295,18 @@ def test_boxes_masks_and_columns_whose_names_are_taken_come_along(tmp_path: Path
         assert "mask" not in text
 
 
+def test_a_further_picture_keeps_the_extension_of_its_format(tmp_path: Path) -> None:
+    schema = pa.schema([("image", IMAGE), ("mask", IMAGE)])
+    formats = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "GIF": "gif", "TIFF": "tif"}
+    masks = [*(picture(9, name) for name in formats), b"no picture"]
+    rows = [{"image": cell(n), "mask": {"bytes": mask}} for n, mask in enumerate(masks)]
+    features = {name: {"_type": "Image"} for name in ("image", "mask")}
+    options = put(tmp_path, {"x.parquet": parquet_bytes(rows, schema, features)})
+    files = [dict(label.files) for label in labels_of(read(options), options).values()]
+    suffixes = [*formats.values(), "png"]
+    assert files == [{f"mask.{s}": mask} for s, mask in zip(suffixes, masks, strict=True)]
+
+
 @pytest.mark.parametrize("split", ["", "train"])
 def test_an_export_is_a_dataset_again_with_the_same_labels(tmp_path: Path, split: str) -> None:
     schema, features, rows = box_rows()

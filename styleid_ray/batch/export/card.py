@@ -14,6 +14,7 @@ from styleid_ray.batch.folder.output import Output, data_file
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.config import ADDED, ExportFormat
 from styleid_ray.datasets.card import SAMPLES, Card, LabelKind, strip
+from styleid_ray.datasets.features import field_names
 from styleid_ray.datasets.fetch import fetch_picture
 from styleid_ray.datasets.labels import Labels
 from styleid_ray.datasets.source import Source
@@ -125,8 +126,8 @@ def _entries(
 
 
 def _kinds(labels: Labels) -> list[LabelKind]:
-    """The kinds of labels in a dataset, by its columns."""
-    text = str(dict(labels.features)).lower()
+    """The kinds of labels in a dataset, by the names of its columns and their fields."""
+    text = " ".join(field_names(labels.features)).lower()
     found: list[LabelKind] = ["class"] if {"label", "cls"} & set(labels.features) else []
     words: dict[LabelKind, str] = {
         "box": "bbox",

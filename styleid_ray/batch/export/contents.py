@@ -90,8 +90,8 @@ def content_source(config: JobConfig, record: dict[str, Any]) -> Source:
     roots, format = record.get("sources"), record.get("formats", {}).get("content")
     if roots is None and format not in ("folder", None):
         raise ConfigError(
-            "the URLs of the run's sources hold secrets, which are not stored: its labels cannot "
-            "be found again"
+            "the run's source URLs held passwords or signatures, which are not stored, so its "
+            "labels cannot be read: stylize from a location that needs none"
         )
     root = roots["content"] if roots else ""
     return Source(root, (), dict(config.storage_options or {}))
