@@ -20,8 +20,6 @@ class Example:
 
     name: str
     """File name without its extension and without dots, unique in the export."""
-    short: str
-    """The same, unique only in the class folder of its split."""
     extension: str
     """Extension of the picture's encoding, with its dot."""
     picture: bytes = field(repr=False)

@@ -1,6 +1,5 @@
 """The dataset formats: recognising, reading and writing them."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
@@ -9,8 +8,7 @@ from typing import get_args
 from styleid_ray.config import DatasetFormat, ExportFormat, StyleFormat
 from styleid_ray.datasets.example import Writer
 from styleid_ray.datasets.files import Files, list_files
-from styleid_ray.datasets.folder import FolderLabels
-from styleid_ray.datasets.labels import Labels, Wrapped
+from styleid_ray.datasets.labels import Labels
 from styleid_ray.datasets.masks import check_masks, with_masks
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.source import Source
@@ -66,14 +64,6 @@ def open_writer(name: ExportFormat, store: Store, labels: Labels) -> Writer:
             "--format imagefolder, webdataset or parquet, which hold any labels"
         )
     return _module("folder" if name == "imagefolder" else name).Writer(store, labels)
-
-
-def folder_of(labels: Labels) -> Callable[[str], str]:
-    """A function from a picture's key to its folder in an `imagefolder` export. It returns '' for
-    labels other than class folders, which must be read first."""
-    while isinstance(labels, Wrapped):
-        labels = labels.inner
-    return labels.folder_of if isinstance(labels, FolderLabels) else lambda key: ""
 
 
 def check_geometry(labels: Labels, fit: str) -> None:

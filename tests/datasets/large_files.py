@@ -63,4 +63,4 @@ def example(number: int, label: Label, split: str = "", data: bytes | None = Non
     }
     assert list(origin) == list(ORIGIN)
     name = f"c{number}__s"
-    return Example(name, name, ".png", data or picture(number), 8, 6, split, label, origin)
+    return Example(name, ".png", data or picture(number), 8, 6, split, label, origin)

@@ -93,7 +93,7 @@ def examples(contents: Source, labels: Labels, keys: Iterable[str]) -> Iterable[
         name = key.rpartition("/")[2].partition(".")[0] + "__night"
         origin = {**dict.fromkeys(ORIGIN), "content": key, "style": "night.jpg", "original": False}
         label = label_of(labels, key)
-        yield Example(name, name, ".png", b"png", 32, 24, splits[key], label, origin)
+        yield Example(name, ".png", b"png", 32, 24, splits[key], label, origin)
 
 
 def exported(options: DatasetOptions, to: Path | str, work: Path | str) -> str:

@@ -46,7 +46,7 @@ def labelled(url: Any) -> dict[str, Label]:
 
 
 def example(name: str, label: Label, split: str = "", **changes: Any) -> Example:
-    whole = Example(name, name, ".png", b"picture", 500, 442, split, label, {})
+    whole = Example(name, ".png", b"picture", 500, 442, split, label, {})
     return replace(whole, **changes)
 
 
