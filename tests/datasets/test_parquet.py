@@ -27,7 +27,7 @@ from styleid_ray.datasets.files import list_files
 from styleid_ray.datasets.folder import FolderLabels
 from styleid_ray.datasets.formats import read_source
 from styleid_ray.datasets.labels import Label, Labels
-from styleid_ray.datasets.masks import MaskedLabels
+from styleid_ray.datasets.masks import with_masks
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.parquet import Writer, labels, recognises, source
 from styleid_ray.datasets.parquet.reader import ParquetLabels
@@ -330,7 +330,8 @@ def test_hugging_face_reads_an_export_with_its_splits_and_features(
     tmp_path: Path, splits: tuple[str, ...]
 ) -> None:
     names = ("cat", "dog")
-    made = MaskedLabels(FolderLabels(False, names), str(tmp_path), None)
+    masks = DatasetOptions("", "content", label_masks=str(tmp_path))
+    made = with_masks(FolderLabels(False, names), masks)
     writer = Writer(Store(str(tmp_path / "out")), made)
     for item in range(2):
         label = Label({"label": names[item]}, {"mask.png": picture(9)}, names[item])

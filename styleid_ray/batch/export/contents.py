@@ -113,11 +113,11 @@ def content_labels(config: JobConfig, record: dict[str, Any], contents: Source) 
 
 
 def further_features(output: Output, labels: Labels, mark: bool) -> dict[str, Any]:
-    """The Hugging Face features of label columns that the run itself has: further columns of its
-    table of pairs and, with `mark`, the column that marks rejected pairs."""
+    """The Hugging Face features of label columns that the run itself has, and that the labels lack:
+    further columns of its table of pairs and, with `mark`, the column that marks rejected pairs."""
     features: dict[str, Any] = {}
     for column in output.parsed(output.files(PLAN)[0], pq.read_schema):
-        if column.name not in PLAN_ONLY and column.name != "split":
+        if column.name not in {*PLAN_ONLY, *labels.features, "split"}:
             with suppress(ValueError):  # a type that datasets does not know
                 features[column.name] = feature_of(column.type)
     if mark and MARK in {*features, *labels.features}:

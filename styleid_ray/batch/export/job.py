@@ -192,7 +192,7 @@ class _Work:
             made,
             self.rejected.rule,
             self.rejected.mark,
-            tuple(name for name in self.labels.extra if name not in self.labels.inner.features),
+            tuple(self.labels.extra),
             self.config.max_pixels,
             self.config.max_bytes,
         )
