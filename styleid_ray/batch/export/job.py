@@ -173,7 +173,6 @@ class _Work:
             "reject": str(self.rejected.rule) if self.rejected.rule else None,
             "rejected": self.rejected.count,
             "marked": self.rejected.mark,
-            "without_value": self.rejected.without_value,
         }
 
     def _write(self, items: list[Item], names: Names, made: str) -> None:
