@@ -377,7 +377,7 @@ def test_a_panoptic_png_that_is_missing_stops_before_anything_is_written(tmp_pat
     assert "000000000001.png; add them" in refused(options)
     png.with_name("other.png").unlink()
     png.parent.rmdir()
-    assert "its PNGs are neither in" in refused(options)
+    assert "its PNGs are in neither" in refused(options)
 
 
 def test_split_folders_with_their_own_annotation_files_stay_separate(tmp_path: Path) -> None:
@@ -422,7 +422,7 @@ def test_label_masks_go_beside_the_pictures(tmp_path: Path) -> None:
     ("images", "annotations", "message"),
     [
         ([image(1), image(3)], [], "names 1 pictures that do not exist: train2017/000000000003"),
-        ([image(1, file_name="x.jpg")], [], "none of them is in train2017/, train/, images/"),
+        ([image(1, file_name="x.jpg")], [], "none of which is in train2017/, train/, images/"),
         ([image(1)], [polygon(4, 77)], "annotation 4 is of image 77, which is not in its images"),
         ([image(1)], [{"id": 4, "bbox": []}], "annotation 4 has the image_id None"),
         ([image(1)], [polygon(4, 1, category_id=5)], "is of category 5, which is not in its"),
@@ -487,7 +487,7 @@ def test_a_picture_in_two_splits_is_refused(tmp_path: Path) -> None:
 def test_pictures_in_two_folders_of_one_file_are_refused(tmp_path: Path) -> None:
     options = two_pictures(tmp_path)
     dataset(tmp_path, {}, *names("images", 1, 2))
-    assert "lie both in train2017/ and images/" in refused(options)
+    assert "lie in each of train2017/ and images/" in refused(options)
 
 
 def test_two_panoptic_files_of_one_split_are_refused(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_in_a_sample_of_two_pictures_the_jpeg_is_the_picture_and_the_png_a_label
     assert labels(options, found).geometry
 
 
-def test_files_that_are_no_samples_are_counted_by_what_is_wrong_with_them(tmp_path: Path) -> None:
+def test_files_that_are_no_samples_are_counted(tmp_path: Path) -> None:
     buffer = io.BytesIO(tar_bytes({"a.jpg": picture(1), "b.json": b"{}", "README": b"text"}))
     with tarfile.open(fileobj=buffer, mode="a") as tar:
         for kind, name in ((tarfile.DIRTYPE, "folder.d"), (tarfile.SYMTYPE, "c.jpg")):
@@ -132,11 +132,8 @@ def test_files_that_are_no_samples_are_counted_by_what_is_wrong_with_them(tmp_pa
     assert list(found.keys) == ["x.tar/a.jpg", "x.tar/e.jpg"]
     assert dict(found.skipped) == {
         ".csv": 1,
-        "links in tars": 1,
+        "members of tars that belong to no sample": 4,
         "samples without a picture": 1,
-        "with '..' in the name, in tars": 1,
-        "with a name that is not UTF-8, in tars": 1,
-        "without an extension, in tars": 1,
     }
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 from styleid_ray.arrow import pc
 from styleid_ray.datasets.features import IMAGE_FEATURE, sequence_feature, value_feature
 from styleid_ray.datasets.files import Files, list_files
-from styleid_ray.datasets.keys import Keys
+from styleid_ray.datasets.keys import Keys, first_repeated
 from styleid_ray.datasets.labels import Label, Labels
 from styleid_ray.datasets.options import DatasetOptions, in_threads
 from styleid_ray.datasets.source import Source
@@ -197,13 +197,11 @@ def _beside(pictures: pa.Array, folder: str, extension: str) -> pa.Array:
 
 
 def _check_distinct(wanted: pa.Array, pictures: Files, options: DatasetOptions) -> None:
-    counts = pc.value_counts(wanted)
-    twice = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
-    if len(twice):
-        both = pictures.names.array.filter(pc.equal(wanted, twice[0])).to_pylist()
+    if twice := first_repeated(wanted):
+        first, second = (shown(pictures.names[index]) for index in twice)
         raise options.fault(
-            f"{shown(both[0])} and {shown(both[1])} share the annotation file "
-            f"{shown(twice[0].as_py())}: remove or rename one of the pictures"
+            f"{first} and {second} share the annotation file {shown(wanted[twice[0]].as_py())}: "
+            "remove or rename one of the pictures"
         )
 
 
