@@ -49,7 +49,10 @@ def test_the_card_lists_every_option_that_reproduces_the_pairs_and_no_unused_con
     named = parameters({"config": config.model_dump(mode="json"), "identity": config.identity()})
     assert (named["style_classes"], named["style_share"]) == ("other", "0..0.8")
     assert (named["gamma"], named["variants"], named["seed"]) == ("0.3..0.6", 3, 0)
-    assert not {"detail", "low_frequency", "masks", "vae", "class_column"} & set(named)
-    weighted = {"pairing": "balanced", "style_weights": "/data/weights.csv"}
-    named = parameters({"config": weighted, "identity": {}})
-    assert named == weighted
+    assert named["pairing"] == "by-class"
+    unused = {"detail", "low_frequency", "masks", "vae", "class_column", "splits", "tile"}
+    others = {"model", "format", "picture_format", "content", "style"}
+    assert not (unused | others) & set(named)
+    weights = {"style_weights": "/data/weights.csv"}
+    named = parameters({"config": weights, "identity": {"pairing": "balanced"}})
+    assert named == {"pairing": "balanced", **weights}
