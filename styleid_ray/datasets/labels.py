@@ -22,7 +22,7 @@ class Label:
     size: tuple[int, int] | None = None
     """Width and height in pixels of the picture that the coordinates were made for, where known."""
     split: str = ""
-    """The split, where the picture's key has it."""
+    """The split, if the key names one."""
 
 
 class Labels(ABC):

@@ -22,7 +22,6 @@ from PIL import Image
 
 from styleid_ray.datasets.example import ORIGIN
 from styleid_ray.datasets.features import IMAGE
-from styleid_ray.datasets.fetch import fetch_pictures
 from styleid_ray.datasets.files import list_files
 from styleid_ray.datasets.folder import FolderLabels
 from styleid_ray.datasets.formats import read_source
@@ -32,10 +31,10 @@ from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.parquet import Writer, labels, recognises, source
 from styleid_ray.datasets.parquet.reader import ParquetLabels
 from styleid_ray.datasets.source import Source
-from styleid_ray.errors import ConfigError, RowError, SourceError
+from styleid_ray.errors import ConfigError, SourceError
 from styleid_ray.storage.store import Store
 from styleid_ray.storage.version import disk_version
-from tests.datasets.large_files import example, parquet_bytes, picture
+from tests.datasets.large_files import example, labels_by_key, parquet_bytes, picture, pictures, put
 from tests.hub_server import TOKEN, Repository, serving, use
 
 PICTURES = pa.schema([("image", IMAGE)])
@@ -48,29 +47,12 @@ def cell(number: int) -> dict[str, Any]:
     return {"bytes": picture(number), "path": f"{number}.png"}
 
 
-def put(folder: Path, files: Mapping[str, bytes]) -> DatasetOptions:
-    for name, data in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    return DatasetOptions(str(folder), "content")
-
-
 def read(options: DatasetOptions) -> Source:
     return source(list_files(options.url, options.what, options.storage_options), options)
 
 
-def pictures(found: Source) -> dict[str, bytes]:
-    wanted = list(zip(found.keys, found.places or (), strict=True))
-    files = dict(fetch_pictures(found.place, wanted))
-    return {
-        key: b"" if isinstance(files[i], RowError) else files[i].data  # pyright: ignore
-        for i, (key, _) in enumerate(wanted)
-    }
-
-
 def labels_of(found: Source, options: DatasetOptions) -> dict[str, Label]:
-    read_back = labels(options, found).read(list(found.keys), list(found.places or ()))
-    return dict(zip(found.keys, read_back, strict=True))
+    return labels_by_key(labels(options, found), found)
 
 
 def no_labels(features: Mapping[str, Any] | None = None) -> Labels:
