@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-import random
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,10 @@ import pytest
 from pycocotools.coco import COCO
 
 from styleid_ray.datasets import coco
-from styleid_ray.datasets.coco.label_table import make_table
 from styleid_ray.datasets.example import ORIGIN, Example
 from styleid_ray.datasets.features import arrow_type, stored
 from styleid_ray.datasets.files import list_files
 from styleid_ray.datasets.formats import open_labels, read_source
-from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.labels import Labels
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.source import Source
@@ -519,25 +515,6 @@ def test_a_content_that_lost_its_entry_stops_the_export(tmp_path: Path) -> None:
         coco.labels(options, contents).prepared(Store(str(tmp_path / "work")))
 
 
-class CountingStore(Store):
-    """Counts the bytes that are read from it."""
-
-    count = 0
-
-    @contextmanager
-    def open(self, name: str) -> Iterator[Any]:
-        with super().open(name) as file:
-            read = file.read
-
-            def counted(*sizes: int) -> bytes:
-                data = read(*sizes)
-                self.count += len(data)
-                return data
-
-            file.read = counted
-            yield file
-
-
 def test_each_of_many_pictures_gets_its_own_annotations(tmp_path: Path) -> None:
     coco_data.make(folder(tmp_path / "in"), 1200, 3000)
     options = DatasetOptions(str(tmp_path / "in"), "content")
@@ -547,17 +524,6 @@ def test_each_of_many_pictures_gets_its_own_annotations(tmp_path: Path) -> None:
     assert [one["image"]["id"] for one in found] == list(range(1199, -1, -1))
     counts = [len(one["annotations"]["instances_train2017.json"]) for one in found]
     assert counts == [2] * 600 + [3] * 600
-
-
-def test_a_task_reads_only_its_own_part_of_the_annotations(tmp_path: Path) -> None:
-    keys = Keys(f"{number:06d}.jpg" for number in range(20_000))
-    pieces = ((n, random.Random(n).randbytes(500)) for n in reversed(range(20_000)))
-    store = CountingStore(str(tmp_path))
-    table = make_table(store, "labels.parquet", keys, pieces, b"".join)
-    texts = table.read(keys[8_000:8_200])
-    assert texts == [random.Random(n).randbytes(500) for n in range(8_000, 8_200)]
-    assert 0 < store.count < (tmp_path / "labels.parquet").stat().st_size / 10
-    assert table.read(["000000.gif", "z.jpg"]) == [None, None]
 
 
 def test_a_bucket_is_read_and_written(tmp_path: Path, s3: str) -> None:
