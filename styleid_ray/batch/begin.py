@@ -17,7 +17,7 @@ from styleid_ray.batch.prepare import Job, Prepared, prepare
 from styleid_ray.batch.watch.progress import counted
 from styleid_ray.config import JobConfig
 from styleid_ray.datasets.formats import (
-    check_export,
+    check_format,
     check_geometry,
     crop_note,
     open_labels,
@@ -145,7 +145,9 @@ def check_exportable(config: JobConfig, format: str | None) -> None:
     if not format:
         options = content_options(config, config.storage_options)
         format = recognised(options, None).format if config.content else "folder"
-    check_export(config.export, format, config.fit, bool(config.label_masks))
+    check_format(config.export, format, "export")
+    if note := crop_note(format, config.fit, bool(config.label_masks)):
+        raise ConfigError(f"--export: {note}")
     if config.push_to and local_path(config.output) is None:
         raise ConfigError(
             f"--push-to publishes a local folder, and --output {shown(config.output)} is not one: "

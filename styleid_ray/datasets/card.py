@@ -4,7 +4,6 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any, Literal
 
@@ -50,27 +49,6 @@ _ENTRIES: Mapping[ExportFormat, str] = {
 _MOST_PIXELS = 64_000_000
 """Larger pictures are not decoded for a sample."""
 _GAP, _PAPER = 4, (255, 255, 255)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run under way is."""
-
-    done: int
-    """Finished pairs."""
-    planned: int
-    updated: datetime
-    """With a time zone."""
-
-    @property
-    def percent(self) -> int:
-        """Rounded down: 100 only for a finished run."""
-        return 100 * self.done // self.planned if self.planned else 0
-
-    @property
-    def time(self) -> str:
-        """When it was updated, in UTC."""
-        return f"{self.updated.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +105,8 @@ class Card:
     a pattern for voc, webdataset and parquet. Default: its name in exports."""
     samples: bool = False
     """Whether `samples.jpg` lies beside the card."""
-    progress: Progress | None = None
-    """Of a run under way, shown at the top."""
+    progress: str = ""
+    """How far a run under way is, shown at the top."""
 
     def text(self) -> str:
         """The whole README.md."""

@@ -20,8 +20,6 @@ class Example:
 
     name: str
     """File name without its extension and without dots, unique in the export."""
-    short: str
-    """The same, unique only in the class folder of its split."""
     extension: str
     """Extension of the picture's encoding, with its dot."""
     picture: bytes = field(repr=False)
@@ -84,8 +82,8 @@ class Writer(Protocol):
         ...
 
     def write(self, item: int, examples: Iterable[Example]) -> bytes:
-        """Writes the pictures of the item of work with a number, from 0. `examples` is a stream, of
-        which a few are held at once."""
+        """Writes the pictures of the item of work with a number, from 0. `examples` is a stream;
+        only a few are in memory."""
         ...
 
     def finish(self, parts: Iterator[bytes]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -57,6 +57,17 @@ def inner_of(feature: Any) -> Any:
 def is_table(feature: Any) -> bool:
     """Whether a feature is a Sequence of structs, which is stored as a struct of lists."""
     return kind_of(feature) == "Sequence" and kind_of(inner_of(feature)) == "struct"
+
+
+def field_names(feature: Any) -> Iterator[str]:
+    """The names of all fields of a feature, with those inside of lists and other fields."""
+    kind = kind_of(feature)
+    if kind == "struct":
+        for name, inner in feature.items():
+            yield name
+            yield from field_names(inner)
+    elif kind in ("List", "Sequence", "LargeList"):
+        yield from field_names(inner_of(feature))
 
 
 def arrow_type(feature: Any) -> pa.DataType:

@@ -31,7 +31,7 @@ def source(files: Files, options: DatasetOptions) -> Source:
     if options.what != "content":
         return pictures
     splits = set(map(_top_split, pictures.keys))
-    if None in splits or "train" not in splits:
+    if None in splits:
         return pictures
     return replace(pictures, splits=Keys(_top_split(key) or "" for key in pictures.keys))
 
@@ -80,11 +80,6 @@ class FolderLabels(Labels):
         number = str(self.classes.index(name)).encode()
         return Label({"label": name}, {"cls": number}, name, split=split)
 
-    def folder_of(self, key: str) -> str:
-        """The folder of a picture in an `imagefolder` export."""
-        label = self._label(key)
-        return f"{label.split}/{label.folder}"
-
 
 class Writer:
     """`CLASS/NAME__STYLE.png` below the split's folder, where there are splits, and
@@ -102,7 +97,7 @@ class Writer:
 
     def _one(self, example: Example) -> bytes:
         below = [example.label.folder] if example.label.folder else []
-        name = "/".join([*below, example.short])
+        name = "/".join([*below, example.name])
         row = {"file_name": f"{'images/' * bool(self.masks)}{name}{example.extension}"}
         top = f"{example.split}/" * bool(example.split)
         self.store.write(f"{top}{row['file_name']}", example.picture)

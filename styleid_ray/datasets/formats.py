@@ -1,6 +1,5 @@
 """The dataset formats: recognising, reading and writing them."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
@@ -9,8 +8,7 @@ from typing import get_args
 from styleid_ray.config import DatasetFormat, ExportFormat, StyleFormat
 from styleid_ray.datasets.example import Writer
 from styleid_ray.datasets.files import Files, list_files
-from styleid_ray.datasets.folder import FolderLabels
-from styleid_ray.datasets.labels import Labels, Wrapped
+from styleid_ray.datasets.labels import Labels
 from styleid_ray.datasets.masks import check_masks, with_masks
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.source import Source
@@ -60,20 +58,8 @@ def open_labels(options: DatasetOptions, contents: Source) -> Labels:
 
 def open_writer(name: ExportFormat, store: Store, labels: Labels) -> Writer:
     """The writer of an export; raises ConfigError when its format cannot hold these labels."""
-    if name in _OWN_LABELS and labels.format != name:
-        raise ConfigError(
-            f"--format {name} cannot hold the labels of a {labels.format} dataset: use "
-            "--format imagefolder, webdataset or parquet, which hold any labels"
-        )
+    check_format(name, labels.format, "format")
     return _module("folder" if name == "imagefolder" else name).Writer(store, labels)
-
-
-def folder_of(labels: Labels) -> Callable[[str], str]:
-    """A function from a picture's key to its folder in an `imagefolder` export. It returns '' for
-    labels other than class folders, which must be read first."""
-    while isinstance(labels, Wrapped):
-        labels = labels.inner
-    return labels.folder_of if isinstance(labels, FolderLabels) else lambda key: ""
 
 
 def check_geometry(labels: Labels, fit: str) -> None:
@@ -85,34 +71,34 @@ def check_geometry(labels: Labels, fit: str) -> None:
         )
 
 
-def check_export(name: ExportFormat, format: str, fit: str, masks: bool) -> None:
-    """Raises ConfigError before a run that could not be exported, by its options and formats.
+def check_format(name: ExportFormat, format: str, option: str) -> None:
+    """Raises ConfigError when an export cannot hold the labels of its contents.
 
     Args:
         name: format of the export.
         format: dataset format of the contents.
-        fit: option of the run.
-        masks: whether contents have label masks.
+        option: the option that gives `name`, such as "export".
     """
     if name in _OWN_LABELS and name != format:
         raise ConfigError(
-            f"--export {name} holds the labels of {name} datasets, and --content is a {format} "
-            "dataset: take imagefolder, webdataset or parquet"
-        )
-    if fit == "crop" and (format in _OWN_LABELS or masks):
-        raise ConfigError(
-            "--export: coordinates and masks are valid only for whole pictures: use --fit keep"
+            f"--{option} {name} cannot hold the labels of a {format} dataset: use --{option} "
+            "imagefolder, webdataset or parquet, which hold any labels"
         )
 
 
 def crop_note(format: str, fit: str, masks: bool) -> str | None:
-    """A line before a run whose crops make its contents' labels invalid, if so; arguments as of
-    `check_export`."""
+    """A line before a run whose crops make its contents' labels invalid, if so.
+
+    Args:
+        format: dataset format of the contents.
+        fit: option of the run.
+        masks: whether contents have label masks.
+    """
     if fit != "crop" or not (format in _OWN_LABELS or masks):
         return None
     return (
-        "labels with coordinates or masks are valid only for uncropped pictures: an export of this "
-        "run will be refused; use --fit keep"
+        "labels with coordinates or masks are valid only for whole pictures, so an export of this "
+        "run is refused: use --fit keep"
     )
 
 

@@ -2,18 +2,12 @@
 
 import os
 import re
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi, constants, get_token
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-    HFValidationError,
-    LocalTokenNotFoundError,
-    OfflineModeIsEnabled,
-)
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 from huggingface_hub.utils import (
     are_progress_bars_disabled,
     disable_progress_bars,
@@ -23,12 +17,11 @@ from huggingface_hub.utils import (
 from huggingface_hub.utils import logging as hub_logging
 
 from styleid_ray.datasets.card import CARD
-from styleid_ray.errors import ConfigError, JobError, OutputError, first_line
+from styleid_ray.datasets.hub_trouble import hub_trouble
+from styleid_ray.errors import ConfigError, JobError, OutputError
 from styleid_ray.storage.locations import shown
-from styleid_ray.storage.secrets import scrubbed, without_secrets
+from styleid_ray.storage.secrets import without_secrets
 
-CARD_SECONDS = 60.0
-"""The longest that `Hub.upload_card` waits for the hub."""
 _COMMIT_FILES = 500
 _COMMIT_BYTES = 10 * 2**30
 _SMALLEST_COMMIT = 50
@@ -37,8 +30,6 @@ _TOO_MUCH = (413, 500, 502, 503, 504)
 """Status codes of the hub for a commit that may be too large."""
 _NOT_PUBLISHED = {".git", ".cache"}
 """Folders that the hub rejects; huggingface_hub itself uses the second one."""
-_NETWORK = {"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3"}
-_MOST_DETAIL = 300
 
 
 class Hub:
@@ -57,7 +48,6 @@ class Hub:
         self.private = private
         self._token: str | None = None
         self._checked = False
-        self._card_thread: threading.Thread | None = None
 
     @property
     def endpoint(self) -> str:
@@ -138,27 +128,8 @@ class Hub:
             )
 
     def upload_card(self, text: str) -> str | None:
-        """Publish only the card, as during a long run; raises nothing, and waits `CARD_SECONDS`.
-
-        Afterwards the upload continues in a daemon thread, and further calls do nothing until it
-        has ended. Returns None when the card is published, else one line with the reason.
-        """
-        if self._card_thread is not None and self._card_thread.is_alive():
-            return f"the card of {self.hub_id} is not updated: the last upload still runs"
-        outcome: list[str | None] = []
-        self._card_thread = threading.Thread(
-            target=lambda: outcome.append(self._try_card(text)), name="card", daemon=True
-        )
-        self._card_thread.start()
-        self._card_thread.join(CARD_SECONDS)
-        if not outcome:
-            return (
-                f"the card of {self.hub_id} is not updated: no answer within {CARD_SECONDS:g} "
-                "seconds"
-            )
-        return outcome[0]
-
-    def _try_card(self, text: str) -> str | None:
+        """Publish only the card, as during a long run; raises nothing. Returns None when the card
+        is published, else one line with the reason."""
         try:
             self.check()
             with self._client() as api:
@@ -197,56 +168,7 @@ class Hub:
         except JobError:
             raise
         except Exception as error:  # from httpx, hf_xet, the disk ... depending on the version
-            raise self._described(error) from error
-
-    def _described(self, error: Exception) -> JobError:
-        causes = list(_causes(error))
-        detail = self._detail(causes)
-        answer = next((c for c in causes if isinstance(c, HfHubHTTPError)), None)
-        again = "run the same command again to resume"
-        if isinstance(error, LocalTokenNotFoundError):
-            return ConfigError(
-                "--push-to needs a token of the Hugging Face hub: log in with `hf auth login`, or "
-                "set HF_TOKEN"
-            )
-        if isinstance(error, OfflineModeIsEnabled):
-            return ConfigError("--push-to needs the hub: unset HF_HUB_OFFLINE")
-        if answer is not None:
-            return self._answered(answer.response.status_code, detail, again)
-        if any(map(_is_network, causes)):
-            return OutputError(
-                f"no connection to {shown(self.endpoint)} ({detail}): check the network and "
-                f"HF_ENDPOINT, then {again}"
-            )
-        return OutputError(f"publishing to {self.hub_id} failed ({detail}): {again}")
-
-    def _answered(self, status: int, detail: str, again: str) -> JobError:
-        hub = shown(self.endpoint)
-        if status == 401:
-            return ConfigError(
-                f"{hub} does not accept the token: log in again with `hf auth login`, or set "
-                "HF_TOKEN to a valid one"
-            )
-        if status == 403:
-            return ConfigError(
-                f"{hub} refuses to write to {self.hub_id} ({detail}): use a token with write "
-                f"access to it ({hub}/settings/tokens), or another name for --push-to"
-            )
-        if status == 404:
-            return ConfigError(
-                f"{hub} has no dataset {self.hub_id} that the token gives access to: check "
-                "--push-to and HF_ENDPOINT"
-            )
-        if status == 429:
-            return OutputError(f"{hub} limits the rate of requests ({detail}): later, {again}")
-        return OutputError(f"{hub} answered with status {status} ({detail}): {again}")
-
-    def _detail(self, causes: Sequence[BaseException]) -> str:
-        """The reason, in the hub's words where it gives one, without tokens and signatures."""
-        messages = (getattr(cause, "server_message", None) for cause in causes)
-        text = next(filter(None, messages), None) or first_line(causes[-1])
-        text = scrubbed(" ".join(text.split()), {"token": self._token})
-        return shown(text)[:_MOST_DETAIL].rstrip(".")
+            raise hub_trouble(error, self.hub_id, self.endpoint, self._token) from error
 
 
 _OWN = re.compile(r"\.git|README\.md$|LICEN[CS]E", re.IGNORECASE)
@@ -290,47 +212,18 @@ def _batches(folder: Path, names: Sequence[str]) -> Iterator[list[str]]:
     yield batch
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and its causes, outermost first."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__
-
-
-def _is_network(error: BaseException) -> bool:
-    module = type(error).__module__.partition(".")[0]
-    return module in _NETWORK or isinstance(error, (ConnectionError, TimeoutError))
-
-
-_quiet_lock = threading.Lock()
-_quiet_users = 0
-_loud: tuple[int, bool] = (0, False)
-"""Verbosity and whether bars were hidden, before the first user of `_quiet`."""
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hides huggingface_hub's bars and warnings, which quote signed URLs.
-
-    The last of concurrent threads restores them.
-    """
-    global _quiet_users, _loud
+    """Hides huggingface_hub's bars and warnings, which quote signed URLs."""
+    verbosity = hub_logging.get_verbosity()
     # The user's HF_HUB_DISABLE_PROGRESS_BARS has precedence.
-    bars = constants.HF_HUB_DISABLE_PROGRESS_BARS is None
-    with _quiet_lock:
-        _quiet_users += 1
-        if _quiet_users == 1:
-            _loud = hub_logging.get_verbosity(), are_progress_bars_disabled()
-            hub_logging.set_verbosity_error()
-            if bars:
-                disable_progress_bars()
+    bars = constants.HF_HUB_DISABLE_PROGRESS_BARS is None and not are_progress_bars_disabled()
+    hub_logging.set_verbosity_error()
+    if bars:
+        disable_progress_bars()
     try:
         yield
     finally:
-        with _quiet_lock:
-            _quiet_users -= 1
-            if _quiet_users == 0:
-                hub_logging.set_verbosity(_loud[0])
-                if bars and not _loud[1]:
-                    enable_progress_bars()
+        hub_logging.set_verbosity(verbosity)
+        if bars:
+            enable_progress_bars()

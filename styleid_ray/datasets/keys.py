@@ -76,6 +76,16 @@ class Keys(Sequence[str]):
         return ", ".join(map(shown, self[:_MOST_NAMED])) + f" and {more:,} more" * (more > 0)
 
 
+def first_repeated(values: pa.Array) -> tuple[int, int] | None:
+    """The indices of the first two equal values; None where all differ."""
+    counts = pc.value_counts(values)
+    repeated = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+    if not len(repeated):
+        return None
+    first, second, *_ = pc.indices_nonzero(pc.equal(values, repeated[0])).to_pylist()
+    return first, second
+
+
 def _chunks(texts: Iterable[str]) -> list[pa.Array]:
     texts = iter(texts)
     chunks = [pa.array([], pa.string())]

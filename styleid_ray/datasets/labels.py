@@ -22,7 +22,7 @@ class Label:
     size: tuple[int, int] | None = None
     """Width and height in pixels of the picture that the coordinates were made for, where known."""
     split: str = ""
-    """The split, where the picture's key has it."""
+    """The split, if the key names one."""
 
 
 class Labels(ABC):
@@ -58,14 +58,20 @@ class Labels(ABC):
 
 
 @dataclass(frozen=True)
-class Wrapped(Labels):
-    """Labels that add something to others."""
+class WithColumns(Labels):
+    """Labels with further columns, whose values others add; `read` omits them."""
 
     inner: Labels
+    extra: Mapping[str, Any]
+    """Hugging Face features of the further columns."""
 
     @property
     def format(self) -> str:
         return self.inner.format
+
+    @property
+    def features(self) -> Mapping[str, Any]:
+        return {**self.extra, **self.inner.features}
 
     @property
     def header(self) -> Mapping[str, Any]:
@@ -80,15 +86,3 @@ class Wrapped(Labels):
 
     def read(self, keys: Sequence[str], places: Sequence[str | None]) -> list[Label]:
         return self.inner.read(keys, places)
-
-
-@dataclass(frozen=True)
-class WithColumns(Wrapped):
-    """Labels with further columns, whose values are in the run itself; `read` omits them."""
-
-    extra: Mapping[str, Any]
-    """Hugging Face features of the columns."""
-
-    @property
-    def features(self) -> Mapping[str, Any]:
-        return {**self.extra, **self.inner.features}

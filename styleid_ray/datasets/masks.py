@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from styleid_ray.arrow import pc
 from styleid_ray.datasets.features import IMAGE_FEATURE
 from styleid_ray.datasets.files import list_files
 from styleid_ray.datasets.keys import Keys
-from styleid_ray.datasets.labels import Label, Labels, Wrapped
+from styleid_ray.datasets.labels import Label, Labels, WithColumns
 from styleid_ray.datasets.options import DatasetOptions, in_threads
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import RowError, SourceError
@@ -76,11 +75,11 @@ def mask_name(key: str) -> str:
 def with_masks(labels: Labels, options: DatasetOptions) -> MaskedLabels:
     """Labels with the masks beside them."""
     root = mask_source(options.label_masks or "", options.storage_options).root
-    return MaskedLabels(labels, root, options.storage_options)
+    return MaskedLabels(labels, {"mask": IMAGE_FEATURE}, root, options.storage_options)
 
 
 @dataclass(frozen=True)
-class MaskedLabels(Wrapped):
+class MaskedLabels(WithColumns):
     """Labels with a mask per picture, an unchanged file."""
 
     root: str
@@ -89,10 +88,6 @@ class MaskedLabels(Wrapped):
     @property
     def geometry(self) -> bool:
         return True
-
-    @property
-    def features(self) -> Mapping[str, Any]:
-        return {**self.inner.features, "mask": IMAGE_FEATURE}
 
     def read(self, keys: Sequence[str], places: Sequence[str | None]) -> list[Label]:
         """Labels with masks; raises SourceError when a mask cannot be read."""

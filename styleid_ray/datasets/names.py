@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -32,54 +32,28 @@ class Names:
     """
 
     content: Mode
-    content_in_folder: Mode
-    """For names that are unique only within the content's class folder."""
     style: Mode
     ids: bool = False
     """Whether names of results end in a part of the pair's id, since several pairs may have the
     same content, style and k."""
 
     @classmethod
-    def of(
-        cls,
-        contents: Sequence[str],
-        styles: Sequence[str],
-        folder_of: Callable[[str], str],
-        ids: bool = False,
-    ) -> Names:
-        """The shortest names that distinguish some contents and styles.
+    def of(cls, contents: Sequence[str], styles: Sequence[str], ids: bool = False) -> Names:
+        """The shortest names that distinguish some contents and styles; `ids` as the field."""
+        return cls(_shortest(contents), _shortest(styles), ids)
 
-        Args:
-            folder_of: returns the folder of a content's picture.
-            ids: as the field.
-        """
-        return cls(
-            _shortest(contents, lambda key: ""),
-            _shortest(contents, folder_of),
-            _shortest(styles, lambda key: ""),
-            ids,
-        )
-
-    def stylised(
-        self, content: str, style: str, k: int, pair_id: str = "", in_folder: bool = False
-    ) -> str:
+    def stylised(self, content: str, style: str, k: int, pair_id: str = "") -> str:
         """The name of a result."""
-        mode = self.content_in_folder if in_folder else self.content
-        parts = [part(content, mode), part(style, self.style)]
+        parts = [part(content, self.content), part(style, self.style)]
         if k:
             parts.append(str(k))
         if self.ids:
             parts.append(pair_id[:_ID])
         return "__".join(parts)
 
-    def as_dict(self) -> dict[str, str | bool]:
-        """The modes, for an export's digest; without `ids` where they are off, so that the digests
-        of older exports stay valid."""
-        return {name: value for name, value in asdict(self).items() if value is not False}
-
-    def original(self, content: str, in_folder: bool = False) -> str:
+    def original(self, content: str) -> str:
         """The name of a content itself."""
-        return part(content, self.content_in_folder if in_folder else self.content)
+        return part(content, self.content)
 
 
 def part(key: str, mode: Mode) -> str:
@@ -96,11 +70,11 @@ def part(key: str, mode: Mode) -> str:
     return f"{text}-{hashlib.blake2b(key.encode(), digest_size=6).hexdigest()}"
 
 
-def _shortest(keys: Sequence[str], folder_of: Callable[[str], str]) -> Mode:
+def _shortest(keys: Sequence[str]) -> Mode:
     modes: tuple[Mode, ...] = ("stem", "path")
     for mode in modes:
         # Users unpack datasets on filesystems that ignore case.
-        names = (f"{folder_of(key)}/{part(key, mode)}".casefold() for key in keys)
+        names = (part(key, mode).casefold() for key in keys)
         if len(np.unique(digests(names))) == len(keys):
             return mode
     return "hash"

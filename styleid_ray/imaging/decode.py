@@ -13,7 +13,7 @@ from styleid_ray.imaging.modes import to_rgb
 
 _PIXEL_BYTES = 4
 """Bytes of a colour pixel in Pillow's memory. A plain picture is held twice while it is rotated;
-profiles, palettes, transparency and deep colours take further copies."""
+colour profiles, palettes, transparency and more than 8 bits need further copies."""
 _LEAST_SIDE = 4
 _ONE_PICTURE = {"MPO", "PSD"}
 """Formats whose further frames belong to the first: gain maps and depths of phones, layers."""

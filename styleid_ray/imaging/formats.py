@@ -9,6 +9,7 @@ from PIL import Image
 # Documents, scientific containers and metafiles are not pictures, and drawing some of them starts
 # a program (Ghostscript for EPS).
 _NOT_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
+_EXTENSIONS = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}
 
 
 @cache
@@ -35,4 +36,4 @@ def picture_extension(name: str, data: bytes) -> str:
         return extension
     with Image.open(io.BytesIO(data), formats=picture_formats()) as image:
         names = (e for e, name in Image.registered_extensions().items() if name == image.format)
-        return {"JPEG": ".jpg", "TIFF": ".tif"}.get(image.format or "") or next(names, ".png")
+        return _EXTENSIONS.get(image.format or "") or next(names, ".png")

@@ -75,13 +75,6 @@ class Rule:
             mask[rows.filter(_expression(_parsed(self.text)))["row"].to_numpy()] = True
         return pa.array(mask)
 
-    def measured(self, table: Any) -> list[str]:
-        """Measures of the rule that have a value in some row of a table."""
-        if not has_quality(table.schema):
-            return []
-        column = table[COLUMN].combine_chunks()
-        return [name for name in self.names if column.field(name).null_count < len(column)]
-
 
 def no_value(names: Sequence[str]) -> str:
     """A line on measures of a rule without a value in any pair of a run."""

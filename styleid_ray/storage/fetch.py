@@ -60,7 +60,7 @@ def fetch(url: str, storage_options: Options = None, max_bytes: int | None = Non
     Args:
         url: local path, or URL of any fsspec filesystem.
         storage_options: options of the filesystem (credentials, endpoint ...).
-        max_bytes: no more than this is read of a larger file.
+        max_bytes: larger files are refused; at most this many bytes are read.
 
     Raises:
         RowError: stage "fetch", when the file does not exist, is too large, may not be read, or

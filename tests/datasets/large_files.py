@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +14,11 @@ from PIL import Image
 
 from styleid_ray.datasets.example import ORIGIN, Example
 from styleid_ray.datasets.features import in_metadata
-from styleid_ray.datasets.labels import Label
+from styleid_ray.datasets.fetch import fetch_pictures
+from styleid_ray.datasets.labels import Label, Labels
+from styleid_ray.datasets.options import DatasetOptions
+from styleid_ray.datasets.source import Source
+from styleid_ray.errors import RowError
 
 Files = Mapping[str, bytes] | Iterable[tuple[str, bytes]]
 
@@ -50,6 +55,30 @@ def parquet_bytes(
     return buffer.getvalue()
 
 
+def put(folder: Path, files: Mapping[str, bytes]) -> DatasetOptions:
+    """Writes files below a folder; returns the options that read it as contents."""
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return DatasetOptions(str(folder), "content")
+
+
+def pictures(found: Source) -> dict[str, bytes]:
+    """The file of each picture by its key; empty where it cannot be read."""
+    wanted = list(zip(found.keys, found.places or (), strict=True))
+    files = dict(fetch_pictures(found.place, wanted))
+    return {
+        key: b"" if isinstance(files[i], RowError) else files[i].data  # pyright: ignore
+        for i, (key, _) in enumerate(wanted)
+    }
+
+
+def labels_by_key(labels: Labels, found: Source) -> dict[str, Label]:
+    """The labels of all pictures by their keys."""
+    read_back = labels.read(list(found.keys), list(found.places or ()))
+    return dict(zip(found.keys, read_back, strict=True))
+
+
 def example(number: int, label: Label, split: str = "", data: bytes | None = None) -> Example:
     """A stylised picture of an export."""
     origin = {
@@ -63,4 +92,4 @@ def example(number: int, label: Label, split: str = "", data: bytes | None = Non
     }
     assert list(origin) == list(ORIGIN)
     name = f"c{number}__s"
-    return Example(name, name, ".png", data or picture(number), 8, 6, split, label, origin)
+    return Example(name, ".png", data or picture(number), 8, 6, split, label, origin)

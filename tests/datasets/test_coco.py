@@ -89,7 +89,7 @@ def examples(contents: Source, labels: Labels, keys: Iterable[str]) -> Iterable[
         name = key.rpartition("/")[2].partition(".")[0] + "__night"
         origin = {**dict.fromkeys(ORIGIN), "content": key, "style": "night.jpg", "original": False}
         label = label_of(labels, key)
-        yield Example(name, name, ".png", b"png", 32, 24, splits[key], label, origin)
+        yield Example(name, ".png", b"png", 32, 24, splits[key], label, origin)
 
 
 def exported(options: DatasetOptions, to: Path | str, work: Path | str) -> str:
@@ -373,7 +373,7 @@ def test_a_panoptic_png_that_is_missing_stops_before_anything_is_written(tmp_pat
     assert "000000000001.png; add them" in refused(options)
     png.with_name("other.png").unlink()
     png.parent.rmdir()
-    assert "its PNGs are neither in" in refused(options)
+    assert "its PNGs are in neither" in refused(options)
 
 
 def test_split_folders_with_their_own_annotation_files_stay_separate(tmp_path: Path) -> None:
@@ -418,7 +418,7 @@ def test_label_masks_go_beside_the_pictures(tmp_path: Path) -> None:
     ("images", "annotations", "message"),
     [
         ([image(1), image(3)], [], "names 1 pictures that do not exist: train2017/000000000003"),
-        ([image(1, file_name="x.jpg")], [], "none of them is in train2017/, train/, images/"),
+        ([image(1, file_name="x.jpg")], [], "none of which is in train2017/, train/, images/"),
         ([image(1)], [polygon(4, 77)], "annotation 4 is of image 77, which is not in its images"),
         ([image(1)], [{"id": 4, "bbox": []}], "annotation 4 has the image_id None"),
         ([image(1)], [polygon(4, 1, category_id=5)], "is of category 5, which is not in its"),
@@ -483,7 +483,7 @@ def test_a_picture_in_two_splits_is_refused(tmp_path: Path) -> None:
 def test_pictures_in_two_folders_of_one_file_are_refused(tmp_path: Path) -> None:
     options = two_pictures(tmp_path)
     dataset(tmp_path, {}, *names("images", 1, 2))
-    assert "lie both in train2017/ and images/" in refused(options)
+    assert "lie in each of train2017/ and images/" in refused(options)
 
 
 def test_two_panoptic_files_of_one_split_are_refused(tmp_path: Path) -> None:
@@ -515,22 +515,15 @@ def test_a_content_that_lost_its_entry_stops_the_export(tmp_path: Path) -> None:
         coco.labels(options, contents).prepared(Store(str(tmp_path / "work")))
 
 
-def test_many_pictures_are_found_again_in_a_table_of_many_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from styleid_ray.datasets.coco import label_table
-
-    monkeypatch.setattr(label_table, "_FILE_BYTES", 2000)
-    monkeypatch.setattr(label_table, "_BUFFER", 5000)
-    coco_data.make(folder(tmp_path / "in"), 100, 250)
+def test_each_of_many_pictures_gets_its_own_annotations(tmp_path: Path) -> None:
+    coco_data.make(folder(tmp_path / "in"), 1200, 3000)
     options = DatasetOptions(str(tmp_path / "in"), "content")
     contents, labels = opened(options, tmp_path / "work")
-    assert len(list((tmp_path / "work/_run/labels").iterdir())) > 20
     keys = [*contents.keys][::-1]
-    found = [json.loads(one.files["json"]) for one in labels.read(keys, [None] * 100)]
-    assert [one["image"]["id"] for one in found] == list(range(99, -1, -1))
+    found = [json.loads(one.files["json"]) for one in labels.read(keys, [None] * 1200)]
+    assert [one["image"]["id"] for one in found] == list(range(1199, -1, -1))
     counts = [len(one["annotations"]["instances_train2017.json"]) for one in found]
-    assert counts == [2] * 50 + [3] * 50
+    assert counts == [2] * 600 + [3] * 600
 
 
 def test_a_bucket_is_read_and_written(tmp_path: Path, s3: str) -> None:

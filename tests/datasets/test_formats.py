@@ -9,7 +9,7 @@ import pytest
 
 from styleid_ray.config import ExportFormat
 from styleid_ray.datasets.folder import FolderLabels
-from styleid_ray.datasets.formats import check_export, open_writer, read_source, recognised
+from styleid_ray.datasets.formats import crop_note, open_writer, read_source, recognised
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.splits import dealt
 from styleid_ray.errors import ConfigError, SourceError
@@ -32,6 +32,8 @@ def test_plain_folders_stay_plain_folders(folder) -> None:
 def test_top_folders_are_splits_only_where_all_of_them_are(folder) -> None:
     source = read_source(content(folder("one", ["train/ant/1.png", "Validation/ant/1.png"])))
     assert source.splits == ("train",)
+    source = read_source(content(folder("rest", ["val/ant/1.png", "test/bee/2.png"])))
+    assert source.splits == ("test", "val")
     source = read_source(content(folder("two", ["train/1.png", "boat/1.png"])))
     assert source.splits is None
     source = read_source(DatasetOptions(str(folder("three", ["train/1.png"])), "style"))
@@ -67,19 +69,11 @@ def test_a_file_data_yaml_makes_it_yolo(folder) -> None:
     assert read_source(content(root, format="folder")).format == "folder"
 
 
-@pytest.mark.parametrize(
-    ("job", "message"),
-    [
-        (("coco", "voc", "keep", False), "voc dataset"),
-        (("coco", "coco", "crop", False), "--fit keep"),
-        (("imagefolder", "folder", "crop", True), "--fit keep"),
-    ],
-)
-def test_impossible_exports_are_refused_before_the_run(job, message) -> None:
-    with pytest.raises(ConfigError, match=message):
-        check_export(*job)
-    check_export("parquet", "coco", "keep", True)
-    check_export("imagefolder", "folder", "crop", False)
+def test_crops_of_contents_with_coordinates_or_masks_have_a_note_before_the_run() -> None:
+    for format, masks in (("coco", False), ("folder", True)):
+        assert "use --fit keep" in (crop_note(format, "crop", masks) or "")
+        assert crop_note(format, "keep", masks) is None
+    assert crop_note("folder", "crop", False) is None
 
 
 @pytest.mark.parametrize("format", ["coco", "voc", "yolo"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -322,25 +321,6 @@ def test_a_card_without_valid_front_matter_is_a_line_with_the_reason(server: Hub
     line = Hub(HUB_ID).upload_card("---\nlicense: [\n---\n")
     assert line is not None
     assert "the front matter is no YAML" in line
-
-
-def test_a_hub_that_does_not_answer_does_not_delay_the_run(
-    server: HubServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hub = Hub(HUB_ID)
-    server.held = threading.Event()
-    with monkeypatch.context() as patch:
-        patch.setattr("styleid_ray.datasets.hub.CARD_SECONDS", 0.05)
-        line = hub.upload_card(CARD)
-        assert line == f"the card of {HUB_ID} is not updated: no answer within 0.05 seconds"
-        line = hub.upload_card(CARD)
-    assert line is not None
-    assert "still runs" in line
-    server.held.set()
-    assert hub._card_thread is not None
-    hub._card_thread.join()
-    assert hub.upload_card(CARD + "later\n") is None
-    assert server.repositories[HUB_ID].files["README.md"].endswith(b"later\n")
 
 
 def test_the_settings_of_the_hub_client_are_the_callers_again_after_publishing(

@@ -22,20 +22,19 @@ from PIL import Image
 
 from styleid_ray.datasets.example import ORIGIN
 from styleid_ray.datasets.features import IMAGE
-from styleid_ray.datasets.fetch import fetch_pictures
 from styleid_ray.datasets.files import list_files
 from styleid_ray.datasets.folder import FolderLabels
 from styleid_ray.datasets.formats import read_source
 from styleid_ray.datasets.labels import Label, Labels
-from styleid_ray.datasets.masks import MaskedLabels
+from styleid_ray.datasets.masks import with_masks
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.parquet import Writer, labels, recognises, source
 from styleid_ray.datasets.parquet.reader import ParquetLabels
 from styleid_ray.datasets.source import Source
-from styleid_ray.errors import ConfigError, RowError, SourceError
+from styleid_ray.errors import ConfigError, SourceError
 from styleid_ray.storage.store import Store
 from styleid_ray.storage.version import disk_version
-from tests.datasets.large_files import example, parquet_bytes, picture
+from tests.datasets.large_files import example, labels_by_key, parquet_bytes, picture, pictures, put
 from tests.hub_server import TOKEN, Repository, serving, use
 
 PICTURES = pa.schema([("image", IMAGE)])
@@ -48,29 +47,12 @@ def cell(number: int) -> dict[str, Any]:
     return {"bytes": picture(number), "path": f"{number}.png"}
 
 
-def put(folder: Path, files: Mapping[str, bytes]) -> DatasetOptions:
-    for name, data in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    return DatasetOptions(str(folder), "content")
-
-
 def read(options: DatasetOptions) -> Source:
     return source(list_files(options.url, options.what, options.storage_options), options)
 
 
-def pictures(found: Source) -> dict[str, bytes]:
-    wanted = list(zip(found.keys, found.places or (), strict=True))
-    files = dict(fetch_pictures(found.place, wanted))
-    return {
-        key: b"" if isinstance(files[i], RowError) else files[i].data  # pyright: ignore
-        for i, (key, _) in enumerate(wanted)
-    }
-
-
 def labels_of(found: Source, options: DatasetOptions) -> dict[str, Label]:
-    read_back = labels(options, found).read(list(found.keys), list(found.places or ()))
-    return dict(zip(found.keys, read_back, strict=True))
+    return labels_by_key(labels(options, found), found)
 
 
 def no_labels(features: Mapping[str, Any] | None = None) -> Labels:
@@ -295,6 +277,18 @@ def test_boxes_masks_and_columns_whose_names_are_taken_come_along(tmp_path: Path
         assert "mask" not in text
 
 
+def test_a_further_picture_keeps_the_extension_of_its_format(tmp_path: Path) -> None:
+    schema = pa.schema([("image", IMAGE), ("mask", IMAGE)])
+    formats = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "GIF": "gif", "TIFF": "tif"}
+    masks = [*(picture(9, name) for name in formats), b"no picture"]
+    rows = [{"image": cell(n), "mask": {"bytes": mask}} for n, mask in enumerate(masks)]
+    features = {name: {"_type": "Image"} for name in ("image", "mask")}
+    options = put(tmp_path, {"x.parquet": parquet_bytes(rows, schema, features)})
+    files = [dict(label.files) for label in labels_of(read(options), options).values()]
+    suffixes = [*formats.values(), "png"]
+    assert files == [{f"mask.{s}": mask} for s, mask in zip(suffixes, masks, strict=True)]
+
+
 @pytest.mark.parametrize("split", ["", "train"])
 def test_an_export_is_a_dataset_again_with_the_same_labels(tmp_path: Path, split: str) -> None:
     schema, features, rows = box_rows()
@@ -318,7 +312,8 @@ def test_hugging_face_reads_an_export_with_its_splits_and_features(
     tmp_path: Path, splits: tuple[str, ...]
 ) -> None:
     names = ("cat", "dog")
-    made = MaskedLabels(FolderLabels(False, names), str(tmp_path), None)
+    masks = DatasetOptions("", "content", label_masks=str(tmp_path))
+    made = with_masks(FolderLabels(False, names), masks)
     writer = Writer(Store(str(tmp_path / "out")), made)
     for item in range(2):
         label = Label({"label": names[item]}, {"mask.png": picture(9)}, names[item])

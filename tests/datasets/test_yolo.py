@@ -61,7 +61,7 @@ def exported(url: Any, to: Any, only: tuple[str, ...] = ("train", "val", "test")
 
 
 def example(name: str, label: Label, split: str) -> Example:
-    return Example(name, name, ".png", b"picture", 4, 4, split, label, {})
+    return Example(name, ".png", b"picture", 4, 4, split, label, {})
 
 
 @pytest.mark.parametrize("name", ["data.yaml", "dataset.yml", "coco8.yaml"])

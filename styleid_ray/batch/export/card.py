@@ -12,8 +12,9 @@ from styleid_ray.batch.export.outcome import Export
 from styleid_ray.batch.export.rejected import Rejected
 from styleid_ray.batch.folder.output import Output, data_file
 from styleid_ray.batch.folder.tally import Tally
-from styleid_ray.config import ADDED, ExportFormat
+from styleid_ray.config import ExportFormat, changes
 from styleid_ray.datasets.card import SAMPLES, Card, LabelKind, strip
+from styleid_ray.datasets.features import field_names
 from styleid_ray.datasets.fetch import fetch_picture
 from styleid_ray.datasets.labels import Labels
 from styleid_ray.datasets.source import Source
@@ -21,15 +22,6 @@ from styleid_ray.errors import RowError
 from styleid_ray.storage.store import Store
 
 _SAMPLES = 6
-_PARAMETERS = (
-    *("method", "preset", "steps", "gamma", "temperature", "layers", "adain", "low_frequency"),
-    *("inject", "detail", "detail_luminance", "masks", "region_styles", "vae", "lora"),
-    *("size", "tile", "vae_tile", "fit", "pairing", "styles_per_content"),
-    *("style_classes", "class_column", "style_share", "style_weights", "variants", "seed"),
-)
-"""In the card's order."""
-_WHERE_USED = {*ADDED, "masks"}
-"""Parameters that a run's identity has only where they are used."""
 
 
 def export_card(
@@ -89,9 +81,12 @@ def card_of(
 
 def parameters(record: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a run that reproduce its pictures, without sources and model."""
-    stored = {n: value for n, value in record["config"].items() if n not in _WHERE_USED}
-    values = stored | record["identity"]
-    return {name: values[name] for name in _PARAMETERS if values.get(name) is not None}
+    values = {**record["identity"], "style_weights": record["config"].get("style_weights")}
+    return {
+        name: value
+        for name, value in values.items()
+        if value not in (None, []) and name != "model" and changes(name) != "encoding"
+    }
 
 
 def _entries(
@@ -125,8 +120,8 @@ def _entries(
 
 
 def _kinds(labels: Labels) -> list[LabelKind]:
-    """The kinds of labels in a dataset, by its columns."""
-    text = str(dict(labels.features)).lower()
+    """The kinds of labels in a dataset, by the names of its columns and their fields."""
+    text = " ".join(field_names(labels.features)).lower()
     found: list[LabelKind] = ["class"] if {"label", "cls"} & set(labels.features) else []
     words: dict[LabelKind, str] = {
         "box": "bbox",

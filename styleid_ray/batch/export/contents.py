@@ -20,8 +20,6 @@ from styleid_ray.datasets.keys import Keys
 from styleid_ray.datasets.labels import Labels
 from styleid_ray.datasets.source import Source
 from styleid_ray.errors import ConfigError
-from styleid_ray.planning.columns import distinct
-from styleid_ray.planning.hashing import GOLDEN, hashes, mix
 from styleid_ray.planning.pairing import content_options
 
 MARK = "rejected"
@@ -72,17 +70,9 @@ def read_contents(output: Output, source: Source, tally: Tally) -> Contents:
 def has_repeats(output: Output) -> bool:
     """Whether several pairs of a run share content, style and k, as rows of a table do that differ
     in their parameters."""
-    numbers: list[np.ndarray] = []
-    for name in output.files(PLAN):
-        part = plan_columns(output, name, ["content", "style", "k"])
-        state = part["k"].to_numpy().astype(np.uint64)
-        for column in ("content", "style"):
-            keys = part[column].combine_chunks().dictionary_encode()
-            hashed = hashes(keys.dictionary.to_pylist(), 0)
-            state = mix(state * np.uint64(GOLDEN) + hashed[keys.indices.to_numpy()])
-        numbers.append(state)
-    whole = np.concatenate(numbers or [np.empty(0, np.uint64)])
-    return len(distinct(whole)) < len(whole)
+    columns = ["content", "style", "k"]
+    plan = pa.concat_tables(output.plan_part(name, columns) for name in output.files(PLAN))
+    return plan.unify_dictionaries().group_by(columns).aggregate([]).num_rows < plan.num_rows
 
 
 def content_source(config: JobConfig, record: dict[str, Any]) -> Source:
@@ -90,8 +80,8 @@ def content_source(config: JobConfig, record: dict[str, Any]) -> Source:
     format = record.get("formats", {}).get("content")
     if record.get("sources") is None and format not in ("folder", None):
         raise ConfigError(
-            "the URLs of the run's sources hold secrets, which are not stored: its labels cannot "
-            "be found again"
+            "the run's source URLs held passwords or signatures, which are not stored, so its "
+            "labels cannot be read: stylize from a location that needs none"
         )
     return run_source(record, "content", config.storage_options)
 
@@ -112,11 +102,11 @@ def content_labels(config: JobConfig, record: dict[str, Any], contents: Source) 
 
 
 def further_features(output: Output, labels: Labels, mark: bool) -> dict[str, Any]:
-    """The Hugging Face features of label columns that the run itself has: further columns of its
-    table of pairs and, with `mark`, the column that marks rejected pairs."""
+    """The Hugging Face features of label columns that the run itself has, and that the labels lack:
+    further columns of its table of pairs and, with `mark`, the column that marks rejected pairs."""
     features: dict[str, Any] = {}
     for column in output.parsed(output.files(PLAN)[0], pq.read_schema):
-        if column.name not in PLAN_ONLY and column.name != "split":
+        if column.name not in {*PLAN_ONLY, *labels.features, "split"}:
             with suppress(ValueError):  # a type that datasets does not know
                 features[column.name] = feature_of(column.type)
     if mark and MARK in {*features, *labels.features}:

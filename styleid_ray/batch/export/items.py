@@ -34,10 +34,7 @@ class Item:
     def name(self, made: str) -> str:
         """A name that changes with the item, and with `made`, the digest of how the export is
         made."""
-        facts = asdict(self)
-        if not self.state:  # keeps the names in exports of earlier versions
-            del facts["state"]
-        return f"{self.number:06d}-{digest([made, facts])}"
+        return f"{self.number:06d}-{digest([made, asdict(self)])}"
 
 
 def items_of(tally: Tally, originals: Source, rejected: Rejected) -> Iterator[Item]:

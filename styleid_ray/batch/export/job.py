@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, TextIO
 
 from styleid_ray.batch.export.card import export_card, write_samples
@@ -28,7 +28,7 @@ from styleid_ray.batch.prepare import check_outside
 from styleid_ray.batch.watch.progress import Progress, shown
 from styleid_ray.config import digest
 from styleid_ray.datasets.card import CARD
-from styleid_ray.datasets.formats import check_geometry, folder_of, open_writer
+from styleid_ray.datasets.formats import check_geometry, open_writer
 from styleid_ray.datasets.hub import Hub
 from styleid_ray.datasets.labels import WithColumns
 from styleid_ray.datasets.names import Names
@@ -105,12 +105,13 @@ class _Work:
                 f"{self.output.url}: {rejected.rule} rejects every finished pair: export with "
                 "another --reject, or with --mark-rejected"
             )
-        names = self._names()
+        ids = self.config.pairing == "table" and has_repeats(self.output)
+        names = Names.of(self.contents.source.keys, self.contents.styles, ids)
         how = {
             "run": self.record["fingerprint"],
             "format": self.options.format,
             "mix": self.options.mix,
-            "names": names.as_dict(),
+            "names": asdict(names),
             "labels": digest([self.labels.features, self.labels.header]),
             **rejected.how,
         }
@@ -147,11 +148,6 @@ class _Work:
         store.finish(how, result.as_dict(), absent)
         return result
 
-    def _names(self) -> Names:
-        ids = self.config.pairing == "table" and has_repeats(self.output)
-        folder = folder_of(self.labels.inner)
-        return Names.of(self.contents.source.keys, self.contents.styles, folder, ids)
-
     def _absent(self) -> dict[str, list[str]]:
         """Pairs that this export omits, by shard; earlier entries stay for shards that are gone."""
         absent = self.rejected.absent(self.tally.failures.ids)
@@ -177,7 +173,6 @@ class _Work:
             "reject": str(self.rejected.rule) if self.rejected.rule else None,
             "rejected": self.rejected.count,
             "marked": self.rejected.mark,
-            "without_value": self.rejected.without_value,
         }
 
     def _write(self, items: list[Item], names: Names, made: str) -> None:
@@ -196,7 +191,7 @@ class _Work:
             made,
             self.rejected.rule,
             self.rejected.mark,
-            tuple(name for name in self.labels.extra if name not in self.labels.inner.features),
+            tuple(self.labels.extra),
             self.config.max_pixels,
             self.config.max_bytes,
         )

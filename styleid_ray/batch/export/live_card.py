@@ -2,28 +2,30 @@
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from queue import SimpleQueue
+from threading import Thread
 
 from styleid_ray.batch.export.card import card_of
 from styleid_ray.batch.export.contents import content_labels, content_source, read_contents
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.tally import Tally
-from styleid_ray.batch.watch.progress import Progress as RunProgress
+from styleid_ray.batch.watch.progress import Progress
 from styleid_ray.config import JobConfig
-from styleid_ray.datasets.card import Progress
 from styleid_ray.datasets.hub import Hub
 
 EVERY_SECONDS = 600.0
 """Seconds between two uploads of the card."""
+_LAST_SECONDS = 60.0
+"""The longest wait for an upload at the end of a run."""
 
 
 @contextmanager
 def live_card(
     config: JobConfig, output: Output, every: float = EVERY_SECONDS
-) -> Iterator[Callable[[RunProgress], list[str]]]:
+) -> Iterator[Callable[[Progress], list[str]]]:
     """Yields a function that takes the progress after each shard and uploads the card now and then.
 
     It returns lines on failed uploads, which never end the run. Without `push_to` it does nothing.
@@ -34,23 +36,31 @@ def live_card(
     record, tally = output.existing_record(), Tally.read(output)
     contents = read_contents(output, content_source(config, record), tally)
     labels = content_labels(config, record, contents.source)
-    hub, last = Hub(config.push_to), float("-inf")
+    hub, last, thread = Hub(config.push_to), float("-inf"), Thread()
     card = card_of(record, config.export, contents, labels, stylised=0, hub_id=config.push_to)
-    upload: Future[str | None] | None = None
+    lines = SimpleQueue[str | None]()
 
-    def update(progress: RunProgress) -> list[str]:
-        nonlocal upload, last
-        lines = [upload.result() or ""] if upload and upload.done() else []
-        upload = None if lines else upload
-        if upload is None and time.monotonic() - last >= every:
+    def update(progress: Progress) -> list[str]:
+        nonlocal thread, last
+        if time.monotonic() - last >= every:
             last = time.monotonic()
-            now = Progress(progress.done, tally.planned, datetime.now(UTC))
-            text = replace(card, stylised=progress.done, progress=now).text()
-            upload = pool.submit(hub.upload_card, text)
-        return [line for line in lines if line]
+            if thread.is_alive():
+                lines.put(f"the card of {hub.hub_id} is not updated: the last upload still runs")
+            else:
+                shown = _in_words(progress.done, tally.planned)
+                text = replace(card, stylised=progress.done, progress=shown).text()
+                thread = Thread(target=lambda: lines.put(hub.upload_card(text)), daemon=True)
+                thread.start()
+        return [line for _ in range(lines.qsize()) if (line := lines.get())]
 
-    pool = ThreadPoolExecutor(1)
     try:
         yield update
     finally:
-        pool.shutdown(cancel_futures=True)  # a late card would hide the final one
+        if thread.is_alive():
+            thread.join(_LAST_SECONDS)  # a late card would hide the final one
+
+
+def _in_words(done: int, planned: int) -> str:
+    share = 100 * done // max(planned, 1)
+    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{done:,} of {planned:,} pairs done ({share} %), updated {now}"

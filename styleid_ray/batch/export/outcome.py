@@ -5,7 +5,6 @@ from typing import Any
 
 from styleid_ray.batch.watch.progress import counted
 from styleid_ray.config import ExportFormat
-from styleid_ray.quality.rule import no_value
 from styleid_ray.storage.locations import shown
 
 _MOST_NAMED = 10
@@ -62,8 +61,6 @@ class Export:
     rejected: int = 0
     """Pairs that the rule rejects; they are left out or marked."""
     marked: bool = False
-    without_value: tuple[str, ...] = ()
-    """Measures of the rule without a value in any pair."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -78,10 +75,8 @@ class Export:
         if self.done < self.planned:
             lines.append(f"the run has {self.done:,} of {self.planned:,} pairs so far")
         if self.reject:
-            done = "marked as rejected" if self.marked else "left out"
-            lines.append(f"{done}: {counted(self.rejected, 'pair')}, by {self.reject}")
-        if self.without_value:
-            lines.append(no_value(self.without_value))
+            done = "marked" if self.marked else "left out"
+            lines.append(f"{done}: {counted(self.rejected, 'pair')}, rejected by {self.reject}")
         for what, why in [*self.left_out.items()][:_MOST_NAMED]:
             lines.append(f"left out: {shown(what)}: {why}")
         for what in self.failed[:_MOST_NAMED]:

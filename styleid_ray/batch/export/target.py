@@ -21,7 +21,7 @@ class ExportStore(Store):
     option = "to"
 
     def check(self, how: dict[str, Any]) -> None:
-        """Checks that the export that these facts define can be started or resumed here.
+        """Checks that this export can start or resume here.
 
         Raises:
             ConfigError: there are other files here, or an export with other facts.
@@ -38,19 +38,19 @@ class ExportStore(Store):
             )
         before = self._read(MARKER).get("how") or self._read(HOW) or how
         differing = [
-            f"{name}: {before.get(name)} there, {value} now"
+            f"{name}: {before.get(name)}, now {value}"
             for name, value in ({**dict.fromkeys(before), **how}).items()
             if before.get(name) != value
         ]
         if differing:
             raise ConfigError(
-                f"--to {shown(self.url)} holds an export that was made otherwise "
+                f"--to {shown(self.url)} holds an export with other options "
                 f"({'; '.join(differing)}): name another folder"
             )
         self.check_writable()
 
     def begin(self, how: dict[str, Any], absent: dict[str, list[str]] | None = None) -> None:
-        """Marks an export with these facts, without the absent pairs, as begun."""
+        """Records that an export has begun; `absent` lists the pairs it omits."""
         if absent:
             self.write(ABSENT, json.dumps(absent).encode())
         self.write(HOW, json.dumps(how).encode())
@@ -61,7 +61,7 @@ class ExportStore(Store):
         return self._read(MARKER).get("export")
 
     def absent(self) -> dict[str, list[str]]:
-        """Ids of the pairs that a complete or begun export under a rule lacks, by shard."""
+        """Ids of the pairs that this export omits, by shard."""
         return self._read(MARKER).get("absent") or self._read(ABSENT)
 
     def _read(self, name: str) -> dict[str, Any]:

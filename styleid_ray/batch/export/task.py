@@ -118,7 +118,6 @@ class ExportItem:
         origin = {n: row.get(n) for n in ORIGIN} | own | {"original": False}
         return Example(
             name=self.names.stylised(*pair),
-            short=self.names.stylised(*pair, in_folder=True),
             extension=os.path.splitext(path)[1],
             picture=self._beside(path) if picture is None else picture,
             width=row["width"],
@@ -165,7 +164,6 @@ class ExportItem:
                 continue
             yield Example(
                 name=self.names.original(key),
-                short=self.names.original(key, in_folder=True),
                 extension=picture_extension(key, file.data),
                 picture=file.data,
                 width=size[0],

@@ -1,24 +1,25 @@
 """One annotation file of COCO, streamed: memory does not grow with its annotations."""
 
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
 import ijson
 import numpy as np
+import pyarrow as pa
 from ijson.common import ObjectBuilder
 
-from styleid_ray.datasets.keys import Keys
+from styleid_ray.arrow import pc
+from styleid_ray.datasets.keys import Keys, first_repeated
 from styleid_ray.errors import SourceError
 from styleid_ray.storage.fetch import reason
 from styleid_ray.storage.locations import shown
 
-_BATCH = 4096
+_BATCH = 2**14
 _LISTS = ("images", "annotations")
 _DEPTH = {"start_map": 1, "start_array": 1, "end_map": -1, "end_array": -1}
 
@@ -30,25 +31,15 @@ Fault = Callable[[str], SourceError]
 class ImageIndex:
     """The images of an annotation file by their ids, at least one."""
 
-    ids: np.ndarray
-    """The number of each image's id (`number_of`), int64 [I]."""
+    ids: pa.Int64Array
+    """The number of each image's id (`number_of`)."""
     names: Keys
     """The file_name of each."""
 
-    @cached_property
-    def order(self) -> np.ndarray:
-        """Indices of the images in the order of their ids, int64 [I]."""
-        return np.argsort(self.ids, kind="stable")
-
-    @cached_property
-    def sorted_ids(self) -> np.ndarray:
-        """The ids in order, int64 [I]."""
-        return self.ids[self.order]
-
-    def indices(self, ids: np.ndarray) -> np.ndarray:
-        """The index of the image with each id, int64 [N]; -1 for an unknown id."""
-        at = np.minimum(np.searchsorted(self.sorted_ids, ids), len(self.ids) - 1)
-        return np.where(self.sorted_ids[at] == ids, self.order[at], -1)
+    def indices(self, ids: Iterable[int]) -> Sequence[int]:
+        """The index of the image with each id; -1 for an unknown id."""
+        numbers = pa.array(ids, pa.int64())
+        return pc.fill_null(pc.index_in(numbers, value_set=self.ids), -1).to_pylist()
 
 
 def number_of(value: Any) -> int | None:
@@ -106,18 +97,17 @@ class Annotations:
                 yield name
 
         keys = Keys(names())
-        index = ImageIndex(np.array(ids, np.int64), keys)
+        index = ImageIndex(pa.array(np.array(ids, np.int64)), keys)
         if not len(ids):
             raise self.fault(
                 "has no images, so it is no COCO annotation file: choose some with --annotations, "
                 "or read the pictures alone with --content-format folder"
             )
-        twice = np.flatnonzero(np.diff(index.sorted_ids) == 0)
-        if len(twice):
-            first, second = index.order[twice[0]], index.order[twice[0] + 1]
+        if twice := first_repeated(index.ids):
+            first, second = twice
             raise self.fault(
-                f"the images {shown(keys[int(first)])} and {shown(keys[int(second)])} have the "
-                f"same id, {ids[first]}: give one another, also in its annotations"
+                f"the images {shown(keys[first])} and {shown(keys[second])} have the same id, "
+                f"{ids[first]}: give one of them another id, also in its annotations"
             )
         return index
 
@@ -125,8 +115,8 @@ class Annotations:
         """The annotations, each with the index of its image."""
         records = self.records("annotations")
         while batch := list(islice(records, _BATCH)):
-            indices = index.indices(np.array(list(map(self._image_id, batch)), np.int64))
-            for image, record in zip(indices.tolist(), batch, strict=True):
+            indices = index.indices(map(self._image_id, batch))
+            for image, record in zip(indices, batch, strict=True):
                 if image < 0:
                     raise self.fault(
                         f"annotation {record.get('id')} is of image {record['image_id']}, which is "
@@ -142,7 +132,7 @@ class Annotations:
             if not isinstance(record.get("name"), str):
                 raise self.fault(f"category {record['id']} has no name: give it one")
             if number in names:
-                raise self.fault(f"two categories have the id {record['id']}: give one another")
+                raise self.fault(f"two categories have the id {record['id']}: change one")
             names[number] = record["name"]
         return names
 

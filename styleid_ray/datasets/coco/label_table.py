@@ -1,12 +1,11 @@
-"""Labels by the keys of their pictures, in Parquet files; a task reads only its own part."""
+"""Labels by the keys of their pictures, in a Parquet file; a task reads only its own part."""
 
-import os
-import tempfile
+import sqlite3
 from bisect import bisect_right
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
+from itertools import groupby
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,103 +13,78 @@ import pyarrow.parquet as pq
 from styleid_ray.datasets.keys import Keys
 from styleid_ray.storage.store import Store
 
-_FILE_BYTES = 2**23
-_MOST_FILES = 512
-_BUFFER = 2**23
-_ROWS_OF_GROUP = 64
+_GROUP_ROWS, _GROUP_BYTES = 512, 2**23
+"""Most rows of a row group, and bytes of labels after which one is written."""
 _SCHEMA = pa.schema([("key", pa.string()), ("label", pa.binary())])
 
 Piece = tuple[int, bytes]
 """The number of a picture's key, and one line about it."""
+Row = tuple[str, bytes]
 
 
 @dataclass(frozen=True)
 class LabelTable:
-    """One text per key, in a file per range of keys: the pictures of a task, whose keys are
-    consecutive, are in one or two files."""
+    """One text per key, sorted by key: the pictures of a task, whose keys are consecutive, are in
+    one or two row groups."""
 
     store: Store
-    folder: str
+    name: str
     starts: tuple[str, ...]
-    """The first key of each file."""
+    """The first key of each row group."""
 
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
         """The text of each key; None for a key without one."""
-        wanted: dict[int, list[str]] = defaultdict(list)
-        for key in keys:
-            wanted[max(bisect_right(self.starts, key) - 1, 0)].append(key)
-        texts: dict[str, bytes] = {}
-        for number, some in wanted.items():
-            read = partial(pq.read_table, filters=[("key", "in", some)])
-            table = self.store.parsed(_name(self.folder, number), read)
-            texts |= zip(table["key"].to_pylist(), table["label"].to_pylist(), strict=True)
+        groups = {bisect_right(self.starts, key) - 1 for key in keys} - {-1}
+        table = self.store.parsed(
+            self.name, lambda file: pq.ParquetFile(file).read_row_groups(sorted(groups))
+        )
+        texts = dict(zip(table["key"].to_pylist(), table["label"].to_pylist(), strict=True))
         return [texts.get(key) for key in keys]
 
 
 def make_table(
     store: Store,
-    folder: str,
+    name: str,
     keys: Keys,
-    size: int,
     pieces: Iterable[Piece],
     whole: Callable[[list[bytes]], bytes],
 ) -> LabelTable:
     """Sorts pieces of text by key on this machine's disk: memory does not grow with them.
 
     Args:
-        store, folder: the table is written to this folder of the store.
+        store, name: the table is written to this file of the store.
         keys: sorted; a key without a piece has no row.
-        size: bytes of all pieces, about.
         pieces: lines in any order.
         whole: joins the pieces of a key, in their order, to its text.
     """
-    count = max(1, min(-(-size // _FILE_BYTES), _MOST_FILES, len(keys)))
-    bounds = [-(-number * len(keys) // count) for number in range(count)]
-    with tempfile.TemporaryDirectory(prefix="styleid-ray-") as local:
-        spool = _Spool(local)
-        for index, line in pieces:
-            spool.add(index * count // len(keys), b"%d %b" % (index, line))
-        spool.flush()
-        for number in range(count):
-            pieces_of: dict[int, list[bytes]] = defaultdict(list)
-            for line in spool.lines(number):
-                index, _, piece = line.partition(b" ")
-                pieces_of[int(index)].append(piece)
-            texts = {keys[index]: whole(pieces_of.pop(index)) for index in sorted(pieces_of)}
-            table = pa.table([list(texts), list(texts.values())], schema=_SCHEMA)
-            with store.writing(_name(folder, number)) as file:
-                pq.write_table(table, file, row_group_size=_ROWS_OF_GROUP, compression="zstd")
-    return LabelTable(store, folder, tuple(keys[bound] for bound in bounds if len(keys)))
+    starts: list[str] = []
+    with closing(sqlite3.connect("")) as database:  # a temporary file
+        database.execute("CREATE TABLE pieces (number INTEGER, line BLOB)")
+        database.executemany("INSERT INTO pieces VALUES (?, ?)", pieces)
+        lines = database.execute("SELECT number, line FROM pieces ORDER BY number, rowid")
+        rows = (
+            (keys[number], whole([line for _, line in some]))
+            for number, some in groupby(lines, key=lambda piece: piece[0])
+        )
+        with (
+            store.writing(name) as file,
+            pq.ParquetWriter(file, _SCHEMA, compression="zstd") as table,
+        ):
+            for group in _groups(rows):
+                starts.append(group[0][0])
+                columns = list(map(list, zip(*group, strict=True)))
+                table.write_table(pa.table(columns, schema=_SCHEMA))
+    return LabelTable(store, name, tuple(starts))
 
 
-def _name(folder: str, number: int) -> str:
-    return f"{folder}/{number:04d}.parquet"
-
-
-class _Spool:
-    """Lines in many local files, with one bound on the memory for all."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-        self.held: dict[int, list[bytes]] = defaultdict(list)
-        self.size = 0
-
-    def add(self, number: int, line: bytes) -> None:
-        self.held[number].append(line + b"\n")
-        self.size += len(line)
-        if self.size > _BUFFER:
-            self.flush()
-
-    def flush(self) -> None:
-        for number, lines in self.held.items():
-            with open(os.path.join(self.folder, str(number)), "ab") as file:
-                file.writelines(lines)
-        self.held.clear()
-        self.size = 0
-
-    def lines(self, number: int) -> Iterator[bytes]:
-        path = os.path.join(self.folder, str(number))
-        if os.path.exists(path):
-            with open(path, "rb") as file:
-                for line in file:
-                    yield line.rstrip(b"\n")
+def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    group: list[Row] = []
+    size = 0
+    for row in rows:
+        group.append(row)
+        size += len(row[1])
+        if len(group) == _GROUP_ROWS or size > _GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group

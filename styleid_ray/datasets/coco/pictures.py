@@ -19,7 +19,7 @@ from styleid_ray.datasets.coco.files import (
     matches,
 )
 from styleid_ray.datasets.files import Files, list_files
-from styleid_ray.datasets.keys import Keys
+from styleid_ray.datasets.keys import Keys, first_repeated
 from styleid_ray.datasets.options import DatasetOptions
 from styleid_ray.datasets.source import Source
 from styleid_ray.datasets.splits import ALL_SPLITS, split_name
@@ -86,14 +86,14 @@ def _folder_of(annotations: Annotations, counts: Mapping[str, int], total: int) 
     whole = [folder for folder, count in counts.items() if count == total]
     if len(whole) > 1:
         raise annotations.fault(
-            f"names pictures that lie both in {_in_words(whole)}: remove one of these folders, or "
-            "put the folder's name into each file_name"
+            f"lists pictures that lie in each of {_in_words(whole)}: remove one of these folders, "
+            "or put the folder's name into each file_name"
         )
     best = max(counts, key=lambda folder: counts[folder])
     if not counts[best]:
         raise annotations.fault(
-            f"names pictures, and none of them is in {_in_words(counts, 'nor')}: put them into one "
-            "of these folders, or choose others with --splits or --annotations"
+            f"lists pictures, none of which is in {_in_words(counts, 'or')}: put them into one of "
+            "these folders, or choose others with --splits or --annotations"
         )
     return best
 
@@ -110,14 +110,11 @@ def _check_exist(annotations: Annotations, keys: Keys, existing: Keys) -> None:
 
 def _check_once(annotations: Annotations, keys: Keys, index: ImageIndex) -> None:
     """Raises SourceError where a file lists one picture as two images."""
-    counts = pc.value_counts(keys.array)
-    twice = counts.filter(pc.greater(counts.field("counts"), 1))
-    if len(twice):
-        key = twice[0]["values"]
-        first, second, *_ = np.flatnonzero(pc.equal(keys.array, key).to_numpy(False))
+    if twice := first_repeated(keys.array):
+        first, second = index.ids.take(pa.array(twice)).to_pylist()
         raise annotations.fault(
-            f"has the picture {shown(key.as_py())} twice, as image {index.ids[first]} and image "
-            f"{index.ids[second]}: make them one"
+            f"has the picture {shown(keys[twice[0]])} twice, as image {first} and image {second}: "
+            "make them one"
         )
 
 
@@ -158,8 +155,10 @@ def _check_pngs(
             f"names {len(missing):,} panoptic PNGs that are not in {shown(folder)}: "
             f"{missing.first_few()}; add them"
         )
-    folders = " nor in ".join(map(shown, file.png_folders))
-    raise annotations.fault(f"is panoptic, and its PNGs are neither in {folders}: put them there")
+    folders = " nor ".join(map(shown, file.png_folders))
+    raise annotations.fault(
+        f"is panoptic, but its PNGs are in neither {folders}: put them in one of these"
+    )
 
 
 def _in_words(folders: Iterable[str], between: str = "and") -> str:

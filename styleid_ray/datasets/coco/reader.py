@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -110,14 +109,12 @@ class CocoLabels(Labels):
         return not all(summary.captions for summary in self.summaries.values())
 
     def prepared(self, work: Store) -> CocoLabels:
-        """The same with a table of all labels, written to `labels` in the work folder; raises
-        SourceError for a damaged annotation file, or a content in none."""
+        """The same with a table of all labels, written to `labels.parquet` in the work folder;
+        raises SourceError for a damaged annotation file, or a content in none."""
         with ExitStack() as stack:
             opened = [stack.enter_context(file.opened(self.options)) for file in self.files]
-            size = sum(os.path.getsize(source.path) for source in opened)
-            pieces = self._pieces(opened)
-            folder = f"{work.work}/labels"
-            table = make_table(work, folder, self.keys, size, pieces, self._whole)
+            name = f"{work.work}/labels.parquet"
+            table = make_table(work, name, self.keys, self._pieces(opened), self._whole)
         return replace(self, keys=Keys(), table=table)
 
     def _pieces(self, opened: list[Annotations]) -> Iterator[Piece]:

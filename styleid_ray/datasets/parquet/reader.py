@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +18,7 @@ from styleid_ray.datasets.parquet.schema import label_features, own_name, read_f
 from styleid_ray.datasets.source import Source
 from styleid_ray.datasets.webdataset.reader import has_geometry
 from styleid_ray.errors import RowError, SourceError
+from styleid_ray.imaging.formats import picture_extension
 from styleid_ray.storage.fetch import reason
 from styleid_ray.storage.locations import shown
 from styleid_ray.storage.members import Row, container, fetch_rows, member_of
@@ -43,7 +45,7 @@ def labels(options: DatasetOptions, contents: Source) -> ParquetLabels:
 
 @dataclass(frozen=True)
 class ParquetLabels(Labels):
-    """Unchanged label columns; further pictures (masks ...) as files, `COLUMN.png`."""
+    """Unchanged label columns; further pictures (masks ...) as files: `COLUMN.png`."""
 
     place: Source
     """The source, for the locations of its keys."""
@@ -145,9 +147,9 @@ def _is_image(feature: Any) -> bool:
 
 
 def _extension(data: bytes) -> str:
-    if data.startswith(b"\xff\xd8"):
-        return ".jpg"
-    return ".webp" if data[:4] == b"RIFF" else ".png"
+    with suppress(Exception):  # bytes that are no picture make decoders raise nearly anything
+        return picture_extension("", data)
+    return ".png"
 
 
 def _without_bytes(value: Any) -> Any:

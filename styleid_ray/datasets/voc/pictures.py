@@ -1,5 +1,5 @@
-"""Pascal VOC: pictures in `JPEGImages/`, an XML file in `Annotations/` for each, splits and class
-lists in `ImageSets/Main/`, masks in `SegmentationClass/` and `SegmentationObject/`.
+"""Pascal VOC: pictures in `JPEGImages/`, an XML file in `Annotations/` for each, splits in
+`ImageSets/Main/`, masks in `SegmentationClass/` and `SegmentationObject/`.
 
 These folders lie at the top of the location or up to two folders below it (`VOCdevkit/VOC2012/`),
 where several years may lie side by side.
@@ -18,7 +18,7 @@ import pyarrow as pa
 from styleid_ray.arrow import pc
 from styleid_ray.datasets.features import IMAGE_FEATURE, sequence_feature, value_feature
 from styleid_ray.datasets.files import Files, list_files
-from styleid_ray.datasets.keys import Keys
+from styleid_ray.datasets.keys import Keys, first_repeated
 from styleid_ray.datasets.labels import Label, Labels
 from styleid_ray.datasets.options import DatasetOptions, in_threads
 from styleid_ray.datasets.source import Source
@@ -34,7 +34,6 @@ _SPLITS = ("train", "val", "test")
 _LIST = re.compile(rf"{_YEAR}ImageSets/Main/(train|val|trainval|test)\.txt\Z")
 _PICTURE = rf"{_YEAR}JPEGImages/((?s:.*))\.[^./]*"
 _ANNOTATION = rf"{_YEAR}Annotations/(?s:.*)\.xml$"
-_CLASS_LIST = rf"{_YEAR}ImageSets/Main/(?s:.*)_(train|val|trainval|test)\.txt$"
 
 _FEATURES: Mapping[str, Any] = {
     "objects": [
@@ -93,8 +92,7 @@ def labels(options: DatasetOptions, contents: Source) -> VocLabels:
     """The annotation files and masks of a run's contents."""
     files = list_files(contents.root, options.what, options.storage_options)
     masks = files.ending(".png").matching(rf"{_YEAR}(?:{'|'.join(MASKS)})/").names
-    class_lists = bool(files.ending(".txt").matching(_CLASS_LIST).names)
-    return VocLabels(contents.root, options.storage_options, masks, class_lists)
+    return VocLabels(contents.root, options.storage_options, masks)
 
 
 @dataclass(frozen=True)
@@ -105,19 +103,12 @@ class VocLabels(Labels):
     storage_options: Options = field(repr=False)
     masks: Keys = field(repr=False)
     """Names of all mask files below the root."""
-    class_lists: bool
-    """Whether the dataset lists its pictures by class: `dog_train.txt`."""
     format = "voc"
     geometry = True
 
     @property
     def features(self) -> Mapping[str, Any]:
         return {**_FEATURES, **(dict.fromkeys(MASKS, IMAGE_FEATURE) if self.masks else {})}
-
-    @property
-    def header(self) -> Mapping[str, Any]:
-        """Whether there are class lists; no file lists the names of the classes."""
-        return {"class_lists": self.class_lists}
 
     def read(self, keys: Sequence[str], places: Sequence[str | None]) -> list[Label]:
         pictures = pa.array(keys, pa.string())
@@ -153,7 +144,7 @@ class VocLabels(Labels):
 
 def _picture_splits(files: Files, wanted: pa.Array, options: DatasetOptions) -> pa.Array | None:
     """The split of each picture, by its annotation file in `wanted`: null outside all lists; None
-    where there are no lists. Beside train or val, `trainval.txt` adds nothing.
+    where there are no lists. `trainval.txt` is ignored where there is a train or val list.
 
     Raises SourceError when a name in a list has no picture, or is in two splits.
     """
@@ -206,13 +197,11 @@ def _beside(pictures: pa.Array, folder: str, extension: str) -> pa.Array:
 
 
 def _check_distinct(wanted: pa.Array, pictures: Files, options: DatasetOptions) -> None:
-    counts = pc.value_counts(wanted)
-    twice = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
-    if len(twice):
-        both = pictures.names.array.filter(pc.equal(wanted, twice[0])).to_pylist()
+    if twice := first_repeated(wanted):
+        first, second = (shown(pictures.names[index]) for index in twice)
         raise options.fault(
-            f"{shown(both[0])} and {shown(both[1])} share the annotation file "
-            f"{shown(twice[0].as_py())}: remove or rename one of the pictures"
+            f"{first} and {second} share the annotation file {shown(wanted[twice[0]].as_py())}: "
+            "remove or rename one of the pictures"
         )
 
 

@@ -38,8 +38,8 @@ def source(files: Files, options: DatasetOptions) -> Source:
     """The pictures of all samples, from the tars' headers, which `options.spread` reads.
 
     The picture of a sample is its member `NAME.jpg`, or NAME with another extension of pictures;
-    `NAME.mask.png` is a label. Of `NAME.jpg` and `NAME.png` the first is the picture, the second a
-    label. Samples without a picture count as skipped.
+    `NAME.mask.png` is a label. If a sample has NAME.jpg and NAME.png, the JPEG is the picture and
+    the PNG a label. Samples without a picture count as skipped.
     """
     compressed = files.matching(_COMPRESSED).names
     if compressed:
@@ -84,8 +84,8 @@ def _index(tar: Container, options: DatasetOptions) -> _Index:
             table = pa.concat_tables([INDEX.empty_table(), *_tables(rows)])
     except TarError as error:
         raise options.fault(
-            f"{shown(tar.name)} is not a readable tar ({shown(str(error))}): copy or make it anew, "
-            "with the members of a sample side by side, or leave it out"
+            f"{shown(tar.name)} is not a readable tar ({shown(str(error))}): copy it again, or "
+            "recreate it with the members of a sample side by side, or leave it out"
         ) from error
     except Exception as error:  # each filesystem has its own errors
         raise options.unreadable(tar.name, error) from error

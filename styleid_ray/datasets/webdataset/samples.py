@@ -10,15 +10,11 @@ from styleid_ray.imaging.formats import picture_extensions
 from styleid_ray.storage.members import Range
 from styleid_ray.storage.tars import Member, TarError
 
-_NAME = re.compile(r"((?:.*/|)[^./]+)\.([^/]+)\Z", re.DOTALL)
+# Bytes that are not UTF-8 are surrogates in names.
+_NAME = re.compile(r"(?!.*[\ud800-\udfff])((?:.*/|)[^./]+)\.([^/]+)\Z", re.DOTALL)
 _META = re.compile(r"__[^/]*__(?:$|/)")
 _PREFERRED = ("jpg", "jpeg", "png", "webp")
-LINKS, NOT_TEXT, DOTS, ODD = (
-    "links in tars",
-    "with a name that is not UTF-8, in tars",
-    "with '..' in the name, in tars",
-    "without an extension, in tars",
-)
+_OUTSIDE = "members of tars that belong to no sample"
 WITHOUT_PICTURE = "samples without a picture"
 
 
@@ -40,7 +36,7 @@ class Sample:
     @property
     def picture(self) -> str | None:
         """The suffix of the picture: exactly an extension of pictures, so that `0001.mask.png` is a
-        label. Of several, jpg goes before jpeg, png, webp and others; the rest are labels."""
+        label. With several, jpg is preferred, then jpeg, png, webp, others; the rest are labels."""
         kinds = picture_extensions()
         pictures = [suffix for suffix in self.members if f".{suffix.lower()}" in kinds]
         return min(pictures, key=_rank, default=None)
@@ -51,7 +47,7 @@ def samples(members: Iterable[Member], skipped: Counter[str]) -> Iterator[Sample
     same name.
 
     Args:
-        skipped: counts the files outside samples by kind.
+        skipped: counts the links, and the files whose names belong to no sample.
     """
     for name, ones in groupby(_named(members, skipped), key=lambda one: one[0]):
         sample = Sample(name, {})
@@ -69,26 +65,10 @@ def _named(members: Iterable[Member], skipped: Counter[str]) -> Iterator[tuple[s
         match = _NAME.match(name)
         if _META.match(name) or name.rpartition("/")[2].startswith("."):
             continue
-        if not member.regular:
-            kind = LINKS
-        elif ".." in parts:
-            kind = DOTS
-        elif match is None:
-            kind = ODD
-        elif not _is_text(name):
-            kind = NOT_TEXT
+        if match is None or ".." in parts or not member.regular:
+            skipped[_OUTSIDE] += 1
         else:
             yield match[1], match[2], member
-            continue
-        skipped[kind] += 1
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _rank(suffix: str) -> int:

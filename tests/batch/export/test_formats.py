@@ -282,7 +282,7 @@ def test_boxes_of_square_crops_are_refused_before_the_run_and_after_it(
     with pytest.raises(ConfigError, match="--fit keep"):
         run_of(coco, fit="crop", export="coco")
     run = run_of(coco, fit="crop")
-    assert "an export of this run will be refused; use --fit keep" in run.messages.getvalue()
+    assert "an export of this run is refused: use --fit keep" in run.messages.getvalue()
     with pytest.raises(ConfigError, match="--fit keep"):
         run.export("parquet")
 

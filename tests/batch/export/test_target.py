@@ -24,7 +24,7 @@ def test_an_export_interrupted_before_its_first_part_resumes(store: ExportStore)
     store.begin(HOW)
     store.write("train/ant/0.jpg", b"1")
     store.check(HOW)
-    with pytest.raises(ConfigError, match=r"mix: 2\.0 there, None now"):
+    with pytest.raises(ConfigError, match=r"mix: 2\.0, now None"):
         store.check(HOW | {"mix": None})
 
 
