@@ -109,14 +109,8 @@ class Session:
 def nothing_to_do(session: Session) -> str:
     """The line of a command that finds nothing to do."""
     chosen, url = session.chosen, session.output.url
-    if chosen and chosen.made:
-        return (
-            f"nothing to make again: the {counted(chosen.made, 'pair')} that {chosen.rule} rejects "
-            f"{'was' if chosen.made == 1 else 'were'} made with these parameters already: give "
-            "others"
-        )
     if chosen:
-        return f"nothing to make again: {chosen.rule} rejects no pair at {url}"
+        return f"nothing to remake: {chosen.rule} rejects no pair at {url}"
     if session.again:
         return f"nothing to retry: no pair failed at {url}"
     line = f"nothing to do: {_counts(session.tally)} at {url}"
@@ -131,9 +125,7 @@ def resuming(session: Session) -> str:
     """The line of a command that resumes a run."""
     chosen, progress = session.chosen, session.progress
     if chosen:
-        line = f"making {counted(progress.left, 'pair')} again that {chosen.rule} rejects"
-        made = f"; {counted(chosen.made, 'more pair')} were made with these parameters already"
-        return line + made * bool(chosen.made)
+        return f"remaking {counted(progress.left, 'pair')} that {chosen.rule} rejects"
     if session.again:
         return f"retrying {counted(progress.left, 'pair')} that failed"
     return f"resuming: {_counts(session.tally)} already, {progress.left:,} to do"
@@ -180,13 +172,13 @@ def closing_lines(summary: Summary, output: Output, chosen: Remake | None) -> li
     if chosen:
         made, kept = int(session.get("done", 0)), chosen.kept.count
         lines.append(
-            f"{counted(made, 'pair')} made again, {chosen.still_rejected(output):,} of "
+            f"{counted(made, 'pair')} remade, {chosen.still_rejected(output):,} of "
             f"{chosen.count:,} are still rejected by {chosen.rule}"
         )
         if kept:
             (reason, *_) = chosen.kept.lines()
             lines.append(
-                f"{counted(kept, 'pair')} could not be made and keep their pictures; most often "
+                f"{counted(kept, 'pair')} could not be remade and keep their pictures; most often "
                 f"{reason}"
             )
     if summary.failed:

@@ -5,8 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow.parquet as pq
 
-from styleid_ray.batch.folder.output import Output, data_file
-from styleid_ray.batch.stages.schema import REMADE
+from styleid_ray.batch.folder.output import REMADE, Output, data_file
 from styleid_ray.config import digest
 
 _READERS = 16

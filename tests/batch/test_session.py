@@ -75,7 +75,7 @@ def test_a_remake_that_a_limit_stops_before_its_first_shard_ends_with_status_1(
     assert summary.exit_status == 1
     lines = closing_lines(summary, Output(str(tmp_path)), chosen)
     assert "stopped by --deadline 6h with 2 pairs left" in lines[1]
-    assert lines[2].startswith("0 pairs made again")
+    assert lines[2].startswith("0 pairs remade")
 
 
 def test_a_limit_reached_with_the_last_pair_does_not_count_as_a_stop(

@@ -29,6 +29,8 @@ PLAN_ONLY = (
 )
 """Columns of the plan that are not passed through to `data/`, but written under their own rules or
 not at all."""
+REMADE = b"styleid_ray.remade"
+"""Key in the metadata of a data file with remade pairs; each remake changes its value."""
 LAYOUT = 2
 """Number of the arrangement of a run's files; layout 1 has no number in its record."""
 _RECORD = ("model", "config", "identity", "plan")

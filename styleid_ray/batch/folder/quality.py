@@ -1,16 +1,15 @@
 """The quality columns of a run: the spread of its measures, and the pairs that a rule rejects."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from styleid_ray.batch.folder.output import Output, data_file
-from styleid_ray.quality.columns import COLUMN, MEASURES, has_quality
+from styleid_ray.quality.columns import COLUMN, MEASURES, quality_type
 from styleid_ray.quality.rule import Rule, no_value
 from styleid_ray.quality.spread import QUANTILES, Spread
 
@@ -34,9 +33,8 @@ class QualitySummary:
         self.pairs += table.num_rows
         if self.rule:
             self.rejected += self.rule.rejects(table).true_count
-        if COLUMN in table.column_names:
-            for name, values in zip(MEASURES, _values(table), strict=True):
-                self.spreads[name].add(values)
+        for name, values in zip(MEASURES, table[COLUMN].combine_chunks().flatten(), strict=True):
+            self.spreads[name].add(values.to_numpy(zero_copy_only=False))  # NaN for null
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: `measures`, and with a rule `reject` and `rejected`."""
@@ -48,8 +46,7 @@ class QualitySummary:
         """A table for a person, and the number of pairs that the rule rejects."""
         measured = {name: x.as_dict() for name, x in self.spreads.items() if x.count}
         if not measured:
-            lines = ["the run has no quality columns: an earlier version made it"]
-            return [*lines, no_value(self.rule.names)] if self.rule else lines
+            return ["no pair has been measured yet"]
         lines = [f"{'quality':<12}{'mean':>8}" + "".join(f"{f'p{q}':>8}" for q in QUANTILES)]
         for name, values in measured.items():
             numbers = [values["mean"], *(values[f"p{q}"] for q in QUANTILES)]
@@ -71,11 +68,11 @@ def read_quality(output: Output, shards: Iterable[str], rule: Rule | None) -> Qu
 
 
 def read_rejected(
-    output: Output, shards: Iterable[str], rule: Rule, columns: Collection[str] = ()
+    output: Output, shards: Iterable[str], rule: Rule
 ) -> Iterator[tuple[str, pa.Table]]:
-    """The finished shards with rejected pairs, and those pairs' `pair_id`, `quality` and further
-    columns. Raises as `read_quality`."""
-    for shard, table in _tables(output, shards, ["pair_id", *columns]):
+    """The finished shards with rejected pairs, and those pairs' `pair_id` and `quality`. Raises as
+    `read_quality`."""
+    for shard, table in _tables(output, shards, ["pair_id"]):
         rejected = table.filter(rule.rejects(table))
         if rejected.num_rows:
             yield shard, rejected
@@ -92,28 +89,11 @@ def _tables(
 
 
 def _read(output: Output, shard: str, columns: list[str]) -> pa.Table:
-    """Columns of a shard, with `quality` unless that column came with the job's table."""
     name = data_file(shard)
-
-    def read(f: Any) -> pa.Table:
-        file = pq.ParquetFile(f)
-        rows = file.read(columns=[*columns, *[COLUMN] * has_quality(file.schema_arrow)])
-        if rows.num_columns:
-            return rows
-        return pa.table({"row": pa.nulls(file.metadata.num_rows)})
-
     try:
-        return output.parsed(name, read)
+        return output.parsed(name, lambda f: pq.read_table(f, columns=[*columns, COLUMN]))
     except FileNotFoundError:  # a repair has removed it
-        return pa.table({column: pa.array([], pa.string()) for column in columns or ["row"]})
+        none = {column: pa.array([], pa.string()) for column in columns}
+        return pa.table(none | {COLUMN: pa.array([], quality_type())})
     except pa.ArrowInvalid as e:
         raise output.damaged(name, e) from e
-
-
-def _values(table: pa.Table) -> list[np.ndarray]:
-    """The values [N] of each measure, NaN if unknown."""
-    column = table[COLUMN].combine_chunks()
-    known = {one.name for one in column.type}
-    none = pa.nulls(len(column), pa.float32())
-    arrays = [column.field(name) if name in known else none for name in MEASURES]
-    return [array.to_numpy(zero_copy_only=False).astype(np.float64) for array in arrays]
