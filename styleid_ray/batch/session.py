@@ -9,7 +9,7 @@ from styleid_ray.batch.folder.failures import read_failures, retry_command
 from styleid_ray.batch.folder.output import SUMMARY, Output
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.folder.work import count_pairs, limited
-from styleid_ray.batch.limits import Limits, resume_hint
+from styleid_ray.batch.limits import RESUME, Limits
 from styleid_ray.batch.remake import Remake
 from styleid_ray.batch.watch.progress import Progress, counted, duration
 from styleid_ray.config import JobConfig
@@ -78,24 +78,16 @@ class Session:
             "seconds": round(seconds, 3),
             "pairs_per_second": round(progress.new / seconds, 4) if progress.new else 0.0,
         }
-        left = self.left - progress.new
-        if limits.reached:  # the driver may not know of the last committed shards
+        if progress.new or limits.reached:  # shards of which the driver has no report count too
             tally = Tally.read(self.output, tally.parts)
-            done, failed = tally.done, tally.failed
-            left = left if self.again else tally.missing
-        elif self.chosen:  # remade pairs were done before
-            done, failed = tally.done, tally.failed
-        elif self.again:
-            done, failed = progress.done, tally.failed - (progress.done - tally.done)
-        else:
-            done, failed = progress.done, progress.failed
+        left = self.left - progress.new if self.again else tally.missing
         limit = f"--limit {limits.config.limit}" if limits.config.limit else None
         summary = Summary(
             output=self.output.url,
             planned=tally.planned,
-            done=done,
-            failed=failed,
-            missing=tally.planned - done - failed,
+            done=tally.done,
+            failed=tally.failed,
+            missing=tally.missing,
             session=measures,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             stopped=limits.reached or limit if left else None,
@@ -155,8 +147,7 @@ def closing_lines(summary: Summary, output: Output, chosen: Remake | None) -> li
     ]
     if summary.stopped:
         lines.append(
-            f"stopped by {summary.stopped} with {counted(summary.left, 'pair')} left; "
-            f"{resume_hint(summary.stopped)}"
+            f"stopped by {summary.stopped} with {counted(summary.left, 'pair')} left; {RESUME}"
         )
     if session.get("unet_evaluations"):
         lines.append(
