@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from styleid_ray.storage.locations import shown
 from styleid_ray.storage.secrets import without_secrets
 from styleid_ray.storage.store import Store
 
+T = TypeVar("T")
 CONFIG = "_run/config.yaml"
 PLAN = "_run/plan"
 SUMMARY = "summary.json"
@@ -33,6 +35,7 @@ REMADE = b"styleid_ray.remade"
 """Key in the metadata of a data file with remade pairs; each remake changes its value."""
 LAYOUT = 2
 """Number of the arrangement of a run's files; layout 1 has no number in its record."""
+_READERS = 16
 _RECORD = ("model", "config", "identity", "plan")
 
 
@@ -55,6 +58,16 @@ class Output(Store):
         return self.parsed(
             name, lambda f: as_ids(pq.read_table(f, columns=["pair_id"]).column("pair_id"))
         )
+
+    def shard_rows(self, name: str, columns: list[str]) -> pa.Table | None:
+        """Columns of a shard's file; None if a retry or a repair has removed it. Raises OutputError
+        if it is damaged or cannot be read."""
+        try:
+            return self.parsed(name, lambda f: pq.read_table(f, columns=columns).select(columns))
+        except FileNotFoundError:
+            return None
+        except (pa.ArrowInvalid, KeyError) as e:
+            raise self.damaged(name, e) from e
 
     def finished(self) -> set[str]:
         """Names of the finished shards, which have a data file. One listing."""
@@ -122,6 +135,15 @@ class Output(Store):
             f"{self.url}/{shard_file} is damaged ({shown(str(error))}): verify --repair removes "
             "it, and its pairs are made again"
         )
+
+
+def read_each(read: Callable[[str], T], names: Sequence[str]) -> Iterator[tuple[str, T]]:
+    """Each name with what `read` returns for it, in order; many are read at a time, and few results
+    are held."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        for start in range(0, len(names), 4 * _READERS):
+            some = names[start : start + 4 * _READERS]
+            yield from zip(some, pool.map(read, some), strict=True)
 
 
 def run_name(output: str) -> str:

@@ -1,19 +1,15 @@
 """The quality columns of a run: the spread of its measures, and the pairs that a rule rejects."""
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from styleid_ray.batch.folder.output import Output, data_file
-from styleid_ray.quality.columns import COLUMN, MEASURES, quality_type
+from styleid_ray.batch.folder.output import Output, data_file, read_each
+from styleid_ray.quality.columns import COLUMN, MEASURES
 from styleid_ray.quality.rule import Rule, no_value
 from styleid_ray.quality.spread import QUANTILES, Spread
-
-_READERS = 16
 
 
 @dataclass
@@ -81,19 +77,9 @@ def read_rejected(
 def _tables(
     output: Output, shards: Iterable[str], columns: list[str]
 ) -> Iterator[tuple[str, pa.Table]]:
-    names = sorted(shards)
-    with ThreadPoolExecutor(_READERS) as pool:
-        for start in range(0, len(names), 4 * _READERS):  # bounds the tables in memory
-            some = names[start : start + 4 * _READERS]
-            yield from zip(some, pool.map(lambda n: _read(output, n, columns), some), strict=True)
+    def read(shard: str) -> pa.Table | None:
+        return output.shard_rows(data_file(shard), [*columns, COLUMN])
 
-
-def _read(output: Output, shard: str, columns: list[str]) -> pa.Table:
-    name = data_file(shard)
-    try:
-        return output.parsed(name, lambda f: pq.read_table(f, columns=[*columns, COLUMN]))
-    except FileNotFoundError:  # a repair has removed it
-        none = {column: pa.array([], pa.string()) for column in columns}
-        return pa.table(none | {COLUMN: pa.array([], quality_type())})
-    except pa.ArrowInvalid as e:
-        raise output.damaged(name, e) from e
+    for shard, table in read_each(read, sorted(shards)):
+        if table is not None:
+            yield shard, table

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 
 from styleid_ray.batch.folder.failures import Failures, read_failures
-from styleid_ray.batch.folder.output import PLAN, Output
+from styleid_ray.batch.folder.output import PLAN, Output, read_each
 from styleid_ray.batch.folder.work import Work, sampled_order
 
 Parts = dict[str, dict[str, int]]
 """Pairs by shard, by part of the plan."""
-_READERS = 8
 
 
 @dataclass(frozen=True)
@@ -89,11 +87,9 @@ class Tally:
 
 def read_parts(output: Output) -> Parts:
     """The shards of the stored plan; raises OutputError when a part is damaged."""
-    names = output.files(PLAN)
 
     def shards(name: str) -> dict[str, int]:
         counts = output.plan_part(name, ["shard"])["shard"].value_counts()
         return {entry["values"]: entry["counts"] for entry in counts.to_pylist()}
 
-    with ThreadPoolExecutor(_READERS) as pool:
-        return dict(zip(names, pool.map(shards, names), strict=True))
+    return dict(read_each(shards, output.files(PLAN)))
