@@ -122,12 +122,19 @@ class Output(Store):
         return record
 
     def summary(self) -> dict[str, Any]:
-        """The summary of the last command that made pairs; empty without one."""
+        """The last command's summary; {} if there is none. Raises OutputError if it is damaged."""
         try:
             summary = json.loads(self.read(SUMMARY))
-        except (FileNotFoundError, ValueError):
+        except FileNotFoundError:
             return {}
-        return summary if isinstance(summary, dict) else {}
+        except ValueError:
+            summary = None
+        if not isinstance(summary, dict):
+            raise OutputError(
+                f"{self.url}/{SUMMARY} is damaged: remove it; the next command that makes pairs "
+                "writes another"
+            )
+        return summary
 
     def damaged(self, shard_file: str, error: Exception) -> OutputError:
         """The error for a damaged file of a shard."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 from styleid_ray.batch.folder.failures import lines_of, retry_command
@@ -47,8 +47,7 @@ class Status:
     @property
     def counts(self) -> dict[str, Any]:
         """The counts and the fingerprint."""
-        others = ("reasons", "stopped", "quality", "worked_on")
-        names = [f.name for f in fields(self) if f.name not in others]
+        names = ("planned", "done", "failed", "missing", "unplanned", "fingerprint")
         return {name: getattr(self, name) for name in names}
 
     def remarks(self, url: str) -> list[str]:
@@ -60,7 +59,12 @@ class Status:
         if self.failed:
             retry = f"retry the failed pairs with: {retry_command(url)}"
             lines += [*lines_of(self.reasons), retry]
-        if self.missing and not self.stopped and not self.worked_on:
+        if self.missing and self.worked_on:
+            lines.append(
+                "a command is making pairs, or was killed within the last two minutes: then run it "
+                "again"
+            )
+        elif self.missing and not self.stopped:
             lines.append("run the stylize command again to make the missing pairs")
         return lines
 

@@ -31,7 +31,7 @@ _UNANSWERED = 60
 class Stylize:
     """Loaded shards to shards with results. One instance is one Ray actor.
 
-    An actor that cannot start, or whose node is left out, is sick: it holds the shards that Ray
+    An actor that cannot start, or whose node is excluded, is sick: it holds the shards that Ray
     gives it until all others are done, then hands them back undone.
 
     Args:

@@ -36,11 +36,9 @@ class Live:
         progress = self.progress
         numbers = {
             "time": round(time.time()),
-            "planned": progress.planned,
             "done": progress.done,
             "failed": progress.failed,
             "making": progress.making,
-            "pairs_per_second": round(progress.rate, 4),
         }
         with suppress(OutputError):  # the commit of a shard will report the store's fault
             self.output.write(PROGRESS, json.dumps(numbers).encode())

@@ -22,8 +22,6 @@ def test_readers_elsewhere_see_the_progress_within_a_shard(
     progress.make(7)
     shown.show()
     assert pairs_under_way(output) == 18
-    numbers = json.loads((tmp_path / PROGRESS).read_text())
-    assert (numbers["planned"], numbers["making"]) == (100, 7)
     shown.close()
     shown.show()  # a late poll of the board
     assert not (tmp_path / PROGRESS).exists()
