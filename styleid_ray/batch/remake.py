@@ -24,7 +24,7 @@ _DRAWN = ("gamma", "temperature")
 
 @dataclass
 class Remake:
-    """The pairs that are made again, and their new parameters."""
+    """The pairs to remake, and their new parameters."""
 
     config: JobConfig
     """The job of the run."""
@@ -33,9 +33,9 @@ class Remake:
     changes: Mapping[str, Any]
     """Parameters that replace the run's and the plan's own."""
     ids: dict[str, list[str]] = field(default_factory=dict)
-    """Pairs to make, by shard, once `find` has read them."""
+    """Pairs to remake, by shard, once `find` has read them."""
     kept: Failures = field(default_factory=Failures)
-    """Pairs that could not be made and keep their pictures."""
+    """Pairs that could not be remade and keep their pictures."""
 
     @classmethod
     def of(cls, config: JobConfig, changes: Mapping[str, Any]) -> Remake:
@@ -57,8 +57,8 @@ class Remake:
                 "--rejected: the same parameters would give the same pictures again: "
                 "give other parameters, such as --gamma 0.85"
             )
-        given = {name: getattr(config, name) for name in JobConfig.model_fields}
-        altered = make_config({**given, "variants": None, **changes, "push_to": None})
+        options = {name: getattr(config, name) for name in JobConfig.model_fields}
+        altered = make_config({**options, "variants": None, **changes, "push_to": None})
         for name in _DRAWN:
             if name in changes and name in altered.draws:
                 raise ConfigError(
@@ -69,7 +69,7 @@ class Remake:
 
     @property
     def count(self) -> int:
-        """Number of pairs to make."""
+        """Number of pairs to remake."""
         return sum(map(len, self.ids.values()))
 
     def find(self, output: Output, tally: Tally) -> Work:
@@ -81,9 +81,9 @@ class Remake:
         return [{**entry, "instead": instead} for entry in tally.again(self.ids)]
 
     def keep(self, ids: Collection[str]) -> None:
-        """Drops all other pairs to make."""
-        kept = {shard: [i for i in some if i in ids] for shard, some in self.ids.items()}
-        self.ids = {shard: some for shard, some in kept.items() if some}
+        """Drops all other pairs."""
+        kept = {shard: [i for i in pairs if i in ids] for shard, pairs in self.ids.items()}
+        self.ids = {shard: pairs for shard, pairs in kept.items() if pairs}
 
     def apply(self, job: Job) -> Job:
         """The job with these parameters; raises ConfigError for layers that its model lacks."""
@@ -93,12 +93,12 @@ class Remake:
         return replace(job, config=config)
 
     def add(self, done: Done) -> None:
-        """Records the pairs of a shard that could not be made."""
+        """Records the pairs of a shard that could not be remade."""
         if done.failed:
             self.kept.add(done.shard, pa.Table.from_pylist([*done.failed]))
 
     def still_rejected(self, output: Output) -> int:
-        """Number of the pairs to make that are rejected now."""
+        """Number of the remade pairs that are rejected now."""
         rejected = read_rejected(output, self.ids, self.rule)
         return sum(
             len({*table["pair_id"].to_pylist()} & {*self.ids[shard]}) for shard, table in rejected

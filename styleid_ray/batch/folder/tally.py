@@ -66,10 +66,10 @@ class Tally:
     def left(self) -> Work:
         """Unfinished shards, in an order in which a stopped run is a sample of the whole."""
         shards = [(part, shard) for part, shards in self.parts.items() for shard in shards]
-        left = (pair for pair in sampled_order(shards) if pair[1] not in self.finished)
+        left = (entry for entry in sampled_order(shards) if entry[1] not in self.finished)
         return [
-            {"part": part, "shards": [shard for _, shard in some]}
-            for part, some in groupby(left, key=lambda pair: pair[0])
+            {"part": part, "shards": [shard for _, shard in neighbours]}
+            for part, neighbours in groupby(left, key=lambda entry: entry[0])
         ]
 
     def to_retry(self) -> Work:
@@ -78,11 +78,11 @@ class Tally:
 
     def again(self, ids: Mapping[str, list[str]]) -> Work:
         """Some pairs of finished shards, given by shard."""
-        again = {
+        chosen = {
             part: [i for shard in shards for i in ids.get(shard, ())]
             for part, shards in self.parts.items()
         }
-        return [{"part": part, "pair_ids": pairs} for part, pairs in again.items() if pairs]
+        return [{"part": part, "pair_ids": pairs} for part, pairs in chosen.items() if pairs]
 
 
 def read_parts(output: Output) -> Parts:

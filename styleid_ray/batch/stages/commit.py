@@ -126,17 +126,18 @@ class Commit:
         A picture beside the file gets a new name, so that the old row keeps its own until the new
         one is in place.
         """
-        before: set[str] = set()
-        if self.config.format == "files":
-            rows = self.output.read_table(data_file(name), ["pair_id", "image"])
-            rows = rows.filter(pc.field("pair_id").isin(pairs["pair_id"].to_pylist()))
-            before = {row["path"] for row in rows["image"].to_pylist()}
+        before = self._beside(name)
         written = self._rewrite(name, pairs, results, remake=True)
-        if before:
-            rows = self.output.read_table(data_file(name), ["image"])
-            for path in sorted(before - {row["path"] for row in rows["image"].to_pylist()}):
-                self.output.delete(path)
+        for path in sorted(before - self._beside(name)):
+            self.output.delete(path)
         return written
+
+    def _beside(self, name: str) -> set[str]:
+        """Paths of a finished shard's pictures beside its file."""
+        if self.config.format != "files":
+            return set()
+        rows = self.output.read_table(data_file(name), ["image"])
+        return {row["path"] for row in rows["image"].to_pylist()}
 
     def _rewrite(
         self, name: str, pairs: pa.Table, results: pa.Table, remake: bool = False
@@ -149,8 +150,8 @@ class Commit:
         schema = self.output.parsed(data, pq.read_schema)
         metadata = schema.metadata or {}
         if remake:
-            made = [metadata.get(REMADE, b"").decode(), self.params, pairs["pair_id"].to_pylist()]
-            metadata = {**metadata, REMADE: digest(made).encode()}
+            facts = [metadata.get(REMADE, b"").decode(), self.params, pairs["pair_id"].to_pylist()]
+            metadata = {**metadata, REMADE: digest(facts).encode()}
         with self.output.writing(data) as file:
             with _writer(file, schema.with_metadata(metadata)) as writer:
                 written = self._write_rows(writer, pairs, results, remake)
@@ -167,10 +168,10 @@ class Commit:
             # Pictures inside the file are encoded one by one: a pool would hold them all.
             each = pool.map if self.config.format == "files" else map
             for start in range(0, pairs.num_rows, GROUP_ROWS):
-                some, made = (t.slice(start, GROUP_ROWS) for t in (pairs, results))
-                both = some.select(_OF_A_PAIR).to_pylist(), made.to_pylist()
+                chunk, pictures = (t.slice(start, GROUP_ROWS) for t in (pairs, results))
+                columns = chunk.select(_OF_A_PAIR).to_pylist(), pictures.to_pylist()
                 group, size = dict[int, dict[str, Any]](), 0
-                for at, row in enumerate(each(encoded, *both)):
+                for at, row in enumerate(each(encoded, *columns)):
                     if "stage" in row:
                         written.failed.append(row)
                         continue
@@ -179,9 +180,9 @@ class Commit:
                     written.done.append(row["pair_id"])
                     written.size += row.pop("size")
                     if size > _GROUP_BYTES:
-                        _append(writer, _table(group, some))
+                        _append(writer, _table(group, chunk))
                         group, size = {}, 0
-                _append(writer, _table(group, some))
+                _append(writer, _table(group, chunk))
         return written
 
     def _write_errors(self, name: str, failed: list[dict[str, Any]]) -> None:

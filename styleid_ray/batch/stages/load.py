@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from styleid_ray.batch.cluster.resources import cores
 from styleid_ray.batch.stages import row_error
 from styleid_ray.batch.stages.isolated import Isolated, ProcessDiedError
 from styleid_ray.batch.stages.mask import OPTIONS, STRENGTH, check_sizes, masks_of, with_remedy
@@ -125,7 +125,7 @@ class Load:
 
     def _read(self, wanted: list[_Wanted]) -> list[dict[str, Any]]:
         budget = ByteBudget(_DECODING)
-        decoders = min(_DECODERS, len(wanted), os.cpu_count() or 1)
+        decoders = min(_DECODERS, len(wanted), cores())
         with (
             Isolated(decoders, self.patience) as isolated,
             ThreadPoolExecutor(min(_FETCHERS, len(wanted))) as fetchers,

@@ -12,7 +12,7 @@ import pytest
 
 from styleid_ray import JobConfig
 from styleid_ray.batch.folder.output import REMADE, Output
-from styleid_ray.batch.folder.readback import check_shard
+from styleid_ray.batch.folder.readback import Finding, check_shard
 from styleid_ray.batch.stages.commit import Commit
 from styleid_ray.batch.stages.shard import RESULTS, Done, Shard, done_in
 from styleid_ray.planning import shards_of
@@ -129,9 +129,7 @@ def test_a_shard_whose_pairs_were_made_again_is_sound(tmp_path: Path) -> None:
     planned = np.array(PAIRS["pair_id"].to_pylist(), "S32")
     check = check_shard(Output(str(tmp_path)), NAME, planned, has_errors=True)
     assert check.done == 3
-    assert {name: ids for name, ids in check.findings.items() if ids} == {
-        "failed": [IDS["broken.png"]]
-    }
+    assert check.findings == [Finding("failed", IDS["broken.png"])]
 
 
 def test_each_remake_changes_the_mark_in_the_files_metadata(
