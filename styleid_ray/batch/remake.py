@@ -74,8 +74,7 @@ class Remake:
 
     def find(self, output: Output, tally: Tally) -> Work:
         """Reads the rejected pairs."""
-        planned = tally.finished & set().union(*tally.parts.values())
-        rejected = read_rejected(output, planned, self.rule)
+        rejected = read_rejected(output, tally.finished & tally.pairs.keys(), self.rule)
         self.ids = {shard: table["pair_id"].to_pylist() for shard, table in rejected}
         instead = [name for name in _DRAWN if name in self.changes]
         return [{**entry, "instead": instead} for entry in tally.again(self.ids)]

@@ -149,8 +149,8 @@ def read_each(read: Callable[[str], T], names: Sequence[str]) -> Iterator[tuple[
     are held."""
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(names), 4 * _READERS):
-            some = names[start : start + 4 * _READERS]
-            yield from zip(some, pool.map(read, some), strict=True)
+            chunk = names[start : start + 4 * _READERS]
+            yield from zip(chunk, pool.map(read, chunk), strict=True)
 
 
 def run_name(output: str) -> str:

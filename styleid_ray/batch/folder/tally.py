@@ -56,7 +56,7 @@ class Tally:
     @property
     def unplanned(self) -> set[str]:
         """Shards in `data/` that are not in the plan."""
-        return self.finished.difference(*self.parts.values())
+        return self.finished - self.pairs.keys()
 
     @cached_property
     def pairs(self) -> dict[str, int]:

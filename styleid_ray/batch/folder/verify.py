@@ -226,8 +226,8 @@ def _checked(
             ) from e
 
     with ThreadPoolExecutor(processes) as threads:
-        while some := list(islice(work, _AHEAD * processes)):
-            yield from threads.map(lambda one: check(*one), some)
+        while chunk := list(islice(work, _AHEAD * processes)):
+            yield from threads.map(lambda shard: check(*shard), chunk)
 
 
 def repair(output: Output, verification: Verification) -> list[str]:
