@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from styleid_ray.batch.watch.board import View
 
 
+RESUME = "run the same command again to resume, with a later or no limit"
+"""The advice for a run that a limit stopped."""
+
+
 class Limits:
     """The limits of one command, counted from its start. `reached` is the option that stopped it,
     as it was given, or None. Raises ConfigError if a limit has already passed, or does not suit the
@@ -62,8 +66,8 @@ class Limits:
 
     @contextmanager
     def stopping(self) -> Iterator[None]:
-        """Ends the block cleanly when a limit interrupts it. If the interrupt came while an error
-        of the job was being raised, that error is raised."""
+        """Ends the block cleanly when a limit interrupts it. A JobError that was being raised at
+        the interrupt takes precedence."""
         with self._interruptible() as main:
             try:
                 with self._lock:
@@ -116,13 +120,3 @@ def _job_error(error: BaseException | None) -> JobError | None:
     while error is not None and not isinstance(error, JobError):
         error = error.__context__
     return error
-
-
-def resume_hint(reached: str) -> str:
-    """The advice for a run that a limit stopped."""
-    option, _, value = reached.partition(" ")
-    if option == "--limit":
-        return "run the same command without --limit to make the rest"
-    if option == "--deadline" and not is_duration(value):
-        return "run the same command with a later --deadline to resume"
-    return "run the same command again to resume"

@@ -85,6 +85,7 @@ def run_shards(
                 work = filtered(work, names.__contains__)
                 if work:
                     lookout.resume()
+            lookout.check()
     except RayError as e:
         raise _stopped(scrubbed(cause_line(e), job.config.storage_options)) from e
     finally:

@@ -13,7 +13,6 @@ from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.quality import read_rejected
 from styleid_ray.batch.folder.tally import Tally, Work
 from styleid_ray.batch.prepare import Job, check_layers
-from styleid_ray.batch.stages.row_params import CONTROLS, PARAMS, RowParams
 from styleid_ray.batch.stages.shard import Done
 from styleid_ray.config import JobConfig, StyleParams, flag
 from styleid_ray.errors import ConfigError
@@ -21,16 +20,11 @@ from styleid_ray.jobfile import make_config
 from styleid_ray.quality.rule import Rule, reject_rule
 
 _DRAWN = ("gamma", "temperature")
-_OF_THE_RUN = {
-    *("size", "fit", "tile", "model", "revision", "vae", "vae_tile", "lora"),
-    *("masks", "region_styles"),
-}
-"""Fields of a row's `params` that no remake changes."""
 
 
 @dataclass
 class Remake:
-    """The pairs that are made again, and their new parameters."""
+    """The pairs to remake, and their new parameters."""
 
     config: JobConfig
     """The job of the run."""
@@ -38,14 +32,10 @@ class Remake:
     """Selects the pairs."""
     changes: Mapping[str, Any]
     """Parameters that replace the run's and the plan's own."""
-    own: set[str] = field(default_factory=set)
-    """γ, temperature or both, where pairs keep the plan's values."""
     ids: dict[str, list[str]] = field(default_factory=dict)
-    """Pairs to make, by shard, once `find` has read them."""
+    """Pairs to remake, by shard, once `find` has read them."""
     kept: Failures = field(default_factory=Failures)
-    """Pairs that could not be made and keep their pictures."""
-    made: int = 0
-    """Rejected pairs that were already made with these parameters."""
+    """Pairs that could not be remade and keep their pictures."""
 
     @classmethod
     def of(cls, config: JobConfig, changes: Mapping[str, Any]) -> Remake:
@@ -67,40 +57,32 @@ class Remake:
                 "--rejected: the same parameters would give the same pictures again: "
                 "give other parameters, such as --gamma 0.85"
             )
-        given = {name: getattr(config, name) for name in JobConfig.model_fields}
-        altered = make_config({**given, "variants": None, **changes, "push_to": None})
+        options = {name: getattr(config, name) for name in JobConfig.model_fields}
+        altered = make_config({**options, "variants": None, **changes, "push_to": None})
         for name in _DRAWN:
             if name in changes and name in altered.draws:
                 raise ConfigError(
                     f"--{name} {changes[name]} is drawn per pair: with --rejected give one number "
                     "or a schedule"
                 )
-        return cls(altered, rule, changes, own={*altered.draws} - {*changes})
+        return cls(altered, rule, changes)
 
     @property
     def count(self) -> int:
-        """Number of pairs to make."""
+        """Number of pairs to remake."""
         return sum(map(len, self.ids.values()))
 
     def find(self, output: Output, tally: Tally) -> Work:
-        """Reads the rejected pairs, except those already made with these parameters."""
-        self.ids, self.made = {}, 0
-        if self.config.pairing == "table":
-            self.own |= _planned(output, tally) - {*self.changes}
-        planned = tally.finished & set().union(*tally.parts.values())
-        for shard, table in read_rejected(output, planned, self.rule, ["params"]):
-            rows = table.select(["pair_id", "params"]).to_pylist()
-            left = [row["pair_id"] for row in rows if not self.made_before(row["params"])]
-            self.made += len(rows) - len(left)
-            if left:
-                self.ids[shard] = left
+        """Reads the rejected pairs."""
+        rejected = read_rejected(output, tally.finished & tally.pairs.keys(), self.rule)
+        self.ids = {shard: table["pair_id"].to_pylist() for shard, table in rejected}
         instead = [name for name in _DRAWN if name in self.changes]
         return [{**entry, "instead": instead} for entry in tally.again(self.ids)]
 
     def keep(self, ids: Collection[str]) -> None:
-        """Drops all other pairs to make."""
-        kept = {shard: [i for i in some if i in ids] for shard, some in self.ids.items()}
-        self.ids = {shard: some for shard, some in kept.items() if some}
+        """Drops all other pairs."""
+        kept = {shard: [i for i in pairs if i in ids] for shard, pairs in self.ids.items()}
+        self.ids = {shard: pairs for shard, pairs in kept.items() if pairs}
 
     def apply(self, job: Job) -> Job:
         """The job with these parameters; raises ConfigError for layers that its model lacks."""
@@ -110,33 +92,16 @@ class Remake:
         return replace(job, config=config)
 
     def add(self, done: Done) -> None:
-        """Records the pairs of a shard that could not be made."""
+        """Records the pairs of a shard that could not be remade."""
         if done.failed:
             self.kept.add(done.shard, pa.Table.from_pylist([*done.failed]))
 
     def still_rejected(self, output: Output) -> int:
-        """Number of the pairs to make that are rejected now."""
+        """Number of the remade pairs that are rejected now."""
         rejected = read_rejected(output, self.ids, self.rule)
         return sum(
             len({*table["pair_id"].to_pylist()} & {*self.ids[shard]}) for shard, table in rejected
         )
-
-    def made_before(self, params: Mapping[str, Any]) -> bool:
-        """Whether a row's `params` are these parameters."""
-        made = RowParams.of(self.config, None)
-        wanted = pa.scalar(made.values, made.type).as_py()  # as read back from a row
-        of_pair = {*self.own, *(f"{name}_schedule" for name in self.own)}
-        names = {*PARAMS.names, *CONTROLS} - _OF_THE_RUN - of_pair
-        return all(params.get(name) == wanted.get(name) for name in names)
-
-
-def _planned(output: Output, tally: Tally) -> set[str]:
-    """γ, temperature or both, if the plan has values for any pair."""
-    names: set[str] = set()
-    for part in tally.parts:
-        table = output.plan_part(part, [*_DRAWN])
-        names |= {name for name in _DRAWN if table[name].null_count < table.num_rows}
-    return names
 
 
 def split_options(

@@ -9,7 +9,7 @@ from styleid_ray.batch.folder.failures import read_failures, retry_command
 from styleid_ray.batch.folder.output import SUMMARY, Output
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.folder.work import count_pairs, limited
-from styleid_ray.batch.limits import Limits, resume_hint
+from styleid_ray.batch.limits import RESUME, Limits
 from styleid_ray.batch.remake import Remake
 from styleid_ray.batch.watch.progress import Progress, counted, duration
 from styleid_ray.config import JobConfig
@@ -78,24 +78,16 @@ class Session:
             "seconds": round(seconds, 3),
             "pairs_per_second": round(progress.new / seconds, 4) if progress.new else 0.0,
         }
-        left = self.left - progress.new
-        if limits.reached:  # the driver may not know of the last committed shards
+        if progress.new or limits.reached:  # shards of which the driver has no report count too
             tally = Tally.read(self.output, tally.parts)
-            done, failed = tally.done, tally.failed
-            left = left if self.again else tally.missing
-        elif self.chosen:  # remade pairs were done before
-            done, failed = tally.done, tally.failed
-        elif self.again:
-            done, failed = progress.done, tally.failed - (progress.done - tally.done)
-        else:
-            done, failed = progress.done, progress.failed
+        left = self.left - progress.new if self.again else tally.missing
         limit = f"--limit {limits.config.limit}" if limits.config.limit else None
         summary = Summary(
             output=self.output.url,
             planned=tally.planned,
-            done=done,
-            failed=failed,
-            missing=tally.planned - done - failed,
+            done=tally.done,
+            failed=tally.failed,
+            missing=tally.missing,
             session=measures,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             stopped=limits.reached or limit if left else None,
@@ -109,14 +101,8 @@ class Session:
 def nothing_to_do(session: Session) -> str:
     """The line of a command that finds nothing to do."""
     chosen, url = session.chosen, session.output.url
-    if chosen and chosen.made:
-        return (
-            f"nothing to make again: the {counted(chosen.made, 'pair')} that {chosen.rule} rejects "
-            f"{'was' if chosen.made == 1 else 'were'} made with these parameters already: give "
-            "others"
-        )
     if chosen:
-        return f"nothing to make again: {chosen.rule} rejects no pair at {url}"
+        return f"nothing to remake: {chosen.rule} rejects no pair at {url}"
     if session.again:
         return f"nothing to retry: no pair failed at {url}"
     line = f"nothing to do: {_counts(session.tally)} at {url}"
@@ -131,9 +117,7 @@ def resuming(session: Session) -> str:
     """The line of a command that resumes a run."""
     chosen, progress = session.chosen, session.progress
     if chosen:
-        line = f"making {counted(progress.left, 'pair')} again that {chosen.rule} rejects"
-        made = f"; {counted(chosen.made, 'more pair')} were made with these parameters already"
-        return line + made * bool(chosen.made)
+        return f"remaking {counted(progress.left, 'pair')} that {chosen.rule} rejects"
     if session.again:
         return f"retrying {counted(progress.left, 'pair')} that failed"
     return f"resuming: {_counts(session.tally)} already, {progress.left:,} to do"
@@ -163,8 +147,7 @@ def closing_lines(summary: Summary, output: Output, chosen: Remake | None) -> li
     ]
     if summary.stopped:
         lines.append(
-            f"stopped by {summary.stopped} with {counted(summary.left, 'pair')} left; "
-            f"{resume_hint(summary.stopped)}"
+            f"stopped by {summary.stopped} with {counted(summary.left, 'pair')} left; {RESUME}"
         )
     if session.get("unet_evaluations"):
         lines.append(
@@ -180,13 +163,13 @@ def closing_lines(summary: Summary, output: Output, chosen: Remake | None) -> li
     if chosen:
         made, kept = int(session.get("done", 0)), chosen.kept.count
         lines.append(
-            f"{counted(made, 'pair')} made again, {chosen.still_rejected(output):,} of "
+            f"{counted(made, 'pair')} remade, {chosen.still_rejected(output):,} of "
             f"{chosen.count:,} are still rejected by {chosen.rule}"
         )
         if kept:
             (reason, *_) = chosen.kept.lines()
             lines.append(
-                f"{counted(kept, 'pair')} could not be made and keep their pictures; most often "
+                f"{counted(kept, 'pair')} could not be remade and keep their pictures; most often "
                 f"{reason}"
             )
     if summary.failed:

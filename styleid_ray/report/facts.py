@@ -99,8 +99,8 @@ def with_other_values(
 
 def _loras(lora: str | list[str] | None) -> str:
     """Names and weights of LoRA files: a run's list, or a row's text."""
-    files = lora.split(",") if isinstance(lora, str) else lora
-    return ", ".join(map(name_of, files or ()))
+    files = lora.split(",") if isinstance(lora, str) else lora or ()
+    return ", ".join(name_of(file) for file in files if file)
 
 
 def _resolved(identity: dict[str, Any]) -> dict[str, Any]:

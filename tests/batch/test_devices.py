@@ -122,10 +122,10 @@ def test_a_cuda_error_ends_the_process_and_its_shard_is_done_again(run: Run) -> 
 
     summary, screen = run(fail)
     assert (summary.done, summary.failed) == (24, 0)
-    assert "left out" not in screen
+    assert "excluded" not in screen
 
 
-def test_a_node_whose_device_fails_again_is_left_out_and_named(run: Run) -> None:
+def test_a_node_whose_device_fails_again_is_excluded_and_named(run: Run) -> None:
     def fail(node: str, folder: Path) -> None:
         if first_on(node, folder):
             with (folder / "failures").open("a") as file:
@@ -134,7 +134,7 @@ def test_a_node_whose_device_fails_again_is_left_out_and_named(run: Run) -> None
 
     summary, screen = run(fail)
     assert (summary.done, summary.failed) == (24, 0)
-    (line,) = [line for line in screen.splitlines() if line.startswith("left out")]
+    (line,) = [line for line in screen.splitlines() if line.startswith("excluded")]
     assert "illegal memory access" in line
     assert "node" in line
 
@@ -159,7 +159,7 @@ def test_a_node_whose_actor_cannot_start_is_left_out_and_named(run: Run) -> None
 
     summary, screen = run(fail, starting=True)
     assert (summary.done, summary.failed) == (24, 0)
-    assert "left out: model demo cannot be loaded: its disk is broken" in screen
+    assert "excluded: model demo cannot be loaded: its disk is broken" in screen
 
 
 def test_the_job_ends_with_the_reason_when_no_node_is_left(run: Run) -> None:

@@ -18,8 +18,6 @@ from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.folder.verify import verify
 from styleid_ray.batch.prepare import prepare
 from styleid_ray.batch.run import stylize
-from styleid_ray.errors import SourceError
-from styleid_ray.planning import table
 from tests.batch.conftest import draw, pictures_of
 
 Job = Callable[..., JobConfig]
@@ -87,24 +85,6 @@ def test_other_parameters_in_a_table_are_new_pairs_and_no_pictures(
     output = planned(config)
     table.write_text("content,style,gamma\na.png,s.png,0.25\n")
     assert extended(output, config) == "1 new pair in 1 shard\n"
-
-
-def test_a_tables_own_quality_column_must_be_renamed_before_an_older_run_is_extended(
-    job: Job, pictures: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = pictures / "pairs.csv"
-    file.write_text("content,style,quality\na.png,s.png,5\n")
-    config = job(pairing="table", table=str(file))
-    with monkeypatch.context() as older:
-        older.setattr(table, "RESERVED", table.RESERVED - {"quality"})
-        output = planned(config)
-    file.write_text("content,style,quality\na.png,s.png,5\na.png,t.png,4\n")
-    with pytest.raises(SourceError, match="column quality of its own; rename it") as refused:
-        extended(output, config)
-    assert "\n" not in str(refused.value)
-    file.write_text("content,style,grade\na.png,s.png,5\na.png,t.png,4\n")
-    assert extended(output, config) == "1 new style, 1 new pair in 1 shard\n"
-    assert Tally.read(output).planned == 2
 
 
 def test_an_interrupted_extension_is_completed_by_the_next(job: Job, pictures: Path) -> None:

@@ -29,7 +29,7 @@ from styleid_ray.batch.run import retry, stylize
 from styleid_ray.batch.stages.device import Device
 from styleid_ray.batch.stages.engine import load_pipeline
 from styleid_ray.batch.stages.pairs import Pairs, Picture
-from styleid_ray.batch.stages.row_params import RowParams
+from styleid_ray.batch.stages.row_params import PARAMS, params_of_job
 from styleid_ray.config import PIXEL_METHODS, Method
 from styleid_ray.engine.baseline_pipeline import Baseline
 from styleid_ray.engine.baselines import mkl
@@ -129,16 +129,15 @@ def test_columns_of_a_table_that_a_method_ignores_are_refused(
 
 
 def test_rows_name_the_method_and_no_parameter_of_styleid(compared: Job) -> None:
-    params = RowParams.of(compared("mkl"), None)
-    row = pa.array([params.of_pair({"gamma": None, "temperature": None})], params.type)[0].as_py()
+    row = pa.array([params_of_job(compared("mkl"), None)], PARAMS)[0].as_py()
     assert {name: value for name, value in row.items() if value is not None} == {
         "size": 64,
         "fit": "keep",
         "method": "mkl",
     }
-    latent = RowParams.of(compared("latent-adain"), "r").values
+    latent = params_of_job(compared("latent-adain"), "r")
     assert (latent["model"], latent["revision"], latent["gamma"]) == ("demo", "r", None)
-    assert "method" not in RowParams.of(compared("styleid", model="demo"), None).values
+    assert params_of_job(compared("styleid", model="demo"), None)["method"] == "styleid"
 
 
 def test_a_colour_transfer_waits_for_no_gpu(compared: Job, monkeypatch: pytest.MonkeyPatch) -> None:

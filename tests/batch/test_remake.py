@@ -9,25 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from styleid_ray import JobConfig
 from styleid_ray.batch.folder.output import PLAN, Output
-from styleid_ray.batch.folder.record import begin_run
 from styleid_ray.batch.folder.stored import stored_job
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.folder.verify import verify
-from styleid_ray.batch.prepare import prepare
 from styleid_ray.batch.remake import Remake, split_options
 from styleid_ray.batch.run import Summary, closing_lines, remake, stylize
 from styleid_ray.batch.stages.read_plan import ReadPlan
-from styleid_ray.batch.stages.row_params import RowParams
 from styleid_ray.batch.stages.shard import Done
 from styleid_ray.cli import main
 from styleid_ray.errors import ConfigError
-from styleid_ray.quality.columns import MEASURES, quality_type
 from styleid_ray.quality.rule import parse_rule
 
 Job = Callable[..., JobConfig]
@@ -67,21 +62,21 @@ def test_rejected_pairs_are_made_again_with_other_parameters_and_the_others_stay
     config = stored_job(str(out), {"reject": rule})
     summary = remake(config, {"gamma": "0.95", "detail": "0.5"}, said)
     assert (summary.done, summary.failed, summary.session["done"]) == (12, 4, len(rejected))
-    assert f"making {len(rejected)} pairs again that {rule} rejects" in said.getvalue()
+    assert f"remaking {len(rejected)} pairs that {rule} rejects" in said.getvalue()
     assert f"of {len(rejected)} are still rejected by {rule}" in said.getvalue()
     after = rows(out)
     assert after.keys() == before.keys()
     for i, row in after.items():
-        made = row["params"]["gamma"], row["params"].get("detail")
+        made = row["params"]["gamma"], row["params"]["detail"]
         assert made == (0.95, 0.5) if i in rejected else made[0] == before[i]["params"]["gamma"]
         assert (row["image"] == before[i]["image"]) == (i not in rejected)
     assert verify(Output(str(out))).exit_status == 1  # of the broken picture alone
     assert verify(Output(str(out))).sound
 
-    # The same command again finds no pair that was made with other parameters.
+    none = stored_job(str(out), {"reject": "blank>9"})
     said = io.StringIO()
-    remake(config, {"gamma": "0.95", "detail": "0.5"}, said)
-    assert "nothing to make again" in said.getvalue()
+    remake(none, {"gamma": "0.95"}, said)
+    assert f"nothing to remake: blank>9 rejects no pair at {out}" in said.getvalue()
     assert rows(out) == after
 
 
@@ -119,54 +114,6 @@ def test_a_remake_needs_a_rule_and_other_parameters_that_are_not_drawn(job: Job)
     assert Remake.of(swept, {"gamma": "0.85"}).config.style_params.gamma == 0.85
 
 
-def test_a_pair_counts_as_made_by_all_parameters_except_its_own(job: Job) -> None:
-    def made(
-        row: dict[str, Any], changes: dict[str, Any], run: str | None = "0.3,0.5", **pair: float
-    ) -> bool:
-        config = job(reject="blank>0.9", gamma=run, steps=3)
-        params = RowParams.of(job(**row, steps=3), "abc")
-        own = params.of_pair({"gamma": None, "temperature": None} | pair)
-        read = pa.scalar(own, params.type).as_py()
-        return Remake.of(config, changes).made_before(read)
-
-    changes = {"gamma": "0.9", "detail": "0.5"}
-    assert made({"gamma": 0.9, "detail": 0.5}, changes)
-    assert not made({"gamma": 0.9}, changes)
-    assert not made({"gamma": 0.8, "detail": 0.5}, changes)
-    assert made({"detail": 0.5}, {"detail": "0.5"}, gamma=0.3)
-    assert made({"gamma": "linear:0.9:0.5"}, {"gamma": "linear:0.9:0.5"})
-    # Where each pair has the run's gamma, one that was made with another was not made with it.
-    assert made({"detail": 0.5}, {"detail": "0.5"}, run=None)
-    assert not made({"gamma": 0.85, "detail": 0.5}, {"detail": "0.5"}, run=None)
-    assert not made({"gamma": "linear:0.9:0.5", "detail": 0.5}, {"detail": "0.5"}, run=None)
-
-
-@pytest.mark.parametrize(("column", "again"), [("", 2), (",gamma", 1)])
-def test_a_pair_keeps_the_gamma_that_its_table_gives_and_no_other(
-    job: Job, pictures: Path, column: str, again: int
-) -> None:
-    value = ",0.4" if column else ""
-    table = pictures / "pairs.csv"
-    table.write_text(f"content,style{column}\na.png,s.png{value}\nb.png,s.png{value}\n")
-    config = job(pairing="table", table=str(table), reject="blank>0.9")
-    output, prepared = Output(config.output), prepare(config)
-    begin_run(output, prepared, prepared.plan)
-    tally = Tally.read(output)
-    part = output.read_table(next(iter(tally.parts)))
-    (shard,) = {*part["shard"].to_pylist()}
-    params = [RowParams.of(job(gamma=0.85, detail=detail), None) for detail in (0.5, 0.25)]
-    rows = [
-        {"params": made.values, "quality": dict.fromkeys(MEASURES) | {"blank": 1.0}}
-        for made in params
-    ]
-    schema = pa.schema([("params", params[0].type), ("quality", quality_type())])
-    written = pa.Table.from_pylist(rows, schema=schema).append_column("pair_id", part["pair_id"])
-    output.write_table(f"data/{shard}.parquet", written)
-    chosen = Remake.of(config, {"detail": "0.5"})
-    chosen.find(output, Tally.read(output))
-    assert chosen.count == again
-
-
 def test_the_closing_lines_name_the_reason_why_pairs_keep_their_pictures(job: Job) -> None:
     chosen = Remake.of(job(reject="blank>0.9"), {"gamma": "0.9"})
     for shard, error in (("x", "RowError"), ("y", "ValueError"), ("z", "RowError")):
@@ -176,7 +123,7 @@ def test_the_closing_lines_name_the_reason_why_pairs_keep_their_pictures(job: Jo
     session = {"seconds": 1.0, "pairs_per_second": 0.0, "done": 0, "failed": 3}
     summary = Summary(output.url, 6, 6, 0, 0, session, "")
     said = "\n".join(closing_lines(summary, output, chosen))
-    assert "3 pairs could not be made and keep their pictures; most often " in said
+    assert "3 pairs could not be remade and keep their pictures; most often " in said
     assert "2 pairs: decode failed, for example x is bad" in said
     assert summary.exit_status == 1
 

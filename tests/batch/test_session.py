@@ -15,14 +15,19 @@ from styleid_ray.batch.remake import Remake
 from styleid_ray.batch.session import Session, Summary, closing_lines, resuming
 from styleid_ray.quality.rule import parse_rule
 
+PARTS = {"part-0": {"a": 2, "b": 2, "c": 2}}
+
 
 def session(folder: Path, monkeypatch: Any, again: bool = False, **options: Any) -> Session:
     """A command on a run of three shards of two pairs: one pair failed, and a shard is left."""
     config = JobConfig(content="c", style="s", output=str(folder), **options)
     failures = Failures({"a": ["p"], "b": ["q"]}, Counter({("decode", "Error"): 2}))
-    tally = Tally({"part-0": {"a": 2, "b": 2, "c": 2}}, {"a", "b"}, failures)
-    monkeypatch.setattr(Tally, "read", lambda output, parts=None: tally)
+    stored(monkeypatch, Tally(PARTS, {"a", "b"}, failures))
     return Session(Output(str(folder)), config, Limits(config), again, None)
+
+
+def stored(monkeypatch: Any, tally: Tally) -> None:
+    monkeypatch.setattr(Tally, "read", lambda output, parts=None: tally)
 
 
 def test_a_retry_that_a_limit_stops_leaves_the_others_failed_and_not_missing(
@@ -32,6 +37,8 @@ def test_a_retry_that_a_limit_stops_leaves_the_others_failed_and_not_missing(
     assert some.work == [{"part": "part-0", "pair_ids": ["p"]}]
     assert resuming(some) == "retrying 1 pair that failed"
     some.progress.add(done=1, failed=0)
+    one_less = Failures({"b": ["q"]}, Counter({("decode", "Error"): 1}))
+    stored(monkeypatch, Tally(PARTS, {"a", "b"}, one_less))
     summary = some.summarise({})
     assert (summary.done, summary.failed, summary.missing) == (3, 1, 2)
     assert (summary.stopped, summary.exit_status) == ("--limit 1", 1)
@@ -56,8 +63,7 @@ def test_shards_whose_commit_the_driver_missed_at_the_interrupt_count(
 ) -> None:
     some = session(tmp_path, monkeypatch, deadline="6h")
     some.limits.reached = "--deadline 6h"
-    finished = Tally({"part-0": {"a": 2, "b": 2, "c": 2}}, {"a", "b", "c"}, some.tally.failures)
-    monkeypatch.setattr(Tally, "read", lambda output, parts: finished)
+    stored(monkeypatch, Tally(PARTS, {"a", "b", "c"}, some.tally.failures))
     summary = some.summarise({})
     assert (summary.done, summary.failed, summary.missing) == (4, 2, 0)
     assert summary.stopped is None
@@ -75,7 +81,7 @@ def test_a_remake_that_a_limit_stops_before_its_first_shard_ends_with_status_1(
     assert summary.exit_status == 1
     lines = closing_lines(summary, Output(str(tmp_path)), chosen)
     assert "stopped by --deadline 6h with 2 pairs left" in lines[1]
-    assert lines[2].startswith("0 pairs made again")
+    assert lines[2].startswith("0 pairs remade")
 
 
 def test_a_limit_reached_with_the_last_pair_does_not_count_as_a_stop(
@@ -83,4 +89,5 @@ def test_a_limit_reached_with_the_last_pair_does_not_count_as_a_stop(
 ) -> None:
     some = session(tmp_path, monkeypatch, limit=2)
     some.progress.add(done=2, failed=0)
+    stored(monkeypatch, Tally(PARTS, {"a", "b", "c"}, some.tally.failures))
     assert some.summarise({}).stopped is None

@@ -13,9 +13,8 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.output import REMADE, Output
 from styleid_ray.batch.stages.commit import ERRORS
-from styleid_ray.batch.stages.schema import REMADE
 from styleid_ray.cli import main
 from styleid_ray.errors import OutputError
 from styleid_ray.report import write_report

@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from styleid_ray.batch.export.contents import Contents
-from styleid_ray.batch.folder.output import Output, data_file
-from styleid_ray.batch.stages.schema import REMADE
+from styleid_ray.batch.folder.output import REMADE, Output, data_file
 from styleid_ray.config import digest
 from styleid_ray.errors import OutputError
 from styleid_ray.quality.columns import COLUMN

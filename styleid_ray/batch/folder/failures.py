@@ -2,19 +2,16 @@
 
 from collections import Counter
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from styleid_ray.batch.folder.output import Output, as_ids, data_file, errors_file, stem
+from styleid_ray.batch.folder.output import Output, as_ids, data_file, errors_file, read_each, stem
 from styleid_ray.batch.watch.progress import Progress, counted
 from styleid_ray.errors import JobError, RowError
 
-_READERS = 16
 _ENOUGH = 100
 """Finished pairs from which on a percentage is meaningful."""
 _MOST_REASONS = 5
@@ -75,11 +72,9 @@ def read_failures(output: Output, finished: Collection[str]) -> Failures:
     """The failures in finished shards; raises as `failed_rows`."""
     shards = [shard for shard in map(stem, output.files("errors")) if shard in finished]
     failures = Failures()
-    with ThreadPoolExecutor(_READERS) as pool:
-        tables = pool.map(lambda shard: failed_rows(output, shard), shards)
-        for shard, table in zip(shards, tables, strict=True):
-            if table.num_rows:
-                failures.add(shard, table)
+    for shard, table in read_each(lambda shard: failed_rows(output, shard), shards):
+        if table.num_rows:
+            failures.add(shard, table)
     return failures
 
 
@@ -87,16 +82,11 @@ def failed_rows(output: Output, shard: str, columns: list[str] | None = None) ->
     """Rows of `errors/` for a finished shard's pairs that are not in `data/`. Raises OutputError
     for a file that is damaged or cannot be read."""
     columns = columns or ["pair_id", "stage", "error", "message"]
-    name = errors_file(shard)
-    try:
-        table = output.parsed(name, lambda f: pq.read_table(f).select(columns))
-        name = data_file(shard)
-        done = output.read_ids(name)
-    except FileNotFoundError:  # a retry has removed the errors, or a repair the data
+    failed = output.shard_rows(errors_file(shard), columns)
+    done = output.shard_rows(data_file(shard), ["pair_id"])
+    if failed is None or done is None:
         return pa.table({column: pa.array([], pa.string()) for column in columns})
-    except (pa.ArrowInvalid, KeyError) as e:
-        raise output.damaged(name, e) from e
-    return table.filter(pa.array(~np.isin(as_ids(table["pair_id"]), done)))
+    return failed.filter(pa.array(~np.isin(as_ids(failed["pair_id"]), as_ids(done["pair_id"]))))
 
 
 def check_failures(limit: str | None, progress: Progress, output: Output) -> None:

@@ -46,7 +46,7 @@ def with_precision(config: JobConfig, gpus: float) -> JobConfig:
 
 def with_defaults(config: JobConfig, size: int, layers: Sequence[int] | None) -> JobConfig:
     """The job with a model's working size (in pixels) and layers (None for the preset's) where it
-    leaves them open, and without a tile that no picture exceeds."""
+    leaves them open, and no `tile` if it is as large as the picture."""
     chosen: dict[str, Any] = {} if config.size else {"size": size}
     if config.tile and config.tile >= (config.size or size):
         chosen["tile"] = None

@@ -2,9 +2,10 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from styleid_ray.storage.secrets import without_secrets
 from styleid_ray.storage.store import Store
 from styleid_ray.storage.version import size_in
 
+T = TypeVar("T")
 CONFIG = "_run/config.yaml"
 PLAN = "_run/plan"
 SUMMARY = "summary.json"
@@ -32,8 +34,11 @@ PLAN_ONLY = (
 )
 """Columns of the plan that are not passed through to `data/`, but written under their own rules or
 not at all."""
+REMADE = b"styleid_ray.remade"
+"""Key in the metadata of a data file with remade pairs; each remake changes its value."""
 LAYOUT = 2
 """Number of the arrangement of a run's files; layout 1 has no number in its record."""
+_READERS = 16
 _RECORD = ("model", "config", "identity", "plan")
 
 
@@ -61,6 +66,16 @@ class Output(Store):
         return self.parsed(
             name, lambda f: as_ids(pq.read_table(f, columns=["pair_id"]).column("pair_id"))
         )
+
+    def shard_rows(self, name: str, columns: list[str]) -> pa.Table | None:
+        """Columns of a shard's file; None if a retry or a repair has removed it. Raises OutputError
+        if it is damaged or cannot be read."""
+        try:
+            return self.parsed(name, lambda f: pq.read_table(f, columns=columns).select(columns))
+        except FileNotFoundError:
+            return None
+        except (pa.ArrowInvalid, KeyError) as e:
+            raise self.damaged(name, e) from e
 
     def finished(self) -> set[str]:
         """Names of the finished shards, which have a data file. One listing."""
@@ -121,12 +136,19 @@ class Output(Store):
         return record
 
     def summary(self) -> dict[str, Any]:
-        """The summary of the last command that made pairs; empty without one."""
+        """The last command's summary; {} if there is none. Raises OutputError if it is damaged."""
         try:
             summary = json.loads(self.read(SUMMARY))
-        except (FileNotFoundError, ValueError):
+        except FileNotFoundError:
             return {}
-        return summary if isinstance(summary, dict) else {}
+        except ValueError:
+            summary = None
+        if not isinstance(summary, dict):
+            raise OutputError(
+                f"{self.url}/{SUMMARY} is damaged: remove it; the next command that makes pairs "
+                "writes another"
+            )
+        return summary
 
     def damaged(self, shard_file: str, error: Exception) -> OutputError:
         """The error for a damaged file of a shard."""
@@ -134,6 +156,15 @@ class Output(Store):
             f"{self.url}/{shard_file} is damaged ({shown(str(error))}): verify --repair removes "
             "it, and its pairs are made again"
         )
+
+
+def read_each(read: Callable[[str], T], names: Sequence[str]) -> Iterator[tuple[str, T]]:
+    """Each name with what `read` returns for it, in order; many are read at a time, and few results
+    are held."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        for start in range(0, len(names), 4 * _READERS):
+            chunk = names[start : start + 4 * _READERS]
+            yield from zip(chunk, pool.map(read, chunk), strict=True)
 
 
 def run_name(output: str) -> str:

@@ -1,20 +1,15 @@
 """The quality columns of a run: the spread of its measures, and the pairs that a rule rejects."""
 
-from collections.abc import Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from styleid_ray.batch.folder.output import Output, data_file
-from styleid_ray.quality.columns import COLUMN, MEASURES, RANGES, has_quality
+from styleid_ray.batch.folder.output import Output, data_file, read_each
+from styleid_ray.quality.columns import COLUMN, MEASURES, RANGES
 from styleid_ray.quality.rule import Rule, no_value
 from styleid_ray.quality.spread import QUANTILES, Spread
-
-_READERS = 16
 
 
 @dataclass
@@ -34,9 +29,8 @@ class QualitySummary:
         self.pairs += table.num_rows
         if self.rule:
             self.rejected += self.rule.rejects(table).true_count
-        if COLUMN in table.column_names:
-            for name, values in zip(MEASURES, _values(table), strict=True):
-                self.spreads[name].add(values)
+        for name, values in zip(MEASURES, table[COLUMN].combine_chunks().flatten(), strict=True):
+            self.spreads[name].add(values.to_numpy(zero_copy_only=False))  # NaN for null
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: `measures`, and with a rule `reject` and `rejected`."""
@@ -48,8 +42,7 @@ class QualitySummary:
         """A table for a person, and the number of pairs that the rule rejects."""
         measured = {name: x.as_dict() for name, x in self.spreads.items() if x.count}
         if not measured:
-            lines = ["the run has no quality columns: an earlier version made it"]
-            return [*lines, no_value(self.rule.names)] if self.rule else lines
+            return ["no pair has been measured yet"]
         lines = [f"{'quality':<12}{'mean':>8}" + "".join(f"{f'p{q}':>8}" for q in QUANTILES)]
         for name, values in measured.items():
             numbers = [values["mean"], *(values[f"p{q}"] for q in QUANTILES)]
@@ -71,11 +64,11 @@ def read_quality(output: Output, shards: Iterable[str], rule: Rule | None) -> Qu
 
 
 def read_rejected(
-    output: Output, shards: Iterable[str], rule: Rule, columns: Collection[str] = ()
+    output: Output, shards: Iterable[str], rule: Rule
 ) -> Iterator[tuple[str, pa.Table]]:
-    """The finished shards with rejected pairs, and those pairs' `pair_id`, `quality` and further
-    columns. Raises as `read_quality`."""
-    for shard, table in quality_tables(output, shards, ["pair_id", *columns]):
+    """The finished shards with rejected pairs, and those pairs' `pair_id` and `quality`. Raises as
+    `read_quality`."""
+    for shard, table in quality_tables(output, shards, ["pair_id"]):
         rejected = table.filter(rule.rejects(table))
         if rejected.num_rows:
             yield shard, rejected
@@ -86,36 +79,10 @@ def quality_tables(
 ) -> Iterator[tuple[str, pa.Table]]:
     """The finished shards, sorted by name, with `quality` and further columns of their pairs.
     Raises as `read_quality`."""
-    names = sorted(shards)
-    with ThreadPoolExecutor(_READERS) as pool:
-        for start in range(0, len(names), 4 * _READERS):  # bounds the tables in memory
-            some = names[start : start + 4 * _READERS]
-            yield from zip(some, pool.map(lambda n: _read(output, n, columns), some), strict=True)
 
+    def read(shard: str) -> pa.Table | None:
+        return output.shard_rows(data_file(shard), [*columns, COLUMN])
 
-def _read(output: Output, shard: str, columns: list[str]) -> pa.Table:
-    """Columns of a shard, with `quality` unless that column came with the job's table."""
-    name = data_file(shard)
-
-    def read(f: Any) -> pa.Table:
-        file = pq.ParquetFile(f)
-        rows = file.read(columns=[*columns, *[COLUMN] * has_quality(file.schema_arrow)])
-        if rows.num_columns:
-            return rows
-        return pa.table({"row": pa.nulls(file.metadata.num_rows)})
-
-    try:
-        return output.parsed(name, read)
-    except FileNotFoundError:  # a repair has removed it
-        return pa.table({column: pa.array([], pa.string()) for column in columns or ["row"]})
-    except pa.ArrowInvalid as e:
-        raise output.damaged(name, e) from e
-
-
-def _values(table: pa.Table) -> list[np.ndarray]:
-    """The values [N] of each measure, NaN if unknown."""
-    column = table[COLUMN].combine_chunks()
-    known = {one.name for one in column.type}
-    none = pa.nulls(len(column), pa.float32())
-    arrays = [column.field(name) if name in known else none for name in MEASURES]
-    return [array.to_numpy(zero_copy_only=False).astype(np.float64) for array in arrays]
+    for shard, table in read_each(read, sorted(shards)):
+        if table is not None:
+            yield shard, table

@@ -1,8 +1,9 @@
 """Reads back the files of one finished shard, with the pictures in them or beside them."""
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,72 +15,79 @@ from styleid_ray.imaging.guard import quiet_pillow
 
 _ROWS_AT_ONCE = 16
 _COLUMNS = ["pair_id", "image", "width", "height"]
-OF_A_SHARD = (
-    *("missing", "failed", "lost", "unplanned", "doubled"),
-    *("damaged_pictures", "missing_pictures"),
-)
-"""Findings about one shard, described at `Verification.findings`."""
+
+
+class Finding(NamedTuple):
+    """One fault of a shard, or a pair of it without a picture."""
+
+    kind: str
+    """Described at `Verification.findings`."""
+    text: str
+    """The pair, picture or file, and its fault."""
+    spoilt: str | None = None
+    """The file whose removal makes its pairs missing; None if nothing is damaged."""
 
 
 @dataclass
 class ShardCheck:
-    """The contents of a finished shard, and the faults in it."""
+    """The contents of a finished shard."""
 
-    shard: str
     done: int = 0
     """Pairs with a row."""
-    findings: dict[str, list[str]] = field(
-        default_factory=lambda: {finding: [] for finding in OF_A_SHARD}
-    )
-    """Ids of pairs, or names of pictures, by finding."""
-    damaged_files: dict[str, str] = field(default_factory=dict)
-    """Names of unreadable files, with the reason."""
+    findings: list[Finding] = field(default_factory=list)
     beside: list[str] = field(default_factory=list)
     """All pictures beside the shard."""
+
+    def add(self, kind: str, texts: Iterable[str], spoilt: str | None = None) -> None:
+        """Adds findings of one kind."""
+        self.findings += [Finding(kind, text, spoilt) for text in texts]
 
 
 def check_shard(output: Output, shard: str, planned: np.ndarray, has_errors: bool) -> ShardCheck:
     """Reads the files of a shard, a few rows at a time, and decodes its pictures. `planned` are the
     ids of its pairs; `has_errors` is whether it has a file in `errors/`. Raises OutputError for a
     file that cannot be reached, so that its state is unknown."""
-    check, data, errors = ShardCheck(shard), data_file(shard), errors_file(shard)
+    data, errors = data_file(shard), errors_file(shard)
     try:
-        check, ids = output.parsed(data, lambda f: _read_data(output, shard, f))
+        check, ids = output.parsed(data, lambda f: _read_data(output, data, f))
     except FileNotFoundError:  # removed since it was listed
-        check.findings["missing"] = _texts(planned)
-        return check
+        return ShardCheck(findings=[Finding("missing", pair) for pair in _texts(planned)])
     except pa.ArrowInvalid as e:
-        check.damaged_files[data] = str(e)
-        return check
-    failed = np.empty(0, "S32")
+        return damaged(data, str(e))
+    failed, known = np.empty(0, "S32"), True
     if has_errors:
         try:
             failed = output.read_ids(errors)
         except FileNotFoundError:  # a retry has removed it
             pass
         except pa.ArrowInvalid as e:
-            check.damaged_files[errors] = str(e)
+            known = False
+            check.findings += damaged(errors, str(e)).findings
     done, counts = np.unique(ids, return_counts=True)
     failed = np.setdiff1d(failed, done)
     both = np.union1d(done, failed)
     check.done = len(np.intersect1d(done, planned))
-    check.findings |= {
-        "failed": _texts(np.intersect1d(failed, planned)),
-        "unplanned": _texts(np.setdiff1d(both, planned)),
-        "doubled": _texts(done[counts > 1]),
-    }
-    if errors not in check.damaged_files:
-        check.findings["lost"] = _texts(np.setdiff1d(planned, both))
+    check.add("failed", _texts(np.intersect1d(failed, planned)))
+    faults = {"unplanned": np.setdiff1d(both, planned), "doubled": done[counts > 1]}
+    if known:
+        faults["lost"] = np.setdiff1d(planned, both)
+    for kind, pairs in faults.items():
+        check.add(kind, [f"{pair} in {data}" for pair in _texts(pairs)], data)
     return check
+
+
+def damaged(file: str, fault: str) -> ShardCheck:
+    """The check of a shard of which a file cannot be read."""
+    return ShardCheck(findings=[Finding("damaged_files", f"{file}: {fault}", file)])
 
 
 def _texts(ids: np.ndarray) -> list[str]:
     return [i.decode() for i in ids.tolist()]
 
 
-def _read_data(output: Output, shard: str, f: Any) -> tuple[ShardCheck, np.ndarray]:
-    """A check of the pictures alone, and the ids in the file."""
-    check, ids = ShardCheck(shard), [np.empty(0, "S32")]
+def _read_data(output: Output, name: str, f: Any) -> tuple[ShardCheck, np.ndarray]:
+    """A check of the pictures alone, and the ids in the file `name`."""
+    check, ids = ShardCheck(), [np.empty(0, "S32")]
     for batch in pq.ParquetFile(f).iter_batches(_ROWS_AT_ONCE, columns=_COLUMNS):
         table = pa.Table.from_batches([batch])
         ids.append(as_ids(table.column("pair_id")))
@@ -90,11 +98,10 @@ def _read_data(output: Output, shard: str, f: Any) -> tuple[ShardCheck, np.ndarr
                 try:
                     data = output.read(picture)
                 except FileNotFoundError:
-                    check.findings["missing_pictures"].append(picture)
+                    check.add("missing_pictures", [picture], name)
                     continue
             if fault := _fault(data, row["width"], row["height"]):
-                place = f"{data_file(shard)}: {picture}"
-                check.findings["damaged_pictures"].append(f"{place}: {fault}")
+                check.add("damaged_pictures", [f"{name}: {picture}: {fault}"], name)
     return check, np.concatenate(ids)
 
 

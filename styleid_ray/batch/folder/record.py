@@ -58,7 +58,8 @@ def find_run(output: Output, config: JobConfig, needed: bool = False) -> dict[st
     new["vae"] = config.vae and name_of(config.vae)
     old["lora"] = [name.rpartition(" ")[0] for name in old["lora"]]
     new["lora"] = [lora.name_of(name) for name in config.lora]
-    # An option on one side alone has no effect on the other side, because of one that differs.
+    # An option present on one side only has no effect on the other, where a differing option
+    # disables it.
     differing = [
         f"{name}: the run has {_worded(old[name])}, this command {_worded(new[name])}"
         for name in new
@@ -73,7 +74,7 @@ def find_run(output: Output, config: JobConfig, needed: bool = False) -> dict[st
 
 
 def moved_sources(config: JobConfig, record: Mapping[str, Any]) -> str | None:
-    """The line about sources that a command names otherwise than its run; None without any."""
+    """A note if the command's sources differ from the run's; else None."""
     stored, given = record["config"], locations(config)
     moved = [
         f"--{name} {shown(given[name])} (the run has {shown(stored[name])})"

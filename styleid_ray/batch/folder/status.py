@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 from styleid_ray.batch.folder.failures import lines_of, retry_command
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.quality import QualitySummary, read_quality
 from styleid_ray.batch.folder.tally import Tally, read_parts
-from styleid_ray.batch.limits import resume_hint
-from styleid_ray.batch.watch.live import is_worked_on, pairs_under_way
+from styleid_ray.batch.limits import RESUME
+from styleid_ray.batch.watch.live import pairs_under_way
 from styleid_ray.batch.watch.progress import Progress, shown
 from styleid_ray.quality.rule import reject_rule
 
@@ -36,8 +36,8 @@ class Status:
     """The limit that stopped the last command, such as `--deadline 6h`."""
     quality: QualitySummary | None = None
     """Measures of the pairs that are done, if requested."""
-    worked_on: bool = False
-    """Whether a command is making pairs now."""
+    under_way: int | None = None
+    """Pairs finished or made by the command that is making pairs now, if there is one."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; with `quality` if requested."""
@@ -47,8 +47,7 @@ class Status:
     @property
     def counts(self) -> dict[str, Any]:
         """The counts and the fingerprint."""
-        others = ("reasons", "stopped", "quality", "worked_on")
-        names = [f.name for f in fields(self) if f.name not in others]
+        names = ("planned", "done", "failed", "missing", "unplanned", "fingerprint")
         return {name: getattr(self, name) for name in names}
 
     def remarks(self, url: str) -> list[str]:
@@ -56,11 +55,16 @@ class Status:
         the commands to continue with."""
         lines = self.quality.lines() if self.quality else []
         if self.stopped:
-            lines.append(f"stopped by {self.stopped}; {resume_hint(self.stopped)}")
+            lines.append(f"stopped by {self.stopped}; {RESUME}")
         if self.failed:
             retry = f"retry the failed pairs with: {retry_command(url)}"
             lines += [*lines_of(self.reasons), retry]
-        if self.missing and not self.stopped and not self.worked_on:
+        if self.missing and self.under_way is not None:
+            lines.append(
+                "a command is making pairs, or was killed within the last two minutes: then run it "
+                "again"
+            )
+        elif self.missing and not self.stopped:
             lines.append("run the stylize command again to make the missing pairs")
         return lines
 
@@ -108,10 +112,10 @@ def statuses(output: Output) -> Iterator[Status]:
     parts = read_parts(output)
     while True:
         tally = Tally.read(output, parts)
-        worked_on = is_worked_on(output)
-        last = {} if worked_on else output.summary()
+        under_way = pairs_under_way(output)
+        last = output.summary() if under_way is None else {}
         status = Status.of(tally, record.get("fingerprint", ""), last)
-        yield replace(status, worked_on=worked_on)
+        yield replace(status, under_way=under_way)
 
 
 def watch_status(output: Output, stream: TextIO) -> Status:
@@ -128,7 +132,7 @@ def watch_status(output: Output, stream: TextIO) -> Status:
                 pause.wait(_LOOK_SECONDS)
                 status = next(looks)
                 progress.add(status.done - progress.done, status.failed - progress.failed)
-                progress.make(max(0, pairs_under_way(output) - status.done - status.failed))
+                progress.make(max(0, (status.under_way or 0) - status.done - status.failed))
     except KeyboardInterrupt:
         pass  # ends the display, not the run
     return status

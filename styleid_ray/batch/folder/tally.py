@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 
 from styleid_ray.batch.folder.failures import Failures, read_failures
-from styleid_ray.batch.folder.output import PLAN, Output
+from styleid_ray.batch.folder.output import PLAN, Output, read_each
 from styleid_ray.batch.folder.work import Work, sampled_order
 
 Parts = dict[str, dict[str, int]]
 """Pairs by shard, by part of the plan."""
-_READERS = 8
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Tally:
     @property
     def unplanned(self) -> set[str]:
         """Shards in `data/` that are not in the plan."""
-        return self.finished.difference(*self.parts.values())
+        return self.finished - self.pairs.keys()
 
     @cached_property
     def pairs(self) -> dict[str, int]:
@@ -68,10 +66,10 @@ class Tally:
     def left(self) -> Work:
         """Unfinished shards, in an order in which a stopped run is a sample of the whole."""
         shards = [(part, shard) for part, shards in self.parts.items() for shard in shards]
-        left = (pair for pair in sampled_order(shards) if pair[1] not in self.finished)
+        left = (entry for entry in sampled_order(shards) if entry[1] not in self.finished)
         return [
-            {"part": part, "shards": [shard for _, shard in some]}
-            for part, some in groupby(left, key=lambda pair: pair[0])
+            {"part": part, "shards": [shard for _, shard in neighbours]}
+            for part, neighbours in groupby(left, key=lambda entry: entry[0])
         ]
 
     def to_retry(self) -> Work:
@@ -80,20 +78,18 @@ class Tally:
 
     def again(self, ids: Mapping[str, list[str]]) -> Work:
         """Some pairs of finished shards, given by shard."""
-        again = {
+        chosen = {
             part: [i for shard in shards for i in ids.get(shard, ())]
             for part, shards in self.parts.items()
         }
-        return [{"part": part, "pair_ids": pairs} for part, pairs in again.items() if pairs]
+        return [{"part": part, "pair_ids": pairs} for part, pairs in chosen.items() if pairs]
 
 
 def read_parts(output: Output) -> Parts:
     """The shards of the stored plan; raises OutputError when a part is damaged."""
-    names = output.files(PLAN)
 
     def shards(name: str) -> dict[str, int]:
         counts = output.plan_part(name, ["shard"])["shard"].value_counts()
         return {entry["values"]: entry["counts"] for entry in counts.to_pylist()}
 
-    with ThreadPoolExecutor(_READERS) as pool:
-        return dict(zip(names, pool.map(shards, names), strict=True))
+    return dict(read_each(shards, output.files(PLAN)))

@@ -1,31 +1,31 @@
 """Reads a whole run back: its plan against its shards against its pictures."""
 
-import os
+import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import nullcontext
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
-from multiprocessing import get_context
 from typing import Any, TextIO
 
 import numpy as np
 import pyarrow as pa
 
+from styleid_ray.batch.cluster.resources import cores
 from styleid_ray.batch.folder.output import PLAN, Output, as_ids, data_file, stem
-from styleid_ray.batch.folder.readback import OF_A_SHARD, ShardCheck, check_shard
+from styleid_ray.batch.folder.readback import ShardCheck, check_shard, damaged
+from styleid_ray.batch.stages.isolated import Isolated, ProcessDiedError
 from styleid_ray.batch.watch.progress import counted
+from styleid_ray.errors import OutputError
 from styleid_ray.planning import shard_name
 from styleid_ray.storage.locations import shown
 
-_FEW = 8
-"""Shards that are read in this process: starting others takes longer."""
-_AHEAD = 4
-"""Shards per process that are submitted ahead."""
+_AHEAD = 16
+"""Shards per process that are begun together."""
+_PATIENCE = 86400.0
+"""Seconds for one shard."""
 _EXAMPLES = 10
 _SECONDS = 10.0
 
@@ -67,8 +67,8 @@ class Verification:
         return {"planned": self.planned, "done": self.done, **self.findings}
 
     def remarks(self, repaired: bool = False) -> list[str]:
-        """Lines for a person: names of what is wrong, and what to do. `repaired` is whether the
-        damaged shards have been removed."""
+        """Lines for a person: what is damaged, by name, and the next command. `repaired` is whether
+        the damaged shards have been removed."""
         lines: list[str] = []
         for finding, names in self.examples.items():
             if finding not in ("missing", "failed"):
@@ -107,7 +107,8 @@ class Verification:
 
 def verify(output: Output, stream: TextIO | None = None) -> Verification:
     """Reads back everything that a run has written, many shards at a time on the cores of this
-    machine.
+    machine. A shard that kills its reader, such as by a picture that crashes its decoder, is
+    damaged.
 
     A pair that failed and was done later counts as done. Progress goes to `stream` (standard error
     by default) every ten seconds.
@@ -120,10 +121,9 @@ def verify(output: Output, stream: TextIO | None = None) -> Verification:
     findings = _Findings(output)
     work = ((name, ids, name in errors) for name, ids in findings.planned_shards() if name in data)
     printed = time.monotonic()
-    # A store's client has threads, which do not survive a fork.
-    processes = partial(ProcessPoolExecutor, os.cpu_count(), get_context("forkserver"))
-    with processes() if len(data) > _FEW else nullcontext() as pool:
-        for number, check in enumerate(_checked(output, work, pool), 1):
+    processes = max(1, min(cores(), len(data)))
+    with Isolated(processes, _PATIENCE, "styleid_ray.batch.folder.readback") as isolated:
+        for number, check in enumerate(_checked(output, work, isolated, processes), 1):
             findings.take(check)
             if time.monotonic() - printed >= _SECONDS:
                 printed = time.monotonic()
@@ -182,14 +182,8 @@ class _Findings:
     def take(self, check: ShardCheck) -> None:
         self.done += check.done
         self.beside.update(check.beside)
-        name = data_file(check.shard)
-        for finding in OF_A_SHARD:
-            names = check.findings[finding]
-            in_file = finding in ("doubled", "lost")
-            examples = (f"{one} in {name}" if in_file else one for one in names)
-            self.add(finding, examples, len(names), None if finding in HARMLESS else name)
-        for file, why in check.damaged_files.items():
-            self.add("damaged_files", [f"{file}: {why}"], 1, file)
+        for kind, text, file in check.findings:
+            self.add(kind, [text], 1, file)
 
     def planned_shards(self) -> Iterator[tuple[str, np.ndarray]]:
         """The shards of the plan with the ids of their pairs, read part by part."""
@@ -213,19 +207,27 @@ class _Findings:
 
 def _checked(
     output: Output,
-    work: Iterable[tuple[str, np.ndarray, bool]],
-    pool: ProcessPoolExecutor | None,
+    work: Iterator[tuple[str, np.ndarray, bool]],
+    isolated: Isolated,
+    processes: int,
 ) -> Iterator[ShardCheck]:
-    """The shards' checks in order; few are submitted ahead, for each holds ids of pairs."""
-    if pool is None:
-        yield from (check_shard(output, *one) for one in work)
-        return
-    pending: list[Future[ShardCheck]] = []
-    for one in work:
-        pending.append(pool.submit(check_shard, output, *one))
-        if len(pending) > _AHEAD * (os.cpu_count() or 1):
-            yield pending.pop(0).result()
-    yield from (future.result() for future in pending)
+    """The shards' checks in order; few are begun ahead, for each holds ids of pairs."""
+
+    def check(shard: str, planned: np.ndarray, has_errors: bool) -> ShardCheck:
+        try:
+            return isolated(check_shard, output, shard, planned, has_errors)
+        except ProcessDiedError as e:
+            file = data_file(shard)
+            if e.code is not None and e.code != -signal.SIGKILL:
+                return damaged(file, f"reading it {e}")
+            raise OutputError(
+                f"{output.url}/{file} cannot be checked: reading it {e}, most often for lack of "
+                "memory: make room and run verify again"
+            ) from e
+
+    with ThreadPoolExecutor(processes) as threads:
+        while chunk := list(islice(work, _AHEAD * processes)):
+            yield from threads.map(lambda shard: check(*shard), chunk)
 
 
 def repair(output: Output, verification: Verification) -> list[str]:

@@ -1,5 +1,6 @@
 """The pairs that are left of a run: their order, and how many of them one command makes."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -24,14 +25,10 @@ def sampled_order(shards: Sequence[T]) -> list[T]:
     The first shards of up to eight runs come before everything else.
     """
     size = min(_LONGEST, max(_SHORTEST, -(-len(shards) // _RUNS)))
-    starts = range(0, len(shards), size)
-    bits = max(1, (len(starts) - 1).bit_length())
-    reversed_numbers = (int(f"{number:0{bits}b}"[::-1], 2) for number in range(1 << bits))
-    runs = [
-        shards[starts[number] : starts[number] + size]
-        for number in reversed_numbers
-        if number < len(starts)
-    ]
+    runs = [shards[start : start + size] for start in range(0, len(shards), size)]
+    bits = len(runs).bit_length()
+    order = sorted(range(len(runs)), key=lambda number: f"{number:0{bits}b}"[::-1])
+    runs = [runs[number] for number in order]
     count = min(_LEADS, len(shards) // _RUNS)
     leads = [run[0] for run in runs[:count]]
     return leads + [shard for n, run in enumerate(runs) for shard in run[n < count :]]
@@ -50,12 +47,11 @@ def filtered(work: Work, keep: Callable[[str], bool]) -> Work:
 def limited(work: Work, pairs: Mapping[str, int], most: int | None) -> Work:
     """The first `most` pairs of some work, rounded up to whole shards; None for all. `pairs` are
     the pairs of each shard."""
-    left = most
+    left = math.inf if most is None else most
 
     def take(name: str) -> bool:
         nonlocal left
-        taken = left is None or left > 0
-        left = None if left is None else left - pairs.get(name, 1)
+        taken, left = left > 0, left - pairs.get(name, 1)
         return taken
 
     return filtered(work, take)

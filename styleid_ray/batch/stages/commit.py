@@ -16,10 +16,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from styleid_ray.arrow import pc
-from styleid_ray.batch.folder.output import PLAN_ONLY, Output, data_file, errors_file
+from styleid_ray.batch.folder.output import PLAN_ONLY, REMADE, Output, data_file, errors_file
 from styleid_ray.batch.stages import row_error
-from styleid_ray.batch.stages.row_params import PARAMS, RowParams
-from styleid_ray.batch.stages.schema import REMADE, conformed, joined
+from styleid_ray.batch.stages.row_params import PARAMS, params_of_job, params_of_pair
 from styleid_ray.batch.stages.shard import QUALITY, Done, Shard
 from styleid_ray.batch.watch.logs import StageLog
 from styleid_ray.config import JobConfig, digest
@@ -54,7 +53,7 @@ _OWN = pa.schema(
         ("k", pa.int32()),
         ("width", pa.int32()),
         ("height", pa.int32()),
-        ("params", PARAMS),  # and the controls that the run uses
+        ("params", PARAMS),
         ("seconds", pa.float64()),
         ("quality", QUALITY),
     ]
@@ -76,9 +75,7 @@ class Commit:
         self.output = output
         self.config = config
         self.log = StageLog("commit", config)
-        self.params = RowParams.of(config, revision)
-        params = pa.field("params", self.params.type)
-        self.columns = _OWN.set(_OWN.get_field_index("params"), params)
+        self.params = params_of_job(config, revision)
 
     def commit(self, shard: Shard) -> Done:
         """Writes the pairs into the files of their shards; returns counts, seconds, and the pairs
@@ -106,7 +103,7 @@ class Commit:
 
     def _first(self, name: str, pairs: pa.Table, results: pa.Table) -> _Written:
         with self.output.writing(data_file(name)) as file:
-            with _writer(file, self._schema(pairs)) as writer:
+            with _writer(file, _schema(pairs)) as writer:
                 written = self._write_rows(writer, pairs, results)
             written.size += file.tell()
             if written.failed:
@@ -129,17 +126,18 @@ class Commit:
         A picture beside the file gets a new name, so that the old row keeps its own until the new
         one is in place.
         """
-        before: set[str] = set()
-        if self.config.format == "files":
-            rows = self.output.read_table(data_file(name), ["pair_id", "image"])
-            rows = rows.filter(pc.field("pair_id").isin(pairs["pair_id"].to_pylist()))
-            before = {row["path"] for row in rows["image"].to_pylist()}
+        before = self._beside(name)
         written = self._rewrite(name, pairs, results, remake=True)
-        if before:
-            rows = self.output.read_table(data_file(name), ["image"])
-            for path in sorted(before - {row["path"] for row in rows["image"].to_pylist()}):
-                self.output.delete(path)
+        for path in sorted(before - self._beside(name)):
+            self.output.delete(path)
         return written
+
+    def _beside(self, name: str) -> set[str]:
+        """Paths of a finished shard's pictures beside its file."""
+        if self.config.format != "files":
+            return set()
+        rows = self.output.read_table(data_file(name), ["image"])
+        return {row["path"] for row in rows["image"].to_pylist()}
 
     def _rewrite(
         self, name: str, pairs: pa.Table, results: pa.Table, remake: bool = False
@@ -149,15 +147,13 @@ class Commit:
         if results["pixels"].null_count == results.num_rows:
             rows = zip(pairs.select(_OF_A_PAIR).to_pylist(), results.to_pylist(), strict=True)
             return _Written(failed=[pair | result for pair, result in rows])
-        before = self.output.parsed(data, pq.read_schema)
-        schema = joined(self._schema(pairs), before)
-        remade = (before.metadata or {}).get(REMADE, b"")
+        schema = self.output.parsed(data, pq.read_schema)
+        metadata = schema.metadata or {}
         if remake:
-            remade += digest([self.params.values, pairs["pair_id"].to_pylist()]).encode()
-        if remade:
-            schema = schema.with_metadata({**(schema.metadata or {}), REMADE: remade})
+            made = digest([self.params, pairs["pair_id"].to_pylist()])
+            metadata = {**metadata, REMADE: metadata.get(REMADE, b"") + made.encode()}
         with self.output.writing(data) as file:
-            with _writer(file, schema) as writer:
+            with _writer(file, schema.with_metadata(metadata)) as writer:
                 written = self._write_rows(writer, pairs, results, remake)
                 for table in self.output.row_groups(data):
                     _append(writer, table.filter(~pc.field("pair_id").isin(written.done)))
@@ -172,10 +168,10 @@ class Commit:
             # Pictures inside the file are encoded one by one: a pool would hold them all.
             each = pool.map if self.config.format == "files" else map
             for start in range(0, pairs.num_rows, GROUP_ROWS):
-                some, made = (t.slice(start, GROUP_ROWS) for t in (pairs, results))
-                both = some.select(_OF_A_PAIR).to_pylist(), made.to_pylist()
+                chunk, pictures = (t.slice(start, GROUP_ROWS) for t in (pairs, results))
+                columns = chunk.select(_OF_A_PAIR).to_pylist(), pictures.to_pylist()
                 group, size = dict[int, dict[str, Any]](), 0
-                for at, row in enumerate(each(encoded, *both)):
+                for at, row in enumerate(each(encoded, *columns)):
                     if "stage" in row:
                         written.failed.append(row)
                         continue
@@ -184,30 +180,14 @@ class Commit:
                     written.done.append(row["pair_id"])
                     written.size += row.pop("size")
                     if size > _GROUP_BYTES:
-                        _append(writer, self._table(group, some))
+                        _append(writer, _table(group, chunk))
                         group, size = {}, 0
-                _append(writer, self._table(group, some))
+                _append(writer, _table(group, chunk))
         return written
 
     def _write_errors(self, name: str, failed: list[dict[str, Any]]) -> None:
         rows = [{column: row[column] for column in ERRORS.names} for row in failed]
         self.output.write_table(errors_file(name), pa.Table.from_pylist(rows, schema=ERRORS))
-
-    def _schema(self, pairs: pa.Table) -> pa.Schema:
-        """The dataset's columns. A table's own `quality`, in a plan without the column, replaces
-        that of the dataset."""
-        passed = [pairs.schema.field(name) for name in _passed_through(pairs)]
-        own = [field for field in self.columns if field.name not in {one.name for one in passed}]
-        return pa.schema([*own, *passed], {"huggingface": _HF_FEATURES})
-
-    def _table(self, rows: dict[int, dict[str, Any]], pairs: pa.Table) -> pa.Table:
-        """Rows of the dataset, by the numbers of their pairs, with the columns passed through."""
-        passed = pairs.select(_passed_through(pairs)).take(pa.array(list(rows), pa.int64()))
-        own = pa.schema([field for field in self.columns if field.name not in passed.column_names])
-        table = pa.Table.from_pylist(list(rows.values()), schema=own)
-        for name, column in zip(passed.schema, passed.columns, strict=True):
-            table = table.append_column(name, column)
-        return table
 
     def _encoded(
         self, remake: bool, pair: dict[str, Any], result: dict[str, Any]
@@ -222,7 +202,7 @@ class Commit:
             data = encode(image, config.picture_format, config.quality)
         except RowError as e:
             return pair | row_error.columns(e)
-        params, suffix = self.params.of_pair(pair), extension(config.picture_format)
+        params, suffix = params_of_pair(self.params, pair), extension(config.picture_format)
         if remake and beside:
             suffix = f"-{digest(params)[:8]}{suffix}"
         path = _picture_name(pair, suffix)
@@ -259,7 +239,21 @@ def _writer(file: Any, schema: pa.Schema) -> pq.ParquetWriter:
 
 def _append(writer: pq.ParquetWriter, table: pa.Table) -> None:
     if table.num_rows:
-        writer.write_table(conformed(table, writer.schema), row_group_size=GROUP_ROWS)
+        writer.write_table(table.cast(writer.schema), row_group_size=GROUP_ROWS)
+
+
+def _schema(pairs: pa.Table) -> pa.Schema:
+    passed = [pairs.schema.field(name) for name in _passed_through(pairs)]
+    return pa.schema([*_OWN, *passed], {"huggingface": _HF_FEATURES})
+
+
+def _table(rows: dict[int, dict[str, Any]], pairs: pa.Table) -> pa.Table:
+    """Rows of the dataset, by the numbers of their pairs, with the columns passed through."""
+    table = pa.Table.from_pylist(list(rows.values()), schema=_OWN)
+    passed = pairs.select(_passed_through(pairs)).take(pa.array(list(rows), pa.int64()))
+    for name, column in zip(passed.schema, passed.columns, strict=True):
+        table = table.append_column(name, column)
+    return table
 
 
 def _passed_through(pairs: pa.Table) -> list[str]:

@@ -56,7 +56,9 @@ class Device:
     def stylize(self, pairs: Pairs, begin: Any = None, quality: bool = False) -> Work:
         """Queues the pairs. `begin()` is called on the device's thread before the first step;
         `quality` also measures their pictures."""
-        ready = replace(pairs, contents=self._near(pairs.contents), styles=self._near(pairs.styles))
+        with ending_with_device(self.failed):  # a call for other work may have failed meanwhile
+            near = {"contents": self._near(pairs.contents), "styles": self._near(pairs.styles)}
+        ready = replace(pairs, **near)
         return Work(partial(self._run, ready, begin, quality), self._thread, self.failed)
 
     def _near(self, pictures: Sequence[Picture]) -> list[Picture]:
@@ -100,7 +102,7 @@ class Device:
 class Work:
     """Queued pairs. Iterating gives (pair, pixels uint8 [H, W, 3]) as pictures are made, None for
     values that are not finite. `quality` maps each pair taken so far to its column of that name, if
-    it is measured. `measures` and `notes` are complete when all pairs are taken."""
+    it is measured. `measures` and `notes` are set once iteration ends."""
 
     def __init__(self, run: Any, thread: ThreadPoolExecutor, failed: Failed) -> None:
         self.failed = failed

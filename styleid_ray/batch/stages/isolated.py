@@ -18,7 +18,6 @@ T = TypeVar("T")
 # Forking a process with threads, such as Ray's workers, can block the child forever. A fork server
 # has no threads and has imported everything, so its children start in milliseconds.
 _context = get_context("forkserver")
-_context.set_forkserver_preload(["__main__", "styleid_ray.batch.stages.picture"])
 # An exit code can be read only once, and starting a process reads those of all others.
 _processes = Lock()
 
@@ -34,10 +33,14 @@ class Isolated:
     """Child processes that call functions, each one call of at most `seconds` at a time.
 
     A child that dies is replaced. All end with the block, and when this process is killed.
-    Functions, arguments, results and exceptions must be picklable.
+    Functions, arguments, results and exceptions must be picklable. `module` is one that the
+    children import, once for all of them if they are this process's first.
     """
 
-    def __init__(self, processes: int, seconds: float) -> None:
+    def __init__(
+        self, processes: int, seconds: float, module: str = "styleid_ray.batch.stages.picture"
+    ) -> None:
+        _context.set_forkserver_preload(["__main__", module])
         self.seconds = seconds
         self._children = [_Child() for _ in range(processes)]
         self._idle: SimpleQueue[_Child] = SimpleQueue()

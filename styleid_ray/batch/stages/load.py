@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from styleid_ray.batch.cluster.resources import cores
 from styleid_ray.batch.stages import row_error
 from styleid_ray.batch.stages.isolated import Isolated, ProcessDiedError
 from styleid_ray.batch.stages.mask import OPTIONS, STRENGTH, check_sizes, masks_of, with_remedy
@@ -82,8 +82,8 @@ class Load:
     def __init__(self, contents: Source, styles: Source, config: JobConfig, factor: int) -> None:
         masks = masks_of(config)
         self.sources = {"content": contents.place, "style": styles.place}
-        self.sources |= {role: one.source for role, one in masks.items()}
-        self.kinds = {role: one.kind for role, one in masks.items()}
+        self.sources |= {role: mask.source for role, mask in masks.items()}
+        self.kinds = {role: mask.kind for role, mask in masks.items()}
         self.recipes = Recipes.of(config)
         self.config = config
         self.factor = factor
@@ -94,10 +94,11 @@ class Load:
         """The shard with each of its pictures once."""
         began = time.perf_counter()
         wanted = self._wanted(shard.pairs)
-        rows = check_sizes(self._read(wanted), [one.name for one in wanted])
+        names = [entry.name for entry in wanted]
+        rows = check_sizes(self._read(wanted), names)
         measures = {"load_seconds": time.perf_counter() - began}
         measures["bytes_in"] = sum(row.pop("bytes", 0) for row in rows)
-        changed = [one.name for one, row in zip(wanted, rows, strict=True) if row.pop("changed", 0)]
+        changed = [name for name, row in zip(names, rows, strict=True) if row.pop("changed", 0)]
         notes = shard.notes
         if frames := sum(row.pop("frames", False) for row in rows):
             measures["sources_with_frames"] = frames
@@ -109,11 +110,11 @@ class Load:
 
     def _wanted(self, pairs: pa.Table) -> list[_Wanted]:
         """The distinct pictures of pairs, contents first."""
-        contents = {one.key: one for one in _in_column(pairs, "content", "content")}
+        contents = {entry.key: entry for entry in _in_column(pairs, "content", "content")}
         styles = {
-            one.key: one
+            entry.key: entry
             for column in self.recipes.style_columns(pairs.column_names)
-            for one in _in_column(pairs, "style", column)
+            for entry in _in_column(pairs, "style", column)
         }
         named = {STRENGTH: named_masks(pairs)}
         masks = [
@@ -125,7 +126,7 @@ class Load:
 
     def _read(self, wanted: list[_Wanted]) -> list[dict[str, Any]]:
         budget = ByteBudget(_DECODING)
-        decoders = min(_DECODERS, len(wanted), os.cpu_count() or 1)
+        decoders = min(_DECODERS, len(wanted), cores())
         with (
             Isolated(decoders, self.patience) as isolated,
             ThreadPoolExecutor(min(_FETCHERS, len(wanted))) as fetchers,
@@ -133,12 +134,12 @@ class Load:
             groups = [
                 [of_role[i] for i in indices]
                 for role in self.sources
-                for of_role in [[one for one in wanted if one.role == role]]
-                for indices in read_together([(one.file, one.place) for one in of_role])
+                for of_role in [[entry for entry in wanted if entry.role == role]]
+                for indices in read_together([(entry.file, entry.place) for entry in of_role])
             ]
-            rows = fetchers.map(lambda some: self._pictures(some, isolated, budget), groups)
-            by_name = {(row["role"], row["key"]): row for some in rows for row in some}
-            return [by_name[one.role, one.key] for one in wanted]
+            rows = fetchers.map(lambda group: self._pictures(group, isolated, budget), groups)
+            by_name = {(row["role"], row["key"]): row for group in rows for row in group}
+            return [by_name[entry.role, entry.key] for entry in wanted]
 
     def _pictures(
         self, wanted: list[_Wanted], isolated: Isolated, budget: ByteBudget
@@ -146,7 +147,7 @@ class Load:
         """Rows of `PICTURES`, of pictures that are best read together."""
         files = fetch_pictures(
             self.sources[wanted[0].role],
-            [(one.file, one.place) for one in wanted],
+            [(entry.file, entry.place) for entry in wanted],
             self.config.max_bytes,
         )
         return [self._picture(wanted[index], file, isolated, budget) for index, file in files]

@@ -49,11 +49,10 @@ class Recipes:
         return cls(tuple(masks_of(config)), region_columns(config))
 
     def style_columns(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The columns among `names`, those of a plan, that name styles."""
+        """The style columns of a plan whose columns are `names`."""
         if self.columns:
             return ("style", *self.columns)
-        # In runs of earlier versions, a column style2 without a version came with the table.
-        return ("style", "style2") if "style2_version" in names else ("style",)
+        return ("style", "style2") if "style2" in names else ("style",)
 
     def of_pairs(self, pairs: pa.Table) -> list[Recipe]:
         """One per pair of the plan."""

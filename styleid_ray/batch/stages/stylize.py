@@ -31,7 +31,7 @@ _UNANSWERED = 60
 class Stylize:
     """Loaded shards to shards with results. One instance is one Ray actor.
 
-    An actor that cannot start, or whose node is left out, is sick: it holds the shards that Ray
+    An actor that cannot start, or whose node is excluded, is sick: it holds the shards that Ray
     gives it until all others are done, then hands them back undone.
 
     Args:
@@ -99,8 +99,8 @@ class Stylize:
                 else {name: needed[0][name] for name in ("source_width", "source_height")}
             )
         good = [row for row, result in enumerate(results) if "stage" not in result]
-        given = [{name: x for name, x in own[row].items() if x is not None} for row in good]
-        params = [self.params.model_copy(update=values) for values in given]
+        values = [{name: x for name, x in own[row].items() if x is not None} for row in good]
+        params = [self.params.model_copy(update=of_pair) for of_pair in values]
         measures, notes = self._make(
             shard.name, [recipes[row] for row in good], params, pictures, [results[r] for r in good]
         )

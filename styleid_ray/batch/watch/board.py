@@ -18,9 +18,9 @@ _LOADING = 3600.0
 _STARTS = 3
 """The most starts in a row of an actor on a node that may end unfinished."""
 _FAILURES = 2
-"""Device failures after which a node is left out ..."""
+"""Device failures after which a node is excluded."""
 _FORGIVEN = 10
-"""... unless it has finished this number of shards in between."""
+"""Finished shards that reset that count."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class View:
     gpu_memory: tuple[int, int] | None = None
     """Held and total bytes of the fullest GPU; None without GPUs."""
     sick: dict[str, str] = field(default_factory=dict)
-    """Reasons of the nodes that are left out, by node id."""
+    """Reasons of the excluded nodes, by node id."""
     failures: int = 0
     """Failures of devices so far."""
     evaluations: int = 0
@@ -82,7 +82,7 @@ class Board:
         self.released = False
 
     def starting(self, node: str, actor: str, name: str) -> str | None:
-        """An actor starts; returns the reason if its node is left out."""
+        """An actor starts; returns the reason if its node is excluded."""
         self.actors[actor] = time.monotonic(), Report()
         self.loading.add(actor)
         self.starts[node, actor] += 1
@@ -111,13 +111,15 @@ class Board:
             self.sick.setdefault(node, reason)
 
     def begun(self, stage: str, shard: str) -> int:
-        """A stage begins a shard; returns the number of its attempts without an end."""
+        """A stage begins a shard; returns how often it has begun without finishing."""
         self.attempts[stage, shard] += 1
         return self.attempts[stage, shard]
 
-    def ended(self, stage: str, shard: str, node: str) -> None:
-        """A stage has finished a shard."""
+    def ended(self, stage: str, shard: str, node: str, made: int = 0) -> None:
+        """A stage has finished a shard, in which it has `made` pairs since the last report."""
         self.attempts.pop((stage, shard), None)
+        if made:
+            self.made[shard] = made
         if self.failed[node]:
             self.since[node] += 1
 

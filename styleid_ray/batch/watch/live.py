@@ -8,7 +8,6 @@ import json
 import math
 import time
 from contextlib import suppress
-from typing import Any
 
 from styleid_ray.batch.watch.progress import Progress
 from styleid_ray.errors import OutputError
@@ -16,7 +15,6 @@ from styleid_ray.storage.store import Store
 
 PROGRESS = "_run/progress.json"
 _WRITE_SECONDS, _FRESH_SECONDS = 10.0, 120.0
-_COUNTS = ("done", "failed", "making")
 
 
 class Live:
@@ -36,11 +34,9 @@ class Live:
         progress = self.progress
         numbers = {
             "time": round(time.time()),
-            "planned": progress.planned,
             "done": progress.done,
             "failed": progress.failed,
             "making": progress.making,
-            "pairs_per_second": round(progress.rate, 4),
         }
         with suppress(OutputError):  # the commit of a shard will report the store's fault
             self.output.write(PROGRESS, json.dumps(numbers).encode())
@@ -52,23 +48,12 @@ class Live:
             self.output.delete(PROGRESS)
 
 
-def pairs_under_way(output: Store) -> int:
-    """Pairs finished or made so far, by the file of a running driver; 0 without one."""
-    numbers = _fresh(output)
-    return sum(numbers[name] for name in _COUNTS) if numbers else 0
-
-
-def is_worked_on(output: Store) -> bool:
-    """Whether a driver is running, by its file."""
-    return bool(_fresh(output))
-
-
-def _fresh(output: Store) -> dict[str, Any]:
-    """The numbers of a running driver; none without one."""
+def pairs_under_way(output: Store) -> int | None:
+    """Pairs finished or made so far, by the file of a running driver; None without one."""
     try:
         numbers = json.loads(output.read(PROGRESS))
-        if time.time() - numbers["time"] < _FRESH_SECONDS and all(n in numbers for n in _COUNTS):
-            return numbers
+        if time.time() - numbers["time"] < _FRESH_SECONDS:
+            return sum(numbers[name] for name in ("done", "failed", "making"))
     except (OutputError, FileNotFoundError, ValueError, KeyError, TypeError):
         pass
-    return {}
+    return None

@@ -20,7 +20,10 @@ _ALONE = 30.0
 
 class Lookout:
     """A thread that polls the board of a run with `pairs` to do, passes each view to `seen`, and
-    makes sick actors hand back their shards when no other work remains."""
+    releases the shards held on excluded nodes once all others are done.
+
+    An error of `seen` is raised by the driver's next call.
+    """
 
     def __init__(self, board: Any, pairs: int, seen: Callable[[View], None]) -> None:
         self.board, self.left, self.seen = board, pairs, seen
@@ -29,17 +32,24 @@ class Lookout:
         self._release = False
         self._alone: float | None = None
         self._over = threading.Event()
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._look, name="lookout", daemon=True)
         self._thread.start()
 
     def committed(self, done: Done) -> None:
-        """A shard was committed."""
+        """A shard was committed. Raises an error of `seen`."""
+        self.check()
         self.left -= int(done.measures["done"] + done.measures["failed"])
         self._finished.add(done.shard)
 
     def resume(self) -> None:
         """The handed-back shards are done again: sick actors hold new ones as before."""
         self._release, self._alone = False, None
+
+    def check(self) -> None:
+        """Raises an error of `seen`."""
+        if self._error:
+            raise self._error
 
     def close(self) -> None:
         """Stops polling."""
@@ -59,7 +69,11 @@ class Lookout:
             made = {shard: n for shard, n in view.made.items() if shard not in finished}
             self.view = replace(view, made=made)
             self._judge(self.view)
-            self.seen(self.view)
+            if self._error is None:
+                try:
+                    self.seen(self.view)
+                except Exception as e:  # sick actors are still released, so that the driver goes on
+                    self._error = e
 
     def _judge(self, view: View) -> None:
         if not view.held or view.healthy:

@@ -36,7 +36,7 @@ STYLIZED = (
     ("pairs", "styleid_pairs_stylized", "Pairs that an actor has stylised."),
     ("unet_evaluations", "styleid_unet_evaluations", "UNet forwards, counted for each latent."),
     ("inversions", "styleid_inversions", "Pictures inverted."),
-    ("inversions_reused", "styleid_inversions_reused", "Inversions there from an earlier shard."),
+    ("inversions_reused", "styleid_inversions_reused", "Inversions reused from an earlier shard."),
     ("stylize_seconds", "styleid_busy_seconds", "Seconds for which an actor's model ran."),
     ("waiting_seconds", "styleid_waiting_seconds", "Seconds between an actor's shards."),
 )

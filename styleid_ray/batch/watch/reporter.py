@@ -34,7 +34,7 @@ class Reporter:
         self._lock = threading.Lock()
 
     def starting(self) -> str | None:
-        """This actor starts; returns the reason if its node is left out."""
+        """This actor starts; returns the reason if its node is excluded."""
         return self._ask("starting", self.node, self.actor, self.name)
 
     def started(self) -> None:
@@ -57,7 +57,8 @@ class Reporter:
         """The stage has finished the shard."""
         with self._lock:
             self._at_hand.discard(shard)
-        self._tell("ended", stage, shard, self.node)
+            made = self._made.pop(shard, 0)
+        self._tell("ended", stage, shard, self.node, made)
 
     def making(self, shard: str, pairs: int) -> None:
         """Sets the number of finished pairs of a shard, sent with the next beat."""

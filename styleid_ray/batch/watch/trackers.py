@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
-from io import BytesIO
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
@@ -68,27 +68,18 @@ def _mlflow(name: str, options: Mapping[str, Any], output: Output) -> Tracker:
 
 def _tensorboard(name: str, options: Mapping[str, Any], output: Output) -> Tracker:
     """Event files in the run's `_run/tensorboard`, for `tensorboard --logdir`."""
-    from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore
-    from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter  # pyright: ignore
-
     if not output.is_local:
         raise ConfigError("it writes files beside the run, and --output is no local folder")
-    writer = EventFileWriter(output.path("_run/tensorboard"), flush_secs=10)
+    from torch.utils.tensorboard.writer import SummaryWriter
 
-    def add(step: int, values: Iterable[Any]) -> None:
-        summary = Summary(value=values)
-        writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
+    writer = SummaryWriter(output.path("_run/tensorboard"), flush_secs=10)
 
     def log(values: Mapping[str, float], step: int) -> None:
-        add(step, [Summary.Value(tag=n, simple_value=x) for n, x in values.items()])
+        for tag, value in values.items():
+            writer.add_scalar(tag, value, step)
 
     def show(grid: Image.Image, step: int) -> None:
-        file = BytesIO()
-        grid.save(file, "PNG")
-        sides = {"height": grid.height, "width": grid.width}
-        picture = Summary.Image(**sides, colorspace=3, encoded_image_string=file.getvalue())
-        add(step, [Summary.Value(tag=_SAMPLES, image=picture)])
+        writer.add_image(_SAMPLES, np.asarray(grid), step, dataformats="HWC")
 
     return Tracker(log, show, writer.close)
 

@@ -45,7 +45,7 @@ class Watch:
         """Shows the current state of the board."""
         self.progress.make(sum(view.made.values()))
         self.progress.evaluations = view.evaluations
-        self.progress.say(f"left out: {reason}" for reason in view.sick.values())
+        self.progress.say(f"excluded: {reason}" for reason in view.sick.values())
         self.progress.machines = machines(view)
         self.metrics.device_failures = view.failures
         self.metrics.show()

@@ -15,10 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from styleid_ray.batch.export.target import ExportStore
-from styleid_ray.batch.folder.output import PLAN
+from styleid_ray.batch.folder.output import PLAN, REMADE
 from styleid_ray.batch.folder.stored import stored_job
 from styleid_ray.batch.run import retry
-from styleid_ray.batch.stages.schema import REMADE
 from styleid_ray.errors import ConfigError, JobError
 from styleid_ray.quality.columns import MEASURES, quality_type
 from tests.batch.conftest import draw

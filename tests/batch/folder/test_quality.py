@@ -58,25 +58,15 @@ def test_a_condition_on_a_measure_that_no_pair_has_is_pointed_out(tmp_path: Path
     assert line.startswith("no pair has a value of structure: conditions on it reject nothing")
 
 
-def test_shards_of_an_earlier_version_count_as_pairs_without_measures(tmp_path: Path) -> None:
-    names = [shard(tmp_path, "x", 0.95), "old", "empty"]
-    pq.write_table(pa.table({"pair_id": ["a", "b"]}), tmp_path / "data" / "old.parquet")
-    pq.write_table(
-        pa.table({"pair_id": pa.array([], pa.string())}), tmp_path / "data/empty.parquet"
-    )
+def test_a_shard_that_is_removed_while_it_is_read_counts_no_pairs(tmp_path: Path) -> None:
+    names = [shard(tmp_path, "x", 0.95), "removed"]
     output = Output(str(tmp_path))
     summary = read_quality(output, names, RULE)
-    assert (summary.pairs, summary.rejected) == (3, 1)
+    assert (summary.pairs, summary.rejected) == (1, 1)
     assert [(name, t["pair_id"].to_pylist()) for name, t in read_rejected(output, names, RULE)] == [
         ("x", ["x-0"])
     ]
-    theirs = pa.table({"pair_id": ["a"], "quality": [{"blank": 1.0}]})
-    pq.write_table(theirs, tmp_path / "data" / "theirs.parquet")
-    for name in ("old", "theirs"):
-        alone = read_quality(output, [name], RULE)
-        first, second = alone.lines()
-        assert first == "the run has no quality columns: an earlier version made it"
-        assert second.startswith("no pair has a value of structure, blank")
+    assert read_quality(output, [], RULE).lines() == ["no pair has been measured yet"]
 
 
 def test_a_damaged_shard_is_named_with_its_remedy(tmp_path: Path) -> None:

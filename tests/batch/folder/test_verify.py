@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,12 +18,13 @@ import pytest
 from PIL import Image
 
 from styleid_ray import JobConfig
-from styleid_ray.batch.folder import verify as verification
-from styleid_ray.batch.folder.output import Output
+from styleid_ray.batch.folder.output import Output, as_ids
+from styleid_ray.batch.folder.readback import check_shard
 from styleid_ray.batch.folder.verify import Verification, repair, verify
 from styleid_ray.batch.run import stylize
 from styleid_ray.cli import main
 from tests.batch.conftest import draw
+from tests.hostile.test_crash import BAD_DECODER
 
 Job = Callable[..., JobConfig]
 
@@ -159,15 +163,22 @@ def test_repair_removes_a_shard_whose_errors_are_damaged(
     assert checked(run).sound
 
 
-def test_many_shards_are_read_back_in_processes_of_their_own(
-    run: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_shard_with_a_picture_that_crashes_its_decoder_is_damaged_and_can_be_repaired(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verification, "_FEW", 1)
-    monkeypatch.setattr(verification, "_AHEAD", 0)
-    shards(run)[0].write_bytes(b"PAR1 cut off")
-    found = checked(run)
-    assert harm(found) == {"damaged_files": 1}
-    assert found.done == 6 - len(pq.read_table(shards(run)[1]))
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(BAD_DECODER)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"), prepend=os.pathsep)
+    rewrite(run, lambda row: row["image"].update(bytes=b"CRASH"))
+    file = shards(run)[0]
+    main = "import sys; from styleid_ray.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", main, "verify", str(run), "--repair"]
+    read = subprocess.run(command, capture_output=True, text=True)
+    fault = "reading it killed the process (SIGSEGV)"
+    assert f"damaged files: data/{file.name}: {fault}" in read.stdout, read.stderr
+    assert read.returncode == 2
+    assert not file.exists()
+    assert checked(run).sound
 
 
 @pytest.mark.parametrize("data", [b"not a picture", b""])
@@ -195,7 +206,9 @@ def test_a_picture_above_pillows_own_bound_is_not_damage(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    assert checked(run).exit_status == 0
+    for file in shards(run):
+        ids = as_ids(pq.read_table(file)["pair_id"])
+        assert check_shard(Output(str(run)), file.stem, ids, False).findings == []
 
 
 @pytest.mark.parametrize("folder", ["data", "errors", "_run/plan"])

@@ -12,6 +12,7 @@ from styleid_ray.batch.folder.failures import Failures
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.folder.work import count_pairs, limited, sampled_order
+from styleid_ray.errors import OutputError
 from styleid_ray.planning import assign_shards
 
 
@@ -95,9 +96,10 @@ def test_a_limit_is_rounded_up_to_whole_shards_and_exact_in_a_retry() -> None:
     assert count_pairs(again, pairs) == 3
 
 
-def test_a_damaged_summary_counts_as_none(tmp_path: Path) -> None:
+def test_a_damaged_summary_is_named_with_its_remedy(tmp_path: Path) -> None:
     output = Output(str(tmp_path))
     assert output.summary() == {}
     for text in (b"{", b"[]", b"\xff"):
         output.write("summary.json", text)
-        assert output.summary() == {}
+        with pytest.raises(OutputError, match=r"summary\.json is damaged: remove it"):
+            output.summary()

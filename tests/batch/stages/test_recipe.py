@@ -45,11 +45,6 @@ def test_a_weight_is_the_share_of_the_second_style_if_there_is_one(
     assert (recipe.styles, recipe.weights) == (styles, weights)
 
 
-def test_a_column_of_a_table_that_is_called_style2_by_chance_names_no_style(job: Job) -> None:
-    (recipe,) = Recipes.of(job()).of_pairs(plan(style2=["baroque"], weight=[70.0]))
-    assert recipe.styles == ("s",)
-
-
 def regional(job: Job, text: str) -> JobConfig:
     return job(pairing="table", table="t.csv", label_masks="labels", region_styles=text)
 

@@ -11,10 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from styleid_ray import JobConfig
-from styleid_ray.batch.folder.output import Output
-from styleid_ray.batch.folder.readback import check_shard
+from styleid_ray.batch.folder.output import REMADE, Output
+from styleid_ray.batch.folder.readback import Finding, check_shard
 from styleid_ray.batch.stages.commit import Commit
-from styleid_ray.batch.stages.schema import REMADE, conformed, joined
 from styleid_ray.batch.stages.shard import RESULTS, Done, Shard, done_in
 from styleid_ray.planning import shards_of
 from styleid_ray.quality.columns import MEASURES
@@ -79,7 +78,7 @@ def test_new_rows_say_what_they_were_made_with_and_the_others_stay(tmp_path: Pat
     gammas = {
         name: (row["params"]["gamma"], row["params"]["detail"]) for name, row in after.items()
     }
-    assert gammas == {"a.png": (0.75, None), "b.png": (0.9, 0.5), "c.png": (0.9, 0.5)}
+    assert gammas == {"a.png": (0.75, 0.0), "b.png": (0.9, 0.5), "c.png": (0.9, 0.5)}
     assert after["a.png"]["image"] == before["a.png"]["image"]
     assert after["b.png"]["image"]["bytes"] != before["b.png"]["image"]["bytes"]
     assert after["b.png"]["quality"]["blank"] == pytest.approx(0.2)
@@ -130,9 +129,7 @@ def test_a_shard_whose_pairs_were_made_again_is_sound(tmp_path: Path) -> None:
     planned = np.array(PAIRS["pair_id"].to_pylist(), "S32")
     check = check_shard(Output(str(tmp_path)), NAME, planned, has_errors=True)
     assert check.done == 3
-    assert {name: ids for name, ids in check.findings.items() if ids} == {
-        "failed": [IDS["broken.png"]]
-    }
+    assert check.findings == [Finding("failed", IDS["broken.png"])]
 
 
 def test_each_remake_changes_the_mark_in_the_files_metadata_and_the_digest_of_the_run(
@@ -155,46 +152,3 @@ def test_each_remake_changes_the_mark_in_the_files_metadata_and_the_digest_of_th
     shard = Shard(NAME, failed, results=results, retry=True)
     Commit(output, job(tmp_path), None).commit(shard)
     assert mark() == marks[-1]
-
-
-def test_a_retry_in_a_run_without_quality_columns_has_none_for_its_old_rows(tmp_path: Path) -> None:
-    config = job(tmp_path)
-    first(config)
-    file = tmp_path / "data" / f"{NAME}.parquet"
-    table = pq.read_table(file)
-    pq.write_table(table.drop_columns(["quality"]), file)
-    results = pa.Table.from_pylist([result(1, measured(blank=0.4))], schema=RESULTS)
-    failed = PAIRS.filter(pa.array([i == IDS["broken.png"] for i in PAIRS["pair_id"].to_pylist()]))
-    shard = Shard(NAME, failed, results=results, retry=True)
-    Commit(Output(str(tmp_path)), config, None).commit(shard)
-    quality = {name: row["quality"] for name, row in rows(config).items()}
-    assert quality["a.png"] is None
-    assert quality["broken.png"]["blank"] == pytest.approx(0.4)
-    assert quality["broken.png"]["structure"] is None
-
-
-def test_a_column_quality_that_a_table_of_pairs_brought_along_keeps_its_place(
-    tmp_path: Path,
-) -> None:
-    pairs = PAIRS.append_column("quality", pa.array([1, 2, 3, 4], pa.int8()))
-    rows = [result(50, measured(blank=0.1))] * 4
-    results = pa.Table.from_pylist(rows, schema=RESULTS)
-    config = job(tmp_path)
-    Commit(Output(config.output), config, None).commit(Shard(NAME, pairs, results=results))
-    written = pq.read_table(tmp_path / "data" / f"{NAME}.parquet")
-    assert written["quality"].to_pylist() == [1, 2, 3, 4]
-
-
-def test_rows_of_an_older_schema_have_nulls_in_newer_fields() -> None:
-    old = pa.table({"id": [1, 2], "params": [{"a": 1}, None], "left": ["x", "y"]})
-    new = pa.schema(
-        [("id", pa.int64()), ("params", pa.struct([("b", pa.string()), ("a", pa.int64())]))]
-    )
-    schema = joined(new, old.schema)
-    assert schema.names == ["id", "params", "left"]
-    table = conformed(old.slice(0, 2), schema)
-    assert table["params"].to_pylist() == [{"b": None, "a": 1}, None]
-    later = pa.table({"id": [3], "params": [{"b": "z", "a": 4}]})
-    assert conformed(later, schema).to_pylist() == [
-        {"id": 3, "params": {"b": "z", "a": 4}, "left": None}
-    ]

@@ -130,6 +130,25 @@ def test_pictures_come_out_before_the_last_pair_of_the_work_is_begun(actor: Styl
     assert work.measures["unet_evaluations"] == pipe.unet_evaluations
 
 
+def test_an_error_of_the_device_while_the_next_work_is_prepared_ends_the_process(
+    actor: Stylize, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ended(BaseException):
+        pass
+
+    def end(reason: str, report: object) -> None:
+        raise Ended(reason)
+
+    def fail(*args: object) -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr("styleid_ray.batch.stages.device.end_process", end)
+    monkeypatch.setattr(torch.Tensor, "to", fail)
+    pictures = [Picture.of(picture(seed)) for seed in range(2)]
+    with pytest.raises(Ended, match="illegal memory access"):
+        actor.device.stylize(Pairs(pictures[:1], pictures[1:], [(0, (0,))], [actor.params]))
+
+
 def test_equal_pictures_have_equal_keys_wherever_they_come_from() -> None:
     pixels = picture(1)
     assert Picture.of(pixels).key == Picture.of(np.asarray(Image.fromarray(pixels))).key

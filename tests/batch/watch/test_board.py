@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import threading
+from contextlib import closing
+from types import SimpleNamespace
+
 import pytest
 
-from styleid_ray.batch.watch.board import Board, Report
+from styleid_ray.batch.stages.shard import Done
+from styleid_ray.batch.watch.board import Board, Report, View
+from styleid_ray.batch.watch.lookout import Lookout
 from styleid_ray.batch.watch.reporter import Reporter
 
 
-def test_a_node_is_left_out_when_its_device_fails_again() -> None:
+def test_a_node_is_excluded_when_its_device_fails_again() -> None:
     board = Board()
     board.device_failed("a", "CUDA error")
     assert board.look([], release=False).sick == {}
@@ -29,7 +35,7 @@ def test_a_failure_is_forgiven_after_ten_shards() -> None:
     assert board.look([], release=False).sick == {}
 
 
-def test_a_node_is_left_out_when_an_actor_ends_its_process_three_times_while_it_starts() -> None:
+def test_a_node_is_excluded_when_an_actor_ends_its_process_three_times_while_it_starts() -> None:
     board = Board()
     for _ in range(3):
         assert board.starting("a", "actor", "A") is None
@@ -60,6 +66,42 @@ def test_pairs_count_as_made_until_their_shard_is_committed() -> None:
     board.report("actor 1", Report(made={"shard-1": 8, "shard-3": 2}))
     assert board.look([], release=False).made == {"shard-1": 8, "shard-2": 1, "shard-3": 2}
     assert board.look(["shard-1"], release=False).made == {"shard-2": 1, "shard-3": 2}
+
+
+def test_a_beat_after_the_commit_of_a_shard_does_not_show_its_pairs_again() -> None:
+    board, reporter = Board(), Reporter()
+    reporter._tell = lambda method, *args: getattr(board, method)(*args)  # no board without Ray
+    reporter.making("shard-1", 8)
+    reporter.ended("stylize", "shard-1")
+    assert board.look([], release=False).made == {"shard-1": 8}
+    assert board.look(["shard-1"], release=False).made == {}
+    reporter.beat()
+    assert board.look([], release=False).made == {}
+
+
+def test_an_error_of_a_display_reaches_the_driver_and_held_shards_are_still_released(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[bool] = []
+    looked = threading.Event()
+
+    def look(view: View, timeout: float) -> View:
+        looks.append(lookout._release)
+        if len(looks) == 3:
+            looked.set()
+        return view
+
+    def fail(view: View) -> None:
+        raise ZeroDivisionError("of a display")
+
+    monkeypatch.setattr("styleid_ray.batch.watch.lookout._LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("styleid_ray.batch.watch.lookout.ray.get", look)
+    board = SimpleNamespace(look=SimpleNamespace(remote=lambda *args: View(held=4)))
+    with closing(Lookout(board, 4, fail)) as lookout:
+        assert looked.wait(60)
+        with pytest.raises(ZeroDivisionError, match="of a display"):
+            lookout.committed(Done("shard-1", {"done": 1, "failed": 0}))
+    assert looks[:3] == [False, True, True]
 
 
 def test_a_sick_actor_is_told_when_to_hand_back_its_shards() -> None:
