@@ -85,7 +85,7 @@ def _check_reachable(address: str) -> None:
     if not host or not port.isdigit():
         return  # auto, local, or an address that Ray itself checks
     try:
-        socket.create_connection((host, int(port)), timeout=10).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except OSError as e:
         raise JobError(f"no Ray at {address} ({e}): {_ADDRESS_REMEDY}") from e
 
