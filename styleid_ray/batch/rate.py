@@ -21,10 +21,9 @@ def actor_rate(given: str | float, storage_options: Options = None) -> float:
         ConfigError: it is neither.
         OutputError: the run cannot be reached.
     """
-    try:
-        return float(given)
-    except ValueError:
-        pass
+    number = _number(given)
+    if number is not None:
+        return number
     rate = _run_of(str(given), storage_options).summary().get("session", {}).get("actor_rate")
     if not rate:
         raise ConfigError(
@@ -37,11 +36,7 @@ def actor_rate(given: str | float, storage_options: Options = None) -> float:
 def run_differs(given: str, job: Prepared) -> str | None:
     """The line about the options by which the run of `actor_rate` differs from a job; None without
     any, or if its record is not there."""
-    try:
-        float(given)
-        return None
-    except ValueError:
-        record = _run_of(given, job.config.storage_options).record()
+    record = _run_of(given, job.config.storage_options).record() if _number(given) is None else None
     if not record:
         return None
     run, own = record["identity"], identity(job.config, job.checkpoint)
@@ -53,6 +48,13 @@ def run_differs(given: str, job: Prepared) -> str | None:
     if not differing:
         return None
     return f"--rate {shown(given)}: the run has {'; '.join(differing)}: its rate may not hold here"
+
+
+def _number(given: str | float) -> float | None:
+    try:
+        return float(given)
+    except ValueError:
+        return None
 
 
 def _run_of(given: str, storage_options: Options) -> Output:

@@ -126,10 +126,9 @@ def test_a_job_with_values_by_layer_begins_and_is_planned_at_its_models_size(xl:
     out = io.StringIO()
     begun = begin(Output(asked.output), asked, lambda shards: Resources(1, 1, 0, 1), out)
     assert begun.config.layers == (9, 10, 11, 12, 13, 14)
-    planned = forecast(asked)
-    assert f"in {planned.cost.shards} shards: {planned.cost.unet_evaluations:,} UNet" in (
-        out.getvalue()
-    )
+    planned = forecast(asked).as_text()
+    line = f"in {planned['shards']} shards: {planned['UNet evaluations']} UNet"
+    assert line in out.getvalue()
 
 
 def test_a_run_from_before_models_had_own_sizes_resumes_at_512(job: Job) -> None:
