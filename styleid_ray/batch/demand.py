@@ -10,7 +10,7 @@ from styleid_ray.datasets.fetch import fetch_picture
 from styleid_ray.errors import RowError
 from styleid_ray.imaging import decode, encode, fit_picture, restore
 from styleid_ray.model.budget import SLACK
-from styleid_ray.model.footprint import PictureMemory
+from styleid_ray.model.footprint import PictureMemory, picture_memory
 from styleid_ray.model.peak import ModelPeaks, model_peaks
 from styleid_ray.planning import Plan
 from styleid_ray.planning.columns import all_styles, codes, distinct, further_styles
@@ -36,7 +36,7 @@ def places_of(job: Prepared, counts: list[list[int]]) -> dict[str, Place]:
     config, params, pictures = job.config, job.config.unet_params, _decoded(job, counts)
     if params is None:
         return {"device": Place(0, pictures)}
-    picture = job.picture_memory(params, config.feature_dtype)
+    picture = _picture(job, params, config.feature_dtype)
     shards = [
         shard_memory(c, s * params.uses_style, picture, _batch(config), params.steps)
         for c, s, _ in counts
@@ -74,7 +74,7 @@ def job_demand(job: Prepared, params: ResolvedParams, counts: list[list[int]]) -
         return model_peaks(unet, vae, job.latent, dtype, tile, pixels and pixels // factor)
 
     def held(dtype: FeatureDType) -> int:
-        picture = job.picture_memory(params, dtype)
+        picture = _picture(job, params, dtype)
         return max(held_features(c, s * params.uses_style, picture) for c, s, _ in counts)
 
     whole = peaks(vae_tile)
@@ -83,8 +83,8 @@ def job_demand(job: Prepared, params: ResolvedParams, counts: list[list[int]]) -
         weights=whole.weights,
         evaluation=round(SLACK * whole.unet),
         # Features are read or written, and packed or unpacked.
-        recorded=2 * _step(job.picture_memory(params, dtype), params),
-        streamed=2 * _step(job.picture_memory(params, config.feature_dtype), params),
+        recorded=2 * _step(_picture(job, params, dtype), params),
+        streamed=2 * _step(_picture(job, params, config.feature_dtype), params),
         vae=round(SLACK * whole.vae),
         tiled={
             side: round(SLACK * peaks(side).vae)
@@ -128,6 +128,15 @@ def bytes_written(job: Prepared, plan: Plan) -> int | None:
         except RowError:
             continue  # as in a run, a bad picture is no reason to stop
     return round(plan.pairs * sum(sizes) / len(sizes)) if sizes else None
+
+
+def _picture(job: Prepared, params: ResolvedParams, dtype: str) -> PictureMemory:
+    """Memory of a content whose latent is `job.latent`, and of a style, which has no windows."""
+    model, windows = job.checkpoint.description, job.windows
+    tile = windows.height if len(windows) > 1 else None
+    content = picture_memory(model, job.latent, params, dtype, tile)
+    style = picture_memory(model, (windows.height, windows.width), params, dtype)
+    return PictureMemory(content.content, style.style)
 
 
 def _step(picture: PictureMemory, params: ResolvedParams) -> int:

@@ -87,7 +87,7 @@ def forecast(
     job = prepare(with_precision(config, gpus))
     config = job.config
     differing = run_differs(run, job) if isinstance(run, str) else None
-    for note in filter(None, (*job.named.pairs.notes, *job.notes, differing)):
+    for note in filter(None, (*job.notes, differing)):
         print(note, file=sys.stderr)
     if save_pairs:
         write_pairs(job.named.pairs.table, save_pairs, config.storage_options)

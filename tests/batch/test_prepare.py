@@ -18,7 +18,7 @@ from styleid_ray.batch.folder.record import begin_run, find_run
 from styleid_ray.batch.forecast import forecast
 from styleid_ray.batch.prepare import model_of, prepare
 from styleid_ray.errors import ConfigError, OutputError
-from tests.families import save_sd2, save_sdxl
+from tests.families import save_sdxl
 
 Job = Callable[..., JobConfig]
 
@@ -102,13 +102,6 @@ def test_a_plan_counts_the_windows_of_large_pictures(xl: Job) -> None:
     cost, more = (job.cost_of(job.plan) for job in (whole, tiled))
     added = more.unet_evaluations - cost.unet_evaluations
     assert added == 8 * (2 * cost.content_inversions + cost.pairs)
-
-
-def test_the_port_with_a_model_that_predicts_v_is_advised_against(job: Job, tmp_path: Path) -> None:
-    model = str(save_sd2(tmp_path / "v", prediction_type="v_prediction"))
-    (note,) = prepare(job(model=model, preset="diffusers")).notes
-    assert "--preset diffusers loses detail" in note
-    assert not prepare(job(model=model)).notes
 
 
 def test_options_without_effect_on_the_pairs_are_noted(job: Job) -> None:
