@@ -59,13 +59,13 @@ def stylize_dataset(
             per GPU, or one.
         num_gpus_per_actor: GPUs per actor, 0 for the CPU; by default 1 if there are GPUs.
         options: more options of a job by name: `method`, `model`, `revision`, `dtype`, `size`,
-            `fit`, `batch`, `features`, `storage_options` and so on, except those of its sources
-            or its output.
+            `fit`, `batch`, `features`, `storage_options` and so on, except those of its sources,
+            shards, cluster and output.
 
     Raises:
-        ConfigError: an argument or option is unknown, not valid, or one of a job's sources or
-            output (such as masks, pairing or reject); a value is drawn per pair; or the dataset,
-            if its columns are known, lacks `image`.
+        ConfigError: an argument or option is unknown, not valid, or without effect here (such as
+            masks, pairing or reject); a value is drawn per pair; or the dataset, if its columns are
+            known, lacks `image`.
         ModelError: a model on this machine, its autoencoder or LoRA weights cannot be used; other
             models are checked by the actors.
         SourceError: the styles cannot be listed, or are fewer than drawn for each content.
@@ -74,8 +74,8 @@ def stylize_dataset(
         raise ConfigError("stylize_dataset: ds must be a ray.data.Dataset (ray.data.read_images)")
     if contents_per_batch < 1:
         raise ConfigError(f"contents_per_batch is {contents_per_batch}: must be at least 1")
-    given = {**dict(params or {}), **options}
-    _check_options(given)
+    options = {**dict(params or {}), **options}
+    _check_options(options)
     sources = {"content": "-", "style": str(styles) if isinstance(styles, os.PathLike) else styles}
     own = {
         "styles_per_content": styles_per_content,
@@ -83,7 +83,7 @@ def stylize_dataset(
         "actors": actors,
         "num_gpus_per_actor": num_gpus_per_actor,
     }
-    config = make_config({**sources, "output": "-", **own, **given})
+    config = make_config({**sources, "output": "-", **own, **options})
     for name, draw in config.draws.items():
         raise ConfigError(
             f"{name} {draw} is drawn per pair, which only a job does: give one number or a schedule"
@@ -116,8 +116,8 @@ def stylize_dataset(
 
 
 def _check_options(options: Mapping[str, Any]) -> None:
-    """Refuses options of a job's sources, output and run: the dataset and `styles` are the sources,
-    and the caller's pipeline does the rest."""
+    """Refuses options of a job's sources, shards, cluster, output and run: the dataset and `styles`
+    are the sources, and the caller's pipeline does the rest."""
     own = [name for name in signature(stylize_dataset).parameters if name != "options"]
     known = [*own, *JobConfig.model_fields]
     if unknown := next((name for name in options if name not in known), None):

@@ -166,8 +166,8 @@ def resume(output: Output, config: JobConfig) -> Job:
         raise ConfigError("--region-styles needs --label-masks, whose classes it names")
     checkpoint = find_model(config)
     check_model(output, record, checkpoint)
-    roots, given = record.get("sources"), locations(config)
-    if roots and all(given.get(n) == stored.get(n) for n in ("content", "style", "table")):
+    roots, current = record.get("sources"), locations(config)
+    if roots and all(current.get(n) == stored.get(n) for n in ("content", "style", "table")):
         options = dict(config.storage_options or {})
         contents, styles = (Source(roots[role], (), options) for role in ("content", "style"))
     else:

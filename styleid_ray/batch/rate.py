@@ -14,8 +14,8 @@ SECONDS = 20.0
 
 
 def actor_rate(given: str | float, storage_options: Options = None) -> float:
-    """UNet evaluations per second of one actor: given as a number, or measured by a run, which is
-    given by its folder, URL or `summary.json`.
+    """UNet evaluations per second of one actor: a number, or the rate that a run measured, named by
+    its folder, URL or `summary.json`.
 
     Raises:
         ConfigError: it is neither.
@@ -34,8 +34,8 @@ def actor_rate(given: str | float, storage_options: Options = None) -> float:
 
 
 def run_differs(given: str, job: Prepared) -> str | None:
-    """The line about the options by which the run of `actor_rate` differs from a job; None without
-    any, or if its record is not there."""
+    """A note if the run of `actor_rate` differs from a job in an option that changes the rate; None
+    otherwise, and for a number or a run without a record."""
     record = _run_of(given, job.config.storage_options).record() if _number(given) is None else None
     if not record:
         return None

@@ -1,4 +1,4 @@
-"""A model's folder in an object store: its files there, and their transfer to this machine."""
+"""A model in an object store: the listing of its files, and their transfer to this machine."""
 
 import json
 from collections.abc import Callable, Iterable

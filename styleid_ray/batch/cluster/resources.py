@@ -30,9 +30,9 @@ class Resources:
         """An actor's part of its GPU's memory, in (0, 1]."""
         return min(1.0, self.gpus_per_actor) or 1.0
 
-    def device(self, asked: str) -> str:
+    def device(self, requested: str) -> str:
         """The device of an actor; an actor without a GPU uses the CPU, even if one is visible."""
-        return asked if self.gpus_per_actor else "cpu"
+        return requested if self.gpus_per_actor else "cpu"
 
     def share(self) -> tuple[int, float]:
         """CPU threads of this process, and its part of the node's memory in (0, 1], as one of the
@@ -64,21 +64,21 @@ class Present:
 
     @classmethod
     def read(
-        cls, accelerator_type: str | None = None, without: frozenset[str] = frozenset()
+        cls, accelerator_type: str | None = None, excluded: frozenset[str] = frozenset()
     ) -> Present:
-        """Asks the cluster, except for the nodes whose ids are in `without`. With
+        """Asks the cluster, except for the nodes whose ids are in `excluded`. With
         `accelerator_type`, only GPUs of that type count."""
         import ray
 
-        alive = [n for n in ray.nodes() if n["Alive"] and n["NodeID"] not in without]
+        alive = [n for n in ray.nodes() if n["Alive"] and n["NodeID"] not in excluded]
         nodes = [node["Resources"] for node in alive]
         kinds = {name.removeprefix(KIND) for node in nodes for name in node if KIND in name}
-        asked = [n for n in nodes if not accelerator_type or f"{KIND}{accelerator_type}" in n]
+        matching = [n for n in nodes if not accelerator_type or f"{KIND}{accelerator_type}" in n]
         return cls(
-            gpus=sum(node.get("GPU", 0) for node in asked),
+            gpus=sum(node.get("GPU", 0) for node in matching),
             cpus=sum(node.get("CPU", 0) for node in nodes),
             kinds=tuple(sorted(kinds)),
-            hosts=tuple((n["GPU"], n.get("CPU", 0)) for n in asked if n.get("GPU")),
+            hosts=tuple((n["GPU"], n.get("CPU", 0)) for n in matching if n.get("GPU")),
         )
 
 

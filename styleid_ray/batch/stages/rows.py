@@ -67,7 +67,9 @@ class StylizeRows:
         cells = [_unwrapped(cell.as_py()) for cell in batch[self.image]]
         hashes = [hashlib.blake2b(_identity(cell), digest_size=16).hexdigest() for cell in cells]
         drawn = draw_styles(hashes, len(keys), config.styles_per_content, config.seed)
-        recipes = [Recipe(str(row), (keys[at],)) for row, some in enumerate(drawn) for at in some]
+        recipes = [
+            Recipe(str(row), (keys[at],)) for row, of_row in enumerate(drawn) for at in of_row
+        ]
         styles = {keys[at] for at in drawn.flat}
         with ThreadPoolExecutor(_READERS) as readers:
             contents = readers.map(lambda x: self._row(x, config.working_size, "content"), cells)
