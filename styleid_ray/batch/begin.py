@@ -1,15 +1,14 @@
 """Planning a run: the pairs that it begins with, and those that its sources gain later."""
 
-from __future__ import annotations
-
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import numpy as np
 import pyarrow as pa
 
+from styleid_ray.batch.cluster.resources import Resources
 from styleid_ray.batch.folder.identity import with_precision
 from styleid_ray.batch.folder.output import PLAN, Output
 from styleid_ray.batch.folder.record import begin_run, check_model, extend_run
@@ -24,19 +23,15 @@ from styleid_ray.datasets.formats import (
     recognised,
 )
 from styleid_ray.datasets.options import Spread, in_threads
-from styleid_ray.datasets.source import Source, dataset_line, skipped_line
+from styleid_ray.datasets.source import dataset_line, skipped_line
 from styleid_ray.errors import ConfigError
 from styleid_ray.planning import Pace
 from styleid_ray.planning.choice import Earlier
 from styleid_ray.planning.pairing import content_options
 from styleid_ray.storage.locations import local_path, shown
 
-if TYPE_CHECKING:
-    from styleid_ray.batch.cluster.resources import Resources
-
-Ask = Callable[[int], "Resources"]
+Ask = Callable[[int], Resources]
 """Resources for a number of shards; connects to the cluster."""
-_EXAMPLES = 3
 
 
 def begin(
@@ -50,7 +45,7 @@ def begin(
     output.check_writable()
     job = prepare(config, spread, Earlier(store=output))
     _print_formats(job, out)
-    _print(out, *job.named.pairs.notes, *job.notes)
+    _print(out, *job.notes)
     actors = resources(len(job.named.ids))
     job = replace(job, config=with_precision(job.config, actors.gpus_per_actor))
     plan = job.named.cut(job.config, _pace(job, actors))
@@ -78,33 +73,25 @@ def extend(
     out: TextIO,
     spread: Spread = in_threads,
 ) -> None:
-    """Adds the pairs that a run's plan lacks, and reports pictures that have changed or gone since
-    they were planned."""
+    """Adds the pairs that a run's plan lacks."""
     output.check_writable()
     pairs = _known_pairs(output) if config.pairing == "balanced" else None
     job = prepare(config, spread, Earlier(pairs, output))
-    _print(out, *job.named.pairs.notes, *job.notes)
+    _print(out, *job.notes)
     check_model(output, record, job.checkpoint)
     new = job.named.without(_known_ids(output))
-    known = {role: _known_versions(output, role) for role in ("content", "style")}
     if len(new.ids):
         plan = new.cut(job.config, _pace(job, resources(len(new.ids))))
-        extend_run(output, record, plan)
         gained = [
             counted(len(keys), f"new {role}")
-            for role, versions in known.items()
-            if (keys := {*new.pairs.table[role].unique().to_pylist()} - versions.keys())
+            for role in ("content", "style")
+            if (keys := {*new.pairs.table[role].unique().to_pylist()} - _known_keys(output, role))
         ]
+        extend_run(output, record, plan)
         gained.append(counted(plan.pairs, "new pair"))
         print(f"{', '.join(gained)} in {counted(plan.shards, 'shard')}", file=out)
     else:
         print("the sources have no new pairs", file=out)
-    differing = [
-        *_differences("content", known["content"], job.contents),
-        *_differences("style", known["style"], job.styles),
-    ]
-    if differing:
-        print(f"pairs planned before do not change: {'; '.join(differing)}", file=out)
     _print(out, skipped_line(job.contents, job.styles))
 
 
@@ -133,13 +120,14 @@ def _styles_by_split(pairs: pa.Table) -> dict[str, int]:
     """Number of styles paired with the pictures of each split; empty without splits."""
     if "split" not in pairs.column_names:
         return {}
-    both = pairs.select(["split", "style"]).unify_dictionaries().group_by(["split", "style"])
-    return Counter(both.aggregate([])["split"].to_pylist())
+    columns = ["split", "style"]
+    distinct = pairs.select(columns).unify_dictionaries().group_by(columns).aggregate([])
+    return Counter(distinct["split"].to_pylist())
 
 
 def check_exportable(config: JobConfig, format: str | None) -> None:
-    """Raises JobError if the job requests an export, or publishing one, that is not possible.
-    `format` is the dataset format of its contents; None or '' if unknown."""
+    """Raises JobError if the job's export, or its upload, is not possible. `format` is the dataset
+    format of its contents; None or '' if unknown."""
     if not config.export:
         return
     if not format:
@@ -171,32 +159,7 @@ def _known_ids(output: Output) -> np.ndarray:
     return np.concatenate(parts or [np.empty(0, "S32")])
 
 
-def _known_versions(output: Output, role: str) -> dict[str, set[str | None]]:
-    """The plan's contents or styles, with the versions that it has of each."""
-    known, columns = defaultdict[str, set[str | None]](set), [role, f"{role}_version"]
-    for name in output.files(PLAN):
-        part = output.plan_part(name, columns).unify_dictionaries()
-        for row in part.group_by(columns).aggregate([]).to_pylist():
-            known[row[role]].add(row[f"{role}_version"])
-    return known
-
-
-def _differences(role: str, known: Mapping[str, set[str | None]], source: Source) -> list[str]:
-    """Pictures of the plan that have changed in the source, or gone from it, in words."""
-    current = dict(zip(source.keys, source.versions or [""] * len(source.keys), strict=True))
-    gone = [key for key in known if key not in current]
-    changed = [
-        key
-        for key, versions in known.items()
-        if current.get(key) and versions - {current[key], None}
-    ]
-    return [
-        f"{counted(len(keys), role)} {word} ({_some(keys)})"
-        for word, keys in (("changed", changed), ("gone", gone))
-        if keys
-    ]
-
-
-def _some(keys: list[str]) -> str:
-    first = ", ".join(shown(key)[:100] for key in sorted(keys)[:_EXAMPLES])
-    return first + (", …" if len(keys) > _EXAMPLES else "")
+def _known_keys(output: Output, role: str) -> set[str]:
+    """Keys of the contents or styles that the plan has."""
+    parts = [output.plan_part(name, [role]) for name in output.files(PLAN)]
+    return {key for part in parts for key in part[role].unique().to_pylist()}

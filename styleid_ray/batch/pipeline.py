@@ -29,9 +29,9 @@ from styleid_ray.planning.shards import most_pictures
 from styleid_ray.storage.secrets import scrubbed
 
 # Ray fuses neighbouring stages that request the same resources. These differ, so that pictures are
-# loaded while the actors compute. The stages wait for I/O more than they compute, and all three fit
-# the one core that is left beside the actors: Ray Data serves the first stages first, so the last
-# would otherwise wait until everything is loaded.
+# loaded while the actors compute. Read, load and commit mostly wait for I/O; together they request
+# the one core that the actors leave free: Ray Data serves the first stages first, so the last would
+# otherwise wait until everything is loaded.
 _READ_CPUS, _LOAD_CPUS, _COMMIT_CPUS = 0.25, 0.5, 0.25
 
 # Threads release the core while they wait for each other. On two busy cores, two spinning threads
@@ -176,7 +176,7 @@ def _bounded(
 
 
 def _memory(wanted: int) -> int | None:
-    """The wanted bytes, but no more than some node has: Ray would wait forever for such a node."""
+    """The wanted bytes, at most those of the largest node: Ray would wait forever for more."""
     most = max((n["Resources"].get("memory", 0) for n in ray.nodes() if n["Alive"]), default=0)
     return int(min(wanted, most)) or None
 

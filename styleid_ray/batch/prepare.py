@@ -1,14 +1,16 @@
 """A job, checked before any work starts: its model, layers, size and sources."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 from styleid_ray.batch.cluster.node_model import find_model
 from styleid_ray.batch.folder.identity import identity, with_defaults, with_stored
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.record import check_model, locations, stored_vae
 from styleid_ray.batch.folder.stored import run_source
-from styleid_ray.config import PAPER_SIZE, JobConfig, ResolvedParams, digest, flag
+from styleid_ray.config import PAPER_SIZE, JobConfig, digest, flag
 from styleid_ray.datasets.masks import check_all_masked
 from styleid_ray.datasets.options import Spread, in_threads
 from styleid_ray.datasets.pictures import takes
@@ -18,7 +20,6 @@ from styleid_ray.imaging import extension
 from styleid_ray.imaging.fit import check_crop_size, working_size
 from styleid_ray.model.blank import evaluation_flops
 from styleid_ray.model.checkpoint import Checkpoint
-from styleid_ray.model.footprint import PictureMemory, picture_memory
 from styleid_ray.model.windows import Windows
 from styleid_ray.planning import NamedPairs, Pace, Pairs, Plan, name_pairs
 from styleid_ray.planning.choice import NOTHING, Earlier
@@ -56,27 +57,6 @@ class Job:
         tile = self.config.tile
         return Windows.over(self.latent, tile and tile // self.checkpoint.description.vae_factor)
 
-    def picture_memory(self, params: ResolvedParams, dtype: str) -> PictureMemory:
-        """Memory of a content whose latent is `latent`, and of a style, which has no windows."""
-        model, windows = self.checkpoint.description, self.windows
-        tile = windows.height if len(windows) > 1 else None
-        content = picture_memory(model, self.latent, params, dtype, tile)
-        style = picture_memory(model, (windows.height, windows.width), params, dtype)
-        return PictureMemory(content.content, style.style)
-
-    @property
-    def notes(self) -> list[str]:
-        """Lines about options without effect, and choices that cost quality."""
-        params, model, lines = self.config.unet_params, self.checkpoint, _idle(self.config)
-        if params is None or params.paper_steps or model.origin == "none":
-            return lines
-        if model.description.prediction_type != "v_prediction":
-            return lines
-        return [
-            *lines,
-            f"{model.name} predicts v: --preset diffusers loses detail, --preset paper does not",
-        ]
-
     @property
     def pinned(self) -> JobConfig:
         """The config with its other autoencoder and LoRA weights at the commits or places found."""
@@ -93,6 +73,21 @@ class Prepared(Job):
     """A job whose sources were listed and paired."""
 
     named: NamedPairs
+
+    @property
+    def notes(self) -> list[str]:
+        """Notes of the pairing, and on --seed and --styles-per-content without effect."""
+        used, fields = self.config.identity("pairs"), JobConfig.model_fields
+        reasons = {
+            "styles_per_content": f"with --pairing {self.config.pairing}",
+            "seed": "in this job, which draws nothing",
+        }
+        idle = [
+            f"{flag(name)} {getattr(self.config, name)} has no effect {reason}"
+            for name, reason in reasons.items()
+            if name not in used and getattr(self.config, name) != fields[name].default
+        ]
+        return [*self.named.pairs.notes, *idle]
 
     @property
     def fingerprint(self) -> str:
@@ -172,27 +167,13 @@ def resume(output: Output, config: JobConfig) -> Job:
         raise ConfigError("--region-styles needs --label-masks, whose classes it names")
     checkpoint = find_model(config)
     check_model(output, record, checkpoint)
-    options, given = config.storage_options, locations(config)
-    moved = any(given.get(name) != stored.get(name) for name in ("content", "style", "table"))
+    options, current = config.storage_options, locations(config)
+    moved = any(current.get(name) != stored.get(name) for name in ("content", "style", "table"))
     if moved or record.get("sources") is None:
         contents, styles = read_sources(config, options)
     else:
         contents, styles = (run_source(record, role, options) for role in ("content", "style"))
     return Job(config, checkpoint, contents, styles)
-
-
-def _idle(config: JobConfig) -> list[str]:
-    """Lines about options of pairings that draw, in a job that draws nothing by them."""
-    used, fields = config.identity("pairs"), JobConfig.model_fields
-    given = {
-        "styles_per_content": f"with --pairing {config.pairing}",
-        "seed": "in this job, which draws nothing",
-    }
-    return [
-        f"{flag(name)} {getattr(config, name)} has no effect {why}"
-        for name, why in given.items()
-        if name not in used and getattr(config, name) != fields[name].default
-    ]
 
 
 def _check_masked(config: JobConfig, pairs: Pairs) -> None:
@@ -235,27 +216,21 @@ def check_output_outside(config: JobConfig) -> None:
     lists none."""
     if config.pairing == "table":
         return
-    output = config.output.rstrip("/")
-    files = ["data/x.parquet"]
-    files += [f"images/x{extension(config.picture_format)}"] if config.format == "files" else []
-    files += [f"export/x{extension(config.picture_format)}"] if config.export else []
-    for file in files:
-        _check_untaken(config, f"{output}/{file}", config.output, "output")
+    picture = f"x{extension(config.picture_format)}"
+    folders = {"images": config.format == "files", "export": bool(config.export)}
+    files = [f"{folder}/{picture}" for folder, used in folders.items() if used]
+    check_outside(config, config.output, "output", ["data/x.parquet", *files])
 
 
-def check_outside(config: JobConfig, url: str, option: str) -> None:
-    """Raises ConfigError if pictures below a location would become contents or styles of the job
-    when it resumes."""
-    file = f"{url.rstrip('/')}/x{extension(config.picture_format)}"
-    _check_untaken(config, file, url, option)
-
-
-def _check_untaken(config: JobConfig, file: str, url: str, option: str) -> None:
-    for name in ("content", "style"):
+def check_outside(config: JobConfig, url: str, option: str, files: Sequence[str] = ()) -> None:
+    """Raises ConfigError if files below a location, by default pictures, would become contents or
+    styles of the job when it resumes."""
+    files = files or [f"x{extension(config.picture_format)}"]
+    for file, name in product(files, ("content", "style")):
         source = getattr(config, name) or ""
         # The YAML of a YOLO dataset names folders of pictures, and no other files count.
         named = source.lower().endswith((".yaml", ".yml")) and file.endswith(".parquet")
-        if source and not named and takes(source, file):
+        if source and not named and takes(source, f"{url.rstrip('/')}/{file}"):
             raise ConfigError(
                 f"--{option} {shown(url)} lies in --{name} {shown(source)}, so its files would "
                 f"become further {name}s: choose a location outside"

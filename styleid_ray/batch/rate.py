@@ -14,17 +14,16 @@ SECONDS = 20.0
 
 
 def actor_rate(given: str | float, storage_options: Options = None) -> float:
-    """UNet evaluations per second of one actor: given as a number, or measured by a run, which is
-    given by its folder, URL or `summary.json`.
+    """UNet evaluations per second of one actor: a number, or the rate that a run measured, named by
+    its folder, URL or `summary.json`.
 
     Raises:
         ConfigError: it is neither.
         OutputError: the run cannot be reached.
     """
-    try:
-        return float(given)
-    except ValueError:
-        pass
+    number = _number(given)
+    if number is not None:
+        return number
     rate = _run_of(str(given), storage_options).summary().get("session", {}).get("actor_rate")
     if not rate:
         raise ConfigError(
@@ -35,13 +34,9 @@ def actor_rate(given: str | float, storage_options: Options = None) -> float:
 
 
 def run_differs(given: str, job: Prepared) -> str | None:
-    """The line about the options by which the run of `actor_rate` differs from a job; None without
-    any, or if its record is not there."""
-    try:
-        float(given)
-        return None
-    except ValueError:
-        record = _run_of(given, job.config.storage_options).record()
+    """A note if the run of `actor_rate` differs from a job in an option that changes the rate; None
+    otherwise, and for a number or a run without a record."""
+    record = _run_of(given, job.config.storage_options).record() if _number(given) is None else None
     if not record:
         return None
     run, own = record["identity"], identity(job.config, job.checkpoint)
@@ -53,6 +48,13 @@ def run_differs(given: str, job: Prepared) -> str | None:
     if not differing:
         return None
     return f"--rate {shown(given)}: the run has {'; '.join(differing)}: its rate may not hold here"
+
+
+def _number(given: str | float) -> float | None:
+    try:
+        return float(given)
+    except ValueError:
+        return None
 
 
 def _run_of(given: str, storage_options: Options) -> Output:

@@ -63,6 +63,31 @@ def test_controls_that_only_a_job_has_are_refused(options: dict[str, Any], reaso
         stylize_dataset(ds, styles="nowhere", **options)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ({"ds": ["photo.png"]}, "stylize_dataset: ds must be a ray.data.Dataset"),
+        ({"styles": ["s.png"]}, r"--style: must be text \(got \['s.png'\]\)"),
+        ({"params": {"gamma": 5}}, "--gamma: must be greater than"),
+        ({"styles_per_content": 0}, "--styles-per-content: must be .* 1"),
+        ({"styles_per_content": -1}, "--styles-per-content: must be .* 1"),
+        ({"seed": -1}, "--seed: must be .* 0"),
+        ({"actors": 0}, "--actors: must be .* 1"),
+        ({"actors": (4, 2)}, "--actors: the minimum 4 is above the maximum 2"),
+        ({"contents_per_batch": 0}, "contents_per_batch is 0: must be at least 1"),
+        ({"shard_pairs": 3, "grow": 1}, "grow, shard_pairs: no effect in stylize_dataset"),
+    ],
+)
+def test_a_wrong_argument_is_refused_in_one_line_that_names_it(
+    wrong: dict[str, Any], line: str
+) -> None:
+    ds = ray.data.from_items([{"image": "a.png"}])
+    given: dict[str, Any] = {"ds": ds, "styles": "nowhere", **wrong}
+    with pytest.raises(ConfigError, match=f"^{line}") as error:
+        stylize_dataset(**given)
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("kind", ["path", "bytes", "struct", "array"])
 def test_every_row_keeps_its_columns_and_gets_a_picture_or_a_reason(
     pictures: Path, contents: list[Path], kind: str

@@ -62,17 +62,11 @@ def test_new_pictures_go_into_new_shards_of_new_parts_and_existing_files_stay(
     assert Tally.read(output).parts == after
 
 
-def test_pictures_that_changed_or_are_gone_are_named_and_their_pairs_stay(
-    job: Job, pictures: Path
-) -> None:
+def test_pairs_of_pictures_that_changed_or_are_gone_stay(job: Job, pictures: Path) -> None:
     output = planned(job())
     draw(pictures / "content" / "a.png", 33, (90, 90))
     (pictures / "style" / "t.png").unlink()
-    lines = extended(output, job()).splitlines()
-    assert lines == [
-        "the sources have no new pairs",
-        "pairs planned before do not change: 1 content changed (a.png); 1 style gone (t.png)",
-    ]
+    assert extended(output, job()) == "the sources have no new pairs\n"
     assert Tally.read(output).planned == 6
 
 

@@ -69,9 +69,9 @@ def test_a_colour_transfer_is_planned_without_a_model_and_at_no_cost(
     compared: Job, method: Method
 ) -> None:
     plan = forecast(compared(method))
-    assert plan.cost.unet_evaluations == plan.cost.naive_unet_evaluations == 0
     numbers, text = plan.as_dict(), plan.as_text()
-    assert (numbers["method"], numbers["unet_evaluations"]) == (method, 0)
+    assert numbers["method"] == method
+    assert numbers["unet_evaluations"] == numbers["naive_unet_evaluations"] == 0
     assert (numbers["floor_ratio"], numbers["naive_ratio"]) == (None, None)
     assert text["UNet evaluations"] == f"0 (method {method})"
     assert "inversions" not in text

@@ -52,18 +52,18 @@ def _connection(options: ClusterOptions) -> Iterator[str]:
     if address:
         _check_reachable(address)
     # Ray's client (ray://) accepts no job.
-    given: dict[str, Any] = {} if address and "://" in address else {"job_config": ray_job()}
+    arguments: dict[str, Any] = {} if address and "://" in address else {"job_config": ray_job()}
     if not address:
         # Loading and writing are light, so they share the cores with the actors.
-        given["num_cpus"] = cores() + (options.actors or (1, 1))[1]
-        given["include_dashboard"] = True
+        arguments["num_cpus"] = cores() + (options.actors or (1, 1))[1]
+        arguments["include_dashboard"] = True
     try:
         with _signals_kept(), nullcontext() if address else _on_loopback():
             context = ray.init(
                 address or "local",
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                **given,
+                **arguments,
             )
     except Exception as e:  # Ray has many kinds of errors
         if address:
@@ -85,7 +85,7 @@ def _check_reachable(address: str) -> None:
     if not host or not port.isdigit():
         return  # auto, local, or an address that Ray itself checks
     try:
-        socket.create_connection((host, int(port)), timeout=10).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except OSError as e:
         raise JobError(f"no Ray at {address} ({e}): {_ADDRESS_REMEDY}") from e
 

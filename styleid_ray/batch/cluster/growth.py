@@ -4,8 +4,9 @@ import time
 from typing import TextIO
 
 from ray.autoscaler.sdk import request_resources
+from ray.exceptions import RayError
 
-from styleid_ray.batch.cluster.resources import KIND, Present, Resources
+from styleid_ray.batch.cluster.resources import KIND, Present, Resources, gpus_per_actor
 from styleid_ray.batch.watch.progress import duration
 from styleid_ray.config import JobConfig
 
@@ -22,16 +23,17 @@ def wait_for_growth(config: JobConfig, stream: TextIO) -> None:
     depend on the existing nodes. `choose_resources` reports resources that are still missing.
     """
     kind, fewest = config.accelerator_type, config.actors[0] if config.actors else 1
-    per_actor = config.num_gpus_per_actor
-    if per_actor is None:
-        per_actor = 0 if config.on_cpu and not kind else 1
+    per_actor = gpus_per_actor(config)
     needed = Resources(fewest, fewest, per_actor, 0 if per_actor else 1, kind)
     if not config.grow or awaited(needed) is None:
         return
     gpus, cpus = _amounts(needed)
-    request = (f"{gpus:g} GPU{_of(kind)} and " if gpus else "") + f"{cpus:g} CPU"
+    request = (f"{gpus:g} {_gpu(kind)} and " if gpus else "") + f"{cpus:g} CPU"
+    optional = gpus and not kind and config.num_gpus_per_actor is None
     print(
-        f"requesting {request} from the cluster: waiting up to {config.grow:g} minutes", file=stream
+        f"requesting {request} from the cluster: waiting up to {config.grow:g} minutes"
+        + "; --num-gpus-per-actor 0 requests no GPU" * bool(optional),
+        file=stream,
     )
     actor: dict[str, float] = {"GPU": per_actor} if per_actor else {"CPU": 1}
     if kind:
@@ -52,13 +54,13 @@ def awaited(resources: Resources) -> str | None:
     """The resources that the cluster lacks for the minimum of actors; None if it has enough."""
     try:
         present = Present.read(resources.accelerator_type)
-    except Exception:  # Ray has many errors for a head that is gone; the run meets one itself
+    except (RayError, RuntimeError, ConnectionError):  # the head is gone
         return "the cluster's head does not answer"
     gpus, cpus = _amounts(resources)
     if present.gpus < gpus:
-        return f"{present.gpus:g} of {gpus:g} GPUs{_of(resources.accelerator_type)} are there"
+        return f"{present.gpus:g} of {gpus:g} {_gpu(resources.accelerator_type)}s available"
     if present.cpus < cpus:
-        return f"{present.cpus:g} of {cpus:g} CPUs are there"
+        return f"{present.cpus:g} of {cpus:g} CPUs available"
     return None
 
 
@@ -68,5 +70,5 @@ def _amounts(resources: Resources) -> tuple[float, float]:
     return fewest * resources.gpus_per_actor, 1 + fewest * resources.cpus_per_actor
 
 
-def _of(kind: str | None) -> str:
-    return f" of kind {kind}" if kind else ""
+def _gpu(kind: str | None) -> str:
+    return f"{kind} GPU" if kind else "GPU"

@@ -1,8 +1,9 @@
-"""A model's folder in an object store: its files there, and their transfer to this machine."""
+"""A model in an object store: the listing of its files, and their transfer to this machine."""
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,29 +20,21 @@ _HOUR = 3600.0
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Listing:
-    """The files of a model."""
+class StoredModel:
+    """A model in diffusers format in a folder of any fsspec filesystem, as it is listed now.
 
-    versions: Mapping[str, str]
-    """SIZE:TAG of each file that loading takes, by its name below the folder."""
-    checkpoint: Checkpoint
-    """The model, without a local folder."""
+    `versions` are SIZE:TAG of each file that loading takes, by its name below the folder.
+    `checkpoint` is the model without a local folder, its revision 16 hexadecimal digits that change
+    when one of these files does.
 
-    @property
-    def revision(self) -> str:
-        """16 hexadecimal digits that change when a file of the model does."""
-        return digest(dict(self.versions))
-
-
-class ModelStore:
-    """A folder in diffusers format on any fsspec filesystem.
-
-    Raises ModelError when the URL cannot be opened, the folder cannot be listed, or a file cannot
-    be fetched.
+    Raises:
+        ModelError: the URL cannot be opened, the folder cannot be listed or is not a model's, or
+            the model is not at the given revision.
     """
 
-    def __init__(self, url: str, storage_options: Options = None) -> None:
+    def __init__(
+        self, url: str, storage_options: Options = None, revision: str | None = None
+    ) -> None:
         self.name = without_secrets(url.rstrip("/"))
         self.storage_options = storage_options
         try:
@@ -50,10 +43,27 @@ class ModelStore:
             why = scrubbed(cannot_open(url, e), storage_options)
             raise ModelError(f"--model {shown(url)}: {why}") from e
         self.root = root.rstrip("/")
+        self.checkpoint, self.versions = self._listed()
+        if revision not in (None, self.checkpoint.revision):
+            raise ModelError(
+                f"model {self.name} has changed since the job began: it is at revision "
+                f"{self.checkpoint.revision} now, and no longer at {revision}; put its files back, "
+                "or begin a new run at another --output"
+            )
 
-    def listing(self, revision: str | None = None) -> Listing:
-        """The current files. Raises ModelError if their names are not those of a model, or they are
-        not at the given revision."""
+    def fetch(self, names: Iterable[str], folder: Path) -> None:
+        """Downloads files to a folder. Raises ModelError if one does not arrive in its listed size,
+        or the model changes meanwhile."""
+        for name in names:
+            failure = f"{name} cannot be fetched to {folder}"
+            self._tried(failure, partial(self._transfer, name, folder), ATTEMPTS)
+        if self._listed()[1] != self.versions:
+            raise ModelError(
+                f"model {self.name} changed while it was being fetched: start again when it is "
+                "complete"
+            )
+
+    def _listed(self) -> tuple[Checkpoint, dict[str, str]]:
         failure = "it cannot be listed"
         entries = self._tried(failure, self._entries)
         present = tuple(sorted(entries))
@@ -63,20 +73,7 @@ class ModelStore:
         versions = self._tried(
             failure, lambda: {name: self._version(entries[name]) for name in model.needed}
         )
-        listing = Listing(versions, model)
-        if revision not in (None, listing.revision):
-            raise ModelError(
-                f"model {self.name} has changed since the job began: it is at revision "
-                f"{listing.revision} now, and no longer at {revision}; put its files back, or "
-                "begin a new run at another --output"
-            )
-        return listing
-
-    def fetch(self, versions: Mapping[str, str], folder: Path) -> None:
-        """Downloads files to a folder; each must have its listed size."""
-        for name, version in versions.items():
-            failure = f"{name} cannot be fetched to {folder}"
-            self._tried(failure, lambda n=name, v=version: self._transfer(n, v, folder), ATTEMPTS)
+        return replace(model, revision=digest(versions)), versions
 
     def _index(self, present: tuple[str, ...]) -> dict[str, Any]:
         """Its `model_index.json`, if that says more than the names of its files."""
@@ -89,8 +86,8 @@ class ModelStore:
         except ValueError as e:
             raise ModelError(f"model {self.name}: {INDEX} cannot be read: {e}") from e
 
-    def _transfer(self, name: str, version: str, folder: Path) -> None:
-        target, size = folder / name, size_in(version)
+    def _transfer(self, name: str, folder: Path) -> None:
+        target, size = folder / name, size_in(self.versions[name])
         target.parent.mkdir(parents=True, exist_ok=True)
         self.fs.get_file(self._path(name), str(target))
         fetched = target.stat().st_size

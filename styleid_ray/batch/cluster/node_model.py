@@ -2,13 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock
 
-from styleid_ray.batch.cluster.model_store import ModelStore
+from styleid_ray.batch.cluster.model_store import StoredModel
 from styleid_ray.config import PIXEL_METHODS, JobConfig
 from styleid_ray.errors import ModelError
 from styleid_ray.model.checkpoint import NO_MODEL, Checkpoint, find_checkpoint
@@ -42,11 +41,8 @@ def _checkpoint(config: JobConfig) -> Checkpoint:
             f"--model {shown(config.model)}: a model in one file must have a local path: copy it "
             "to one that every node has"
         )
-    store = ModelStore(config.model, config.storage_options)
-    listing = store.listing(config.revision)
-    small = {name: v for name, v in listing.versions.items() if name.endswith(".json")}
-    folder = _kept(store, small, f"{listing.revision}.small")
-    return replace(listing.checkpoint, revision=listing.revision, folder=folder).check()
+    model = StoredModel(config.model, config.storage_options, config.revision)
+    return replace(model.checkpoint, folder=_kept(model, small=True)).check()
 
 
 def model_on_node(config: JobConfig, revision: str | None) -> tuple[str, str | None]:
@@ -59,18 +55,18 @@ def model_on_node(config: JobConfig, revision: str | None) -> tuple[str, str | N
     place = local_path(config.model)
     if place is not None:
         return place, revision
-    store = ModelStore(config.model, config.storage_options)
-    listing = store.listing(revision)
-    return str(_kept(store, listing.versions, listing.revision)), None
+    return str(_kept(StoredModel(config.model, config.storage_options, revision))), None
 
 
-def _kept(store: ModelStore, versions: Mapping[str, str], name: str) -> Path:
-    """The folder `name` in the node's cache, with the given files of a model.
+def _kept(model: StoredModel, small: bool = False) -> Path:
+    """The folder of a model in the node's cache; with `small`, with its JSON files alone.
 
     One process of the node fetches, the others wait. The files are fetched into another folder,
     which is then renamed, so that an interrupted fetch never looks complete.
     """
+    name = f"{model.checkpoint.revision}{'.small' * small}"
     folder = Path(os.environ.get(CACHE_VARIABLE) or _CACHE).expanduser() / "models" / name
+    versions = {n: v for n, v in model.versions.items() if n.endswith(".json") or not small}
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(f"{folder}.lock")
@@ -83,26 +79,17 @@ def _kept(store: ModelStore, versions: Mapping[str, str], name: str) -> Path:
         ) from e
     try:
         if not _holds(folder, versions):
-            _fetch(store, versions, folder)
+            aside = folder.with_name(f"{folder.name}.part")
+            shutil.rmtree(aside, ignore_errors=True)
+            model.fetch(versions, aside)
+            shutil.rmtree(folder, ignore_errors=True)
+            aside.rename(folder)
     finally:
         lock.release()
     return folder
 
 
-def _fetch(store: ModelStore, versions: Mapping[str, str], folder: Path) -> None:
-    aside = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(aside, ignore_errors=True)
-    store.fetch(versions, aside)
-    if not versions.items() <= store.listing().versions.items():
-        raise ModelError(
-            f"model {store.name} changed while it was being fetched: start again when it is "
-            "complete"
-        )
-    shutil.rmtree(folder, ignore_errors=True)
-    aside.rename(folder)
-
-
-def _holds(folder: Path, versions: Mapping[str, str]) -> bool:
+def _holds(folder: Path, versions: dict[str, str]) -> bool:
     """Whether all files exist in their full size: disk cleaners may remove only some."""
     try:
         return all((folder / name).stat().st_size == size_in(v) for name, v in versions.items())

@@ -66,7 +66,7 @@ def quiet_ray() -> Iterator[None]:
         if isinstance(handler, logging.StreamHandler)
         and not isinstance(handler, logging.FileHandler)
     ]
-    levels = [(one, one.level) for one in (ray, *consoles)]
+    levels = [(logger, logger.level) for logger in (ray, *consoles)]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="ray")
         warnings.filterwarnings("ignore", category=RayDeprecationWarning)
@@ -76,8 +76,8 @@ def quiet_ray() -> Iterator[None]:
         try:
             yield
         finally:
-            for one, level in levels:
-                one.setLevel(level)
+            for logger, level in levels:
+                logger.setLevel(level)
 
 
 def _of_ray() -> dict[str, str]:

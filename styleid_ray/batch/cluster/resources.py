@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-import ray
-
 from styleid_ray.config import JobConfig
 from styleid_ray.errors import JobError
 
@@ -32,13 +30,15 @@ class Resources:
         """An actor's part of its GPU's memory, in (0, 1]."""
         return min(1.0, self.gpus_per_actor) or 1.0
 
-    def device(self, asked: str) -> str:
+    def device(self, requested: str) -> str:
         """The device of an actor; an actor without a GPU uses the CPU, even if one is visible."""
-        return asked if self.gpus_per_actor else "cpu"
+        return requested if self.gpus_per_actor else "cpu"
 
     def share(self) -> tuple[int, float]:
         """CPU threads of this process, and its part of the node's memory in (0, 1], as one of the
         actors that the node may hold. Nodes differ, so call it in the actor."""
+        import ray
+
         nodes = [node for node in ray.nodes() if node["Alive"]] if ray.is_initialized() else []
         if self.gpus_per_actor:
             here = ray.get_runtime_context().get_node_id() if nodes else None
@@ -64,20 +64,29 @@ class Present:
 
     @classmethod
     def read(
-        cls, accelerator_type: str | None = None, without: frozenset[str] = frozenset()
+        cls, accelerator_type: str | None = None, excluded: frozenset[str] = frozenset()
     ) -> Present:
-        """Asks the cluster, except for the nodes whose ids are in `without`. With
+        """Asks the cluster, except for the nodes whose ids are in `excluded`. With
         `accelerator_type`, only GPUs of that type count."""
-        alive = [n for n in ray.nodes() if n["Alive"] and n["NodeID"] not in without]
+        import ray
+
+        alive = [n for n in ray.nodes() if n["Alive"] and n["NodeID"] not in excluded]
         nodes = [node["Resources"] for node in alive]
         kinds = {name.removeprefix(KIND) for node in nodes for name in node if KIND in name}
-        asked = [n for n in nodes if not accelerator_type or f"{KIND}{accelerator_type}" in n]
+        matching = [n for n in nodes if not accelerator_type or f"{KIND}{accelerator_type}" in n]
         return cls(
-            gpus=sum(node.get("GPU", 0) for node in asked),
+            gpus=sum(node.get("GPU", 0) for node in matching),
             cpus=sum(node.get("CPU", 0) for node in nodes),
             kinds=tuple(sorted(kinds)),
-            hosts=tuple((n["GPU"], n.get("CPU", 0)) for n in asked if n.get("GPU")),
+            hosts=tuple((n["GPU"], n.get("CPU", 0)) for n in matching if n.get("GPU")),
         )
+
+
+def gpus_per_actor(config: JobConfig, present: bool = True) -> float:
+    """GPUs per actor of a job; `present` tells whether the cluster has GPUs of its type."""
+    if config.num_gpus_per_actor is not None:
+        return config.num_gpus_per_actor
+    return 1 if present and (config.accelerator_type or not config.on_cpu) else 0
 
 
 def choose_resources(config: JobConfig, shards: int) -> Resources:
@@ -89,14 +98,11 @@ def choose_resources(config: JobConfig, shards: int) -> Resources:
     present = Present.read(kind)
     gpus, cpus = present.gpus, present.cpus
     if kind and not gpus:
-        others = f"only {', '.join(present.kinds)}" if present.kinds else "and no other"
+        existing = f" of that kind, only {', '.join(present.kinds)}" if present.kinds else ""
         raise JobError(
-            f"--accelerator-type {kind}: the cluster has no GPU of that kind, {others}; "
-            "--grow waits for one"
+            f"--accelerator-type {kind}: the cluster has no GPU{existing}; --grow waits for one"
         )
-    per_actor = config.num_gpus_per_actor
-    if per_actor is None:
-        per_actor = 1 if gpus and (kind or not config.on_cpu) else 0
+    per_actor = gpus_per_actor(config, gpus > 0)
     if per_actor and not gpus:
         raise JobError(
             f"--num-gpus-per-actor {per_actor:g}, but the cluster has no GPU: use 0 to run on CPU"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from styleid_ray import JobConfig
-from styleid_ray.batch.cluster import growth
+from styleid_ray.batch.cluster import connect, growth
 from styleid_ray.batch.cluster.resources import Resources, choose_resources
 from styleid_ray.batch.run import stylize
 from styleid_ray.errors import JobError
@@ -88,9 +89,9 @@ def test_an_actor_gets_its_share_of_its_own_node(resources: Resources, memory: f
     ("resources", "message"),
     [
         (Resources(2, 9, 1, 0), None),
-        (Resources(3, 9, 1, 0), "2 of 3 GPUs are there"),
-        (Resources(1, 1, 1, 0, "A100"), "0 of 1 GPUs of kind A100 are there"),
-        (Resources(2, 2, 0, 1), "2 of 3 CPUs are there"),
+        (Resources(3, 9, 1, 0), "2 of 3 GPUs available"),
+        (Resources(1, 1, 1, 0, "A100"), "0 of 1 A100 GPUs available"),
+        (Resources(2, 2, 0, 1), "2 of 3 CPUs available"),
     ],
 )
 def test_resources_that_the_fewest_actors_wait_for_are_named(
@@ -105,8 +106,16 @@ def test_a_cluster_whose_head_is_gone_is_reported_and_does_not_end_the_progress(
     def gone() -> None:
         raise ConnectionError("failed to connect to GCS")
 
-    monkeypatch.setattr("styleid_ray.batch.cluster.connect.ray.nodes", gone)
+    monkeypatch.setattr("ray.nodes", gone)
     assert growth.awaited(Resources(1, 1, 1, 0)) == "the cluster's head does not answer"
+
+
+def test_a_fault_of_the_program_does_not_pass_for_a_head_that_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True}])
+    with pytest.raises(KeyError):
+        growth.awaited(Resources(1, 1, 1, 0))
 
 
 def test_waiting_for_a_cluster_to_grow_reports_the_missing_machines(
@@ -115,10 +124,22 @@ def test_waiting_for_a_cluster_to_grow_reports_the_missing_machines(
     monkeypatch.setattr(growth, "_LOOK_SECONDS", 0.05)
     monkeypatch.setattr(growth, "_SAY_SECONDS", 0.2)
     message = io.StringIO()
-    growth.wait_for_growth(job(actors=3, grow=0.02), message)
+    growth.wait_for_growth(job(actors=3, grow=0.02, num_gpus_per_actor=1), message)
     first, second, *_ = message.getvalue().splitlines()
     assert first == "requesting 3 GPU and 1 CPU from the cluster: waiting up to 0.02 minutes"
-    assert second.startswith("waiting: 2 of 3 GPUs are there after ")
+    assert second.startswith("waiting: 2 of 3 GPUs available after ")
+
+
+def test_waiting_for_gpus_that_no_option_names_tells_how_to_wait_for_none(job: Job) -> None:
+    message = io.StringIO()
+    growth.wait_for_growth(job(actors=3, grow=0.001), message)
+    assert "minutes; --num-gpus-per-actor 0 requests no GPU\n" in message.getvalue()
+
+
+def test_an_address_of_ipv6_may_have_its_brackets() -> None:
+    with pytest.raises(JobError, match=r"no Ray at \[::1\]:1 ") as refused:
+        connect._check_reachable("[::1]:1")
+    assert not isinstance(refused.value.__cause__, socket.gaierror), "no name to look up"
 
 
 def test_as_many_gpu_actors_as_cpus_leave_room_for_loading_and_writing(job: Job) -> None:

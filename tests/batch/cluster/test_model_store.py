@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from styleid_ray.batch.cluster.model_store import ModelStore
+from styleid_ray.batch.cluster.model_store import StoredModel
 from styleid_ray.errors import ModelError
 from tests.families import save_sdxl
 from tests.unreliable import Unreliable, unreliable
@@ -26,16 +26,15 @@ def proxy(s3_endpoint: str) -> Iterator[Unreliable]:
 def fetched(url: str, folder: Path, endpoint: str) -> bytes:
     """The UNet's weights of a model as they come here."""
     # Small blocks: a few kilobytes stand for the gigabytes of a real model.
-    store = ModelStore(url, {"endpoint_url": endpoint, "default_block_size": 4096})
-    store.fetch({WEIGHTS: store.listing().versions[WEIGHTS]}, folder)
+    store = StoredModel(url, {"endpoint_url": endpoint, "default_block_size": 4096})
+    store.fetch([WEIGHTS], folder)
     return (folder / WEIGHTS).read_bytes()
 
 
 def test_only_files_that_loading_takes_are_part_of_a_model(stored_model: str) -> None:
     import s3fs
 
-    store = ModelStore(stored_model)
-    before = store.listing()
+    before = StoredModel(stored_model)
     for name in (
         "unet/diffusion_pytorch_model.bin",
         "unet/diffusion_pytorch_model.fp16.safetensors",
@@ -44,9 +43,9 @@ def test_only_files_that_loading_takes_are_part_of_a_model(stored_model: str) ->
         "v1-5-pruned.safetensors",
     ):
         s3fs.S3FileSystem().pipe_file(f"{stored_model}/{name}", b"not to be fetched")
-    after = store.listing()
+    after = StoredModel(stored_model)
     assert after.versions == before.versions
-    assert after.revision == before.revision
+    assert after.checkpoint.revision == before.checkpoint.revision
     parts = {name.partition("/")[0] for name in after.versions}
     assert parts == {"unet", "vae", "text_encoder", "tokenizer", "scheduler"}
 
@@ -60,7 +59,7 @@ def test_text_encoders_are_not_part_of_a_model_whose_empty_prompt_is_zeros(
     for name, zeros in (("zeros", True), ("encoded", False)):
         folder = save_sdxl(tmp_path / name, zeros)
         s3fs.S3FileSystem().put(f"{folder}/", f"{s3}/models/{name}/", recursive=True)
-        listing = ModelStore(f"{s3}/models/{name}").listing()
+        listing = StoredModel(f"{s3}/models/{name}")
         weights = [n for n in listing.versions if n.endswith(".safetensors")]
         parts[name] = {n.partition("/")[0] for n in weights}
         assert "model_index.json" in listing.versions
@@ -73,11 +72,11 @@ def test_the_revision_follows_the_files_and_not_the_place(s3: str, stored_model:
 
     fs = s3fs.S3FileSystem()
     fs.copy(f"{stored_model}/", f"{s3}/elsewhere/tiny", recursive=True)
-    revision = ModelStore(stored_model).listing().revision
-    assert ModelStore(f"{s3}/elsewhere/tiny/").listing().revision == revision
+    revision = StoredModel(stored_model).checkpoint.revision
+    assert StoredModel(f"{s3}/elsewhere/tiny/").checkpoint.revision == revision
     data: Any = fs.cat_file(f"{stored_model}/{WEIGHTS}")
     fs.pipe_file(f"{stored_model}/{WEIGHTS}", data[:-1] + bytes([data[-1] ^ 1]))
-    assert ModelStore(stored_model).listing().revision != revision
+    assert StoredModel(stored_model).checkpoint.revision != revision
 
 
 def test_a_transfer_that_is_cut_short_is_made_again(
@@ -118,7 +117,7 @@ def test_a_folder_that_is_not_a_model_gives_one_error_line_without_secrets(
     s3: str, url: str, said: str
 ) -> None:
     with pytest.raises(ModelError, match=said) as error:
-        ModelStore(url.format(s3=s3)).listing()
+        StoredModel(url.format(s3=s3))
     assert "\n" not in str(error.value)
     assert "pa55word" not in str(error.value)
 
@@ -135,4 +134,4 @@ def test_missing_credentials_are_requested(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     s3fs.S3FileSystem.clear_instance_cache()
     with pytest.raises(ModelError, match=r"cannot be listed \(NoCredentials.*--storage-options"):
-        ModelStore(stored_model).listing()
+        StoredModel(stored_model)

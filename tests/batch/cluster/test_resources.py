@@ -73,8 +73,8 @@ def test_an_actor_without_a_gpu_of_its_own_computes_on_the_cpu() -> None:
     assert Resources(1, 1, 0.5, 1).device("auto") == "auto"
 
 
-def test_nodes_that_are_left_out_do_not_count(cluster: Callable[..., None]) -> None:
+def test_excluded_nodes_do_not_count(cluster: Callable[..., None]) -> None:
     cluster((1, 4), (2, 8))
     assert (Present.read().gpus, Present.read().cpus) == (3, 12)
-    left = Present.read(without=frozenset({"1"}))
+    left = Present.read(excluded=frozenset({"1"}))
     assert (left.gpus, left.cpus) == (1, 4)

@@ -88,13 +88,13 @@ def test_the_line_names_the_reason_for_waiting_after_half_a_minute_without_a_pai
     now = 100.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     state = Progress(planned=100, done=0, failed=0)
-    state.begin(awaited=lambda: "0 of 1 GPUs are there")
+    state.begin(awaited=lambda: "0 of 1 GPUs available")
     now = 125.0
     state.add(done=10, failed=0)
     now = 150.0
     assert "waiting" not in state.line()
     now = 160.0
-    assert state.line().endswith(" · waiting: 0 of 1 GPUs are there")
+    assert state.line().endswith(" · waiting: 0 of 1 GPUs available")
 
 
 def test_the_last_line_does_not_query_a_lost_cluster(
