@@ -23,6 +23,10 @@ for an option, `ModelError` for a model, `SourceError` for a source, `OutputErro
 
 This page is generated from the docstrings: `python -m docs.generate_python`.
 """
+_ATTRIBUTES = """\
+`pipe.factor`: the sides of a picture, in pixels, must be multiples of it. `pipe.notes`: decisions of
+the engine that a user may want to know.
+"""
 _FIELDS = """\
 Each option is an argument: `StyleParams(gamma=0.5, layers="7-11")`. A wrong value, or an unknown
 name, is a `pydantic.ValidationError`. Forms, ranges and meanings: [options](options.md#style).
@@ -37,14 +41,14 @@ name, or options that do not go together are a `pydantic.ValidationError`.
 """
 _METHODS = (
     *("from_pretrained", "__call__", "stylize", "transfer_latents", "invert_latents"),
-    *("encode", "decode", "factor", "counts", "unet_evaluations", "notes"),
+    *("encode", "decode", "counts", "unet_evaluations"),
 )
 
 
 def python_page() -> str:
     """Signatures and docstrings of the public names, in Markdown."""
     pipeline = styleid_ray.StyleIDPipeline
-    sections = [_HEAD, *_section("StyleIDPipeline", pipeline)]
+    sections = [_HEAD, *_section("StyleIDPipeline", pipeline), _ATTRIBUTES]
     for name in _METHODS:
         sections += _section(f"StyleIDPipeline.{name}", getattr(pipeline, name), 3)
     sections += ["## StyleParams\n", _text(styleid_ray.StyleParams) + "\n", _FIELDS]
