@@ -24,8 +24,8 @@ for an option, `ModelError` for a model, `SourceError` for a source, `OutputErro
 This page is generated from the docstrings: `python -m docs.generate_python`.
 """
 _ATTRIBUTES = """\
-`pipe.factor`: the sides of a picture, in pixels, must be multiples of it. `pipe.notes`: decisions of
-the engine that a user may want to know.
+`pipe.factor`: the sides of a picture, in pixels, must be multiples of it. `pipe.notes`: decisions
+of the engine that a user may want to know.
 """
 _FIELDS = """\
 Each option is an argument: `StyleParams(gamma=0.5, layers="7-11")`. A wrong value, or an unknown
