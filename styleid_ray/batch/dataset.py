@@ -72,8 +72,12 @@ def stylize_dataset(
     """
     if not isinstance(ds, Dataset):
         raise ConfigError("stylize_dataset: ds must be a ray.data.Dataset (ray.data.read_images)")
-    if contents_per_batch < 1:
-        raise ConfigError(f"contents_per_batch is {contents_per_batch}: must be at least 1")
+    if not isinstance(contents_per_batch, int) or contents_per_batch < 1:
+        raise ConfigError(
+            f"contents_per_batch is {contents_per_batch!r}: must be a whole number from 1"
+        )
+    if params is not None and not isinstance(params, (StyleParams, Mapping)):
+        raise ConfigError(f"params is {params!r}: must be a StyleParams")
     options = {**dict(params or {}), **options}
     _check_options(options)
     sources = {"content": "-", "style": str(styles) if isinstance(styles, os.PathLike) else styles}

@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from styleid_ray.batch.watch.board import View
 
 
-RESUME = "run the same command again to resume, with a later or no limit"
-"""The advice for a run that a limit stopped."""
-
-
 class Limits:
     """The limits of one command, counted from its start. `reached` is the option that stopped it,
     as it was given, or None. Raises ConfigError if a limit has already passed, or does not suit the
@@ -113,6 +109,16 @@ class Limits:
         if most is not None and self.gpu_hours >= most:
             return f"--max-gpu-hours {most:g}"
         return None
+
+
+def resume_hint(reached: str) -> str:
+    """The advice for a run that a limit stopped."""
+    option, _, value = reached.partition(" ")
+    if option == "--limit":
+        return "run the same command without --limit to make the rest"
+    if option == "--deadline" and not is_duration(value):
+        return "run the same command with a later --deadline to resume"
+    return "run the same command again to resume"
 
 
 def _job_error(error: BaseException | None) -> JobError | None:

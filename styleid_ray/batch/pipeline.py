@@ -81,6 +81,7 @@ def run_shards(
                     else:
                         lookout.committed(done)
                         yield done
+                        lookout.check()
                 names = {name for done in undone for name in (done.shard, *done.handed_back)}
                 work = filtered(work, names.__contains__)
                 if work:

@@ -76,7 +76,7 @@ def measure_rate(job: Prepared, seconds: float = SECONDS) -> float:
     config, windows = job.config, job.windows
     shape = windows.height, windows.width
     pipe = load_engine(config, job.checkpoint.revision)
-    batch = min(BATCH, pipe.memory.most(shape))
+    batch = min(BATCH, pipe.memory.batches.most(shape))
     latents = torch.randn(batch, pipe.model.latent_channels, *shape, device=pipe.device)
 
     def evaluate() -> None:

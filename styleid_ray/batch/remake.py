@@ -13,6 +13,7 @@ from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.quality import read_rejected
 from styleid_ray.batch.folder.tally import Tally, Work
 from styleid_ray.batch.prepare import Job, check_layers
+from styleid_ray.batch.stages.row_params import PARAMS, option_of, params_of_job
 from styleid_ray.batch.stages.shard import Done
 from styleid_ray.config import JobConfig, StyleParams, flag
 from styleid_ray.errors import ConfigError
@@ -36,6 +37,8 @@ class Remake:
     """Pairs to remake, by shard, once `find` has read them."""
     kept: Failures = field(default_factory=Failures)
     """Pairs that could not be remade and keep their pictures."""
+    skipped: int = 0
+    """Rejected pairs that already have these parameters."""
 
     @classmethod
     def of(cls, config: JobConfig, changes: Mapping[str, Any]) -> Remake:
@@ -73,9 +76,17 @@ class Remake:
         return sum(map(len, self.ids.values()))
 
     def find(self, output: Output, tally: Tally) -> Work:
-        """Reads the rejected pairs."""
-        rejected = read_rejected(output, tally.finished & tally.pairs.keys(), self.rule)
-        self.ids = {shard: table["pair_id"].to_pylist() for shard, table in rejected}
+        """Reads the rejected pairs, except those that already have these parameters: a stopped
+        remake is resumed by its own command."""
+        wanted = pa.scalar(params_of_job(self.config, None), PARAMS).as_py()  # as read from a row
+        fields = [name for name in PARAMS.names if option_of(name) in self.changes]
+        shards = tally.finished & tally.pairs.keys()
+        for shard, table in read_rejected(output, shards, self.rule, ["params"]):
+            for row in table.select(["pair_id", "params"]).to_pylist():
+                if all(row["params"][name] == wanted[name] for name in fields):
+                    self.skipped += 1
+                else:
+                    self.ids.setdefault(shard, []).append(row["pair_id"])
         instead = [name for name in _DRAWN if name in self.changes]
         return [{**entry, "instead": instead} for entry in tally.again(self.ids)]
 

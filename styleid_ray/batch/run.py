@@ -218,7 +218,7 @@ def _work_off(session: Session, job: Job, resources: Resources, out: TextIO) -> 
     with (
         watching(config, output, progress, limits, out) as watch,
         limits.stopping(),
-        live_card(config, output) as tell,
+        live_card(config, output, progress) as update_card,
         closing(
             run_shards(job, output, session.work, resources, progress.left, watch.see)
         ) as committed,
@@ -227,7 +227,7 @@ def _work_off(session: Session, job: Job, resources: Resources, out: TextIO) -> 
             if session.chosen:
                 session.chosen.add(shard)
             watch.add(shard)
-            progress.say(tell(progress))
+            update_card()
             if progress.left and limits.check():
                 break
             check_failures(config.max_failures, progress, output)

@@ -9,7 +9,7 @@ from styleid_ray.batch.folder.failures import read_failures, retry_command
 from styleid_ray.batch.folder.output import SUMMARY, Output
 from styleid_ray.batch.folder.tally import Tally
 from styleid_ray.batch.folder.work import count_pairs, limited
-from styleid_ray.batch.limits import RESUME, Limits
+from styleid_ray.batch.limits import Limits, resume_hint
 from styleid_ray.batch.remake import Remake
 from styleid_ray.batch.watch.progress import Progress, counted, duration
 from styleid_ray.config import JobConfig
@@ -78,16 +78,24 @@ class Session:
             "seconds": round(seconds, 3),
             "pairs_per_second": round(progress.new / seconds, 4) if progress.new else 0.0,
         }
-        if progress.new or limits.reached:  # shards of which the driver has no report count too
+        left = self.left - progress.new
+        if limits.reached:  # the driver may not know of the last committed shards
             tally = Tally.read(self.output, tally.parts)
-        left = self.left - progress.new if self.again else tally.missing
+            done, failed = tally.done, tally.failed
+            left = left if self.again else tally.missing
+        elif self.chosen:  # remade pairs were done before
+            done, failed = tally.done, tally.failed
+        elif self.again:
+            done, failed = progress.done, tally.failed - (progress.done - tally.done)
+        else:
+            done, failed = progress.done, progress.failed
         limit = f"--limit {limits.config.limit}" if limits.config.limit else None
         summary = Summary(
             output=self.output.url,
             planned=tally.planned,
-            done=tally.done,
-            failed=tally.failed,
-            missing=tally.missing,
+            done=done,
+            failed=failed,
+            missing=tally.planned - done - failed,
             session=measures,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             stopped=limits.reached or limit if left else None,
@@ -101,6 +109,8 @@ class Session:
 def nothing_to_do(session: Session) -> str:
     """The line of a command that finds nothing to do."""
     chosen, url = session.chosen, session.output.url
+    if chosen and chosen.skipped:
+        return f"nothing to remake: {_skipped(chosen)}; give other ones"
     if chosen:
         return f"nothing to remake: {chosen.rule} rejects no pair at {url}"
     if session.again:
@@ -117,7 +127,8 @@ def resuming(session: Session) -> str:
     """The line of a command that resumes a run."""
     chosen, progress = session.chosen, session.progress
     if chosen:
-        return f"remaking {counted(progress.left, 'pair')} that {chosen.rule} rejects"
+        line = f"remaking {counted(progress.left, 'pair')} that {chosen.rule} rejects"
+        return line + f"; {_skipped(chosen)}" * bool(chosen.skipped)
     if session.again:
         return f"retrying {counted(progress.left, 'pair')} that failed"
     return f"resuming: {_counts(session.tally)} already, {progress.left:,} to do"
@@ -129,6 +140,11 @@ def rounded_limit(session: Session) -> str | None:
     if not limit or pairs <= limit:
         return None
     return f"--limit {limit} is rounded up to {counted(pairs, 'pair')}: shards are made whole"
+
+
+def _skipped(chosen: Remake) -> str:
+    verb = "has" if chosen.skipped == 1 else "have"
+    return f"{counted(chosen.skipped, 'rejected pair')} already {verb} these parameters"
 
 
 def _counts(tally: Tally) -> str:
@@ -147,7 +163,8 @@ def closing_lines(summary: Summary, output: Output, chosen: Remake | None) -> li
     ]
     if summary.stopped:
         lines.append(
-            f"stopped by {summary.stopped} with {counted(summary.left, 'pair')} left; {RESUME}"
+            f"stopped by {summary.stopped} with {counted(summary.left, 'pair')} left; "
+            f"{resume_hint(summary.stopped)}"
         )
     if session.get("unet_evaluations"):
         lines.append(

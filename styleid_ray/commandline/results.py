@@ -76,8 +76,8 @@ def status(
 ) -> int:
     """Show how far the run is and why pairs failed, by its files alone: from any machine.
 
-    The fingerprint stands for the model and every option that changes the output. Unplanned are
-    files in data/ of shards that the plan lacks: damage, which verify names.
+    The fingerprint stands for the model and every option that changes the output. Unplanned counts
+    files in data/ whose shard is not in the plan; verify names them.
 
     Exit status: 0 when every pair is done, else 1; 2 when there is no run, or --reject is not a
     valid rule.

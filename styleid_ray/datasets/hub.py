@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -212,18 +213,32 @@ def _batches(folder: Path, names: Sequence[str]) -> Iterator[list[str]]:
     yield batch
 
 
+_quiet_lock = threading.Lock()
+_quiet_users = 0
+_before: tuple[int, bool] = (0, False)
+"""Verbosity, and whether bars were shown, before the first user of `_quiet`."""
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hides huggingface_hub's bars and warnings, which quote signed URLs."""
-    verbosity = hub_logging.get_verbosity()
-    # The user's HF_HUB_DISABLE_PROGRESS_BARS has precedence.
-    bars = constants.HF_HUB_DISABLE_PROGRESS_BARS is None and not are_progress_bars_disabled()
-    hub_logging.set_verbosity_error()
-    if bars:
-        disable_progress_bars()
+    """Hides huggingface_hub's bars and warnings, which quote signed URLs. The last of concurrent
+    threads restores them: an upload of the card may outlast its run."""
+    global _quiet_users, _before
+    with _quiet_lock:
+        _quiet_users += 1
+        if _quiet_users == 1:
+            # The user's HF_HUB_DISABLE_PROGRESS_BARS has precedence.
+            free = constants.HF_HUB_DISABLE_PROGRESS_BARS is None
+            _before = hub_logging.get_verbosity(), free and not are_progress_bars_disabled()
+            hub_logging.set_verbosity_error()
+            if _before[1]:
+                disable_progress_bars()
     try:
         yield
     finally:
-        hub_logging.set_verbosity(verbosity)
-        if bars:
-            enable_progress_bars()
+        with _quiet_lock:
+            _quiet_users -= 1
+            if _quiet_users == 0:
+                hub_logging.set_verbosity(_before[0])
+                if _before[1]:
+                    enable_progress_bars()

@@ -59,7 +59,7 @@ class Labels(ABC):
 
 @dataclass(frozen=True)
 class WithColumns(Labels):
-    """Labels with further columns, whose values others add; `read` omits them."""
+    """Labels with further columns, whose values the caller adds; `read` omits them."""
 
     inner: Labels
     extra: Mapping[str, Any]

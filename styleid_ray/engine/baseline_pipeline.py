@@ -21,8 +21,8 @@ class Baseline:
     content and style ("latent-adain"), decoded.
 
     Args:
-        method: one of those.
-        vae: diffusers autoencoder, for latents alone.
+        method: "adain", "reinhard", "mkl" or "latent-adain".
+        vae: diffusers autoencoder; only "latent-adain" needs it.
         factor: pixels; the sides of a picture must be multiples of it.
         batch_size, host_share, device_share, vae_tile: as in `StyleIDPipeline`.
     """

@@ -19,7 +19,7 @@ from styleid_ray.engine.styleid import Features, invert
 
 @dataclass(frozen=True)
 class BatchInversion:
-    """A batch inverted: z_T [B, C, h, w] and the features on the way."""
+    """An inverted batch: z_T [B, C, h, w] and the features on the way."""
 
     z_T: Tensor
     features: dict[tuple[str, int, int], Tensor]

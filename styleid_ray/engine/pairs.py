@@ -89,7 +89,8 @@ def check_weights(
         raise ConfigError("weights and regions are two ways to join styles: give one of them")
     _check_number("weights", weights, index)
     for each, (_, styles) in zip(weights, index, strict=True):
-        if len(each) != len(styles) or min(each) <= 0 or abs(sum(each) - 1) > 1e-4:
+        above = all(weight > 0 for weight in each)  # not of NaN
+        if len(each) != len(styles) or not above or abs(sum(each) - 1) > 1e-4:
             raise ConfigError(
                 f"weights {each} for {len(styles)} styles: give one per style, above 0 and of sum 1"
             )

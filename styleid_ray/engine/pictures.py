@@ -35,8 +35,9 @@ def to_pixels(picture: PictureLike) -> Tensor:
 
     Args:
         picture: a tensor or array of that shape, a Pillow picture in any mode, or the path or URL
-            of a file. Files and Pillow pictures are read as in a job: upright, in sRGB,
-            transparency over white.
+            of a file. Files and Pillow pictures are read as in a job: in sRGB, transparency over
+            white, and rotated by their EXIF orientation (`ImageOps.exif_transpose` rotates a
+            picture and removes it; `transpose` keeps it).
 
     Raises:
         ConfigError: it is none of these.

@@ -103,8 +103,8 @@ def has_frames(data: bytes, max_pixels: int) -> bool:
 
 
 def upright(image: Image.Image, converted: Image.Image) -> Image.Image:
-    """A picture converted from a loaded one, turned as the metadata of that one say; a turned
-    picture has no metadata, which would say so once more."""
+    """A picture converted from a loaded one, rotated by the EXIF orientation of that one. A rotated
+    picture has no metadata, so that it is not rotated twice."""
     # After load(), since Pillow itself turns a TIFF and then drops the tag.
     turn = _UPRIGHT.get(_orientation(image))
     if turn is None:

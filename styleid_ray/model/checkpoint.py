@@ -95,9 +95,9 @@ class Checkpoint(Repository):
         return sorted({*parts.small_files(self.files, self.zero_prompt), *weights})
 
     def check(self, cached: bool = False, only: str = "") -> Self:
-        """Itself. Raises ModelError if it lacks a part or a file of the weights of its parts, or of
-        the part `only`; if weights in a local folder, or of a `cached` repository, are not whole;
-        or if StyleID cannot use it."""
+        """Returns itself. Raises ModelError if it lacks a part or a file of the weights of its
+        parts, or of the part `only`; if weights in a local folder, or of a `cached` repository, are
+        not whole; or if StyleID cannot use it."""
         if self.single:
             check_family(self)
             return self

@@ -72,7 +72,7 @@ def small_files(files: Sequence[str], zero_prompt: bool) -> set[str]:
 
 
 def stem(part: str) -> str:
-    """What the names of a part's weights begin with, in its folder."""
+    """Prefix of the names of a part's weight files, in its folder."""
     return "model" if part in ENCODERS else "diffusion_pytorch_model"
 
 
@@ -82,7 +82,7 @@ def variant(what: str, files: Sequence[str], stem: str) -> str | None:
     Args:
         what: the owner of the weights, for messages.
         files: names of all files.
-        stem: what the names of the weights begin with, folders included.
+        stem: prefix of the names of the weight files, folders included.
 
     Raises:
         ModelError: there are no safetensors weights.

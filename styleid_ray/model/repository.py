@@ -22,7 +22,7 @@ class Repository(ABC):
     """Parts of a model, and the names of their files."""
 
     KIND: ClassVar[str]
-    """What it is, before its name in messages."""
+    """Kind of repository, as messages name it."""
     REMEDY: ClassVar[str]
     """How to do without the hub."""
 
@@ -43,8 +43,8 @@ class Repository(ABC):
 
     @abstractmethod
     def check(self, cached: bool = False) -> Self:
-        """Itself. Raises ModelError if a file that loading reads is missing or cannot be used;
-        weights in a local folder, or of a `cached` repository, must be whole."""
+        """Returns itself. Raises ModelError if a file that loading reads is missing or cannot be
+        used; weights in a local folder, or of a `cached` repository, must be whole."""
 
     @property
     def label(self) -> str:

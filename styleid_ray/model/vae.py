@@ -62,8 +62,8 @@ class Vae(Repository):
         return f"{last_part(self.name)} {self.fingerprint}"
 
     def check(self, cached: bool = False) -> Self:
-        """Itself. Raises ModelError if its configuration or a file of its weights is missing, or
-        weights in a local folder, or of a `cached` repository, are not whole."""
+        """Returns itself. Raises ModelError if its configuration or a file of its weights is
+        missing, or weights in a local folder, or of a `cached` repository, are not whole."""
         if posixpath.join(self.folder_of(), _CONFIG) not in self.files:
             raise ModelError(
                 f"{self.label}: there is no config.json in it: name a folder or hub id in "

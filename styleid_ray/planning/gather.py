@@ -18,7 +18,7 @@ from styleid_ray.datasets.source import Source
 from styleid_ray.errors import RowError, SourceError
 from styleid_ray.imaging.decode import decoding_memory, thumbnail
 from styleid_ray.planning.statistics import SIDE, SIZE, VERSION, statistics
-from styleid_ray.storage.locations import shown
+from styleid_ray.storage.locations import local_path, shown
 from styleid_ray.storage.store import Store
 
 _FOLDER = "_run/statistics"
@@ -128,17 +128,22 @@ def _measured(
     vectors = np.full((len(indices), SIZE), np.nan, np.float32)
     for index, file in fetch_pictures(place, wanted, max_bytes):
         if isinstance(file, RowError):
-            _check_fetch(file, keys[index], role)
+            url = place.url(keys[index])
+            _check_fetch(file, keys[index], role, local_path(url) is not None)
             continue
         with suppress(RowError):  # reported when the picture is loaded
             vectors[index] = _of_file(file.data, max_pixels)
     return indices, vectors
 
 
-def _check_fetch(error: RowError, key: str, role: str) -> None:
+def _check_fetch(error: RowError, key: str, role: str, local: bool) -> None:
     """Raises SourceError unless a fetch failed because of the file itself: an outage would give its
     contents random styles, and the plan would keep them."""
-    if error.__cause__ is not None and not isinstance(error.__cause__, _ABSENT):
+    cause = error.__cause__
+    # Arrow's error of a damaged Parquet file is an OSError without a number.
+    damaged = isinstance(cause, pa.ArrowException) or (type(cause) is OSError and not cause.errno)
+    of_file = cause is None or damaged or isinstance(cause, _ABSENT)
+    if not (of_file or (local and isinstance(cause, OSError))):
         raise SourceError(
             f"--{role}: {shown(key)} cannot be fetched to be compared ({error}): check the "
             "credentials and the network and run the same command again, or leave the picture out"

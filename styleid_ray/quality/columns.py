@@ -24,15 +24,3 @@ def quality_type() -> Any:
     import pyarrow as pa
 
     return pa.struct([(name, pa.float32()) for name in MEASURES])
-
-
-def has_quality(schema: Any) -> bool:
-    """Whether rows of this Arrow schema have the column `quality` with all measures. In a run of an
-    earlier version, a column of that name may come from a table of pairs instead."""
-    import pyarrow as pa
-
-    at = schema.get_field_index(COLUMN)
-    if at < 0 or not pa.types.is_struct(kind := schema.field(at).type):
-        return False
-    numbers = {field.name for field in kind if pa.types.is_floating(field.type)}
-    return numbers >= MEASURES.keys()

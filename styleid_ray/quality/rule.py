@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -18,7 +19,7 @@ from math import inf
 from typing import Any
 
 from styleid_ray.errors import ConfigError
-from styleid_ray.quality.columns import COLUMN, MEASURES, has_quality
+from styleid_ray.quality.columns import COLUMN, MEASURES
 
 _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
@@ -62,18 +63,20 @@ class Rule:
         return [name for name in MEASURES if name in used]
 
     def rejects(self, table: Any) -> Any:
-        """The rejected rows of a table as a mask, a pyarrow BooleanArray without nulls.
-
-        It is false for a table without the quality column (`columns.has_quality`).
-        """
+        """The rejected rows of a table with the quality column as a mask, a pyarrow BooleanArray
+        without nulls."""
         import numpy as np
         import pyarrow as pa
 
         mask = np.zeros(table.num_rows, bool)
-        if has_quality(table.schema):
-            rows = table.select([COLUMN]).append_column("row", pa.array(np.arange(table.num_rows)))
-            mask[rows.filter(_expression(_parsed(self.text)))["row"].to_numpy()] = True
+        rows = table.select([COLUMN]).append_column("row", pa.array(np.arange(table.num_rows)))
+        mask[rows.filter(_expression(_parsed(self.text)))["row"].to_numpy()] = True
         return pa.array(mask)
+
+    def measured(self, table: Any) -> list[str]:
+        """Measures of the rule that have a value in some row of a table."""
+        column = table[COLUMN].combine_chunks()
+        return [name for name in self.names if column.field(name).null_count < len(column)]
 
 
 def no_value(names: Sequence[str]) -> str:
@@ -92,13 +95,16 @@ def parse_rule(text: str) -> Rule:
     """
     if not text.strip():
         raise ValueError(f"it is empty: {_FORM}, or leave it out")
+    if "#" in text:  # Python would ignore the rest
+        raise ValueError(f"'#' begins no condition: {_FORM}")
     try:
         tree = _parsed(text)
         return Rule(_text(tree), tuple(_conditions(tree)))
     except SyntaxError as e:
         rest = (e.text or "")[e.offset - 1 :].strip() if e.offset else ""
         at = repr(rest[:40]) if rest else "the end"
-        raise ValueError(f"{e.msg} at {at}: {_FORM}") from None
+        fault = re.split(r"[.;]", e.msg)[0]  # without Python's own advice
+        raise ValueError(f"{fault} at {at}: {_FORM}") from None
     except (RecursionError, MemoryError):
         raise ValueError(f"it is nested too deeply: {_FORM}") from None
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.places import read_places
 from styleid_ray.batch.folder.stored import run_source
-from styleid_ray.quality.columns import COLUMN, has_quality
+from styleid_ray.quality.columns import COLUMN
 from styleid_ray.report.facts import labelled
 from styleid_ray.report.pictures import SourcePictures, embedded, side_of
 from styleid_ray.report.public import public_location
@@ -115,14 +115,13 @@ def _results(
 
 def _rows(file: Any, extra: dict[int, bool]) -> Iterator[dict[str, Any]]:
     start, parquet = 0, pq.ParquetFile(file)
-    measured = has_quality(parquet.schema_arrow)
-    columns = [*_COLUMNS, COLUMN] if measured else _COLUMNS
+    columns = [*_COLUMNS, COLUMN]
     wanted = np.array(sorted(extra))
     for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=columns):
         inside = wanted[(wanted >= start) & (wanted < start + batch.num_rows)]
         for row in inside.tolist():
             found = batch.slice(row - start, 1).select(columns).to_pylist()[0]
-            yield {COLUMN: None} | found | {"extra": extra[row]}
+            yield found | {"extra": extra[row]}
         start += batch.num_rows
 
 

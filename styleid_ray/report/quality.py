@@ -77,6 +77,6 @@ def read_measures(output: Output, shards: Iterable[str], gate: Gate) -> Quality:
     or cannot be read."""
     quality = Quality()
     for shard, pairs in quality_tables(output, shards, ["pair_id"]):
-        if pairs.num_rows and COLUMN in pairs.column_names:
+        if pairs.num_rows:
             quality.add(data_file(shard), pairs, gate)
     return quality

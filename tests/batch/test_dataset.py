@@ -74,7 +74,7 @@ def test_controls_that_only_a_job_has_are_refused(options: dict[str, Any], reaso
         ({"seed": -1}, "--seed: must be .* 0"),
         ({"actors": 0}, "--actors: must be .* 1"),
         ({"actors": (4, 2)}, "--actors: the minimum 4 is above the maximum 2"),
-        ({"contents_per_batch": 0}, "contents_per_batch is 0: must be at least 1"),
+        ({"contents_per_batch": 0}, "contents_per_batch is 0: must be a whole number from 1"),
         ({"shard_pairs": 3, "grow": 1}, "grow, shard_pairs: no effect in stylize_dataset"),
     ],
 )

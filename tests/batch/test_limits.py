@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from styleid_ray import JobConfig
-from styleid_ray.batch.limits import Limits
+from styleid_ray.batch.limits import Limits, resume_hint
 from styleid_ray.batch.watch.board import View
 from styleid_ray.errors import ConfigError, JobError
 
@@ -128,3 +128,16 @@ def test_a_duration_that_passes_before_the_actors_start_stops_the_run() -> None:
     threading.Event().wait(0.02)
     assert some.check()
     assert some.reached == "--deadline 0.01s"
+
+
+@pytest.mark.parametrize(
+    ("reached", "hint"),
+    [
+        ("--limit 40", "without --limit to make the rest"),
+        ("--deadline 6h", "run the same command again to resume"),
+        ("--deadline 2026-12-01T06:00", "with a later --deadline"),
+        ("--max-gpu-hours 2", "run the same command again to resume"),
+    ],
+)
+def test_each_limit_says_how_to_make_the_rest(reached: str, hint: str) -> None:
+    assert hint in resume_hint(reached)

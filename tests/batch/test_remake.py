@@ -73,6 +73,9 @@ def test_rejected_pairs_are_made_again_with_other_parameters_and_the_others_stay
     assert verify(Output(str(out))).exit_status == 1  # of the broken picture alone
     assert verify(Output(str(out))).sound
 
+    said = io.StringIO()
+    remake(config, {"gamma": "0.95", "detail": "0.5"}, said)
+    assert "these parameters; give other ones" in said.getvalue()
     none = stored_job(str(out), {"reject": "blank>9"})
     said = io.StringIO()
     remake(none, {"gamma": "0.95"}, said)

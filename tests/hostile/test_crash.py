@@ -31,6 +31,8 @@ from PIL import Image
 def accept(prefix):
     if prefix.startswith(b"CRASH"):
         os.kill(os.getpid(), signal.SIGSEGV)
+    if prefix.startswith(b"STOP"):
+        os.kill(os.getpid(), signal.SIGTERM)
     if prefix.startswith(b"HANG"):
         ctypes.PyDLL(None).sleep(10**6)
     return False

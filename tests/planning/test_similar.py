@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
@@ -157,6 +159,20 @@ def test_pictures_that_cannot_be_read_are_reported_and_never_chosen(sources):
     assert not [style for _, style in rows(pairs) if style == "2.png"]
     with pytest.raises(SourceError, match="only 5 of 6 pictures of --style can be read"):
         make_pairs(options(sources, styles_per_content=6))
+
+
+def test_a_link_in_a_circle_or_a_damaged_parquet_file_does_not_stop_the_planning(sources):
+    (sources / "content" / "3.png").unlink()
+    (sources / "content" / "3.png").symlink_to("3.png")
+    rows_of = [{"image": {"bytes": b"x" * 5000, "path": "a.png"}}]
+    table = sources / "content" / "part.parquet"
+    pq.write_table(pa.Table.from_pylist(rows_of), table, use_dictionary=False)
+    data = bytearray(table.read_bytes())
+    data[4:24] = bytes(20)
+    table.write_bytes(data)
+    for kind in ("folder", "parquet"):
+        pairs = make_pairs(options(sources, content_format=kind))
+        assert pairs.notes[0].startswith("1 of ")
 
 
 @pytest.fixture

@@ -54,16 +54,3 @@ def test_the_choice_of_equally_bad_pairs_does_not_depend_on_the_files(tmp_path: 
     write(other, rows[::-1], 4)
     ids = [[p.pair_id for p in measures_of(output).worst] for output in (one, other)]
     assert ids[0] == ids[1] == [f"{i:02d}" for i in range(WORST)]
-
-
-def test_a_run_without_the_column_or_with_a_users_column_of_that_name_has_no_measures(
-    tmp_path: Path,
-) -> None:
-    output = Output(str(tmp_path))
-    output.write_table("data/shard-0.parquet", pa.table({"pair_id": ["a"]}))
-    output.write_table("data/shard-1.parquet", pa.table({"pair_id": ["b"], "quality": ["fine"]}))
-    theirs = pa.table({"pair_id": ["b"], "quality": [{"structure": 0.01}]})
-    output.write_table("data/shard-2.parquet", theirs)
-    write(output, [("c", structured(0.05))], 1)
-    found = measures_of(output)
-    assert (found.count, [place.pair_id for place in found.worst]) == (1, ["c"])

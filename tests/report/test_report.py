@@ -348,19 +348,3 @@ def test_the_worst_of_the_whole_run_are_shown_besides_the_sample(
         assert f"A sample: {shown} of 6 finished pairs" in page
         assert "rule <code>structure&lt;0.5</code> rejects 1 of 6" in " ".join(page.split())
         assert "rejected: below 0.5" in page
-
-
-def test_a_run_of_a_version_without_measures_has_a_page(
-    make_run: MakeRun, inputs: tuple[Path, Path], tmp_path: Path
-) -> None:
-    output = make_run(str(tmp_path / "run"), *inputs)
-    for name in output.files("data"):
-        table = output.read_table(name)
-        old = [column for column in table.column_names if column != "quality"]
-        output.write_table(name, table.select(old))
-    page = page_of(output)
-    data = data_of(page)
-    assert (data["measures"], data["limits"], data["worst"]) == ([], [], [])
-    assert not [
-        name for name in ("worst", "measures", "published", "metrics") if f'id="{name}"' in page
-    ]

@@ -173,6 +173,7 @@ class _Work:
             "reject": str(self.rejected.rule) if self.rejected.rule else None,
             "rejected": self.rejected.count,
             "marked": self.rejected.mark,
+            "without_value": self.rejected.without_value,
         }
 
     def _write(self, items: list[Item], names: Names, made: str) -> None:

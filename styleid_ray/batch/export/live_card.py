@@ -24,14 +24,15 @@ _LAST_SECONDS = 60.0
 
 @contextmanager
 def live_card(
-    config: JobConfig, output: Output, every: float = EVERY_SECONDS
-) -> Iterator[Callable[[Progress], list[str]]]:
-    """Yields a function that takes the progress after each shard and uploads the card now and then.
+    config: JobConfig, output: Output, progress: Progress, every: float = EVERY_SECONDS
+) -> Iterator[Callable[[], None]]:
+    """Yields a function, to be called after each shard, that uploads the card now and then.
 
-    It returns lines on failed uploads, which never end the run. Without `push_to` it does nothing.
+    Failed uploads are lines of the progress, and never end the run. Without `push_to` nothing is
+    uploaded.
     """
     if not config.push_to or not config.export:
-        yield lambda progress: []
+        yield lambda: None
         return
     record, tally = output.existing_record(), Tally.read(output)
     contents = read_contents(output, content_source(config, record), tally)
@@ -40,24 +41,28 @@ def live_card(
     card = card_of(record, config.export, contents, labels, stylised=0, hub_id=config.push_to)
     lines = SimpleQueue[str | None]()
 
-    def update(progress: Progress) -> list[str]:
+    def say() -> None:
+        progress.say([line for _ in range(lines.qsize()) if (line := lines.get())])
+
+    def update() -> None:
         nonlocal thread, last
         if time.monotonic() - last >= every:
             last = time.monotonic()
             if thread.is_alive():
-                lines.put(f"the card of {hub.hub_id} is not updated: the last upload still runs")
+                lines.put(f"the card of {hub.hub_id} stays: its last upload is still running")
             else:
                 shown = _in_words(progress.done, tally.planned)
                 text = replace(card, stylised=progress.done, progress=shown).text()
                 thread = Thread(target=lambda: lines.put(hub.upload_card(text)), daemon=True)
                 thread.start()
-        return [line for _ in range(lines.qsize()) if (line := lines.get())]
+        say()
 
     try:
         yield update
     finally:
         if thread.is_alive():
-            thread.join(_LAST_SECONDS)  # a late card would hide the final one
+            thread.join(_LAST_SECONDS)  # a later card would hide the final one
+        say()
 
 
 def _in_words(done: int, planned: int) -> str:

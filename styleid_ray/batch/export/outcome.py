@@ -5,6 +5,7 @@ from typing import Any
 
 from styleid_ray.batch.watch.progress import counted
 from styleid_ray.config import ExportFormat
+from styleid_ray.quality.rule import no_value
 from styleid_ray.storage.locations import shown
 
 _MOST_NAMED = 10
@@ -61,6 +62,8 @@ class Export:
     rejected: int = 0
     """Pairs that the rule rejects; they are left out or marked."""
     marked: bool = False
+    without_value: tuple[str, ...] = ()
+    """Measures of the rule without a value in any pair."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -77,6 +80,8 @@ class Export:
         if self.reject:
             done = "marked" if self.marked else "left out"
             lines.append(f"{done}: {counted(self.rejected, 'pair')}, rejected by {self.reject}")
+        if self.without_value:
+            lines.append(no_value(self.without_value))
         for what, why in [*self.left_out.items()][:_MOST_NAMED]:
             lines.append(f"left out: {shown(what)}: {why}")
         for what in self.failed[:_MOST_NAMED]:

@@ -33,6 +33,8 @@ class ShardState:
     """Ids of the pairs that the rule rejects."""
     contents: Counter[str] = field(default_factory=Counter)
     """Number of rejected pairs by content."""
+    measured: frozenset[str] = frozenset()
+    """Measures of the rule that have a value in some row."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,12 @@ class Rejected:
     def count(self) -> int:
         """Pairs that the rule rejects."""
         return sum(len(one.rejected) for one in self.shards.values())
+
+    @property
+    def without_value(self) -> tuple[str, ...]:
+        """Measures of the rule without a value in any pair, whose conditions reject nothing."""
+        measured = frozenset[str]().union(*(one.measured for one in self.shards.values()))
+        return tuple(name for name in self.rule.names if name not in measured) if self.rule else ()
 
     def left_out(self, shard: str) -> int:
         """Number of pairs of a shard that the rule excludes."""
@@ -121,9 +129,9 @@ def _state(output: Output, shard: str, rule: Rule | None) -> ShardState:
         ) from e
     if rule is None or table is None:
         return ShardState(remade)
-    rejected = table.filter(rule.rejects(table))
+    rejected, measured = table.filter(rule.rejects(table)), frozenset(rule.measured(table))
     if not rejected.num_rows:
-        return ShardState(remade)
+        return ShardState(remade, measured=measured)
     ids = sorted(rejected["pair_id"].to_pylist())
     contents = Counter(rejected["content"].to_pylist())
-    return ShardState(digest([remade, ids]), tuple(ids), contents)
+    return ShardState(digest([remade, ids]), tuple(ids), contents, measured)

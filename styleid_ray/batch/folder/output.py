@@ -36,7 +36,7 @@ PLAN_ONLY = (
 not at all."""
 REMADE = b"styleid_ray.remade"
 """Key in the metadata of a data file with remade pairs; each remake changes its value."""
-LAYOUT = 2
+LAYOUT = 3
 """Number of the arrangement of a run's files; layout 1 has no number in its record."""
 _READERS = 16
 _RECORD = ("model", "config", "identity", "plan")

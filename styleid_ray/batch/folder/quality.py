@@ -1,6 +1,6 @@
 """The quality columns of a run: the spread of its measures, and the pairs that a rule rejects."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,11 +64,11 @@ def read_quality(output: Output, shards: Iterable[str], rule: Rule | None) -> Qu
 
 
 def read_rejected(
-    output: Output, shards: Iterable[str], rule: Rule
+    output: Output, shards: Iterable[str], rule: Rule, columns: Sequence[str] = ()
 ) -> Iterator[tuple[str, pa.Table]]:
-    """The finished shards with rejected pairs, and those pairs' `pair_id` and `quality`. Raises as
-    `read_quality`."""
-    for shard, table in quality_tables(output, shards, ["pair_id"]):
+    """The finished shards with rejected pairs, and those pairs' `pair_id`, `quality` and further
+    columns. Raises as `read_quality`."""
+    for shard, table in quality_tables(output, shards, ["pair_id", *columns]):
         rejected = table.filter(rule.rejects(table))
         if rejected.num_rows:
             yield shard, rejected

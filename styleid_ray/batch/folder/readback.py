@@ -77,7 +77,7 @@ def check_shard(output: Output, shard: str, planned: np.ndarray, has_errors: boo
 
 
 def damaged(file: str, fault: str) -> ShardCheck:
-    """The check of a shard of which a file cannot be read."""
+    """The check of a shard with an unreadable file."""
     return ShardCheck(findings=[Finding("damaged_files", f"{file}: {fault}", file)])
 
 

@@ -11,7 +11,7 @@ from styleid_ray.batch.folder.failures import lines_of, retry_command
 from styleid_ray.batch.folder.output import Output
 from styleid_ray.batch.folder.quality import QualitySummary, read_quality
 from styleid_ray.batch.folder.tally import Tally, read_parts
-from styleid_ray.batch.limits import RESUME
+from styleid_ray.batch.limits import resume_hint
 from styleid_ray.batch.watch.live import pairs_under_way
 from styleid_ray.batch.watch.progress import Progress, shown
 from styleid_ray.quality.rule import reject_rule
@@ -55,13 +55,13 @@ class Status:
         the commands to continue with."""
         lines = self.quality.lines() if self.quality else []
         if self.stopped:
-            lines.append(f"stopped by {self.stopped}; {RESUME}")
+            lines.append(f"stopped by {self.stopped}; {resume_hint(self.stopped)}")
         if self.failed:
             retry = f"retry the failed pairs with: {retry_command(url)}"
             lines += [*lines_of(self.reasons), retry]
         if self.missing and self.under_way is not None:
             lines.append(
-                "a command is making pairs, or was killed within the last two minutes: then run it "
+                "a command is making pairs; if it was killed less than two minutes ago, run it "
                 "again"
             )
         elif self.missing and not self.stopped:

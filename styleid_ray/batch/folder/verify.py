@@ -24,8 +24,10 @@ from styleid_ray.storage.locations import shown
 
 _AHEAD = 16
 """Shards per process that are begun together."""
-_PATIENCE = 86400.0
+_PATIENCE = 7200.0
 """Seconds for one shard."""
+_CRASHES = {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT, -signal.SIGFPE, -signal.SIGILL}
+"""Exit codes of a process that its own code has ended: of a decoder's faults."""
 _EXAMPLES = 10
 _SECONDS = 10.0
 
@@ -107,8 +109,8 @@ class Verification:
 
 def verify(output: Output, stream: TextIO | None = None) -> Verification:
     """Reads back everything that a run has written, many shards at a time on the cores of this
-    machine. A shard that kills its reader, such as by a picture that crashes its decoder, is
-    damaged.
+    machine. A shard whose reading crashes the process, such as by a picture that its decoder
+    cannot bear, counts as damaged.
 
     A pair that failed and was done later counts as done. Progress goes to `stream` (standard error
     by default) every ten seconds.
@@ -218,11 +220,15 @@ def _checked(
             return isolated(check_shard, output, shard, planned, has_errors)
         except ProcessDiedError as e:
             file = data_file(shard)
-            if e.code is not None and e.code != -signal.SIGKILL:
+            if e.code in _CRASHES:
                 return damaged(file, f"reading it {e}")
+            reason = (
+                "a picture in it may hang its decoder: look at the file"
+                if e.code is None
+                else "most often for lack of memory: make room and run verify again"
+            )
             raise OutputError(
-                f"{output.url}/{file} cannot be checked: reading it {e}, most often for lack of "
-                "memory: make room and run verify again"
+                f"{output.url}/{file} cannot be checked: reading it {e}, {reason}"
             ) from e
 
     with ThreadPoolExecutor(processes) as threads:

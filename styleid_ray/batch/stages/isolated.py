@@ -4,6 +4,7 @@ pebble's ProcessPool does nearly the same; but there, a child that dies before t
 registered its task leaves a task that never ends.
 """
 
+import pickle
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +13,8 @@ from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from threading import Lock
 from typing import Self, TypeVar
+
+from styleid_ray.errors import JobError
 
 T = TypeVar("T")
 
@@ -76,8 +79,14 @@ class _Child:
         self._start()
 
     def call(self, function: Callable[..., T], args: tuple[object, ...], seconds: float) -> T:
-        if not self.ready:
-            self.link.recv()  # the call is not to blame for a child that cannot start
+        if not self.ready:  # the call is not to blame for a child that cannot start
+            try:
+                self.link.recv()
+            except EOFError as e:
+                raise JobError(
+                    "a process that reads pictures did not start; a script that calls "
+                    "styleid_ray must do so below: if __name__ == '__main__'"
+                ) from e
             self.ready = True
         try:
             self.link.send((function, args))
@@ -122,8 +131,9 @@ def _serve(link: Connection) -> None:
     with suppress(EOFError, OSError):  # the other end is closed
         link.send("ready")
         while True:
-            function, args = link.recv()
+            call = link.recv_bytes()
             try:
+                function, args = pickle.loads(call)
                 answer = function(*args), None
             except Exception as error:
                 answer = None, error

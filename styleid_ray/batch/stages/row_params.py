@@ -66,7 +66,7 @@ def params_of_job(config: JobConfig, revision: str | None) -> dict[str, Any]:
         schedule = values[name] if isinstance(values[name], str) else ""
         values |= {f"{name}_schedule": schedule, name: None if schedule else values[name]}
     return {
-        name: None if _option(name) in config.without_effect else values[name]
+        name: None if option_of(name) in config.without_effect else values[name]
         for name in PARAMS.names
     }
 
@@ -77,6 +77,6 @@ def params_of_pair(params: Mapping[str, Any], pair: Mapping[str, Any]) -> dict[s
     return {**params, **own, **{f"{name}_schedule": "" for name in own}}
 
 
-def _option(field: str) -> str:
+def option_of(field: str) -> str:
     """The option that a field is about."""
     return field.removesuffix("_schedule").removesuffix("_strength")

@@ -22,7 +22,7 @@ class Lookout:
     """A thread that polls the board of a run with `pairs` to do, passes each view to `seen`, and
     releases the shards held on excluded nodes once all others are done.
 
-    An error of `seen` is raised by the driver's next call.
+    The first error of `seen` is raised by `check`.
     """
 
     def __init__(self, board: Any, pairs: int, seen: Callable[[View], None]) -> None:
@@ -37,8 +37,7 @@ class Lookout:
         self._thread.start()
 
     def committed(self, done: Done) -> None:
-        """A shard was committed. Raises an error of `seen`."""
-        self.check()
+        """A shard was committed."""
         self.left -= int(done.measures["done"] + done.measures["failed"])
         self._finished.add(done.shard)
 
@@ -69,11 +68,10 @@ class Lookout:
             made = {shard: n for shard, n in view.made.items() if shard not in finished}
             self.view = replace(view, made=made)
             self._judge(self.view)
-            if self._error is None:
-                try:
-                    self.seen(self.view)
-                except Exception as e:  # sick actors are still released, so that the driver goes on
-                    self._error = e
+            try:
+                self.seen(self.view)
+            except Exception as e:  # sick actors are still released, so that the driver goes on
+                self._error = self._error or e
 
     def _judge(self, view: View) -> None:
         if not view.held or view.healthy:

@@ -43,6 +43,7 @@ class Watch:
 
     def see(self, view: View) -> None:
         """Shows the current state of the board."""
+        self.limits.see(view)  # before anything that can fail
         self.progress.make(sum(view.made.values()))
         self.progress.evaluations = view.evaluations
         self.progress.say(f"excluded: {reason}" for reason in view.sick.values())
@@ -50,7 +51,6 @@ class Watch:
         self.metrics.device_failures = view.failures
         self.metrics.show()
         self.live.show()
-        self.limits.see(view)
 
 
 @contextmanager

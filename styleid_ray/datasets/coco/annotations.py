@@ -1,9 +1,10 @@
 """One annotation file of COCO, streamed: memory does not grow with its annotations."""
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import blake2b
 from itertools import islice
 from typing import Any
@@ -13,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 from ijson.common import ObjectBuilder
 
-from styleid_ray.arrow import pc
 from styleid_ray.datasets.keys import Keys, first_repeated
 from styleid_ray.errors import SourceError
 from styleid_ray.storage.fetch import reason
@@ -31,15 +31,21 @@ Fault = Callable[[str], SourceError]
 class ImageIndex:
     """The images of an annotation file by their ids, at least one."""
 
-    ids: pa.Int64Array
-    """The number of each image's id (`number_of`)."""
+    ids: np.ndarray
+    """The number of each image's id (`number_of`), int64 [I]."""
     names: Keys
     """The file_name of each."""
 
-    def indices(self, ids: Iterable[int]) -> Sequence[int]:
+    @cached_property
+    def _order(self) -> np.ndarray:
+        return np.argsort(self.ids, kind="stable")
+
+    def indices(self, ids: Sequence[int]) -> list[int]:
         """The index of the image with each id; -1 for an unknown id."""
-        numbers = pa.array(ids, pa.int64())
-        return pc.fill_null(pc.index_in(numbers, value_set=self.ids), -1).to_pylist()
+        numbers = np.array(ids, np.int64)
+        at = np.searchsorted(self.ids, numbers, sorter=self._order)
+        indices = self._order[np.minimum(at, len(self.ids) - 1)]
+        return np.where(self.ids[indices] == numbers, indices, -1).tolist()
 
 
 def number_of(value: Any) -> int | None:
@@ -97,13 +103,13 @@ class Annotations:
                 yield name
 
         keys = Keys(names())
-        index = ImageIndex(pa.array(np.array(ids, np.int64)), keys)
+        index = ImageIndex(np.array(ids, np.int64), keys)
         if not len(ids):
             raise self.fault(
                 "has no images, so it is no COCO annotation file: choose some with --annotations, "
                 "or read the pictures alone with --content-format folder"
             )
-        if twice := first_repeated(index.ids):
+        if twice := first_repeated(pa.array(index.ids)):
             first, second = twice
             raise self.fault(
                 f"the images {shown(keys[first])} and {shown(keys[second])} have the same id, "
@@ -115,7 +121,7 @@ class Annotations:
         """The annotations, each with the index of its image."""
         records = self.records("annotations")
         while batch := list(islice(records, _BATCH)):
-            indices = index.indices(map(self._image_id, batch))
+            indices = index.indices([*map(self._image_id, batch)])
             for image, record in zip(indices, batch, strict=True):
                 if image < 0:
                     raise self.fault(

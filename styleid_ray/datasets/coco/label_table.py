@@ -68,7 +68,7 @@ def make_table(
         )
         with (
             store.writing(name) as file,
-            pq.ParquetWriter(file, _SCHEMA, compression="zstd") as table,
+            pq.ParquetWriter(file, _SCHEMA, compression="zstd", write_statistics=False) as table,
         ):
             for group in _groups(rows):
                 starts.append(group[0][0])

@@ -111,7 +111,7 @@ def _check_exist(annotations: Annotations, keys: Keys, existing: Keys) -> None:
 def _check_once(annotations: Annotations, keys: Keys, index: ImageIndex) -> None:
     """Raises SourceError where a file lists one picture as two images."""
     if twice := first_repeated(keys.array):
-        first, second = index.ids.take(pa.array(twice)).to_pylist()
+        first, second = index.ids[[*twice]].tolist()
         raise annotations.fault(
             f"has the picture {shown(keys[twice[0]])} twice, as image {first} and image {second}: "
             "make them one"

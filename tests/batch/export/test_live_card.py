@@ -17,7 +17,11 @@ from tests.batch.export.conftest import Run
 from tests.hub_server import HubServer, serving, use
 
 HUB_ID = "someone/painted"
-HALF = Progress(2, 1, 0)
+
+
+def half() -> Progress:
+    """The progress of a run with one of its two pairs done."""
+    return Progress(2, 1, 0)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +46,10 @@ def card(server: HubServer) -> str:
 
 
 def test_the_card_shows_the_progress_of_the_run(config: JobConfig, server: HubServer) -> None:
-    with live_card.live_card(config, Output(config.output)) as update:
-        assert update(HALF) == []
+    progress = half()
+    with live_card.live_card(config, Output(config.output), progress) as update:
+        update()
+    assert progress.notes == []
     assert "In progress: 1 of 2 pairs done (50 %), updated 20" in card(server)
     assert len(server.repositories[HUB_ID].commits) == 1
 
@@ -55,14 +61,15 @@ def test_a_hub_that_does_not_answer_does_not_delay_the_run(
     start = time.monotonic()
     with monkeypatch.context() as patch:
         patch.setattr(live_card, "_LAST_SECONDS", 0.05)
-        with live_card.live_card(config, Output(config.output), every=0) as update:
-            assert update(HALF) == []
-            (line,) = update(HALF)
-    assert line == f"the card of {HUB_ID} is not updated: the last upload still runs"
+        progress = half()
+        with live_card.live_card(config, Output(config.output), progress, every=0) as update:
+            update()
+            update()
+    assert progress.notes == [f"the card of {HUB_ID} stays: its last upload is still running"]
     assert time.monotonic() - start < 20
     server.held.set()
-    with live_card.live_card(config, Output(config.output)) as update:
-        assert update(HALF) == []
+    with live_card.live_card(config, Output(config.output), half()) as update:
+        update()
     assert "1 of 2 pairs done" in card(server)
 
 
@@ -70,13 +77,9 @@ def test_a_card_that_the_hub_refuses_is_a_line_of_the_run(
     config: JobConfig, server: HubServer
 ) -> None:
     server.refuse("GET", "whoami", 401, "no")
-    lines: list[str] = []
-    with live_card.live_card(config, Output(config.output)) as update:
-        for _ in range(100):
-            lines += update(HALF)
-            if lines:
-                break
-            time.sleep(0.1)
-    (line,) = lines
+    progress = half()
+    with live_card.live_card(config, Output(config.output), progress) as update:
+        update()
+    (line,) = progress.notes
     assert line.startswith(f"the card of {HUB_ID} is not updated: ")
     assert "does not accept the token" in line

@@ -81,10 +81,16 @@ def test_rejected_pairs_are_left_out_and_counted(run: Run) -> None:
     assert len([*run.to.glob("**/*.png")]) == 5
 
 
-def test_a_rule_rejects_nothing_in_a_run_without_quality_columns(run: Run) -> None:
+def test_an_export_says_which_measures_of_a_rule_have_no_value(run: Run) -> None:
     for file in Path(run.output, "data").iterdir():
-        pq.write_table(pq.read_table(file).drop_columns(["quality"]), file, row_group_size=16)
-    assert run.export("imagefolder", reject=BLANK).rejected == 0
+        table = pq.read_table(file)
+        column = table.column_names.index("quality")
+        nothing = pa.nulls(table.num_rows, quality_type())
+        table = table.set_column(column, table.field(column), nothing)
+        pq.write_table(table, file, row_group_size=16)
+    made = run.export("imagefolder", reject=BLANK)
+    assert made.rejected == 0
+    assert any(line.startswith("no pair has a value of blank") for line in made.lines())
 
 
 def test_without_a_rule_nothing_is_left_out(run: Run) -> None:

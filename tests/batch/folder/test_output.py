@@ -54,7 +54,7 @@ def test_a_protocol_without_its_package_is_a_clear_error() -> None:
     [
         b"- just a list",
         b"config: 5\nmodel: {}",
-        b"config: {}\nlayout: 2",
+        b"config: {}\nlayout: 3",
         b"\xff",
         b"config: !!timestamp never",
     ],
@@ -76,7 +76,7 @@ def test_a_run_of_the_older_layout_is_refused_by_every_command_in_one_line(
     for command in (stylize, ["retry", run], ["status", run], ["verify", run], ["report", run]):
         assert main(command) == 2
         message = capsys.readouterr().err
-        assert "has files of layout 1, and this version of styleid-ray reads layout 2" in message
+        assert "has files of layout 1, and this version of styleid-ray reads layout 3" in message
         assert message.count("\n") == 1
 
 

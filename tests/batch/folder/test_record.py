@@ -244,7 +244,7 @@ def test_signed_label_masks_must_be_given_again_if_regions_read_them(
 ) -> None:
     config = {"content": "c", "style": "s", "output": "o", "label_masks": "https://host/m?..."}
     regions = {"pairing": "table", "table": "t.csv", "region_styles": "1=style2"}
-    rest = {"layout": 2, "model": {"revision": None}, "identity": {}, "plan": {}}
+    rest = {"layout": 3, "model": {"revision": None}, "identity": {}, "plan": {}}
     output = Output(str(tmp_path))
     output.write("_run/config.yaml", yaml.safe_dump({**rest, "config": config}).encode())
     assert stored_job(str(tmp_path), {}).label_masks
@@ -276,7 +276,7 @@ def test_an_autoencoder_of_a_branch_stays_at_the_commit_that_the_run_began_with(
 def test_the_record_has_the_layout_and_the_versions_it_was_made_with(job: Job) -> None:
     begun = begin(job())
     record = Output(begun.config.output).existing_record()
-    assert record["layout"] == 2
+    assert record["layout"] == 3
     assert record["plan"] == {"pairs": 6, "shards": 3}
     assert record["model"]["fingerprint"] == begun.checkpoint.fingerprint
     assert record["fingerprint"] == begun.fingerprint

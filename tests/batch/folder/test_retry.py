@@ -111,7 +111,7 @@ def test_a_retry_needs_a_run_and_the_secrets_that_were_not_stored(tmp_path: Path
         stored_job(str(tmp_path), {})
     (tmp_path / "_run").mkdir()
     config = {"content": "https://host/a.png?...", "style": "s", "output": "o"}
-    record = {"layout": 2, "config": config, "model": {"revision": None}}
+    record = {"layout": 3, "config": config, "model": {"revision": None}}
     record |= {"identity": {}, "plan": {}}
     (tmp_path / "_run" / "config.yaml").write_text(yaml.safe_dump(record))
     with pytest.raises(ConfigError, match="give --content again"):

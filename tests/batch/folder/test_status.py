@@ -97,7 +97,9 @@ def test_status_names_no_limit_while_a_stopped_run_is_resumed(
     live = Live(output, Progress(6, 4, 0))
     assert read_status(output).stopped is None
     (line,) = read_status(output).remarks(output.url)
-    assert line.startswith("a command is making pairs, or was killed within the last two minutes")
+    assert line.startswith(
+        "a command is making pairs; if it was killed less than two minutes ago, run it again"
+    )
     live.close()
     assert read_status(output).stopped == "--deadline 6h"
 

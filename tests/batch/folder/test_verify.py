@@ -163,17 +163,32 @@ def test_repair_removes_a_shard_whose_errors_are_damaged(
     assert checked(run).sound
 
 
-def test_a_shard_with_a_picture_that_crashes_its_decoder_is_damaged_and_can_be_repaired(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def repaired(run: Path, tmp_path: Path, picture: bytes) -> subprocess.CompletedProcess[str]:
+    """`verify --repair` of a run whose first shard has a picture that kills its decoder."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(BAD_DECODER)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"), prepend=os.pathsep)
-    rewrite(run, lambda row: row["image"].update(bytes=b"CRASH"))
-    file = shards(run)[0]
+    path = os.pathsep.join(filter(None, [str(tmp_path / "site"), os.environ.get("PYTHONPATH")]))
+    rewrite(run, lambda row: row["image"].update(bytes=picture))
     main = "import sys; from styleid_ray.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", main, "verify", str(run), "--repair"]
-    read = subprocess.run(command, capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONPATH": path}
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+def test_a_shard_is_not_called_damaged_when_its_reader_is_stopped_from_outside(
+    run: Path, tmp_path: Path
+) -> None:
+    read = repaired(run, tmp_path, b"STOP")
+    assert "cannot be checked: reading it killed the process (SIGTERM)" in read.stderr
+    assert read.returncode == 2
+    assert shards(run)[0].exists()
+
+
+def test_a_shard_with_a_picture_that_crashes_its_decoder_is_damaged_and_can_be_repaired(
+    run: Path, tmp_path: Path
+) -> None:
+    file = shards(run)[0]
+    read = repaired(run, tmp_path, b"CRASH")
     fault = "reading it killed the process (SIGSEGV)"
     assert f"damaged files: data/{file.name}: {fault}" in read.stdout, read.stderr
     assert read.returncode == 2

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from styleid_ray.batch.stages.shard import Done
 from styleid_ray.batch.watch.board import Board, Report, View
 from styleid_ray.batch.watch.lookout import Lookout
 from styleid_ray.batch.watch.reporter import Reporter
@@ -100,7 +99,7 @@ def test_an_error_of_a_display_reaches_the_driver_and_held_shards_are_still_rele
     with closing(Lookout(board, 4, fail)) as lookout:
         assert looked.wait(60)
         with pytest.raises(ZeroDivisionError, match="of a display"):
-            lookout.committed(Done("shard-1", {"done": 1, "failed": 0}))
+            lookout.check()
     assert looks[:3] == [False, True, True]
 
 
