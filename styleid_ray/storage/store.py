@@ -29,10 +29,7 @@ from styleid_ray.storage.version import version_of
 _READ_ATTEMPTS, _WRITE_ATTEMPTS = 4, 10
 _CHECK = "check permissions and credentials"
 _ROOM = f"make room there, or {_CHECK}"
-_DAMAGED = (
-    *(pa.ArrowException, ValueError, OSError, EOFError),
-    *(LookupError, TypeError, AttributeError),
-)
+_DAMAGED = (pa.ArrowException, ValueError, OSError, EOFError, LookupError, TypeError)
 """Errors of reading a damaged file, which may lack a column or have a null in place of a value."""
 T = TypeVar("T")
 
