@@ -54,6 +54,8 @@ def settings_line(config: JobConfig, columns: Sequence[Column]) -> str:
     if config.lora:
         parts.append(f"lora {', '.join(map(name_of, config.lora))}")
     parts.append(f"size {config.working_size}")
+    if config.tile:
+        parts.append(f"tile {config.tile}")
     if config.fit == "crop":
         parts.append("fit crop")
     for name, field in StyleParams.model_fields.items():

@@ -91,7 +91,8 @@ def test_large_contents_are_made_in_the_windows_of_a_job(
 ) -> None:
     draw(Path(options["content"]) / "1.png", 1, (256, 256))
     tiled = {"content": f"{options['content']}/1.png", "size": 128, "tile": 64}
-    _, messages = preview(options | tiled | {"gamma": "0.3,0.9"})
+    made, messages = preview(options | tiled | {"gamma": "0.3,0.9"})
+    assert "size 128, tile 64, " in Path(made.page).read_text()
     windows = 3 * 3
     inverting, sampling = (windows + 2) * 3, 2 * 2 * windows * 2
     assert spied.pipe.unet_evaluations == inverting + sampling
